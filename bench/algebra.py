@@ -6,23 +6,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
+_ROWS = 1 << 16
+"""Rows that are turned to float64 at a time: 256 MiB at d = 512, whatever the number of rows."""
+
 
 def normalise(x: Tensor) -> Tensor:
     """Return float32 rows of unit Euclidean norm, [n, d]; a zero row stays zero."""
     return F.normalize(x.float(), dim=-1)
 
 
-def class_sums(x: Tensor, columns: Tensor, n_classes: int) -> Tensor:
+def class_sums(x: Tensor, columns: Tensor, n_classes: int, *, unit: bool = False) -> Tensor:
     """Return the sum of the rows of each class, [c, d].
 
     Parameters
     ----------
     x : Tensor [n, d]
+        May be memory-mapped; read block by block.
     columns : int64 Tensor [n]
         The class of each row, in ``range(n_classes)``.
+    unit : bool
+        Whether each row is first brought to unit norm.
     """
-    # Summed in double, so that the order of the rows (an edited memory, another batch) shows only below 1e-15.
-    return torch.zeros(n_classes, x.shape[1], dtype=torch.float64, device=x.device).index_add_(0, columns, x.double())
+    sums = torch.zeros(n_classes, x.shape[1], dtype=torch.float64, device=x.device)
+    for start in range(0, len(x), _ROWS):
+        rows = x[start : start + _ROWS]
+        # Summed in double, so that the order of the rows (an edited memory, another batch) shows only below 1e-15.
+        sums.index_add_(0, columns[start : start + _ROWS], (normalise(rows) if unit else rows).double())
+    return sums
 
 
 def class_counts(columns: Tensor, n_classes: int) -> Tensor:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.features import Features
-from bench.inspection import NEAR
 from bench.pack import MANIFEST
 from bench.pixel_hashes import BITS, Pixels, read_pixels
 from bench.search import top_k
@@ -129,7 +128,7 @@ def parts_of(dataset: Dataset) -> dict[str, Part]:
     return found
 
 
-def audit(dataset: Dataset, *, threshold: float = NEAR, pixels: Pixels | None = None) -> Audit:
+def audit(dataset: Dataset, *, threshold: float | None = None, pixels: Pixels | None = None) -> Audit:
     """Return the duplicates of queries in support and memory, of support in memory, and of validation in both.
 
     The nearest item is found by the exact blocked search, so memory grows with the number of items and not with its
@@ -138,11 +137,12 @@ def audit(dataset: Dataset, *, threshold: float = NEAR, pixels: Pixels | None = 
 
     Parameters
     ----------
-    threshold : float
-        Cosine from which features count as near-duplicates.
+    threshold : float, optional
+        Cosine from which features count as near-duplicates; left out, the one that the data set's card declares.
     pixels : Pixels, optional
         File and perceptual hashes, see :func:`bench.pixel_hashes.read_pixels`.
     """
+    threshold = dataset.card.near if threshold is None else threshold
     if not 0 < threshold <= 1:
         raise BenchError(f"threshold {threshold:g} is not in (0, 1]; 0.97 is the usual one")
     parts = parts_of(dataset)
@@ -158,7 +158,7 @@ def audit(dataset: Dataset, *, threshold: float = NEAR, pixels: Pixels | None = 
     return Audit(dataset.name, threshold, overlaps)
 
 
-def audit_by_name(name: str, *, threshold: float = NEAR) -> Audit:
+def audit_by_name(name: str, *, threshold: float | None = None) -> Audit:
     """Return the audit of a data set by name or folder, with pixel hashes if it is a pack that has them."""
     from bench.datasets import known, resolve
 
@@ -241,7 +241,7 @@ def _cosine(x: Tensor, y: Tensor) -> float:
 
 
 def drop_near_duplicates(
-    dataset: Dataset, threshold: float = NEAR, *, pixels: Pixels | None = None
+    dataset: Dataset, threshold: float | None = None, *, pixels: Pixels | None = None
 ) -> tuple[Dataset, Audit]:
     """Return the data set without the support and memory items that duplicate a query, and what was found.
 
@@ -254,6 +254,7 @@ def drop_near_duplicates(
     BenchError
         If a class that had labelled or memory images keeps none.
     """
+    threshold = dataset.card.near if threshold is None else threshold
     found = audit(dataset, threshold=threshold, pixels=pixels)
     queries = dataset.role("query")
     # Pixel and file duplicates below the cosine threshold are known by the audit, one a query.

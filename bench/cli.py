@@ -57,15 +57,21 @@ def list_(kind: str, as_json: bool) -> None:
     click.echo(json.dumps(found, indent=2, default=str) if as_json else listing.as_text(found))
 
 
-from bench.cli_data import audit, data, memory  # noqa: E402 - the group they join is above
-from bench.cli_results import report  # noqa: E402
-from bench.cli_run import run  # noqa: E402
+from bench.cli_data import audit, data  # noqa: E402 - the group they join is above
+from bench.cli_memory import memory  # noqa: E402
+from bench.cli_results import explain, export, report, verify  # noqa: E402
+from bench.cli_run import merge, perf, run  # noqa: E402
 
 main.add_command(run)
+main.add_command(merge)
 main.add_command(report)
+main.add_command(explain)
+main.add_command(verify)
+main.add_command(export)
 main.add_command(data)
 main.add_command(memory)
 main.add_command(audit)
+main.add_command(perf)
 
 
 if __name__ == "__main__":

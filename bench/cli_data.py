@@ -1,4 +1,4 @@
-"""The commands around data: ``bench data``, ``bench memory`` and ``bench audit``."""
+"""The commands around data: ``bench data`` and ``bench audit``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from bench.errors import BenchError
 
-_ENCODER_HELP = "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, align:NAME, or glyphs."
+ENCODER_HELP = "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, align:NAME, or glyphs."
 
 
 def _splits(text: str) -> tuple[str, ...]:
@@ -28,7 +28,8 @@ def _roles(command: Callable[..., None]) -> Callable[..., None]:
     )
 
 
-def _encoding(command: Callable[..., None]) -> Callable[..., None]:
+def encoding(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of everything that encodes."""
     for option in (
         click.option("--workers", type=click.IntRange(1), default=1, help="Threads that read images."),
         click.option(
@@ -43,7 +44,8 @@ def _encoding(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _device(wanted: str) -> str:
+def device_of(wanted: str) -> str:
+    """Return the device that an option names."""
     from bench.runner import choose_device
 
     return choose_device(wanted)
@@ -54,7 +56,7 @@ def _warn(messages: Sequence[str]) -> None:
         click.echo(f"warning: {message}", err=True)
 
 
-def _say(made: Any) -> None:
+def say(made: Any) -> None:
     """Print what was made: its splits, what was set aside and what was noticed."""
     _warn(made.warnings)
     for item in made.set_aside[:5]:
@@ -117,16 +119,17 @@ def inspect_(name: str, as_json: bool, no_overlap: bool) -> None:
 
 @data.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--encoder", required=True, help=_ENCODER_HELP)
+@click.option("--encoder", required=True, help=ENCODER_HELP)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The pack's folder.")
 @click.option("--name", help="The data set's name.  [default: the pack's folder]")
 @click.option("--root", type=click.Path(path_type=Path), help="Folder that paths in a CSV or JSON start from.")
 @click.option("--templates", default="auto", help="Prompts: auto, imagenet-80, imagenet-7, photo, name, or a file.")
+@click.option("--near", type=click.FloatRange(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
 @click.option("--no-projection", is_flag=True, help="Image features before the projection; there are no texts then.")
 @click.option("--licence", default="unknown", help="Licence of the data.")
 @click.option("--citation", default="", help="Who made it.")
 @_roles
-@_encoding
+@encoding
 def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **given: Any) -> None:
     """Encode images into a feature pack.
 
@@ -138,20 +141,20 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
 
     for role in ("support", "query", "validation", "memory"):
         given[role] = _splits(given[role])
-    given |= {"name": given["name"] or out.name, "device": _device(given["device"]), "projected": not no_projection}
+    given |= {"name": given["name"] or out.name, "device": device_of(given["device"]), "projected": not no_projection}
     with warnings.catch_warnings(record=True):
         made = encode_pack(
             open_source(path, root=root), out, EncodeOptions(**given), cache=FeatureCache(cache_root()), progress=True
         )
-    _say(made)
+    say(made)
 
 
 @data.command()
 @click.argument("name")
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="Where the data set lies.")
-@click.option("--encoder", help=f"Encode it too: {_ENCODER_HELP}")
+@click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
 @click.option("--out", type=click.Path(path_type=Path), help="The pack's folder.  [default: packs/NAME]")
-@_encoding
+@encoding
 def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **given: Any) -> None:
     """Check that a standard data set is laid out as it should be, say what is missing, and encode it."""
     from bench.cache import FeatureCache, cache_root
@@ -164,7 +167,7 @@ def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **give
         _warn(found.warnings)
         click.echo(f"{name} is complete in {root}; encode it with --encoder, for instance ViT-B-32:openai")
         return
-    options = EncodeOptions(encoder=encoder, name=name, **(given | {"device": _device(given["device"])}))
+    options = EncodeOptions(encoder=encoder, name=name, **(given | {"device": device_of(given["device"])}))
     with warnings.catch_warnings(record=True):
         made = encode_declared(
             name,
@@ -175,7 +178,7 @@ def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **give
             options=options,
             progress=True,
         )
-    _say(made)
+    say(made)
 
 
 @data.group()
@@ -231,11 +234,11 @@ def prune(idle_days: float | None, everything: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1), default=0.97, show_default=True, help="Cosine of a duplicate."
+    "--threshold", type=click.FloatRange(0, 1), help="Cosine of a duplicate.  [default: the data set's, mostly 0.97]"
 )
 @click.option("--show", type=int, default=5, show_default=True, help="Pairs that are printed for each two parts.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
-def audit(name: str, threshold: float, show: int, as_json: bool) -> None:
+def audit(name: str, threshold: float | None, show: int, as_json: bool) -> None:
     """Find duplicates between memory, support and queries of a data set.
 
     NAME is a data set's name or a pack's folder. Runs do the same check: their records count the queries that
@@ -245,81 +248,3 @@ def audit(name: str, threshold: float, show: int, as_json: bool) -> None:
 
     found = audit_by_name(name, threshold=threshold)
     click.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.as_text(show=show))
-
-
-@click.group()
-def memory() -> None:
-    """Build memories of images and sentences found by class names."""
-
-
-@memory.command()
-@click.option("--classes", required=True, type=click.Path(path_type=Path), help="Class names, one a line.")
-@click.option("--images", help="A folder CLASS/IMAGE, icrawler:google|bing|flickr, or webvision:FOLDER.")
-@click.option("--texts", help="A folder of CLASS.txt files, or wikipedia.")
-@click.option("--contact", help="For wikipedia: an address by which its operators can reach you.")
-@click.option("--encoder", required=True, help=_ENCODER_HELP)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The pack's folder.")
-@click.option("--per-class", type=click.IntRange(1), default=32, show_default=True, help="Images to ask for.")
-@_encoding
-def build(
-    classes: Path,
-    images: str | None,
-    texts: str | None,
-    contact: str | None,
-    encoder: str,
-    out: Path,
-    per_class: int,
-    **given: Any,
-) -> None:
-    """Build a pack of images and sentences found by class names; a stopped build goes on where it stopped."""
-    from bench.cache import FeatureCache, cache_root
-    from bench.importer import read_classes
-    from bench.web.collect import collect_images, collect_sentences
-    from bench.web.memory_pack import MemoryOptions, build_memory
-
-    names = read_classes(classes, out.name)
-    kept = out.parent / f"{out.name}.found"
-    source, provenance = collect_images(images, names, kept / "images", per_class=per_class)
-    sentences, aside = collect_sentences(texts, names, kept / "texts", contact=contact)
-    options = MemoryOptions(encoder=encoder, name=out.name, **(given | {"device": _device(given["device"])}))
-    with warnings.catch_warnings(record=True):
-        made = build_memory(
-            names,
-            out,
-            options,
-            images=source,
-            sentences=sentences,
-            cache=FeatureCache(cache_root()),
-            set_aside=aside,
-            provenance=provenance,
-            progress=True,
-        )
-    _say(made)
-
-
-@memory.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new pack's folder.")
-def merge(folders: Sequence[Path], out: Path) -> None:
-    """Join memories of one encoder's space."""
-    from bench.web import merge as join
-
-    click.echo(join(list(folders), out, name=out.name))
-
-
-@memory.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new pack's folder.")
-@click.option("--classes", type=click.Path(path_type=Path), help="Keep these classes: names, one a line.")
-@click.option("--per-class", type=click.IntRange(1), help="Keep the first so many items of each class.")
-@click.option("--source", "sources", multiple=True, help="Keep the items of this source; may be repeated.")
-def subset(folder: Path, out: Path, classes: Path | None, per_class: int | None, sources: Sequence[str]) -> None:
-    """Keep a part of a memory."""
-    from bench.importer import read_classes
-    from bench.web import subset as cut
-
-    names = read_classes(classes, folder.name) if classes else None
-    click.echo(cut(folder, out, classes=names, per_class=per_class, sources=list(sources) or None))
-
-
-memory.add_command(inspect_, "inspect")

@@ -1,4 +1,4 @@
-"""Command that runs comparisons: ``bench run``."""
+"""Commands that compute: ``bench run``, ``merge`` and ``perf``."""
 
 from __future__ import annotations
 
@@ -14,22 +14,38 @@ import click
 @click.option("--experiment", help="A table or figure of the papers by name; see `bench list experiments`.")
 @click.option("--methods", help="Methods, separated by commas; knn:k=64 sets a parameter.")
 @click.option("--data", multiple=True, help="Data set: a name, or a feature pack's folder; may be repeated.")
+@click.option("--encoder", help="Encode first: --data is then a folder or table of images, shards, or glyphs.")
 @click.option("--seeds", help="A count (5 is 0 to 4) or a list (0,3,7).  [default: 5]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder that runs are kept in.  [default: runs]")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with these settings; options win over it.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME.PARAM=VALUE", help="Set a parameter: knn.k=16.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
+@click.option("--search", metavar="ENGINE", help="exact, hnsw, ivfpq, sq8 or milvus:ADDRESS.  [default: exact]")
+@click.option("--jobs", type=int, help="Worker processes.  [default: 1; with --ray all there is room for]")
+@click.option("--ray", metavar="local|ADDRESS", help="Work on a Ray cluster; needs the extra `ray`.")
+@click.option("--shard", metavar="I/N", help="Run part I of N only, in a folder of its own; see `bench merge`.")
+@click.option("--load", type=click.Path(path_type=Path), help="Use the weights a run kept instead of training.")
+@click.option("--save-states", is_flag=True, help="Keep the weights trained on seen classes in the run's folder.")
+@click.option("--oracle", multiple=True, metavar="NAME.PARAM=A,B", help="Add an upper bound chosen on the queries.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def run(
     scenario: str | None,
     experiment: str | None,
     methods: str | None,
     data: Sequence[str],
+    encoder: str | None,
     seeds: str | None,
     out: Path | None,
     config: Path | None,
     assignments: Sequence[str],
     device: str | None,
+    search: str | None,
+    jobs: int | None,
+    ray: str | None,
+    shard: str | None,
+    load: Path | None,
+    save_states: bool,
+    oracle: Sequence[str],
     quiet: bool,
 ) -> None:
     """Run a comparison; a stopped run goes on where it stopped.
@@ -52,6 +68,7 @@ def run(
         "seeds": DEFAULT_SEEDS,
         "out": "runs",
         "device": "auto",
+        "search": "exact",
         "set": {},
     }
     settings |= read_config(config) if config else {}
@@ -66,11 +83,18 @@ def run(
         "seeds": seeds,
         "out": out,
         "device": device,
+        "search": search,
     }
     settings |= {key: value for key, value in given.items() if value is not None}
     settings["set"] = {**settings["set"], **parse_assignments(assignments)}
 
+    if encoder is not None:
+        settings["data"] = _encoded(_names(settings["data"]), encoder, settings["device"], progress=not quiet)
+
+    from bench.pieces import Shard
     from bench.runner import execute, prepare
+
+    part = Shard.parse(shard) if shard is not None else None
 
     planned = prepare(
         scenario=_names(settings["scenario"]),
@@ -81,11 +105,51 @@ def run(
         out=Path(settings["out"]),
         device=settings["device"],
         experiment=settings.get("experiment"),
+        load=load,
+        save_states=save_states,
+        oracle=oracle,
+        search=settings["search"],
     )
-    execute(planned, progress=not quiet)
+    if part is not None:
+        planned = planned.shard(part)
+    execute(planned, progress=not quiet, jobs=jobs, ray=ray)
     _say_what_was_skipped(planned.folder)
     click.echo(f"{planned.n_cells} cells in {planned.folder}")
     click.echo(f"next: bench report {planned.folder}")
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder that runs are kept in.  [default: runs]")
+def merge(folders: Sequence[Path], out: Path | None) -> None:
+    """Put the shards of one run together: FOLDERS are what `bench run --shard` wrote, or hold it."""
+    from bench.merge import merge
+
+    folder, cells = merge(folders, out or Path("runs"))
+    click.echo(f"{cells} cells in {folder}")
+    click.echo(f"next: bench report {folder}")
+
+
+def _encoded(data: Sequence[str], encoder: str, device: str, *, progress: bool) -> list[str]:
+    from bench.cli_data import say
+    from bench.image_datasets import encode_all
+    from bench.runner import choose_device
+
+    return encode_all(data, encoder, device=choose_device(device), progress=progress, said=say)
+
+
+@click.command()
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="An object with limits and comparisons, in seconds.")
+def perf(device: str, as_json: bool) -> None:
+    """Measure this machine's limits, and the harness beside what one would use instead; takes about a minute."""
+    import json
+
+    from bench.perf.measure import as_text, measure
+    from bench.runner import choose_device
+
+    found = measure(choose_device(device), lambda what: click.echo(f"measuring {what}", err=True))
+    click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
 
 
 def _names(value: Any) -> list[str]:

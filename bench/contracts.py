@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
+from bench.evidence import Explanation
 from bench.streams import Stream
 from bench.task import Dataset, Episode, Session, Task
 
@@ -63,6 +64,15 @@ class Trains(Protocol):
 
 
 @runtime_checkable
+class WantsPixels(Protocol):
+    """A method that may train from pixels, in the place of features."""
+
+    @property
+    def wants_pixels(self) -> bool:
+        """Whether, with its parameters, its support and queries are to be flattened pixels."""
+
+
+@runtime_checkable
 class Extends(Protocol):
     """A method that goes from one session to the next without the data of the old one."""
 
@@ -84,6 +94,14 @@ class Describes(Protocol):
 
     def describe(self, state: Any) -> Mapping[str, Any]:
         """Return plain values for the record."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A method that can say what an answer rests on."""
+
+    def explain(self, state: Any, task: Task, query: Tensor) -> Explanation:
+        """Return what one query [d] is answered from; ``task`` is the one the state was built on."""
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -40,6 +40,19 @@ def _glyphs() -> Dataset:
     from bench.glyphs_dataset import load
 
     return load(progress=sys.stderr.isatty())
+
+
+GLYPHS_WITH = "glyphs@"
+"""``glyphs@NAME:PRETRAINED`` is the bundled data set in the space of another encoder."""
+
+
+def _glyphs_with(encoder: str) -> Dataset:
+    import torch
+
+    from bench.glyphs_dataset import load
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load(encoder=encoder, device=device, progress=sys.stderr.isatty())
 
 
 BUNDLED = {
@@ -83,7 +96,16 @@ def known() -> dict[str, Known]:
 
 @cache
 def _open_once(folder: Path, stamp: float) -> Dataset:
-    return open_pack(folder, resolve)
+    dataset = open_pack(folder, resolve)
+    manifest = read_manifest(folder)
+    if not manifest.get("images"):
+        return dataset
+    from bench.pictures import Pictures
+
+    encoder = manifest.get("encoder") or {}
+    images = folder / str(manifest["images"])
+    pictures = Pictures.of_folder(dataset.card.encoder, images, str(encoder.get("weights", "")))
+    return replace(dataset, pictures=pictures)
 
 
 def _open(folder: Path) -> Dataset:
@@ -100,8 +122,13 @@ def resolve(wanted: str | Path | Dataset) -> Dataset:
     names = known()
     if str(wanted) in names:
         return names[str(wanted)].load()
+    if str(wanted).startswith(GLYPHS_WITH):
+        return _glyphs_with(str(wanted).removeprefix(GLYPHS_WITH))
     if path.is_dir():
-        raise BenchError(f"{path} is no feature pack: it has no {MANIFEST}; make one with `bench data import`")
+        raise BenchError(
+            f"{path} is no feature pack: it has no {MANIFEST}; make one with `bench data import`, or of images with "
+            "`bench run --encoder NAME:PRETRAINED`"
+        )
     from bench.datasets_declared import declarations
 
     if str(wanted) in declarations():

@@ -55,6 +55,7 @@ def make_task(
         prompts=dataset.prompts.of_classes(list(classes)),
         budget=budget or Budget(),
         session=session,
+        pictures=dataset.pictures,
     )
 
 
@@ -87,9 +88,12 @@ def shots(
 
 def without(features: Features, others: Sequence[Features]) -> Features:
     """Return the rows whose vectors appear in none of the others, by content hash."""
-    taken = np.concatenate([o.row_digests for o in others]) if others else np.zeros(0, dtype="U32")
-    keep = ~np.isin(features.row_digests, taken)
-    return features if keep.all() else features.take(keep)
+    ours = features.row_digests
+    wanted, taken = set(ours.tolist()), set[str]()
+    for other in others:
+        for block in other.digest_blocks():
+            taken |= wanted.intersection(block.tolist())
+    return features.take(~np.isin(ours, list(taken))) if taken else features
 
 
 def guard(name: str, parts: Mapping[str, Features]) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contracts import About, Describes, Extends, Forgets, Method, Trains
+from bench.contracts import About, Describes, Explains, Extends, Forgets, Method, Trains, WantsPixels
 from bench.errors import BenchError, Unsuitable
+from bench.evidence_means import evidence_means
 from bench.exemplars import carry
-from bench.meter import PHASES, Meter, metered, phase
+from bench.meter import Meter, Repeats, metered, phase, uncounted
+from bench.pictures import in_pixels
 from bench.state import nbytes
+from bench.stored import Stored, stored
 from bench.streams import Stream
 from bench.task import Episode, Session, Task
+from bench.trained import Trained
 
 _QUERY_BLOCK = 8192
 """Queries scored at a time, so that scores of 1000 classes stay below 32 MiB."""
@@ -35,6 +39,10 @@ class Outcome:
         How many classes score above the right one.
     confidences : float32 Tensor [q]
         Softmax probability of the prediction.
+    stored : Stored
+        What its bytes are spent on, and those of the exemplars that the harness carries on.
+    cost : mapping
+        Seconds, FLOPs and peaks: the columns of the record that :meth:`bench.meter.Meter.columns` gives.
     """
 
     session: Session
@@ -44,12 +52,16 @@ class Outcome:
     kind: str
     exemplars: int | None
     state_bytes: int
+    stored: Stored
     details: Mapping[str, Any]
-    seconds: Mapping[str, float]
+    cost: Mapping[str, Any]
 
 
-def lacking(about: About, episode: Episode) -> str | None:
-    """Return what a method needs and an episode does not have, as a reason to skip it; None if nothing."""
+def lacking(about: About, episode: Episode, *, trained: bool = False) -> str | None:
+    """Return what a method needs and an episode does not have, as a reason to skip it; None if nothing.
+
+    ``trained`` says that its weights were trained before, so that it needs no seen classes.
+    """
     task = episode.sessions[-1].task
     first = episode.sessions[0].task
     if "support" in about.needs and not len(first.support):
@@ -64,7 +76,7 @@ def lacking(about: About, episode: Episode) -> str | None:
             f"needs a text for every class, and {without} of {task.n_classes} classes have none; "
             "restrict the scenario to classes=with-texts, or import the data set with --texts"
         )
-    if "training" in about.needs and episode.training is None:
+    if "training" in about.needs and episode.training is None and not trained:
         return "needs seen classes to train on, and this scenario has none"
     return None
 
@@ -75,9 +87,23 @@ def query_blocks(session: Session) -> tuple[Tensor, ...]:
 
 
 def run_cell(
-    method: Method, episode: Episode, blocks: list[tuple[Tensor, ...]], *, seed: int, label: str
+    method: Method,
+    episode: Episode,
+    blocks: list[tuple[Tensor, ...]],
+    *,
+    seed: int,
+    label: str,
+    trained: Trained | None = None,
+    on_trained: Callable[[Any], None] | None = None,
 ) -> list[Outcome]:
     """Return what a method does in every session of an episode.
+
+    Parameters
+    ----------
+    trained : Trained, optional
+        Weights that are used in the place of training.
+    on_trained : callable, optional
+        Given the method once it has trained.
 
     Raises
     ------
@@ -86,57 +112,118 @@ def run_cell(
     BenchError
         If its scores have the wrong shape or are not numbers.
     """
-    reason = lacking(method.about, episode)
+    reason = lacking(method.about, episode, trained=trained is not None)
     if reason:
         raise Unsuitable(reason)
+    pixels = isinstance(method, WantsPixels) and method.wants_pixels
+    if pixels and episode.sessions[0].task.pictures is None:
+        raise Unsuitable("needs the images themselves, and the data set has their features only; use depth=adapter")
     rng = Stream(seed).child("method", method.name)
     outcomes: list[Outcome] = []
-    state: Any = None
-    kept: Task | None = None
+    built: Built | None = None
     meter = Meter()
-    if isinstance(method, Trains) and episode.training is not None:
+    if trained is not None:
+        method = trained.plugged_into(method, episode)
+    elif isinstance(method, Trains) and episode.training is not None:
         with metered(meter), phase("train"):
             # The scenario trains and validates a method on classes or images that are disjoint from the queries.
             method = method.train(episode.training, episode.validation, rng=rng.child("train"))
+        if on_trained is not None:
+            on_trained(method)
     for number, (session, parts) in enumerate(zip(episode.sessions, blocks, strict=True)):
         if number:
             meter = Meter()
-        # An edited memory poses the same problem again, so what is drawn at random stays as it was.
-        stream = rng.child("session", 0 if session.edit else number)
-        task, kind = session.task, "built"
+        stream = session_stream(rng, session, number)
+        asked, dealt = session, episode
+        if pixels:
+            # One session at a time: the images of a whole episode might not fit into memory.
+            session = in_pixels(asked)
+            dealt = replace(episode, sessions=tuple(session if s is asked else s for s in episode.sessions))
+            parts = query_blocks(session)
         with metered(meter):
             with phase("build"):
-                if session.edit is not None:
-                    state, kind = _edit(method, state, episode.sessions[number - 1].task, session, stream)
-                elif isinstance(method, Extends) and not episode.independent:
-                    kind = "extended" if number else "built"
-                    state = method.extend(state, task, rng=stream) if number else method.build(task, rng=stream)
-                else:
-                    if len(episode.sessions) > 1 and not episode.independent and not _edits(episode):
-                        kind = "rebuilt" if number else "built"
-                        about = method.about
-                        task, kept = carry(kept, task, stores_items=about.stores_items, texts="texts" in about.needs)
-                    state = method.build(task, rng=stream)
+                built = build_session(method, dealt, number, built, stream)
+            state, kind, kept = built.state, built.kind, built.kept
+            repeats = Repeats()
             with phase("score"), torch.no_grad():
-                scored = [_answer(method, label, state, part, session, at) for at, part in enumerate(parts)]
+                scored = []
+                for at, part in enumerate(parts):
+                    with repeats.like(len(part)):
+                        scores = method.score(state, part)
+                    with uncounted():
+                        scored.append(_answer(label, scores, part, session, at))
         columns, ranks, confidences = (torch.cat(column) for column in zip(*scored, strict=True))
         details = dict(method.describe(state)) if isinstance(method, Describes) else {}
+        if trained is not None:
+            details["loaded_from"] = trained.origin
+        if session.task.budget.bytes is not None:
+            details |= _against_budget(method, state, kept, session.task)
+        if session.evidence and isinstance(method, Explains):
+            details["evidence"] = evidence_means(method, state, session)
         if session.edit is not None:
             details["edit"] = _check_edit(method, state, kind, session, parts, stream)
         outcomes.append(
             Outcome(
-                session=session,
+                session=asked,
                 predictions=torch.tensor(session.task.classes)[columns],
                 ranks=ranks,
                 confidences=confidences,
                 kind=kind,
                 exemplars=len(kept.support) + len(kept.memory) if kept is not None else None,
                 state_bytes=nbytes(state),
+                stored=stored(state, kept),
                 details=details,
-                seconds={name: meter.seconds.get(name, 0.0) for name in PHASES},
+                cost=meter.columns(),
             )
         )
     return outcomes
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """What a method holds after a session.
+
+    Attributes
+    ----------
+    state : Any
+        The method's state.
+    task : Task
+        What it was built on or extended by: the session's task, or that with the exemplars of earlier ones.
+    kind : str
+        ``built``, ``extended``, ``rebuilt`` or ``forgotten``.
+    kept : Task or None
+        The exemplars the harness carries on for a method that cannot extend its state.
+    """
+
+    state: Any
+    task: Task
+    kind: str
+    kept: Task | None
+
+
+def session_stream(rng: Stream, session: Session, number: int) -> Stream:
+    """Return the stream of a session's draws; an edited memory poses the same problem again, so its draws stay."""
+    return rng.child("session", 0 if session.edit else number)
+
+
+def build_session(method: Method, episode: Episode, number: int, before: Built | None, rng: Stream) -> Built:
+    """Return what a method holds after session ``number``, from what it held before it."""
+    session = episode.sessions[number]
+    task, kept = session.task, before.kept if before else None
+    if session.edit is not None:
+        assert before is not None
+        state, kind = _edit(method, before.state, episode.sessions[number - 1].task, session, rng)
+        return Built(state, task, kind, kept)
+    if isinstance(method, Extends) and not episode.independent:
+        if before is None:
+            return Built(method.build(task, rng=rng), task, "built", kept)
+        return Built(method.extend(before.state, task, rng=rng), task, "extended", kept)
+    kind = "built"
+    if len(episode.sessions) > 1 and not episode.independent and not _edits(episode):
+        kind = "rebuilt" if number else "built"
+        about = method.about
+        task, kept = carry(kept, task, stores_items=about.stores_items, texts="texts" in about.needs)
+    return Built(method.build(task, rng=rng), task, kind, kept)
 
 
 def _edits(episode: Episode) -> bool:
@@ -183,6 +270,16 @@ def _check_edit(
     }
 
 
+def _against_budget(method: Method, state: Any, kept: Task | None, task: Task) -> dict[str, Any]:
+    """Return the bytes a method carries to the next session, and whether they are more than the budget.
+
+    One that extends carries its state; of one that is built anew the harness carries the exemplars alone.
+    """
+    assert task.budget.bytes is not None
+    carried = nbytes(state if isinstance(method, Extends) or kept is None else (kept.support, kept.memory))
+    return {"carried_bytes": carried, "over_budget": carried > task.budget.bytes}
+
+
 def _strings(value: Any) -> Iterator[str]:
     """Yield every string of a state's string arrays; ids of items are among them."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "U":
@@ -198,11 +295,8 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(part)
 
 
-def _answer(
-    method: Method, label: str, state: Any, queries: Tensor, session: Session, block: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _answer(label: str, scores: Tensor, queries: Tensor, session: Session, block: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return predicted columns, ranks of the right class and confidences of one block of queries, on the CPU."""
-    scores = method.score(state, queries)
     expected = (len(queries), session.task.n_classes)
     if tuple(scores.shape) != expected:
         raise BenchError(

@@ -71,7 +71,7 @@ def carry(kept: Task | None, task: Task, *, stores_items: bool, texts: bool) -> 
         len(old.memory.images) + len(new.memory.images),
         len(old.memory.texts) + len(new.memory.texts),
     ]
-    quota = task.budget.quota(task.n_classes)
+    quota = task.quota()
     share = None if quota is None else quota // max(1, sum(count > 0 for count in present))
     small = replace(
         task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,11 +13,26 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.hashing import digest
 
+_BLOCK = 1 << 16
+"""Rows that are turned to float32 at a time: 128 MiB at d = 512, whatever the number of rows."""
+
 
 def as_index(rows: Tensor | np.ndarray | list[int]) -> Tensor:
     """Return positions, int64, for positions or a mask."""
     index = torch.as_tensor(rows)
     return index.nonzero().squeeze(1) if index.dtype == torch.bool else index.long()
+
+
+def is_whole(rows: Tensor | np.ndarray | list[int]) -> bool:
+    """Return whether a mask takes all rows, so that a memory-mapped file need not be copied into memory."""
+    mask = torch.as_tensor(rows)
+    return mask.dtype == torch.bool and bool(mask.all())
+
+
+def _digests(x: Tensor) -> np.ndarray:
+    """Return the content hash of every row, str [n]."""
+    rows = np.ascontiguousarray(x.detach().cpu().float().numpy())
+    return np.array([digest(row) for row in rows], dtype="U32")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +79,19 @@ class Features:
     @cached_property
     def row_digests(self) -> np.ndarray:
         """Content hash of every vector, str [n]; equal vectors have equal hashes."""
-        rows = np.ascontiguousarray(self.x.detach().cpu().float().numpy())
-        return np.array([digest(row) for row in rows], dtype="U32")
+        return np.concatenate([np.zeros(0, dtype="U32"), *(_digests(block) for block in self.x.split(_BLOCK))])
+
+    def digest_blocks(self) -> Iterator[np.ndarray]:
+        """Yield :attr:`row_digests` in blocks, kept for features of one block and made again for large ones."""
+        if len(self) <= _BLOCK:
+            yield self.row_digests
+        else:
+            yield from map(_digests, self.x.split(_BLOCK))
 
     def take(self, rows: Tensor | np.ndarray | list[int]) -> Features:
         """Return the given rows (positions or a mask), in the given order."""
+        if is_whole(rows):
+            return self
         index = as_index(rows)
         return replace(
             self,
@@ -88,8 +112,8 @@ class Features:
         """Raise :class:`BenchError` for NaN, infinite or all-zero vectors and labels without a class name."""
         if len(self) == 0:
             return
-        for start in range(0, len(self), 65536):
-            norm = self.x[start : start + 65536].float().norm(dim=1)
+        for start in range(0, len(self), _BLOCK):
+            norm = self.x[start : start + _BLOCK].float().norm(dim=1)
             bad = (~torch.isfinite(norm) | (norm == 0)).nonzero()
             if len(bad):
                 row = start + int(bad[0])

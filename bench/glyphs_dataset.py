@@ -15,6 +15,8 @@ import bench.glyphs
 from bench.cache import FeatureCache, cache_root
 from bench.cache.store import content_key
 from bench.encoders import class_texts, load_encoder
+from bench.encoders.bundled import NAME as BUNDLED
+from bench.encoders.bundled import NEAR
 from bench.encoders.encoder import Encoder
 from bench.encoders.prompts import of_strings
 from bench.errors import BenchError
@@ -26,6 +28,7 @@ from bench.hashing import code_digest, digest
 from bench.images.encode import encode_source, encode_texts
 from bench.images.items import ImageItem
 from bench.memory import Items, Memory
+from bench.pictures import Pictures
 from bench.streams import Stream
 from bench.task import Card, Dataset
 
@@ -144,13 +147,24 @@ def memory_items(chosen: Sequence[Character], size: Size, state: str) -> tuple[l
     return items, sources
 
 
-def load(size: Size | None = None, *, cache: FeatureCache | None = None, progress: bool = False) -> Dataset:
+def load(
+    size: Size | None = None,
+    *,
+    encoder: str = BUNDLED,
+    device: str = "cpu",
+    cache: FeatureCache | None = None,
+    progress: bool = False,
+) -> Dataset:
     """Return the data set.
 
     Parameters
     ----------
     size : Size, optional
         How much is drawn.
+    encoder : str
+        As :func:`bench.encoders.load_encoder` takes it; the bundled one knows these characters, others hardly.
+    device : str
+        Where it encodes.
     cache : FeatureCache, optional
         Where features are kept; the user's cache if left out.
     progress : bool
@@ -158,7 +172,7 @@ def load(size: Size | None = None, *, cache: FeatureCache | None = None, progres
     """
     size = size or Size()
     cache = cache or FeatureCache(cache_root())
-    encoder = load_encoder("glyphs")
+    coder = load_encoder(encoder, device=device)
     chosen = classes(size)
     names = tuple(c.name for c in chosen)
     label_of = {name: label for label, name in enumerate(names)}
@@ -169,7 +183,7 @@ def load(size: Size | None = None, *, cache: FeatureCache | None = None, progres
     }
     found, sources = memory_items(chosen, size, state)
     every = [item for items in drawn.values() for item in items] + found
-    x = encode_source(encoder, every, cache=cache, batch=128, progress=progress).x
+    x = encode_source(coder, every, cache=cache, batch=128, progress=progress).x
     if len(x) != len(every):
         raise RuntimeError(f"{len(every) - len(x)} drawn images could not be read back")
     labels = torch.tensor([label_of[item.class_name] for item in every], dtype=torch.int64)
@@ -180,17 +194,18 @@ def load(size: Size | None = None, *, cache: FeatureCache | None = None, progres
         splits[split] = Features(x[rows].clone(), labels[rows], ids[rows], names)
         start += len(items)
     texts = class_texts(
-        lambda wanted: encode_texts(encoder, wanted, cache=cache), names, of_strings(PROMPTS, "the glyph prompts")
+        lambda wanted: encode_texts(coder, wanted, cache=cache), names, of_strings(PROMPTS, "the glyph prompts")
     )
     return Dataset(
         card=Card(
             name="glyphs",
-            revision=digest(state, encoder.weights_digest, repr(size))[:12],
+            revision=digest(state, coder.weights_digest, repr(size))[:12],
             licence="Apache-2.0; fonts DejaVu (Bitstream Vera licence); names Unicode (Unicode Licence)",
             citation="docs/glyphs.md",
-            encoder="glyphs",
-            space=f"glyphs@{encoder.weights_digest[:12]}",
+            encoder=encoder,
+            space=f"{encoder}@{coder.weights_digest[:12]}",
             description="Unicode characters by name, drawn from fonts; open_clip encoder; memory from a simulated web",
+            near=NEAR if encoder == BUNDLED else Card.near,
         ),
         class_names=names,
         splits=splits,
@@ -198,9 +213,10 @@ def load(size: Size | None = None, *, cache: FeatureCache | None = None, progres
         prompts=Features(texts.x, torch.arange(len(names)), np.array([f"prompt/{c.label}" for c in chosen]), names),
         memory=Memory(
             Items(x[start:].clone(), labels[start:], ids[start:], np.array(sources)),
-            _sentences(encoder, chosen, size, cache),
+            _sentences(coder, chosen, size, cache),
         ),
         class_split={part: tuple(n for n, c in enumerate(chosen) if c.split == part) for part in SPLITS},
+        pictures=Pictures.of(encoder, every, coder.weights_digest),
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.errors import BenchError, suggest
 from bench.features import Features
+from bench.files import require_space
 from bench.hashing import digest
 from bench.pack import FORMAT, plain, write_manifest, write_split, write_texts
 from bench.streams import Stream
@@ -63,7 +64,8 @@ def read_arrays(paths: Sequence[Path]) -> dict[str, np.ndarray]:
                 with np.load(path, allow_pickle=False) as stored:
                     arrays |= {key: stored[key] for key in stored.files}
             elif path.suffix == ".npy":
-                arrays[path.stem] = np.load(path, allow_pickle=False)
+                # Mapped copy-on-write: nothing is read before it is needed, and nothing written back.
+                arrays[path.stem] = np.load(path, allow_pickle=False, mmap_mode="c")
             elif path.suffix == ".safetensors":
                 from safetensors.torch import load_file
 
@@ -252,6 +254,7 @@ def import_pack(
             )
         if len(prompts) < len(names):
             warnings.append(f"{len(names) - len(prompts)} of {len(names)} classes have no text")
+    require_space(out, sum(x.nbytes for x, _ in splits.values()), what=f"the pack {options.name}")
     out.mkdir(parents=True, exist_ok=True) if not out.exists() else None
     manifest: dict[str, Any] = {
         "format": FORMAT,

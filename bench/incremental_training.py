@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt
@@ -14,7 +14,9 @@ from torch import Tensor
 from bench.algebra import normalise
 from bench.exemplars import cut, keep_features
 from bench.features import Features
+from bench.image_tower import Tower
 from bench.incremental_net import Depth, Net
+from bench.state import nbytes
 from bench.streams import Stream
 from bench.task import Task
 from bench.training import fit
@@ -30,9 +32,12 @@ class SessionTraining:
     Attributes
     ----------
     depth : str
-        ``head`` trains a linear head on the frozen features, ``adapter`` a residual MLP before it as well.
+        ``head`` trains a linear head on the frozen features, ``adapter`` a residual MLP before it as well, ``full``
+        the encoder's image tower and a head, from pixels.
     hidden : int
         Width of the adapter's hidden layer.
+    tower_lr : float
+        Learning rate of the image tower with ``full``; its weights are trained already, the head's are not.
     min_steps : int
         A session with few images is given as many epochs more as this many batches take: an epoch of ten images is
         one step.
@@ -41,28 +46,57 @@ class SessionTraining:
     depth: Depth = "adapter"
     hidden: Annotated[int, Ge(1)] = 256
     lr: Annotated[float, Gt(0)] = 1e-3
+    tower_lr: Annotated[float, Gt(0)] = 1e-5
     weight_decay: Annotated[float, Ge(0)] = 5e-4
     epochs: Annotated[int, Ge(1)] = 30
     min_steps: Annotated[int, Ge(0)] = 200
     batch: Annotated[int, Ge(1)] = 128
 
-    def initial(self, task: Task, rng: Stream) -> Net:
-        """Return an untrained network for the classes of the first session."""
-        return Net.initial(
-            task.dimension, task.n_classes, depth=self.depth, hidden=self.hidden, device=task.device, rng=rng
-        )
+    @property
+    def wants_pixels(self) -> bool:
+        """Whether it is to be given flattened pixels in the place of features."""
+        return self.depth == "full"
 
-    def minimise(self, weights: Sequence[Tensor], loss: Objective, data: Features, *, owner: str, rng: Stream) -> None:
-        """Train leaf tensors in place on the rows of a session by Adam, the learning rate falling along a cosine."""
+    def initial(self, task: Task, rng: Stream) -> Net:
+        """Return an untrained network for the classes of the first session; a tower starts as the encoder's own."""
+        tower, d = None, task.dimension
+        if self.depth == "full":
+            assert task.pictures is not None
+            task.pictures.check()
+            tower = Tower.of(task.pictures.encoder, task.device)
+            d = tower.dimension
+        hidden = self.hidden if self.depth == "adapter" else 0
+        return Net.initial(d, task.n_classes, hidden=hidden, device=task.device, rng=rng, tower=tower)
+
+    def minimise(
+        self,
+        weights: Sequence[Tensor],
+        loss: Objective,
+        data: Features,
+        *,
+        owner: str,
+        rng: Stream,
+        tower: Sequence[Tensor] = (),
+    ) -> None:
+        """Train leaf tensors in place on the rows of a session by Adam, learning rates falling along a cosine.
+
+        Parameters
+        ----------
+        tower : sequence of Tensor
+            Leaf tensors of an image tower, which are trained at ``tower_lr``.
+        """
+        groups: list[dict[str, Any]] = [{"params": list(weights)}]
+        if tower:
+            groups.append({"params": list(tower), "lr": self.tower_lr})
         fit(
-            weights,
+            [*weights, *tower],
             lambda rows: loss(rows.to(data.x.device)),
             len(data),
             owner=owner,
             epochs=max(self.epochs, math.ceil(self.min_steps / math.ceil(len(data) / self.batch))),
             batch=self.batch,
             cosine=True,
-            optimiser=torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay),
+            optimiser=torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay),
             rng=rng,
         )
 
@@ -78,11 +112,12 @@ def joined(kept: Features | None, new: Features) -> Features:
     return new if kept is None else Features.concat([kept, new])
 
 
-def choose_exemplars(net: Net, kept: Features | None, new: Features, task: Task) -> Features:
+def choose_exemplars(net: Net, kept: Features | None, new: Features, task: Task, *, beside: int = 0) -> Features:
     """Return the exemplars after a session, best first within a class.
 
-    New classes are herded in the network's own space; old classes lose the tail of their lists.
+    New classes are herded in the network's own space; old classes lose the tail of their lists. A budget in bytes
+    holds the network as well, and ``beside``, the bytes that a method keeps besides the two.
     """
-    quota = task.budget.quota(task.n_classes)
+    quota = task.quota(reserved=nbytes(net) + beside)
     chosen = keep_features(new, quota, lambda x: normalise(net.embed(x)))
     return chosen if kept is None else Features.concat([kept.take(cut(kept.labels, quota)), chosen])

@@ -11,9 +11,6 @@ from bench.memory import Items
 from bench.search import top_k
 from bench.task import Dataset
 
-NEAR = 0.97
-"""Cosine above which two vectors count as near-duplicates."""
-
 
 def _describe(x: torch.Tensor, labels: torch.Tensor, n_classes: int) -> dict[str, Any]:
     norms = x.float().norm(dim=1)
@@ -30,9 +27,9 @@ def _describe(x: torch.Tensor, labels: torch.Tensor, n_classes: int) -> dict[str
     }
 
 
-def overlap(a: Features, b: Features) -> dict[str, int]:
-    """Return how many rows of ``a`` are in ``b`` exactly, and how many have a near-duplicate there."""
-    near = top_k(a.x, b.x, 1).similarities.squeeze(1) >= NEAR
+def overlap(a: Features, b: Features, threshold: float) -> dict[str, int]:
+    """Return how many rows of ``a`` are in ``b`` exactly, and how many have one there at the threshold's cosine."""
+    near = top_k(a.x, b.x, 1).similarities.squeeze(1) >= threshold
     same = set(b.row_digests.tolist())
     return {"exact": sum(d in same for d in a.row_digests.tolist()), "near": int(near.sum())}
 
@@ -50,6 +47,7 @@ def inspect_dataset(dataset: Dataset, *, overlaps: bool = True) -> dict[str, Any
         "space": dataset.card.space,
         "dimension": dataset.dimension,
         "classes": n,
+        "near": dataset.card.near,
         "fingerprint": dataset.fingerprint,
         "roles": {role: list(splits) for role, splits in dataset.roles.items()},
         "splits": {name: _describe(s.x, s.labels, n) for name, s in dataset.splits.items() if len(s)},
@@ -61,7 +59,7 @@ def inspect_dataset(dataset: Dataset, *, overlaps: bool = True) -> dict[str, Any
     if overlaps:
         names = list(dataset.splits)
         report["overlap"] = {
-            f"{a} in {b}": overlap(dataset.splits[a], dataset.splits[b])
+            f"{a} in {b}": overlap(dataset.splits[a], dataset.splits[b], dataset.card.near)
             for i, a in enumerate(names)
             for b in names[i + 1 :]
             if len(dataset.splits[a]) and len(dataset.splits[b])
@@ -104,6 +102,6 @@ def as_text(report: dict[str, Any]) -> str:
         lines += [f"    {count:>6} from {source}" for source, count in part.get("sources", {}).items()]
     found = {pair: o for pair, o in report.get("overlap", {}).items() if o["near"] or o["exact"]}
     if "overlap" in report:
-        lines += ["", f"overlap between splits (exact, and cosine >= {NEAR}):"]
+        lines += ["", f"overlap between splits (exact, and cosine >= {report['near']:g}):"]
         lines += [f"    {pair}: {o['exact']} exact, {o['near']} near" for pair, o in found.items()] or ["    none"]
     return "\n".join(lines)

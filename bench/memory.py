@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.features import Features, as_index
+from bench.features import Features, as_index, is_whole
 from bench.hashing import digest
 from bench.search import Index
 
@@ -52,6 +52,8 @@ class Items:
 
     def take(self, rows: Tensor | np.ndarray | list[int]) -> Items:
         """Return the given rows (positions or a mask), in the given order."""
+        if is_whole(rows):
+            return self
         index = as_index(rows)
         at = index.cpu().numpy()
         return Items(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.features import Features
-from bench.files import write_atomically
+from bench.files import replacing, require_space, write_atomically
 from bench.hashing import file_digest
 from bench.memory import Items, Memory
 from bench.streams import Stream
@@ -46,11 +46,24 @@ def decode_strings(stored: Tensor) -> np.ndarray:
 
 
 def write_arrays(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Write one safetensors file and return its manifest entry: file, rows, sha256."""
-    from safetensors.torch import save
+    """Write one safetensors file and return its manifest entry: file, rows, sha256.
+
+    Raises
+    ------
+    BenchError
+        If it is larger than what is left of the disk (then nothing is written), or cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
     path = folder / f"{name}.safetensors"
-    write_atomically(path, save({k: v.contiguous() for k, v in tensors.items()}))
+    stored = {k: v.contiguous() for k, v in tensors.items()}
+    require_space(folder, sum(v.nbytes for v in stored.values()), what=str(path))
+    try:
+        with replacing(path) as temporary:
+            save_file(stored, temporary)
+    except SafetensorError as error:
+        raise BenchError(f"cannot write {path}: {' '.join(str(error).split())}; choose another folder") from None
     return {"file": path.name, "rows": len(tensors["x"]), "sha256": file_digest(path)}
 
 
@@ -129,7 +142,7 @@ def _split(folder: Path, name: str, entry: Mapping[str, Any], class_names: tuple
     ids = (
         decode_strings(arrays["ids"])
         if "ids" in arrays
-        else np.array([f"{name}/{row}" for row in range(len(x))], dtype="U")
+        else np.char.add(f"{name}/", np.arange(len(x)).astype(f"U{len(str(len(x)))}"))
     )
     return Features(x, arrays["labels"].long(), ids, class_names)
 
@@ -161,6 +174,7 @@ def open_pack(folder: Path, resolve: Resolve) -> Dataset:
             encoder=str(encoder.get("name", "unknown")),
             space=str(encoder.get("space", "")),
             description=str(manifest.get("description", "")),
+            near=_near_duplicate(folder, manifest),
         ),
         class_names=names,
         splits=splits,
@@ -169,6 +183,13 @@ def open_pack(folder: Path, resolve: Resolve) -> Dataset:
         memory=Memory(images, texts),
         class_split={k: tuple(v) for k, v in (manifest.get("class_split") or {}).items()},
     )
+
+
+def _near_duplicate(folder: Path, manifest: Mapping[str, Any]) -> float:
+    near = manifest.get("near", Card.near)
+    if not isinstance(near, (int, float)) or not 0 < near <= 1:
+        raise BenchError(f"{folder / MANIFEST}: near is {near!r}, and must be a cosine in (0, 1], such as 0.97")
+    return float(near)
 
 
 def _near(folder: Path, other: str) -> str:
@@ -240,7 +261,7 @@ def declared_images(
 
 
 def _named(ids: np.ndarray, source: str) -> np.ndarray:
-    return np.array([f"{source}:{item}" for item in ids.tolist()], dtype="U") if len(ids) else ids
+    return np.char.add(f"{source}:", ids) if len(ids) else ids
 
 
 def _labels_by_name(features: Features, class_names: tuple[str, ...]) -> Tensor:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError
 from bench.version import SCHEMA, __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 COLUMNS: dict[str, tuple[str, str]] = {
     "schema": ("int", "version of this table's meaning"),
@@ -29,6 +31,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "scenario_params": ("string", "JSON: every parameter of the scenario"),
     "dataset": ("string", "the data set's name"),
     "encoder": ("string", "the encoder that made its features"),
+    "encoder_flops": ("int", "FLOPs of the encoder on one image (a multiply-add is two); null if not known"),
     "condition": ("string", "JSON: what the scenario varies"),
     "session": ("int", "0, 1, ... in class-incremental learning; 0 elsewhere; null if skipped"),
     "seed": ("int", "the seed"),
@@ -39,7 +42,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "n_correct": ("int", "rightly answered queries"),
     "n_near_duplicates": (
         "int",
-        "queries with a near-duplicate (cosine 0.97) among the support, memory and training images dealt so far",
+        "queries with a near-duplicate (cosine 0.97, or what the data set declares) among the images dealt so far",
     ),
     "n_near_duplicates_correct": ("int", "how many of those were answered rightly"),
     "session_kind": (
@@ -56,10 +59,40 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "memory_items": ("int", "memory items dealt in the session"),
     "exemplars": ("int", "items kept for the next session; null for a method that keeps none of the harness's"),
     "state_bytes": ("int", "bytes of the state's tensors"),
+    "memory_bytes": ("int", "of those, items that answers are looked up in"),
+    "exemplar_bytes": ("int", "labelled features kept to train on again, those that the harness carries on included"),
+    "statistics_bytes": ("int", "class means, moments, prototypes, class texts"),
+    "weights_bytes": ("int", "linear classifiers, attention blocks, adapters, random projections"),
     "train_seconds": ("float", "training on seen classes (in session 0 only)"),
     "build_seconds": ("float", "building or extending the state, retrieval not counted"),
-    "retrieve_seconds": ("float", "exact search; a shared search is charged to every asker"),
+    "retrieve_seconds": ("float", "search; a shared search is charged to every asker"),
     "score_seconds": ("float", "scoring the queries, retrieval not counted"),
+    "train_flops": ("int", "FLOPs of training; null where something ran that nobody can count"),
+    "build_flops": ("int", "FLOPs of building or extending the state, retrieval not counted"),
+    "retrieve_flops": ("int", "FLOPs of search, by formula; a shared search is charged to every asker"),
+    "score_flops": ("int", "FLOPs of scoring the queries, retrieval not counted"),
+    "elementwise_flops": ("int", "of all those, elementwise operations, reductions and comparisons"),
+    "formula_flops": ("int", "of all those, what a formula charged and no counter saw"),
+    "train_peak_bytes": ("int", "most resident memory of the process during training; null if the system cannot tell"),
+    "build_peak_bytes": ("int", "the same while building or extending"),
+    "retrieve_peak_bytes": ("int", "the same while retrieving; null where another method had asked before"),
+    "score_peak_bytes": ("int", "the same while scoring"),
+    "train_peak_gpu_bytes": (
+        "int",
+        "most memory that torch's allocator gave out on the GPU during training; else null",
+    ),
+    "build_peak_gpu_bytes": ("int", "the same while building or extending"),
+    "retrieve_peak_gpu_bytes": ("int", "the same while retrieving; null where another method had asked before"),
+    "score_peak_gpu_bytes": ("int", "the same while scoring"),
+    "gpu_joules": ("float", "energy the GPU took in all phases, by its driver; null if that does not tell"),
+    "search": ("string", "the engine that answered searches, with every parameter"),
+    "search_recall": (
+        "float",
+        "the lowest recall@k of the approximate searches for the session's queries, against exact search of a sample "
+        "of them; null where search is exact",
+    ),
+    "search_details": ("string", "JSON: items, k, recall, sample and index bytes of each of those searches"),
+    "index_seconds": ("float", "making or opening the indexes of those searches, in no other seconds"),
     "features_fingerprint": ("string", "hash of the whole data set"),
     "support_fingerprint": ("string", "hash of the session's support"),
     "memory_fingerprint": ("string", "hash of the session's memory"),
@@ -81,14 +114,14 @@ PREDICTION_COLUMNS: dict[str, tuple[str, str]] = {
 """Every column of the predictions, one row a query."""
 
 UNSTABLE = (
-    "train_seconds",
-    "build_seconds",
-    "retrieve_seconds",
-    "score_seconds",
+    *(name for name in COLUMNS if name.endswith(("_seconds", "_peak_bytes", "_peak_gpu_bytes"))),
+    "gpu_joules",
+    "search",
     "provenance",
 )
 """Columns that differ between two runs of one thing: the clock and the machine."""
 
+_SCHEMA_KEY = "retrieval_bench_schema"
 _ARROW = {"int": "int64", "float": "float64", "string": "string", "bool": "bool"}
 
 
@@ -97,10 +130,10 @@ def to_parquet(values: Mapping[str, Sequence[Any]], columns: Mapping[str, tuple[
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {"list<int>": pa.list_(pa.int64()), **{k: pa.type_for_alias(v) for k, v in _ARROW.items()}}
+    kinds = _types()
     schema = pa.schema(
         [(name, kinds[kind]) for name, (kind, _) in columns.items()],
-        metadata={"retrieval_bench_schema": str(SCHEMA)},
+        metadata={_SCHEMA_KEY: str(SCHEMA)},
     )
     rows = len(next(iter(values.values())))
     arrays = [
@@ -110,6 +143,94 @@ def to_parquet(values: Mapping[str, Sequence[Any]], columns: Mapping[str, tuple[
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd")
     return sink.getvalue()
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What turns tables of one schema into those of the next; each takes and returns a ``pyarrow.Table``.
+
+    A step is needed where a column changes its name, type or meaning. One that is new is no step: it is null in what
+    was written before it.
+    """
+
+    records: Callable[[pa.Table], pa.Table]
+    predictions: Callable[[pa.Table], pa.Table]
+
+
+UPGRADES: dict[int, Upgrade] = {}
+"""By schema number, the step to the next one. Schema 1 is the first, so there is none yet."""
+
+
+def read_tables(paths: Sequence[Path]) -> list[pa.Table]:
+    """Return the tables of some Parquet files; a damaged one raises :class:`BenchError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                tables.append(file.read())
+        except (OSError, pa.ArrowException) as error:
+            raise BenchError(f"{path} cannot be read ({error}); delete it and run again") from None
+    return tables
+
+
+def upgraded(
+    tables: Sequence[pa.Table],
+    columns: Mapping[str, tuple[str, str]],
+    part: Literal["records", "predictions"],
+    folder: Path,
+) -> pa.Table:
+    """Return tables as one of the present schema, with every column of it; what a table lacks is null.
+
+    Raises
+    ------
+    BenchError
+        If a table is of a newer schema, or of one so old that there is no step from it.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    by_schema: dict[int, list[pa.Table]] = {}
+    for table in tables:
+        found = pc.unique(table["schema"]).to_pylist() if "schema" in table.column_names else [_schema_of(table)]
+        for number in found:
+            of_it = table if len(found) == 1 else table.filter(pc.equal(table["schema"], number))
+            by_schema.setdefault(int(number), []).append(of_it)
+    joined = []
+    for number, same in sorted(by_schema.items()):
+        if number > SCHEMA:
+            raise BenchError(
+                f"{folder} was written by a newer version (schema {number}, this is {__version__} with schema "
+                f"{SCHEMA}); update with `pip install -U retrieval-bench`"
+            )
+        table = pa.concat_tables(same, promote_options="default")
+        for step in range(number, SCHEMA):
+            if step not in UPGRADES:
+                raise BenchError(f"{folder} has schema {number}, which {__version__} cannot upgrade; run again")
+            table = getattr(UPGRADES[step], part)(table)
+        if number < SCHEMA and "schema" in table.column_names:
+            at = table.column_names.index("schema")
+            table = table.set_column(at, "schema", pa.array([SCHEMA] * len(table), pa.int64()))
+        joined.append(table)
+    whole = pa.concat_tables(joined, promote_options="default")
+    kinds = _types()
+    for name, (kind, _) in columns.items():
+        if name not in whole.column_names:
+            whole = whole.append_column(name, pa.nulls(len(whole), kinds[kind]))
+    return whole
+
+
+def _schema_of(table: pa.Table) -> int:
+    """Return the schema in a table's metadata; a table without it was rewritten, and is taken for a present one."""
+    return int((table.schema.metadata or {}).get(_SCHEMA_KEY.encode(), SCHEMA))
+
+
+def _types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {"list<int>": pa.list_(pa.int64()), **{k: pa.type_for_alias(v) for k, v in _ARROW.items()}}
 
 
 def read_records(folder: Path) -> pd.DataFrame:
@@ -122,24 +243,11 @@ def read_records(folder: Path) -> pd.DataFrame:
     """
     import numpy as np
     import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    tables = []
-    for path in sorted((folder / "records").glob("*.parquet")):
-        try:
-            tables.append(pq.read_table(path))
-        except (OSError, pa.ArrowException) as error:
-            raise BenchError(f"{path} cannot be read ({error}); delete it and run again") from None
+    tables = read_tables(sorted((folder / "records").glob("*.parquet")))
     if not tables:
         return pd.DataFrame({name: [] for name in COLUMNS})
-    frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
-    newest = int(frame["schema"].max())
-    if newest > SCHEMA:
-        raise BenchError(
-            f"{folder} was written by a newer version (schema {newest}, this is {__version__} with schema {SCHEMA}); "
-            "update with `pip install -U retrieval-bench`"
-        )
+    frame: pd.DataFrame = upgraded(tables, COLUMNS, "records", folder).to_pandas()
     # Sorted by whole numbers that stand for the sorted values: a million strings are compared once, not at every step.
     order = ["scenario", "dataset", "condition", "seed", "method", "session"]
     codes = [pd.factorize(frame[name], sort=True)[0] for name in reversed(order)]

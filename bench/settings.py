@@ -14,6 +14,7 @@ import yaml
 from bench.contracts import Method, Scenario
 from bench.errors import BenchError, suggest
 from bench.params import convert, defaults, hints, make, parse
+from bench.provenance import recipe_fingerprint
 from bench.registry import METHODS, SCENARIOS, Registry
 
 DEFAULT_SCENARIO = "incremental"
@@ -21,7 +22,7 @@ DEFAULT_METHODS = ("zero-shot", "knn", "protonet", "linear-probe", "mml", "icarl
 DEFAULT_DATA = ("glyphs",)
 DEFAULT_SEEDS = 5
 
-CONFIG_KEYS = ("scenario", "methods", "data", "seeds", "out", "device", "set")
+CONFIG_KEYS = ("scenario", "methods", "data", "seeds", "out", "device", "search", "set")
 """What a YAML file may set."""
 
 
@@ -39,8 +40,18 @@ class Named:
             "label": self.label,
             "name": self.recipe.name,
             "class": f"{type(self.recipe).__module__}.{type(self.recipe).__qualname__}",
-            "params": defaults(self.recipe),
+            "params": self.params,
         }
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Every parameter with its value."""
+        return defaults(self.recipe)
+
+    @property
+    def code(self) -> str | None:
+        """A hash of the file in which it is written; None if there is no file."""
+        return recipe_fingerprint(self.recipe)
 
 
 def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:

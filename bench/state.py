@@ -92,12 +92,17 @@ def _rebuild(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return part
 
 
-def save(value: Any, path: Path) -> None:
-    """Write a state to one safetensors file, whole or not at all."""
-    from safetensors.torch import save as to_bytes
+def to_bytes(value: Any) -> bytes:
+    """Return a state as the content of a safetensors file."""
+    from safetensors.torch import save as serialise
 
     description, tensors = flatten(value)
-    write_atomically(path, to_bytes(tensors, metadata={"state": json.dumps(description)}))
+    return serialise(tensors, metadata={"state": json.dumps(description)})
+
+
+def save(value: Any, path: Path) -> None:
+    """Write a state to one safetensors file, whole or not at all."""
+    write_atomically(path, to_bytes(value))
 
 
 def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:

@@ -9,16 +9,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import sweep, write_atomically
-from bench.records import COLUMNS, PREDICTION_COLUMNS, to_parquet
+from bench.records import COLUMNS, PREDICTION_COLUMNS, read_tables, to_parquet, upgraded
 from bench.version import SCHEMA, __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+
+STATES = "states"
+"""Folder of a run that holds trained weights, one file a cell, where they are kept."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The content of a finished cell's files; a skipped cell has no predictions, few have trained weights."""
+
+    record: bytes
+    predictions: bytes | None
+    trained: bytes | None = None
+
+
+def encode(rows: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]] | None) -> Files:
+    """Return a cell's rows, and its predictions by column, as files; what a row does not name is null."""
+    table = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    return Files(
+        record=to_parquet(table, COLUMNS),
+        predictions=to_parquet(predictions, PREDICTION_COLUMNS) if predictions is not None else None,
+    )
 
 
 class Store:
@@ -34,7 +56,7 @@ class Store:
             known = read_manifest(self.folder)
             if known["run"] != manifest["run"]:
                 raise BenchError(f"{self.folder} holds another run ({known['run']}); choose another --out")
-            for part in ("records", "predictions"):
+            for part in ("records", "predictions", STATES):
                 sweep(self.folder / part)
         else:
             content = {"schema": SCHEMA, "version": __version__, **manifest}
@@ -47,13 +69,28 @@ class Store:
     def write(
         self, cell: str, rows: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]] | None
     ) -> None:
-        """Write a finished cell: its rows, and its predictions by column; what a row does not name is null."""
-        if predictions is not None:
-            write_atomically(
-                self.folder / "predictions" / f"{cell}.parquet", to_parquet(predictions, PREDICTION_COLUMNS)
-            )
-        table = {name: [row.get(name) for row in rows] for name in COLUMNS}
-        write_atomically(self.folder / "records" / f"{cell}.parquet", to_parquet(table, COLUMNS))
+        """Write a finished cell: its rows, and its predictions by column; see :func:`encode`."""
+        self.put(cell, encode(rows, predictions))
+
+    def put(self, cell: str, files: Files) -> None:
+        """Write the files of a finished cell, its record last."""
+        for part, path in self._paths(cell).items():
+            content = getattr(files, part)
+            if content is not None:
+                write_atomically(path, content)
+
+    def get(self, cell: str) -> Files:
+        """Return the files of a finished cell."""
+        paths = self._paths(cell)
+        record = paths.pop("record").read_bytes()
+        return Files(record, **{part: path.read_bytes() if path.exists() else None for part, path in paths.items()})
+
+    def _paths(self, cell: str) -> dict[str, Path]:
+        return {
+            "trained": self.folder / STATES / f"{cell}.safetensors",
+            "predictions": self.folder / "predictions" / f"{cell}.parquet",
+            "record": self.folder / "records" / f"{cell}.parquet",
+        }
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -82,13 +119,11 @@ def runs_below(folder: Path) -> list[Path]:
 def read_predictions(folder: Path, cells: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the predictions of a run, of all cells or of some, one row a query."""
     import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     names = sorted(path.stem for path in (folder / "predictions").glob("*.parquet")) if cells is None else cells
     paths = [folder / "predictions" / f"{name}.parquet" for name in names]
-    tables = [pq.read_table(path) for path in paths if path.exists()]
+    tables = read_tables([path for path in paths if path.exists()])
     if not tables:
         return pd.DataFrame({name: [] for name in PREDICTION_COLUMNS})
-    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    frame: pd.DataFrame = upgraded(tables, PREDICTION_COLUMNS, "predictions", folder).to_pandas()
     return frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,22 +15,46 @@ from bench.errors import BenchError
 from bench.features import Features
 from bench.memory import Items, Memory
 
+if TYPE_CHECKING:
+    from bench.pictures import Pictures
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a method may carry from one session to the next.
+    """What a method may carry from one session to the next; at most one of the three is a number.
 
     Attributes
     ----------
     items : int or None
         Exemplars or memory items over all classes together; None is no limit.
+    per_class : int or None
+        Exemplars or memory items of each class; None is no limit.
+    bytes : int or None
+        All that is carried, in bytes: exemplars and memory items (their vectors and labels), statistics and weights.
     """
 
     items: int | None = None
+    per_class: int | None = None
+    bytes: int | None = None
 
-    def quota(self, n_classes: int) -> int | None:
-        """Return how many items each of ``n_classes`` classes may keep; None is no limit."""
-        return None if self.items is None else self.items // n_classes
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit."""
+        return any(limit is not None for limit in (self.items, self.per_class, self.bytes))
+
+    def quota(self, n_classes: int, *, item_bytes: int, reserved: int = 0) -> int | None:
+        """Return how many items each of ``n_classes`` classes may keep; None is no limit.
+
+        Parameters
+        ----------
+        item_bytes : int
+            What one item takes; for a budget in bytes.
+        reserved : int
+            Bytes that something else that is carried takes, such as weights.
+        """
+        if self.bytes is not None:
+            return max(0, self.bytes - reserved) // item_bytes // n_classes
+        return self.per_class if self.items is None else self.items // n_classes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,6 +80,10 @@ class Task:
         0, 1, ... in class-incremental learning; 0 elsewhere.
     prototype_memory : Memory or None
         Items that class prototypes are made of, where they are not those a method retrieves from; None is the same.
+    pictures : Pictures or None
+        The images behind the features, for a method that trains from pixels; None where there are features only.
+    soft_pruning : bool
+        Whether items that mislead others are to count for less; for methods that weigh the votes of items.
     """
 
     classes: tuple[int, ...]
@@ -66,6 +94,8 @@ class Task:
     budget: Budget = field(default_factory=Budget)
     session: int = 0
     prototype_memory: Memory | None = None
+    pictures: Pictures | None = None
+    soft_pruning: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) != len(self.class_names):
@@ -90,6 +120,15 @@ class Task:
     def device(self) -> torch.device:
         """Where its features lie."""
         return self.support.x.device
+
+    def quota(self, *, reserved: int = 0) -> int | None:
+        """Return how many items of each class may be kept under the budget; None is no limit.
+
+        An item is a vector as wide and as precise as those of the support, and an int64 label. ``reserved`` is how
+        many bytes go to weights and statistics.
+        """
+        item_bytes = self.dimension * self.support.x.element_size() + self.support.labels.element_size()
+        return self.budget.quota(self.n_classes, item_bytes=item_bytes, reserved=reserved)
 
     @cached_property
     def _lookup(self) -> Tensor:
@@ -173,13 +212,14 @@ class Session:
     """A task with the queries it is scored on. Methods see ``queries.x``; only training sessions show labels.
 
     ``edit`` says that the session's task is that of the session before it with an edited memory; it is whole, not
-    what is new.
+    what is new. ``evidence`` is on how many queries the harness looks at what answers rest on; 0 for none.
     """
 
     task: Task
     queries: Features
     notes: Mapping[str, Any] = field(default_factory=dict)
     edit: Edit | None = None
+    evidence: int = 0
 
     def to(self, device: torch.device | str) -> Session:
         """Return the same session on a device."""
@@ -224,7 +264,14 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a data set is: provenance, not values."""
+    """What a data set is: provenance, not values.
+
+    Attributes
+    ----------
+    near : float
+        Cosine from which two of its images count as near-duplicates. It belongs to the encoder's space: 0.97 suits
+        CLIP on photographs, and a space in which different images lie closer together declares more.
+    """
 
     name: str
     revision: str
@@ -233,6 +280,7 @@ class Card:
     encoder: str = "unknown"
     space: str = ""
     description: str = ""
+    near: float = 0.97
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -245,6 +293,8 @@ class Dataset:
         Which splits serve as ``"support"``, ``"query"`` and ``"validation"``.
     class_split : mapping of str to tuple of int
         Class ids of ``"seen"``, ``"validation"`` and ``"unseen"``; empty when the data set declares none.
+    pictures : Pictures or None
+        The images behind the features; None where they are not at hand.
     """
 
     card: Card
@@ -254,6 +304,7 @@ class Dataset:
     prompts: Features
     memory: Memory
     class_split: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    pictures: Pictures | None = None
 
     @property
     def name(self) -> str:

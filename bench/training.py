@@ -3,14 +3,57 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from bench.checkpoint import Checkpoint, Keeper
 from bench.errors import BenchError
+from bench.hashing import digest
+from bench.meter import Repeats
 from bench.streams import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conduct:
+    """How a run conducts its trainings.
+
+    Attributes
+    ----------
+    progress : bool
+        Show a bar of epochs on a terminal.
+    checkpoints : Path or None
+        Folder in which a training that is stopped leaves its checkpoint; whoever owns it removes it when all is done.
+    checkpoint_seconds : float
+        Time between two checkpoints.
+    precision : str
+        ``auto`` computes the loss in bfloat16 on a GPU where torch's autocast deems it safe, and in float32 on the
+        CPU. Weights, their optimiser and validation are in float32 in any case.
+    """
+
+    progress: bool = False
+    checkpoints: Path | None = None
+    checkpoint_seconds: float = 60.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+_conduct: ContextVar[Conduct] = ContextVar("conduct", default=Conduct())  # noqa: B039 - a frozen value
+
+
+@contextmanager
+def conducted(**changes: Any) -> Iterator[None]:
+    """Let every training inside the block be conducted so; what is not named stays as it is outside."""
+    token = _conduct.set(replace(_conduct.get(), **changes))
+    try:
+        yield
+    finally:
+        _conduct.reset(token)
 
 
 @dataclass(frozen=True)
@@ -49,7 +92,7 @@ def fit(
     validate: Callable[[], float] | None = None,
     patience: int | None = None,
 ) -> Fitted:
-    """Minimise a loss over ``n`` rows by mini-batches, in place.
+    """Minimise a loss over ``n`` rows by mini-batches, in place; :func:`conducted` says how.
 
     Parameters
     ----------
@@ -75,40 +118,113 @@ def fit(
     schedule = (
         torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs * math.ceil(n / batch)) if cosine else None
     )
-    scores: list[float] = []
-    losses: list[float] = []
-    best_epoch, best_weights = 0, [w.detach().clone() for w in weights] if validate else []
-    if validate:
-        scores.append(validate())
-    for epoch in range(1, epochs + 1):
-        order = torch.from_numpy(rng.child("order", epoch).permutation(n))
-        total = 0.0
-        for start in range(0, n, batch):
-            rows = order[start : start + batch]
-            optimiser.zero_grad()
-            value = loss(rows)
-            value.backward()
-            optimiser.step()
-            if schedule:
-                schedule.step()
-            total += float(value.detach()) * len(rows)
-        losses.append(total / n)
-        if not math.isfinite(losses[-1]):
-            rate = optimiser.param_groups[0]["lr"]
-            raise BenchError(f"training of {owner} diverged in epoch {epoch}; lower {owner}.lr (now {rate:g})")
-        if validate:
-            scores.append(validate())
-            if scores[-1] > scores[best_epoch]:
-                best_epoch, best_weights = epoch, [w.detach().clone() for w in weights]
-            elif patience is not None and epoch - best_epoch >= patience:
+    keeper = _keeper(weights, n, owner, epochs, batch, rng)
+    left = keeper.load()
+    alike = Repeats()
+    if left is None:
+        losses: list[float] = []
+        scores = [validate()] if validate else []
+        best_epoch, best_weights = 0, _copies(weights) if validate else []
+    else:
+        losses, scores = list(left.losses), list(left.scores)
+        best_epoch, best_weights = left.best_epoch, left.best_weights
+        _put(weights, left.weights)
+        optimiser.load_state_dict(left.optimiser)
+        if schedule and left.schedule is not None:
+            schedule.load_state_dict(left.schedule)
+    with _bar(owner, epochs, len(losses)) as advance:
+        for epoch in range(len(losses) + 1, epochs + 1):
+            if validate and patience is not None and len(losses) - best_epoch >= patience:
                 break
+            order = torch.from_numpy(rng.child("order", epoch).permutation(n))
+            total = 0.0
+            for start in range(0, n, batch):
+                rows = order[start : start + batch]
+                with alike.like(len(rows)):
+                    optimiser.zero_grad()
+                    with _autocast(weights[0].device):
+                        value = loss(rows)
+                    value.backward()
+                    optimiser.step()
+                if schedule:
+                    schedule.step()
+                total += float(value.detach()) * len(rows)
+            losses.append(total / n)
+            if not math.isfinite(losses[-1]):
+                rate = optimiser.param_groups[0]["lr"]
+                raise BenchError(f"training of {owner} diverged in epoch {epoch}; lower {owner}.lr (now {rate:g})")
+            if validate:
+                with alike.like("validation"):
+                    scores.append(validate())
+                if scores[-1] > scores[best_epoch]:
+                    best_epoch, best_weights = epoch, _copies(weights)
+            if keeper.due:
+                keeper.save(
+                    Checkpoint(
+                        tuple(losses),
+                        tuple(scores),
+                        best_epoch,
+                        _copies(weights),
+                        best_weights,
+                        optimiser.state_dict(),
+                        schedule.state_dict() if schedule else None,
+                    )
+                )
+            advance(losses[-1], scores)
     if validate:
-        with torch.no_grad():
-            for weight, kept in zip(weights, best_weights, strict=True):
-                weight.copy_(kept)
+        _put(weights, best_weights)
     return Fitted(len(losses), best_epoch if validate else len(losses), tuple(losses), tuple(scores))
 
 
 def leaf(tensor: Tensor) -> Tensor:
     """Return a copy of a tensor that an optimiser may change."""
     return tensor.detach().clone().requires_grad_(True)
+
+
+def _copies(weights: Sequence[Tensor]) -> list[Tensor]:
+    return [w.detach().clone() for w in weights]
+
+
+def _put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for weight, value in zip(weights, values, strict=True):
+            weight.copy_(value)
+
+
+def _keeper(weights: Sequence[Tensor], n: int, owner: str, epochs: int, batch: int, rng: Stream) -> Keeper:
+    conduct = _conduct.get()
+    if conduct.checkpoints is None:
+        return Keeper(None, conduct.checkpoint_seconds)
+    # A checkpoint is only met by the training that left it: the same draws, from the same initial weights.
+    name = digest(owner, rng.key().hex(), n, epochs, batch, *(w.detach() for w in weights))[:20]
+    return Keeper(conduct.checkpoints / f"{name}.safetensors", conduct.checkpoint_seconds)
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    precision = _conduct.get().precision
+    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+@contextmanager
+def _bar(owner: str, epochs: int, done: int) -> Iterator[Callable[[float, Sequence[float]], None]]:
+    """Yield ``advance(loss, scores)``, which moves a bar below that of the run."""
+    from tqdm import tqdm
+
+    shown = _conduct.get().progress
+    with tqdm(
+        total=epochs,
+        initial=done,
+        desc=f"training {owner}",
+        unit="epoch",
+        position=1,
+        leave=False,
+        disable=None if shown else True,
+        dynamic_ncols=True,
+    ) as bar:
+
+        def advance(loss: float, scores: Sequence[float]) -> None:
+            bar.set_postfix_str(f"loss {loss:.3f}" + (f", validation {scores[-1]:.3f}" if scores else ""))
+            bar.update(1)
+
+        yield advance

@@ -65,6 +65,12 @@ class FeCAM:
     V1 and V2 are the mean diagonal and off-diagonal entry of the class's covariance; N divides by standard
     deviations. Features and means are given unit norm before the distance.
 
+    The paper's code sets g1 = g2 = 1 for classes of hundreds of images. The defaults here were chosen for few images,
+    once and for all, and no query took part: of g1 in {1, 10, 100, 1000} with g2 in {0, 1} or g2 = g1 (1000 with 0
+    alone), the pair with the largest mean accuracy on held-out labelled images (``hold_out`` of up to 4 a class, from
+    4, 8 and 16 a class) of Oxford Flowers and Oxford Pets (the 16-shot split) and DTD (validation split) in CLIP
+    ViT-B/32 features: 68.0 %; 61.1 % with g1 = g2 = 1, 67.2 % with ``constant``. g2 = 1 ties and the smaller is taken.
+
     Attributes
     ----------
     shrinkage : str

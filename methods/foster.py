@@ -64,7 +64,7 @@ class Boosted:
     "arXiv:2204.04662",
     equation="boosting: CE of both branches, rebalanced + CE of the new branch + distillation; "
     "compression: balanced distillation",
-    adapted="frozen features: a branch is a residual adapter and a head, not an encoder",
+    adapted="frozen features: a branch is a residual adapter and a head, not an encoder (with depth=full it is)",
     needs=("images",),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Foster(SessionTraining):
         def loss(rows: Tensor) -> Tensor:
             return F.cross_entropy(live.logits(new.x[rows]), columns[rows])
 
-        self.minimise(live.tensors(), loss, new, owner="foster", rng=rng.child("fit"))
+        self.minimise(live.tensors(), loss, new, owner="foster", rng=rng.child("fit"), tower=live.tower_tensors())
         net = live.frozen()
         return Compressed(net, choose_exemplars(net, None, new, task))
 
@@ -123,7 +123,7 @@ class Foster(SessionTraining):
             )
 
         leaves = [*live.new.tensors(), live.head, live.bias]
-        self.minimise(leaves, loss, data, owner="foster", rng=rng.child("fit"))
+        self.minimise(leaves, loss, data, owner="foster", rng=rng.child("fit"), tower=live.new.tower_tensors())
         return Boosted(old, live.new.frozen(), live.head.detach(), live.bias.detach())
 
     def _compress(self, old: Net, teacher: Boosted, data: Features, weights: Tensor, rng: Stream) -> Net:
@@ -135,7 +135,7 @@ class Foster(SessionTraining):
         def loss(rows: Tensor) -> Tensor:
             return F.cross_entropy(live.logits(data.x[rows]) / self.temperature, soft[rows])
 
-        self.minimise(live.tensors(), loss, data, owner="foster", rng=rng.child("fit"))
+        self.minimise(live.tensors(), loss, data, owner="foster", rng=rng.child("fit"), tower=live.tower_tensors())
         return live.frozen()
 
     def score(self, state: Compressed, queries: Tensor) -> Tensor:
@@ -147,7 +147,8 @@ def balance(counts: Tensor, beta: float) -> Tensor:
     """Return class weights (1 - beta) / (1 - beta^n) scaled to mean one, [c]; the effective number of n images.
 
     Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019, arXiv:1901.05555, eq. 2. A class
-    without images is given the weight of a class with one.
+    without images has no effective number; its weight is one, so that without exemplars nothing is rebalanced.
     """
+    shown = counts > 0
     weights = (1 - beta) / (1 - beta ** counts.clamp(min=1).double())
-    return (weights / weights.mean()).float()
+    return torch.where(shown, weights / weights[shown].mean(), 1.0).float()

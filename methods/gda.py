@@ -96,15 +96,15 @@ class GDA:
             return (self.default_alpha if self.alpha is None else self.alpha), 0
         held = present.take(test)
         x, target = normalise(held.x), columns[test]
-        gaussian = _linear(moments.minus(_moments(task, held, task.n_classes)))(x)
+        gaussian = _linear(moments.minus(_moments(task, held, task.n_classes)))(x.double())
         zero_shot = LOGIT_SCALE * x @ texts.T
         right = [int(((zero_shot + alpha * gaussian).argmax(1) == target).sum()) for alpha in _GRID]
         return _GRID[right.index(max(right))], len(held)
 
     def score(self, state: Gaussian, queries: Tensor) -> Tensor:
-        """Return logits [q, c]; a class without images gets minus infinity."""
+        """Return logits, float64 [q, c]; a class without images gets minus infinity."""
         x = normalise(queries)
-        scores = state.alpha * state.linear(x)
+        scores = state.alpha * state.linear(x.double())
         if state.texts is not None:
             scores = scores + LOGIT_SCALE * x @ state.texts.T
         return scores.masked_fill(state.moments.counts == 0, -torch.inf)

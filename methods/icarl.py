@@ -33,7 +33,7 @@ class Exemplars:
     "icarl",
     paper="Rebuffi et al., iCaRL: Incremental Classifier and Representation Learning, CVPR 2017, arXiv:1611.07725",
     equation="algorithms 1-5; cross-entropy and distillation at T = 2 for the sigmoid losses of eq. 1",
-    adapted="frozen features: trains a residual adapter and a head, not the encoder",
+    adapted="frozen features: trains a residual adapter and a head, not the encoder (depth=full does)",
     needs=("images",),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,10 @@ class ICaRL(SessionTraining):
             known = logits[:, : target.shape[1]]
             return value + self.distillation * distillation(known, target[rows], self.temperature)
 
-        self.minimise(live.tensors(), loss, data, owner="icarl", rng=rng.child("fit"))
+        self.minimise(live.tensors(), loss, data, owner="icarl", rng=rng.child("fit"), tower=live.tower_tensors())
         net = live.frozen()
-        chosen = choose_exemplars(net, kept, new, task)
+        # A float32 mean and an int64 count of each class.
+        chosen = choose_exemplars(net, kept, new, task, beside=task.n_classes * (4 * net.head.shape[1] + 8))
         at = task.columns(chosen.labels)
         means = normalise(class_means(normalise(net.embed(chosen.x)), at, task.n_classes))
         return Exemplars(net, chosen, means, class_counts(at, task.n_classes))

@@ -65,6 +65,6 @@ class KLDA:
         return Kernelised(features, scatter, discriminant(scatter.means, projected))
 
     def score(self, state: Kernelised, queries: Tensor) -> Tensor:
-        """Return discriminants [q, c]; a class without images gets minus infinity."""
-        scores = state.linear(state.features(normalise(queries)))
+        """Return discriminants, float64 [q, c]; a class without images gets minus infinity."""
+        scores = state.linear(state.features(normalise(queries)).double())
         return scores.masked_fill(state.scatter.counts == 0, -torch.inf)

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from bench.algebra import one_hot_votes
+from bench.evidence import Explanation, neighbours
 from bench.forgetting import named
 from bench.memory import Items
 from bench.registry import method
@@ -70,6 +71,15 @@ class KNN:
         votes = one_hot_votes(columns, torch.ones_like(found.similarities), len(state.class_rank))
         # Votes are whole numbers, so less than one vote in all decides ties and nothing else.
         return votes - 0.5 * state.class_rank / len(state.class_rank)
+
+    def explain(self, state: Voters, task: Task, query: Tensor) -> Explanation:
+        """Return the neighbours with the weight of each one's vote."""
+        found = state.items.index.search(query.unsqueeze(0), self.k)
+        similar = found.similarities[0]
+        counted = self.vote == "majority"
+        votes = torch.ones_like(similar) if counted else (similar / self.temperature).softmax(dim=0)
+        words = "votes, one each" if counted else "votes, which add up to 1"
+        return Explanation(neighbours=neighbours(state.items, found.positions[0], similar, votes), weights=words)
 
     def describe(self, state: Voters) -> dict[str, Any]:
         """Return the number of neighbours that there really are."""

@@ -56,13 +56,13 @@ class LinearProbe:
         """Return the classifier; see the class."""
         items = task.labelled
         x, columns = normalise(items.x), task.columns(items.labels)
-        c, held = self.c, 0
+        c, held, start = self.c, 0, None
         if c is None:
             test = self._hold_out(columns, rng)
             held = int(test.sum())
-            c = self._choose(x, columns, test, task.n_classes) if held else self.default_c
-        fitted = LogisticRegression(x, columns, task.n_classes, max_iterations=self.max_iterations).fit(c)
-        return Probe(fitted, c, held)
+            c, start = self._choose(x, columns, test, task.n_classes) if held else (self.default_c, None)
+        regression = LogisticRegression(x, columns, task.n_classes, max_iterations=self.max_iterations)
+        return Probe(regression.fit(c, start=start), c, held)
 
     def _hold_out(self, columns: Tensor, rng: Stream) -> Tensor:
         """Return a mask of the images to choose on, at most ``held_out`` and at least one fewer than all a class."""
@@ -73,7 +73,8 @@ class LinearProbe:
             mask[rows[order[: min(self.held_out, len(rows) // 2)]]] = True
         return mask.to(columns.device)
 
-    def _choose(self, x: Tensor, columns: Tensor, test: Tensor, n_classes: int) -> float:
+    def _choose(self, x: Tensor, columns: Tensor, test: Tensor, n_classes: int) -> tuple[float, Linear]:
+        """Return C, and the classifier of the other images at that C, from which the last fit starts."""
         regression = LogisticRegression(x[~test], columns[~test], n_classes, max_iterations=self.max_iterations)
 
         def right(c: float) -> int:
@@ -89,7 +90,8 @@ class LinearProbe:
                 low, at_low = middle, right(middle)
             else:
                 high, at_high = middle, right(middle)
-        return low if at_low >= at_high else high
+        c = low if at_low >= at_high else high
+        return c, regression.fit(c)
 
     def score(self, state: Probe, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""

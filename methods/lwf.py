@@ -21,8 +21,8 @@ from bench.task import Task
     "lwf",
     paper="Li & Hoiem, Learning without Forgetting, TPAMI 2018, arXiv:1606.09282",
     equation="in class-incremental form: CE on the new classes' logits + 3 x distillation at T = 2",
-    adapted="frozen features: trains a residual adapter and a head, not the encoder; one head over all classes, since "
-    "class-incremental queries do not say from which session they are",
+    adapted="frozen features: trains a residual adapter and a head, not the encoder (depth=full does); one head over "
+    "all classes, since class-incremental queries do not say from which session they are",
     needs=("images",),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class LwF(SessionTraining):
                 return value
             return value + self.distillation * distillation(logits[:, :first], target[rows], self.temperature)
 
-        self.minimise(live.tensors(), loss, data, owner="lwf", rng=rng.child("fit"))
+        self.minimise(live.tensors(), loss, data, owner="lwf", rng=rng.child("fit"), tower=live.tower_tensors())
         return live.frozen()
 
     def score(self, state: Net, queries: Tensor) -> Tensor:

@@ -13,11 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from bench.algebra import class_means, drop_self, nearest_to_mean, normalise
-from bench.attention import Block, integrate, standardise
+from bench.attention import Block, attend, integrate, standardise
+from bench.evidence import Explanation, Neighbour, neighbours
 from bench.features import Features
 from bench.memory import Items
 from bench.prototypes import Kind, prototypes
 from bench.registry import method
+from bench.state import nbytes
 from bench.streams import Stream
 from bench.task import Session, Task
 from bench.training import fit, leaf
@@ -180,6 +182,26 @@ class MML:
             parts.append(self._logits(state.weights, state, f[rows], *near))
         return torch.cat(parts) if parts else f.new_zeros(0, len(state.image.prototypes))
 
+    def explain(self, state: Modular, task: Task, query: Tensor) -> Explanation:
+        """Return the neighbours with their attention weights, and the cosines to prototypes after integration."""
+        f = self._scale(query.unsqueeze(0))
+        near: list[Neighbour] = []
+        cosines = {}
+        plugged = (("image", state.image, state.weights.image), ("text", state.text, state.weights.text))
+        places = self._neighbours(state, query.unsqueeze(0))
+        for (name, branch, block), at in zip(plugged, places, strict=True):
+            if not branch.on:
+                continue
+            items = None if at is None else self._prepare(branch.searched.x[at])
+            cosines[name] = branch.prototypes @ F.normalize(self._embed(block, f, items)[0], dim=0)
+            if at is not None and items is not None:
+                mean = items.new_full((1, items.shape[1]), 1 / items.shape[1])
+                weights = mean if self.integration == "mean" else attend(block, f, items)
+                similar = normalise(branch.searched.x[at[0]]) @ normalise(query)
+                near += neighbours(branch.searched, at[0], similar, weights[0], name)
+        words = "shares of the mean" if self.integration == "mean" else "attention weights, which add up to 1 a branch"
+        return Explanation(neighbours=tuple(near), weights=words if near else "", prototypes=cosines)
+
     def describe(self, state: Modular) -> dict[str, Any]:
         """Return which branches had items, on what the weights were trained, and the neighbours there really are."""
         branches = [n for n, b in (("image", state.image), ("text", state.text)) if b.on]
@@ -212,12 +234,13 @@ class MML:
         texts: Items | None = None,
         rng: Stream,
     ) -> Modular:
-        capped = task.budget.items is not None
+        capped = task.budget.limited
         if images is None:
             images = task.all_images if capped else task.image_memory
         if texts is None:
             texts = task.text_memory
-        quota = task.budget.quota(task.n_classes)
+        # Beside the items: the weights, and a float32 prototype of each class in both modalities.
+        quota = task.quota(reserved=nbytes(weights) + 2 * 4 * task.n_classes * task.dimension)
         if quota is not None:
             # All elements count: a class's texts take at most half of what it may keep, its images the rest.
             texts = _shrink(texts, lambda _: quota // 2)
@@ -292,7 +315,7 @@ class MML:
         if not wanted or not len(task.support):
             return state
         images = task.support
-        if task.budget.items is not None:
+        if task.budget.limited:
             kept = state.image.items
             images = Features(kept.x, kept.labels, kept.ids, task.support.class_names)
         brief = replace(self, epochs=self.adapt_epochs)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.algebra import class_counts, class_sums, normalise
+from bench.evidence import Explanation
 from bench.forgetting import named
 from bench.registry import method
 from bench.streams import Stream
@@ -49,7 +50,7 @@ class ProtoNet:
         items = task.labelled
         columns = task.columns(items.labels)
         return Prototypes(
-            class_sums(normalise(items.x), columns, task.n_classes), class_counts(columns, task.n_classes)
+            class_sums(items.x, columns, task.n_classes, unit=True), class_counts(columns, task.n_classes)
         )
 
     def extend(self, state: Prototypes, task: Task, *, rng: Stream) -> Prototypes:
@@ -66,10 +67,14 @@ class ProtoNet:
         columns = task.columns(gone.labels)
         n = len(state.counts)
         return Prototypes(
-            state.sums - class_sums(normalise(gone.x), columns, n), state.counts - class_counts(columns, n)
+            state.sums - class_sums(gone.x, columns, n, unit=True), state.counts - class_counts(columns, n)
         )
 
     def score(self, state: Prototypes, queries: Tensor) -> Tensor:
         """Return cosines divided by the temperature, [q, c]; a class without images gets minus infinity."""
         scores = normalise(queries) @ normalise(state.means()).T / self.temperature
         return scores.masked_fill(state.counts == 0, -torch.inf)
+
+    def explain(self, state: Prototypes, task: Task, query: Tensor) -> Explanation:
+        """Return the cosine to the mean of each class; 0 for a class without images."""
+        return Explanation(prototypes={"image": normalise(state.means()) @ normalise(query)})

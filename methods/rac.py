@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.algebra import drop_self, normalise
 from bench.class_texts import class_texts
+from bench.evidence import Explanation, neighbours
 from bench.logistic import Linear
 from bench.memory import Items
 from bench.registry import method
@@ -49,11 +50,17 @@ class RAC:
 
     In training an image never retrieves itself. Neighbours whose class has no text say nothing. The head is trained
     for as many whole epochs as ``steps`` batches take.
+
+    ``logit_scale``, ``weight_decay`` and ``batch`` are those of the founding paper's training. Its learning rate
+    (1e-6) is for blocks that start from good weights; a head that starts from none was given the rate, of 1e-4, 3e-4,
+    ..., 1e-1, with the largest mean accuracy on held-out labelled images (``hold_out`` of 4 a class, from 8 and 16 a
+    class) of Oxford Flowers and Oxford Pets (the 16-shot split) and DTD (validation split) in CLIP ViT-B/32 features:
+    75.5 %; 75.1 % at 3e-3, 75.3 % at 3e-2, 64.0 % at 1e-4. It is one default for all data; no query took part.
     """
 
     k: Annotated[int, Ge(1)] = 32
     logit_scale: Annotated[float, Gt(0)] = 16.0
-    lr: Annotated[float, Gt(0)] = 3e-3
+    lr: Annotated[float, Gt(0)] = 1e-2
     weight_decay: Annotated[float, Ge(0)] = 5e-4
     steps: Annotated[int, Ge(1)] = 500
     batch: Annotated[int, Ge(1)] = 256
@@ -101,6 +108,17 @@ class RAC:
         """Return logits [q, c]."""
         found = state.items.index.search(queries, self.k)
         return self._logits(state.head, normalise(queries), _said(state.names, found.positions))
+
+    def explain(self, state: Augmented, task: Task, query: Tensor) -> Explanation:
+        """Return the neighbours with the share each one's class name has in what the names say together."""
+        found = state.items.index.search(query.unsqueeze(0), self.k)
+        said = (state.names[found.positions[0]] != 0).any(1).float()
+        return Explanation(
+            neighbours=neighbours(
+                state.items, found.positions[0], found.similarities[0], said / said.sum().clamp(min=1)
+            ),
+            weights="shares of the class names that are read, 0 for a class without text",
+        )
 
     def describe(self, state: Augmented) -> dict[str, Any]:
         """Return how names were encoded, how many classes have no text, and the neighbours there really are."""

@@ -28,8 +28,8 @@ class Rehearsed:
     paper="Ratcliff, Connectionist Models of Recognition Memory: Constraints Imposed by Learning and Forgetting "
     "Functions, Psychological Review 97, 1990",
     equation="cross-entropy on new images and exemplars",
-    adapted="frozen features: trains a residual adapter and a head, not the encoder; exemplars chosen by herding, as "
-    "class-incremental benchmarks do",
+    adapted="frozen features: trains a residual adapter and a head, not the encoder (depth=full does); exemplars "
+    "chosen by herding, as class-incremental benchmarks do",
     needs=("images",),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Replay(SessionTraining):
         def loss(rows: Tensor) -> Tensor:
             return F.cross_entropy(live.logits(data.x[rows]), columns[rows])
 
-        self.minimise(live.tensors(), loss, data, owner="replay", rng=rng.child("fit"))
+        self.minimise(live.tensors(), loss, data, owner="replay", rng=rng.child("fit"), tower=live.tower_tensors())
         net = live.frozen()
         return Rehearsed(net, choose_exemplars(net, kept, new, task))
 

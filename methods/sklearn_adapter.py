@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.algebra import class_counts, normalise
 from bench.errors import BenchError, suggest
+from bench.meter import charge_flops
 from bench.registry import method
 from bench.streams import Stream
 from bench.task import Task
@@ -91,10 +92,12 @@ class Sklearn:
         items = task.labelled
         state = Fitted(self.estimator, options, normalise(items.x), task.columns(items.labels), task.n_classes)
         _ = state.model  # fits here, where the time is counted as building
+        charge_flops(None)
         return state
 
     def score(self, state: Fitted, queries: Tensor) -> Tensor:
         """Return scores [q, c]; a class without images gets minus infinity."""
+        charge_flops(None)
         model, x = state.model, normalise(queries).cpu().numpy()
         present = np.asarray(model.classes_ if hasattr(model, "classes_") else np.unique(state.columns.cpu().numpy()))
         predicted = model.predict(x)[:, None] == present[None, :]

@@ -68,5 +68,5 @@ class SLDA:
         return Discriminant(moments, discriminant(means, solve(shrunk, means)))
 
     def score(self, state: Discriminant, queries: Tensor) -> Tensor:
-        """Return discriminants [q, c]; a class without images gets minus infinity."""
-        return state.linear(normalise(queries)).masked_fill(state.moments.counts == 0, -torch.inf)
+        """Return discriminants, float64 [q, c]; a class without images gets minus infinity."""
+        return state.linear(normalise(queries).double()).masked_fill(state.moments.counts == 0, -torch.inf)

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.algebra import class_counts, normalise
 from bench.class_texts import LOGIT_SCALE, prompt_matrix
+from bench.evidence import Explanation, neighbours
 from bench.holdout import hold_out
 from bench.registry import method
 from bench.streams import Stream
@@ -150,6 +151,18 @@ class TipAdapter:
         """Return logits [q, c]; a class without texts and images gets minus infinity."""
         scores = _logits(state, normalise(queries), state.alpha, state.beta)
         return scores if state.texts is not None else scores.masked_fill(state.counts == 0, -torch.inf)
+
+    def explain(self, state: Cache, task: Task, query: Tensor) -> Explanation:
+        """Return the cached images, nearest key first, with what each adds to its class, and the text cosines."""
+        x = normalise(query)
+        similar, order = (state.keys @ x).sort(descending=True, stable=True)
+        added = state.alpha * (state.beta * (similar - 1)).exp()
+        texts = {} if state.texts is None else {"text": state.texts @ x}
+        return Explanation(
+            neighbours=neighbours(task.labelled, order, similar, added),
+            weights="what each adds to the logit of its class",
+            prototypes=texts,
+        )
 
     def describe(self, state: Cache) -> dict[str, Any]:
         """Return alpha and beta, on how many images they were chosen, and whether the zero-shot term was there."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.algebra import drop_self, neighbour_votes
 from bench.errors import BenchError
+from bench.evidence import Explanation, neighbours
 from bench.forgetting import named
 from bench.memory import Items
 from bench.registry import method
@@ -48,16 +49,6 @@ class VisualItems:
         return ranked.indices[torch.searchsorted(ranked.values, self.items.labels)]
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """One neighbour of a query: what it is, what it votes for, how near it is, and the weight of its vote."""
-
-    item: str
-    label: int
-    similarity: float
-    weight: float
-
-
 @method(
     "visual-memory",
     paper="Geirhos et al., Towards Flexible Perception with Visual Memory, ICML 2025, arXiv:2408.08172",
@@ -76,7 +67,8 @@ class VisualMemory:
     pruning : str
         ``hard`` silences an item that is a wrong neighbour at least ``hard_count`` times when each item is classified
         by the ``k`` nearest others; ``soft`` multiplies its vote by ``soft_factor / (1 + count)`` with counts at
-        ``soft_k`` neighbours. Where all neighbours of a query are silenced, pruning is ignored.
+        ``soft_k`` neighbours; ``none`` becomes that where the task asks for it (``lifecycle``'s ``prune-soft``). Where
+        all neighbours of a query are silenced, pruning is ignored.
     exclude : tuple of str
         Ids of items that are left out.
     relabel : mapping of str to int
@@ -99,25 +91,24 @@ class VisualMemory:
         task.columns(items.labels)  # refuses a label that is no class of the task
         state = relabelled(VisualItems(items, items.x.new_ones(len(items)).float(), task.classes), self.relabel)
         state = excluded(state, self.exclude)
-        return self._weighted(state)
+        return self._weighted(state, task)
 
     def forget(self, state: VisualItems, task: Task, ids: Collection[str]) -> VisualItems:
         """Return the memory without the named items; what they had contributed to pruning is undone."""
-        return self._weighted(_take(state, ~named(state.items, task, ids)))
+        return self._weighted(_take(state, ~named(state.items, task, ids)), task)
 
     def score(self, state: VisualItems, queries: Tensor) -> Tensor:
         """Return votes, float64 [q, c]."""
         found = state.items.index.search(queries, self.k)
         return neighbour_votes(state.columns()[found.positions], self._votes(state, found), len(state.classes))
 
-    def explain(self, state: VisualItems, query: Tensor) -> list[Evidence]:
-        """Return the neighbours that decide one query [d], nearest first."""
+    def explain(self, state: VisualItems, task: Task, query: Tensor) -> Explanation:
+        """Return the neighbours that decide one query [d], nearest first, with the weight of each one's vote."""
         found = state.items.index.search(query.unsqueeze(0), self.k)
-        weights = self._votes(state, found)[0].tolist()
-        at = found.positions[0]
-        labels, similarities = state.items.labels[at].tolist(), found.similarities[0].tolist()
-        names = state.items.ids[at.cpu().numpy()].tolist()
-        return [Evidence(*row) for row in zip(names, labels, similarities, weights, strict=True)]
+        return Explanation(
+            neighbours=neighbours(state.items, found.positions[0], found.similarities[0], self._votes(state, found)[0]),
+            weights=f"votes by {self.vote}",
+        )
 
     def describe(self, state: VisualItems) -> dict[str, Any]:
         """Return the neighbours that there really are and how many items are silenced."""
@@ -139,10 +130,11 @@ class VisualMemory:
         silenced = (weights == 0).all(1, keepdim=True)
         return votes * torch.where(silenced, 1.0, weights)
 
-    def _weighted(self, state: VisualItems) -> VisualItems:
-        if self.pruning == "none" or len(state.items) < 2:
+    def _weighted(self, state: VisualItems, task: Task) -> VisualItems:
+        pruning = "soft" if task.soft_pruning and self.pruning == "none" else self.pruning
+        if pruning == "none" or len(state.items) < 2:
             return replace(state, weights=torch.ones_like(state.weights))
-        if self.pruning == "hard":
+        if pruning == "hard":
             return replace(state, weights=(wrong_counts(state.items, self.k) < self.hard_count).float())
         return replace(state, weights=self.soft_factor / (1 + wrong_counts(state.items, self.soft_k)).float())
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.algebra import normalise
+from bench.evidence import Explanation
 from bench.registry import method
 from bench.streams import Stream
 from bench.task import Task
@@ -44,3 +45,7 @@ class ZeroShot:
     def score(self, state: Texts, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
         return self.logit_scale * normalise(queries) @ state.weights.T
+
+    def explain(self, state: Texts, task: Task, query: Tensor) -> Explanation:
+        """Return the cosine to the text vector of each class."""
+        return Explanation(prototypes={"text": state.weights @ normalise(query)})

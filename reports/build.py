@@ -10,8 +10,12 @@ from reports import (
     audit,
     class_plots,
     compare,
+    cost,
+    differences,
     estimates,
+    evidence,
     figures,
+    oracle,
     overall,
     page,
     plots,
@@ -26,11 +30,17 @@ from reports.output import csv_bytes, parquet_bytes, publish
 from reports.summary import over_seeds, per_cell, per_session, summary
 
 
-def build(folders: Sequence[Path], out: Path) -> str:
+def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
     """Write the report on some runs into a folder and return the table for the terminal.
 
     The files depend on the records alone, not on their order nor on the folders they lie in. Files of an earlier
     report in the same folder that this one does not have are removed.
+
+    Parameters
+    ----------
+    galleries : int
+        How many queries of each data set and condition are shown with what they were answered from. Any number above
+        0 makes the states of two methods again.
 
     Raises
     ------
@@ -42,15 +52,18 @@ def build(folders: Sequence[Path], out: Path) -> str:
     groups = list(answers.groups(loaded))
     cells = per_cell(loaded.records, counted, estimates.per_cell_extra(groups))
     means = over_seeds(cells, estimates.intervals(groups))
-    found, unpaired = compare.compare(groups)
-    across = overall.across(groups, means)
+    fair = oracle.fair(groups, loaded.records)
+    found, unpaired = compare.compare(fair)
+    across = overall.across(fair, means)
     audited = audit.audit(loaded.records, independent(loaded.records))
     experiments = published.measured(loaded.records, means)
     beside = published.published(experiments) if len(experiments) else None
     frames = {"summary": summary(cells, means), "comparisons": compare.as_frame(found)}
-    shown = [tables.scores(means, found), tables.costs(means)]
+    shown = [tables.scores(means, found), *cost.tables(means, loaded.records)]
     shown += [tables.comparisons_table(found, compare.REGION)] if found else []
     shown += across.tables
+    looked_at = evidence.table(loaded.records)
+    shown += [looked_at] if looked_at is not None else []
     files = {}
     if len(audited):
         shown.append(audit.table(audited))
@@ -60,7 +73,7 @@ def build(folders: Sequence[Path], out: Path) -> str:
         files["published.csv"] = csv_bytes(beside)
     detailed, left_out = plots.detailed(means)
     wanted = set(detailed.itertuples(index=False, name=None))
-    close = [group for group in groups if (group.scenario, group.dataset, group.condition) in wanted]
+    close = [group for group in fair if (group.scenario, group.dataset, group.condition) in wanted]
     pictures = [
         *figures.curves(per_session(loaded.records, counted)),
         *plots.sweeps(means),
@@ -70,19 +83,29 @@ def build(folders: Sequence[Path], out: Path) -> str:
         *class_plots.class_differences(close, means["method"].tolist(), loaded.class_names),
         *class_plots.forgetting_maps(loaded.records, counted, loaded.class_names),
     ]
-    warnings = [*loaded.warnings, *audit.warnings(audited), *unpaired]
+    why_not: list[str] = []
+    if galleries:
+        from reports.galleries import galleries as of_neighbours
+
+        shown_near, why_not = of_neighbours(loaded, close, galleries)
+        pictures += shown_near
+    unequal, unlike = differences.differences(loaded)
+    shown += [unequal] if unequal is not None else []
+    warnings = [*loaded.warnings, *unlike, *audit.warnings(audited), *unpaired]
 
     for name, frame in frames.items():
         files |= {f"{name}.csv": csv_bytes(frame), f"{name}.parquet": parquet_bytes(frame)}
     for table in shown:
         files[f"tables/{table.name}.tex"] = tables.latex(table).encode()
     head = ["# Report", "", *(f"- **Warning:** {warning}" for warning in warnings), ""]
-    notes = [f"- {note}" for note in across.notes]
+    notes = [f"- {note}" for note in (*across.notes, *why_not)]
     text = "\n".join([*head, *(tables.markdown(table) for table in shown), *notes]) + "\n"
     for picture in pictures:
         name = f"figures/{picture.name}"
         files |= {f"{name}.csv": csv_bytes(picture.data), f"{name}.png": picture.png, f"{name}.svg": picture.svg}
     files["report.md"] = text.encode()
-    files["report.html"] = page.render(loaded, shown, pictures, [*warnings, *across.notes, *left_out]).encode()
+    files["report.html"] = page.render(
+        loaded, shown, pictures, [*warnings, *across.notes, *left_out, *why_not]
+    ).encode()
     publish(out, files)
     return terminal.text(means, warnings, out, len(pictures))

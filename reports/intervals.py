@@ -84,7 +84,8 @@ def wilson(correct: float, total: int, level: float = LEVEL) -> tuple[float, flo
     scale = 1 + z * z / total
     centre = (p + z * z / (2 * total)) / scale
     half = z * float(np.sqrt(p * (1 - p) / total + z * z / (4 * total * total))) / scale
-    return centre - half, centre + half
+    # The interval reaches exactly 0 or 1 where the share does; rounding must not leave the share outside.
+    return min(centre - half, p), max(centre + half, p)
 
 
 def estimate(values: Sequence[Floats], *, shared: bool, episodes: bool = False, level: float = LEVEL) -> Estimate:

@@ -16,6 +16,7 @@ from bench.records import read_records
 from bench.store import read_manifest, read_predictions, runs_below
 from reports import names
 from reports.episodes import independent
+from reports.oracle import mark
 
 GROUP = ["scenario", "dataset", "condition"]
 """What makes two results comparable; a table and a figure are about one such group."""
@@ -115,6 +116,7 @@ def load(folders: Sequence[Path]) -> Loaded:
     frame = _with_optional(pd.concat(tables, ignore_index=True))
     frame, repeated = _newest(_join_experiments(frame))
     frame = _label(frame, "method", "method_params", GROUP)
+    frame = mark(frame)
     frame = _label(frame, "scenario", "scenario_params", ["dataset", "condition"])
     own = frame["dataset"]
     frame = _name_datasets(frame)
@@ -210,6 +212,11 @@ def record_warnings(done: pd.DataFrame, skipped: pd.DataFrame) -> list[str]:
     oracle = sorted(done.loc[done["selection"] == "oracle", "method"].unique())
     if oracle:
         said.append(f"chose hyperparameters on the queries themselves (oracle), so no fair figure: {', '.join(oracle)}")
+    over = sorted(
+        done.loc[done["details"].fillna("").str.contains('"over_budget": true', regex=False), "method"].unique()
+    )
+    if over:
+        said.append(f"carried more than the budget in bytes, so not compared at equal memory: {', '.join(over)}")
     groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
     for key, values in done.groupby([*GROUP, "method"], sort=True)["seed"]:
         *group, method = (str(part) for part in key)

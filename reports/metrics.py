@@ -122,8 +122,13 @@ def forward_transfer(a: Array, before: Array, chance: Array) -> Array:
     """Return forward transfer [...]: the mean over classes with b(k) > 0 of B[k] - chance[k].
 
     Lopez-Paz and Ranzato, GEM, NeurIPS 2017, arXiv:1706.08840, eq. 4. ``before`` B [..., c] is the accuracy on class k
-    after session b(k) - 1, before its first image was seen, and ``chance`` that of an untrained model. The incremental
-    scenario queries only classes that have arrived, so B is not measured there, and the result is NaN: not measured.
+    after session b(k) - 1, before its first image was seen, and ``chance`` that of an untrained model.
+
+    GEM asks a task's questions among the task's own classes, which are known beforehand, so an answer can be right by
+    chance before anything was learned. In class-incremental learning a class is no possible answer before it arrives:
+    B[k] would be 0 for every method, whatever it has learned, and the difference would measure the protocol. Methods
+    that could answer by a class's text alone would do so from the text, which no session has taught them. So the
+    incremental scenario does not ask for B, and the result there is NaN: not measured. It is for protocols that do.
     """
     later = (arrival(a) > 0) & (arrival(a) < a.shape[-2])
     gain = np.where(later, before - chance, 0.0)

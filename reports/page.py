@@ -59,6 +59,7 @@ def _sections(pictures: Sequence[Picture]) -> list[tuple[str, list[Picture]]]:
         "disagreement": "Who is right where the other is wrong",
         "classes": "Class by class",
         "forgetting": "Forgetting",
+        "gallery": "What answers rest on",
     }
     found = {title: [p for p in pictures if p.name.rsplit("-", 1)[-1] == kind] for kind, title in titles.items()}
     return [(title, part) for title, part in found.items() if part]

@@ -38,34 +38,42 @@ def detailed(means: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def tradeoffs(means: pd.DataFrame) -> Iterator[Picture]:
-    """Yield accuracy against seconds and against bytes, with the front of methods that nothing beats in both."""
+    """Yield accuracy against FLOPs, seconds and bytes, each with the front of methods that nothing beats in both."""
     look = looks(means["method"].tolist())
-    costs = {"seconds": sum(means[f"{phase}_seconds"] for phase in PHASES), "state_bytes": means["state_bytes"]}
-    table = means.assign(**costs)
-    words = {"seconds": "seconds, train + build + retrieve + score", "state_bytes": "bytes of state"}
+    seconds = means[[f"{phase}_seconds" for phase in PHASES]].sum(axis=1, skipna=False)
+    table = means.assign(seconds=seconds)
+    words = {
+        "answer_flops_per_query": "FLOPs a query, retrieve + score",
+        "seconds": "seconds, train + build + retrieve + score",
+        "state_bytes": "bytes of state",
+    }
     for (scenario, dataset, condition), part in table.groupby(GROUP, sort=True):
         if len(part) < 2:
             continue
-        data = part[["method", "accuracy", "accuracy_low", "accuracy_high", *words]].sort_values("method")
-        with canvas(8, 3.8, ncols=2) as (figure, both):
-            for axes, (cost, label) in zip(both, words.items(), strict=True):
+        known = {cost: label for cost, label in words.items() if part[cost].notna().any()}
+        data = part[["method", "accuracy", "accuracy_low", "accuracy_high", *known]].sort_values("method")
+        with canvas(1 + 3.5 * len(known), 3.8, ncols=len(known)) as (figure, row):
+            for axes, (cost, label) in zip(row, known.items(), strict=True):
                 data[f"on_{cost}_front"] = front(data[cost].to_numpy(), data["accuracy"].to_numpy())
                 _scatter(axes, data, cost, look)
                 axes.set_xlabel(label)
-            both[0].set_ylabel("top-1 accuracy (%)")
-            both[0].set_title(f"{dataset}: {condition_text(str(condition))}", loc="left")
-            handles, names = both[0].get_legend_handles_labels()
+            row[0].set_ylabel("top-1 accuracy (%)")
+            row[0].set_title(f"{dataset}: {condition_text(str(condition))}", loc="left")
+            handles, names = row[-1].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
         yield picture(
             figure,
             name=file_name(scenario, dataset, condition, "cost"),
             title=f"Accuracy against cost on {dataset}",
-            caption="The stepped line is the front: no method is both cheaper and better. Bars are 95 % intervals.",
+            caption="The stepped line is the front: no method is both cheaper and better. Bars are 95 % intervals. "
+            "FLOPs leave the encoder out; a method whose FLOPs nobody can count is not drawn against them.",
             data=data,
         )
 
 
 def _scatter(axes: Axes, data: pd.DataFrame, cost: str, look: dict[str, Look]) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
     for row in data.to_dict("records"):
         style = look[str(row["method"])]
         y = 100 * row["accuracy"]
@@ -76,13 +84,20 @@ def _scatter(axes: Axes, data: pd.DataFrame, cost: str, look: dict[str, Look]) -
     best = data[data[f"on_{cost}_front"]].sort_values(cost)
     axes.step(best[cost], 100 * best["accuracy"], where="post", color="#777777", linewidth=1, zorder=0)
     axes.set_xscale("log")
+    large = EngFormatter(sep="")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, place: large(value) if value >= 1000 else f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def front(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
-    """Return which points no other beats: none is at most as costly and at least as accurate, and better in one."""
+    """Return which points no other beats: none is at most as costly and at least as accurate, and better in one.
+
+    A point whose cost is not known (NaN) is not on the front.
+    """
     cheaper = (cost[:, None] <= cost) & (accuracy[:, None] >= accuracy)
     strictly = (cost[:, None] < cost) | (accuracy[:, None] > accuracy)
-    return np.asarray(~(cheaper & strictly).any(0))
+    return np.asarray(~(cheaper & strictly).any(0) & ~np.isnan(cost))
 
 
 def disagreements(groups: Sequence[Group]) -> Iterator[Picture]:

@@ -23,6 +23,11 @@ AVERAGE = "average"
 ACCURACY = "top-1 %"
 """The unit of published numbers that have a measured one beside them."""
 
+OTHER_DATA, OTHER_ENCODER = "other data", "other encoder"
+UNRECORDED = "encoder of the published number not recorded"
+SAME = "same data set and encoder by name"
+"""What a measured number may have in common with the published one."""
+
 COLUMNS = [
     *("experiment", "label", "published_dataset", "published_encoder", "unit", "published", "source"),
     *("scenario", "dataset", "condition", "method", "encoder", "seeds", "measured", "low", "high", "difference"),
@@ -146,18 +151,18 @@ def _averages(datasets: set[str], rows: Sequence[Row]) -> list[Row]:
 
 def _beside(number: Published, row: Row) -> Row:
     same_data = row["dataset"] == number.dataset
-    remarks = [] if same_data else ["other data"]
+    remarks = [] if same_data else [OTHER_DATA]
     if "encoder" not in number.settings:
-        remarks.append("encoder of the published number not recorded")
+        remarks.append(UNRECORDED)
     elif not _same_encoder(number, row):
-        remarks.append("other encoder")
+        remarks.append(OTHER_ENCODER)
     return {
         **{column: row[column] for column in ("scenario", "dataset", "condition", "method", "encoder", "seeds")},
         "measured": row["accuracy"],
         "low": row["accuracy_low"],
         "high": row["accuracy_high"],
         "difference": row["accuracy"] - number.value / 100 if same_data else float("nan"),
-        "remark": "; ".join(remarks) or "same data set and encoder by name",
+        "remark": "; ".join(remarks) or SAME,
     }
 
 

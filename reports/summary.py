@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from reports import episodes, metrics
+from reports import cost, episodes, metrics
+from reports.cost import COSTS
 from reports.counts import Counts
 from reports.estimates import EXTRA, Key
 from reports.intervals import Estimate, t_interval, wilson
@@ -30,9 +31,6 @@ Of a cell of independent episodes they are means over episodes, and calibration 
 SIGNED = ["forgetting", "backward_transfer", "forward_transfer"]
 """Scores that can be negative; bounds of the others are cut at 0, and all at 1."""
 
-COSTS = ["train_seconds", "build_seconds", "retrieve_seconds", "score_seconds", "state_bytes", "exemplars"]
-"""What a cell cost: seconds summed over its sessions, bytes and exemplars after the last."""
-
 FACTS = ["sessions", "episodes", "n_classes", "n_queries", "fidelity", "selection", "encoder", "branches"]
 
 
@@ -51,16 +49,13 @@ def per_cell(records: pd.DataFrame, counted: Sequence[Counts], extra: pd.DataFra
     scores = pd.concat(parts, ignore_index=True)
     frame = records.sort_values(["cell", "session"], kind="stable")
     last = frame.drop_duplicates("cell", keep="last").set_index("cell")
-    first = frame.drop_duplicates("cell", keep="first").set_index("cell")
-    seconds = [c for c in COSTS if c.endswith("_seconds")]
-    total = frame.groupby("cell")[seconds].sum(min_count=1)
-    total["train_seconds"] = first["train_seconds"]
-    facts = last[[*CELL, "n_queries", "fidelity", "selection", "encoder", "branches", "state_bytes", "exemplars"]]
+    facts = last[[*CELL, "n_queries", "fidelity", "selection", "encoder", "branches"]]
     facts = facts.assign(n_classes=last["classes"].map(len), sessions=frame.groupby("cell").size())
     dealt = episodes.facts(apart)
     facts["n_queries"] = dealt["n_queries"].reindex(facts.index).fillna(facts["n_queries"]).astype("int64")
     facts["episodes"] = dealt["episodes"].reindex(facts.index).astype("Int64")
-    joined = facts.join(total).join(scores.set_index("cell")).reset_index().merge(extra, on=CELL, how="left")
+    joined = facts.join(cost.per_cell(records)).join(scores.set_index("cell")).reset_index()
+    joined = joined.merge(extra, on=CELL, how="left")
     return joined.sort_values(CELL, ignore_index=True)[[*CELL, *FACTS, *SCORES, *COSTS, "cell"]]
 
 
@@ -104,8 +99,8 @@ def per_session(records: pd.DataFrame, counted: Sequence[Counts]) -> pd.DataFram
 def over_seeds(cells: pd.DataFrame, bounds: Mapping[Key, Estimate]) -> pd.DataFrame:
     """Return one row a group and method: the mean over its seeds, with 95 % bounds of every score.
 
-    ``bounds`` are the intervals over seeds and queries, where predictions give them; elsewhere the bounds are Student's
-    over seeds. With one seed those of accuracy are Wilson's over its queries, if it has no episodes.
+    ``bounds`` are the intervals over seeds and queries, where the predictions of all seeds give them; elsewhere the
+    bounds are Student's over seeds. With one seed those of accuracy are Wilson's over its queries, if it has no episodes.
     """
     keys = [*GROUP, "method"]
     rows = []
@@ -119,12 +114,15 @@ def over_seeds(cells: pd.DataFrame, bounds: Mapping[Key, Estimate]) -> pd.DataFr
             else:
                 low, high = t_interval(values)
                 known = bounds.get((str(key[0]), str(key[1]), str(key[2]), str(key[3]), score))
-                if known is not None:
+                # Bounds from some of the seeds would lie around another mean than the one that is shown.
+                if known is not None and known.n_seeds == len(values):
                     low, high = known.low, known.high
-            least = -1.0 if score in SIGNED else 0.0
-            low, high = np.clip((low, high), least, 1.0)
-            row |= {score: values.mean(), f"{score}_low": low, f"{score}_high": high}
-        row |= {f: _common(part[f]) for f in FACTS} | {cost: part[cost].astype("float64").mean() for cost in COSTS}
+            mean, least = values.mean(), -1.0 if score in SIGNED else 0.0
+            # The same mean summed in another order differs in its last bit, which must not put it outside.
+            low, high = np.minimum(np.clip(low, least, 1.0), mean), np.maximum(np.clip(high, least, 1.0), mean)
+            row |= {score: mean, f"{score}_low": low, f"{score}_high": high}
+        row |= {fact: _common(part[fact]) for fact in FACTS}
+        row |= {str(name): mean for name, mean in part[COSTS].astype("float64").mean().items()}
         rows.append(row)
     return pd.DataFrame(rows)
 

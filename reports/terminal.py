@@ -30,7 +30,8 @@ def text(means: pd.DataFrame, warnings: Sequence[str], out: Path, n_figures: int
 def _grid(part: pd.DataFrame) -> list[str]:
     shown = [score for score in _HEADS if part[score].notna().any()]
     rows = [["method", *(f"{_HEADS[score]} %" for score in shown), "seeds", "seconds", "state MiB"]]
-    for row in part.sort_values(["accuracy", "method"], ascending=[False, True]).to_dict("records"):
+    order = part.assign(oracle=part["selection"] == "oracle")
+    for row in order.sort_values(["oracle", "accuracy", "method"], ascending=[True, False, True]).to_dict("records"):
         seconds = sum(row[f"{phase}_seconds"] for phase in ("train", "build", "retrieve", "score"))
         rows.append(
             [

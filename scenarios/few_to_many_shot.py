@@ -38,6 +38,11 @@ class FewToManyShot:
     ``episodes`` problems of ``way`` random classes and ``queries`` images of each (Vinyals et al., Matching Networks,
     NeurIPS 2016, arXiv:1606.04080), the same for every shot count.
 
+    Where methods retrieve from the support (no image memory), a majority of k neighbours cannot be right with fewer
+    than k / 2 shots unless most other votes split: with the default ``knn.k=32`` and 4 shots at least 28 of the votes
+    are for wrong classes. Nothing is capped behind the user's back and nothing is chosen on queries: sweep the number
+    (``--set knn.k=[1,4,16,32]``) or set it to the smallest shot count (``--set knn.k=1``).
+
     Attributes
     ----------
     shots : tuple of int

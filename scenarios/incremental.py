@@ -30,7 +30,15 @@ class Incremental:
     increment : int or None
         None takes a tenth of the classes from 50 up (Inc10 for 100 classes), a fifth (at least 2) below.
     exemplars : int or None
-        Budget over all classes together; None is no limit.
+        Budget over all classes together; None is no limit. It counts where neither of the next two is given.
+    exemplars_per_class : int or None
+        Budget of each class by itself.
+    budget_bytes : int or None
+        Budget of all that is carried to the next session, so that methods that keep exemplars and methods that keep
+        statistics compare at equal memory: vectors and labels of exemplars, statistics and weights. Methods with
+        exemplars keep as many, evenly by class, as fit beside their weights. What a method carries is measured after
+        each session (``carried_bytes`` in the record's details), and a method whose statistics or weights alone are
+        more is marked ``over_budget`` there and in reports.
     shots : int or None
         Labelled images a class; None takes all there are.
     memory : str
@@ -41,12 +49,14 @@ class Incremental:
     base: Annotated[int, Ge(0)] = 0
     increment: Annotated[int, Ge(1)] | None = None
     exemplars: Annotated[int, Ge(0)] | None = 2000
+    exemplars_per_class: Annotated[int, Ge(0)] | None = None
+    budget_bytes: Annotated[int, Ge(1)] | None = None
     shots: Annotated[int, Ge(1)] | None = None
     memory: Literal["support", "declared"] = "support"
     classes: Classes = "all"
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
-        """Yield the one condition: base, increment, exemplar budget and number of sessions."""
+        """Yield the one condition: base, increment, budget and number of sessions."""
         n = len(eligible(dataset, self.classes))
         increment = self.increment or (n // 10 if n >= 50 else max(2, n // 5))
         first = self.base or increment
@@ -54,10 +64,17 @@ class Incremental:
             raise BenchError(
                 "the first session needs at least two classes; set incremental.base=2 or a larger increment"
             )
+        if self.exemplars_per_class is not None and self.budget_bytes is not None:
+            raise BenchError("incremental.exemplars_per_class and incremental.budget_bytes exclude each other; set one")
+        budget: dict[str, Any] = {"exemplars": self.exemplars}
+        if self.exemplars_per_class is not None:
+            budget = {"exemplars_per_class": self.exemplars_per_class}
+        if self.budget_bytes is not None:
+            budget = {"budget_bytes": self.budget_bytes}
         yield {
             "base": self.base,
             "increment": increment,
-            "exemplars": self.exemplars,
+            **budget,
             "sessions": 1 + max(0, -(-(n - first) // increment)),
         }
 
@@ -71,6 +88,11 @@ class Incremental:
         every_query, pool, lost = apart(dataset, ids, retrieved)
         support = shots(pool, self.shots, rng, dataset=dataset.name)
         sessions: list[Session] = []
+        budget = Budget(
+            items=condition.get("exemplars"),
+            per_class=condition.get("exemplars_per_class"),
+            bytes=condition.get("budget_bytes"),
+        )
         start, end = 0, condition["base"] or condition["increment"]
         while start < len(order):
             new, seen = order[start:end], order[:end]
@@ -78,11 +100,13 @@ class Incremental:
                 dataset,
                 seen,
                 support=support.of_classes(new),
-                budget=Budget(items=condition["exemplars"]),
+                budget=budget,
                 memory=dataset.memory.replace(images=retrieved.images).restrict(new),
                 session=len(sessions),
             )
-            notes = {"new_classes": list(new), **lost}
+            notes: dict[str, Any] = {"new_classes": list(new), **lost}
+            if sessions and len(new) < condition["increment"]:
+                notes["smaller_session"] = f"{len(new)} classes were left for an increment of {condition['increment']}"
             sessions.append(Session(task=task, queries=every_query.of_classes(seen), notes=notes))
             start, end = end, end + condition["increment"]
         return Episode(sessions=tuple(sessions))

@@ -19,7 +19,7 @@ from bench.search import top_k
 from bench.streams import Stream
 from bench.task import Dataset, Edit, Episode, Session
 
-ACTIONS = ("add-class", "add-source", "remove", "forget-class", "forget-source", "relabel", "prune")
+ACTIONS = ("add-class", "add-source", "remove", "forget-class", "forget-source", "relabel", "prune", "prune-soft")
 """What an edit can be; see :class:`Lifecycle`."""
 
 REMOVALS = ("remove", "forget-class", "forget-source", "prune")
@@ -32,12 +32,13 @@ Names = list[str] | list[int] | list[float]
 
 @dataclass(frozen=True, eq=False)
 class _Shelf:
-    """The memory as it is, the items that are still to come, their sources, and the classes that have come."""
+    """The memory as it is, the items still to come, their sources, the classes that have come, how votes count."""
 
     memory: Memory
     reserve: Memory
     sources_to_come: frozenset[str]
     classes: tuple[int, ...]
+    soft_pruning: bool = False
 
 
 @scenario("lifecycle")
@@ -56,6 +57,8 @@ class Lifecycle:
     - ``relabel[:SHARE]`` a share of the image items comes under another class's name, drawn by seed; unnamed, 0.1.
       ``relabel:ID=CLASS`` puts a named one under a named class.
     - ``prune[:COUNT]`` image items go that misled at least COUNT others; unnamed, 128.
+    - ``prune-soft`` no item goes; from here on the vote of each counts for less the more others it misled. That is for
+      methods that weigh the votes of items (``visual-memory``, which says how); the others answer as before.
 
     Each class is scored by itself in the records, so the accuracy on old and new classes follows from them. Where the
     script edits a source and all images have the same, two are simulated, ``A`` and ``B``, halves of each class.
@@ -79,6 +82,8 @@ class Lifecycle:
             action = line.partition(":")[0]
             if action not in ACTIONS:
                 raise BenchError(f"lifecycle.script: unknown edit {action!r}{suggest(action, ACTIONS)}")
+            if action == "prune-soft" and line != action:
+                raise BenchError(f"lifecycle.script: {line!r}; prune-soft stands alone, it changes every item's vote")
         yield {"script": list(self.script)}
 
     def deal(
@@ -120,6 +125,8 @@ class Lifecycle:
             what: Names = names
             if action.endswith("-class"):
                 what = [_class(dataset, ids, name) for name in names] or [next(drawn)]
+            elif action == "prune-soft":
+                what = []
             elif action.endswith("-source"):
                 what = names or [_second_source(memory)]
             elif action == "prune" or not text or _is_number(text) or (action == "relabel" and "=" not in text):
@@ -130,6 +137,8 @@ class Lifecycle:
     def _edited(self, dataset: Dataset, shelf: _Shelf, action: str, what: Names, rng: Stream) -> _Shelf:
         """Return what is there after an edit."""
         memory = shelf.memory
+        if action == "prune-soft":
+            return replace(shelf, soft_pruning=True)
         if action in ("add-class", "add-source"):
             return _arrived(shelf, action, what)
         if action == "relabel":
@@ -163,8 +172,9 @@ class Lifecycle:
         old, new = _ids(before), _ids(shelf.memory)
         removed = tuple(sorted(old - new))
         counts = {"items_added": len(new - old), "items_removed": len(removed)}
+        task = make_task(dataset, shelf.classes, support=whole.task.support, memory=shelf.memory, session=number)
         return Session(
-            task=make_task(dataset, shelf.classes, support=whole.task.support, memory=shelf.memory, session=number),
+            task=replace(task, soft_pruning=shelf.soft_pruning),
             queries=whole.queries.of_classes(shelf.classes),
             notes={**whole.notes, **notes, **counts},
             edit=Edit(removed=removed, only_removes=notes["edit"] in REMOVALS) if number else None,
@@ -222,7 +232,13 @@ def _arrived(shelf: _Shelf, action: str, what: Names) -> _Shelf:
         return items.take(np.isin(items.labels.cpu(), classes) & ~np.isin(items.sources, list(to_come)))
 
     new = Memory(come(shelf.reserve.images), come(shelf.reserve.texts))
-    return _Shelf(shelf.memory.add(images=new.images, texts=new.texts), _rest(shelf.reserve, new), to_come, classes)
+    return replace(
+        shelf,
+        memory=shelf.memory.add(images=new.images, texts=new.texts),
+        reserve=_rest(shelf.reserve, new),
+        sources_to_come=to_come,
+        classes=classes,
+    )
 
 
 def _rest(memory: Memory, taken: Memory) -> Memory:

@@ -44,6 +44,9 @@ class WebZeroShot:
     memory : str
         ``declared`` by the data set; ``support`` lets the support split stand in for a web memory under its class
         names (the record says so); ``auto`` takes the first if it has images.
+    evidence : int
+        On how many queries of the unseen classes to look at what methods that can say it answer from: the share of
+        neighbours of the right class, similarity to right and wrong prototypes; 0 for none.
     duplicates : float or None
         Memory images of the target classes with at least this cosine to a query are left out; None keeps them all.
     """
@@ -54,6 +57,7 @@ class WebZeroShot:
     train_on: str | None = None
     memory: MemoryChoice = "auto"
     duplicates: Annotated[float, Gt(0), Le(1)] | None = None
+    evidence: Annotated[int, Ge(0)] = 0
     classes: Classes = "all"
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
@@ -88,7 +92,7 @@ class WebZeroShot:
 
     def _deduplicated(self, dataset: Dataset, classes: Sequence[int]) -> Session:
         """Return the target session; the queries are those of the whole memory, so that they stay the same."""
-        session = self._target(dataset, classes)
+        session = replace(self._target(dataset, classes), evidence=self.evidence)
         images = session.task.memory.images
         if self.duplicates is None or not len(images):
             return session

@@ -14,13 +14,17 @@ from bench.cache.store import FORMAT, SPACE_FILE, SUFFIX, read_space
 from bench.errors import BenchError
 from bench.files import sweep
 from bench.hashing import file_digest
+from bench.pack import read_manifest
+
+PACKS = "packs"
+"""Folder of the packs that ``bench run --encoder`` makes of images; each can be made again from the spaces."""
 
 _DAY = 86400.0
 
 
 @dataclass(frozen=True)
 class SpaceEntry:
-    """One space as a table row.
+    """One space, or one pack made of images, as a table row.
 
     Attributes
     ----------
@@ -56,7 +60,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def list_spaces(root: Path) -> list[SpaceEntry]:
-    """Return every space of a cache, the most recently used first."""
+    """Return every space and pack of a cache, the most recently used first."""
     found = []
     for folder in _folders(root):
         manifest = read_space(folder) or {}
@@ -73,7 +77,31 @@ def list_spaces(root: Path) -> list[SpaceEntry]:
                 readable=manifest.get("format") == FORMAT,
             )
         )
-    return sorted(found, key=lambda entry: entry.idle_days)
+    return sorted(found + _packs(root / PACKS), key=lambda entry: entry.idle_days)
+
+
+def _packs(root: Path) -> list[SpaceEntry]:
+    """Return packs of images; one without a manifest was never finished."""
+    found = []
+    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+        try:
+            manifest = read_manifest(folder)
+        except BenchError:
+            manifest = {}
+        files = [path for path in folder.iterdir() if path.is_file()]
+        found.append(
+            SpaceEntry(
+                folder=folder,
+                encoder=str((manifest.get("encoder") or {}).get("name", "unknown")),
+                kind="pack",
+                precision=str((manifest.get("encoder") or {}).get("precision", "unknown")),
+                rows=sum(int(entry["rows"]) for entry in manifest.get("splits", {}).values()),
+                size_bytes=sum(path.stat().st_size for path in files),
+                idle_days=max(0.0, time.time() - max(path.stat().st_mtime for path in [folder, *files])) / _DAY,
+                readable=bool(manifest),
+            )
+        )
+    return found
 
 
 def _rows(path: Path) -> int:

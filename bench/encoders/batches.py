@@ -16,6 +16,9 @@ from bench.errors import BenchError
 A = TypeVar("A")
 B = TypeVar("B")
 
+_TASK = 16
+"""Items at most that a thread takes at once."""
+
 
 def ahead(function: Callable[[A], B], items: Iterable[A], *, workers: int, depth: int) -> Iterator[B]:
     """Yield ``function(item)`` in order, up to ``depth`` items computed before they are asked for.
@@ -25,14 +28,18 @@ def ahead(function: Callable[[A], B], items: Iterable[A], *, workers: int, depth
     if workers == 0:
         yield from map(function, items)
         return
-    source = iter(items)
+    # A few items a task: handing one over costs as much as decoding a small image.
+    size = max(1, min(_TASK, depth // (2 * workers)))
+    tasks = groups(items, size)
+    several = lambda group: [function(item) for item in group]  # noqa: E731 - it binds the function
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[B]] = deque(pool.submit(function, item) for item in islice(source, depth))
+        first = islice(tasks, max(1, depth // size))
+        waiting: deque[Future[list[B]]] = deque(pool.submit(several, group) for group in first)
         try:
             while waiting:
-                done = waiting.popleft()
-                waiting.extend(pool.submit(function, item) for item in islice(source, 1))
-                yield done.result()
+                done = waiting.popleft().result()
+                waiting.extend(pool.submit(several, group) for group in islice(tasks, 1))
+                yield from done
         finally:
             for future in waiting:
                 future.cancel()

@@ -13,6 +13,13 @@ from bench.glyphs.encoder import load, pixels
 
 NAME = "glyphs"
 
+NEAR = 0.996
+"""Cosine from which two images count as near-duplicates in this encoder's space.
+
+Different draws of one character lie close together here, so that the usual 0.97 would call every third a duplicate. The
+threshold is the least in thousandths that at most one in a thousand images of validation classes reaches with an
+independent draw (:func:`bench.glyphs.measure.nearest_draws`); copies saved again as JPEG stay above it."""
+
 
 def load_bundled(
     *, precision: Precision = "fp32", device: str | torch.device = "cpu", projected: bool = True

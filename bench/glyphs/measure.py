@@ -36,6 +36,33 @@ def draws(char: str, split_name: str, count: int, faces: tuple[str, ...], *, see
     return np.stack([render.draw(char, seed=seed, split_name=split_name, index=i, faces=faces) for i in range(count)])
 
 
+def nearest_draws(coder: Encoder, split: Split, queries: int = 4, memory: int = 36) -> torch.Tensor:
+    """Return how near an image comes to the nearest of other images, none of which is a copy of it.
+
+    Parameters
+    ----------
+    coder
+        The encoder.
+    split
+        Part of the class split.
+    queries
+        Images of each class that look for their nearest.
+    memory
+        Images of each class that are looked through, as many as the data set has in support and memory.
+
+    Returns
+    -------
+    Tensor of float32, shape (classes * queries,)
+        Cosines.
+    """
+    classes = characters(split)
+
+    def features(split_name: str, count: int) -> torch.Tensor:
+        return coder.images(np.concatenate([draws(c.char, split_name, count, render.FACES) for c in classes]))
+
+    return (features("query", queries) @ features("memory", memory).T).amax(1)
+
+
 def accuracy(coder: Encoder, split: Split, per_class: int = 16) -> dict[str, float]:
     """Measure zero-shot and 1-NN accuracy over the classes of one split.
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from bench.glyphs.streams import stream
 
-SIDE = 64
+SIDE = 48
 """Default side of an image, in pixels."""
 
 FACES: tuple[str, ...] = (

@@ -36,6 +36,9 @@ MIN_NAMES_PER_WORD = 3
 LOOKALIKE_COSINE = 0.995
 """Undistorted drawings at least this close count as the same picture."""
 
+# Side of the drawings that are compared. The list of classes does not follow the size that the data set is drawn in.
+_SIDE = 64
+
 _CATEGORIES = frozenset("LNPS")
 # 256 patterns that differ in dots alone would be every tenth class.
 _EXCLUDED_PREFIXES = ("braille pattern",)
@@ -61,10 +64,10 @@ def candidates() -> list[tuple[int, str]]:
 
 def _drawings(codepoints: list[int], face: str) -> npt.NDArray[np.float32]:
     """Draw code points in a face, as unit rows; rows of missing glyphs are zero."""
-    pixels = np.zeros((len(codepoints), render.SIDE**2), dtype=np.float32)
+    pixels = np.zeros((len(codepoints), _SIDE**2), dtype=np.float32)
     for row, codepoint in enumerate(codepoints):
         if codepoint in render.coverage(face):
-            pixels[row] = render.plain(chr(codepoint), face).reshape(-1)
+            pixels[row] = render.plain(chr(codepoint), face, side=_SIDE).reshape(-1)
     norm = np.linalg.norm(pixels, axis=1, keepdims=True)
     return np.asarray(pixels / np.maximum(norm, 1e-6), dtype=np.float32)
 

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from scipy.fft import dctn
+from scipy.fft import dct
 
 from bench.images.items import Unusable
 
@@ -16,6 +16,10 @@ MAX_PIXELS = 89_478_485
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded; Pillow's rarer readers are not offered bytes from strangers."""
+
+
+_LOWEST = dct(np.eye(32), norm="ortho", axis=0)[:8]
+"""The eight lowest of 32 cosines, float64 [8, 32]."""
 
 
 def decode(data: bytes) -> Image.Image:
@@ -54,6 +58,9 @@ def perceptual_hash(image: Image.Image) -> np.ndarray:
     signs of the 8 x 8 lowest frequencies of the 32 x 32 grey image about their median. The constant term, which
     would set the median's scale, is left out of it.
     """
-    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BILINEAR), dtype=np.float64)
-    low = dctn(grey, norm="ortho")[:8, :8].reshape(-1)
-    return np.packbits(low > np.median(low[1:]))
+    # Large images are halved by means of squares first, which costs a third of filtering them in one step.
+    small = image.convert("L").resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    grey = np.asarray(small, dtype=np.float64)
+    low = (_LOWEST @ grey @ _LOWEST.T).reshape(-1)
+    # Of 63 numbers the median is the 32nd.
+    return np.packbits(low > np.sort(low[1:])[31])

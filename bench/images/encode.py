@@ -82,7 +82,7 @@ def encode_source(
     with tqdm(total=len(items), unit="image", desc=encoder.name, disable=not progress) as bar:
         for block in groups(items, BLOCK):
             reads: list[_Read] = []
-            for read in ahead(_read, block, workers=workers, depth=4 * max(1, workers)):
+            for read in ahead(_read, block, workers=workers, depth=32 * max(1, workers)):
                 aside.append(read) if isinstance(read, SetAside) else reads.append(read)
             before = bar.n
             rows, failed, new = _block(encoder, space, reads, batch, workers, bar.update)

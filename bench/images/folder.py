@@ -100,11 +100,16 @@ def image_folder(root: Path) -> ImageSource:
 
 
 def _check_level(class_folder: Path) -> None:
-    """Raise if what should be a class holds only folders, several of them with images: then they are the classes."""
+    """Raise if what should be a class holds only folders that are classes, several with images each, or splits."""
     folders, files = _children(class_folder)
-    if files or len(folders) < 2:
+    if files or not folders:
         return
-    if sum(_holds_images(Path(entry.path)) for entry in folders) >= 2:
+    below = [Path(entry.path) for entry in folders]
+    pictured = sum(map(_holds_images, below))
+    splits = not pictured and all(_SPLIT.fullmatch(folder.name) for folder in below)
+    if len(below) == 1 and not splits:
+        _check_level(below[0])
+    if pictured >= 2 or splits:
         raise BenchError(
             f"{class_folder} holds folders of images where images of one class should be: the data lie one level too "
             f"deep; give {class_folder}"

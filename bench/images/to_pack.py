@@ -14,6 +14,7 @@ import torch
 from bench.cache.store import FeatureCache
 from bench.encoders import Precision, class_texts, load_encoder, read_templates
 from bench.encoders.bundled import NAME as BUNDLED
+from bench.encoders.bundled import NEAR
 from bench.encoders.encoder import Encoder
 from bench.encoders.prompts import Template, of_strings
 from bench.errors import BenchError
@@ -24,6 +25,7 @@ from bench.images.encode import EncodedImages, encode_source, encode_texts
 from bench.images.items import ImageSource, SetAside, check_class_names
 from bench.importer import choose_roles, held_out
 from bench.pack import FORMAT, encode_strings, write_arrays, write_manifest, write_texts
+from bench.task import Card
 
 SET_ASIDE_FILE = "set_aside.json"
 
@@ -49,6 +51,8 @@ class EncodeOptions:
         Splits that serve in a role; left out, the usual names decide.
     class_split : mapping of str to sequence of str
         Names of the classes that are ``seen``, ``validation`` and ``unseen``, where the field fixed them.
+    near : float or None
+        Cosine from which two images count as near-duplicates; None takes 0.97, or the bundled encoder's own.
     """
 
     encoder: str
@@ -72,6 +76,7 @@ class EncodeOptions:
     licence: str = "unknown"
     citation: str = ""
     description: str = ""
+    near: float | None = None
 
 
 @dataclass(eq=False)
@@ -150,6 +155,7 @@ def encode_pack(
         "classes": shown,
         "splits": {split: _write_split(out, split, part, label_of) for split, part in encoded.items()},
         "roles": roles,
+        "near": options.near or (NEAR if options.encoder == BUNDLED else Card.near),
         "set_aside": len(aside),
     }
     if options.class_split:

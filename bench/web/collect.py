@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+import yaml
+
+from bench.errors import BenchError, suggest
 from bench.images.folder import image_folder
 from bench.images.items import ImageSource, SetAside
 from bench.web.articles import WikiClient
 from bench.web.harvest import Sentence, harvest_sentences, read_sentences
 from bench.web.pictures import crawl_images
+from bench.web.sentences import Splitter
 
 
 def collect_images(
@@ -53,7 +56,13 @@ def collect_images(
 
 
 def collect_sentences(
-    wanted: str | None, class_names: Sequence[str], folder: Path, *, contact: str | None
+    wanted: str | None,
+    class_names: Sequence[str],
+    folder: Path,
+    *,
+    contact: str | None,
+    hints: Mapping[str, str] | None = None,
+    splitter: Splitter = "rules",
 ) -> tuple[list[Sentence], list[SetAside]]:
     """Return the sentences that an option names, and the classes for which there are none.
 
@@ -63,6 +72,10 @@ def collect_sentences(
         A folder of ``CLASS.txt`` files, or ``wikipedia``; None is no sentences.
     contact : str or None
         An address for Wikipedia's operators, which their policy asks for.
+    hints : mapping of str to str, optional
+        Words that tell which meaning of a class name is wanted, see :func:`read_hints`.
+    splitter : {"rules", "pysbd"}
+        See :func:`bench.web.sentences.split_sentences`.
     """
     if wanted is None:
         return [], []
@@ -70,4 +83,23 @@ def collect_sentences(
         return read_sentences(Path(wanted), class_names), []
     if not contact:
         raise BenchError("Wikipedia asks every program for an address; give one with --contact you@example.org")
-    return harvest_sentences(class_names, WikiClient(contact), folder)
+    return harvest_sentences(class_names, WikiClient(contact), folder, hints=hints, splitter=splitter)
+
+
+def read_hints(path: Path, class_names: Sequence[str]) -> dict[str, str]:
+    """Return the words that disambiguate class names, from a YAML or JSON file: ``crane: bird``.
+
+    A hint joins the search for a name whose article is missing or a disambiguation page.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}; give a YAML or JSON file of class and hint") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not all(isinstance(part, str) for pair in content.items() for part in pair):
+        raise BenchError(f"{path} must hold one hint a class, such as 'crane: bird'")
+    for name in content:
+        if name not in class_names:
+            raise BenchError(f"{path}: {name!r} is none of the classes{suggest(name, class_names)}")
+    return content

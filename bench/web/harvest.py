@@ -59,8 +59,8 @@ def harvest_sentences(
 ) -> tuple[list[Sentence], list[SetAside]]:
     """Return sentences from the articles on each class, and the classes for which there are none, with the reason.
 
-    One JSON file a class is kept in ``folder``; a class that has one is not asked for again. A class that brought no
-    answer has none, so that it is asked for again the next time.
+    One JSON file a class, hint, splitter and count is kept in ``folder``; a class that has one is not asked for again.
+    A class that brought no answer has none, so that it is asked for again the next time.
 
     Raises
     ------
@@ -72,11 +72,10 @@ def harvest_sentences(
     aside: list[SetAside] = []
     silent = 0
     for name in class_names:
-        path = folder / f"{content_key(name)[:16]}.json"
+        hint = (hints or {}).get(name, "")
+        path = folder / f"{content_key(json.dumps([name, hint, splitter, per_class]))[:16]}.json"
         try:
-            sentences = (
-                _read(path) if path.exists() else _fetch(name, client, (hints or {}).get(name, ""), per_class, splitter)
-            )
+            sentences = _read(path) if path.exists() else _fetch(name, client, hint, per_class, splitter)
             silent = 0
         except Unanswered as error:
             aside.append(SetAside(name, str(error)))

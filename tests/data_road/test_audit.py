@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.overrides import TorchFunctionMode
 
 from bench.audit import audit, audit_by_name, drop_near_duplicates
 from bench.datasets import known, resolve
@@ -18,6 +20,7 @@ from bench.images import image_folder
 from bench.images.to_pack import EncodeOptions, encode_pack
 from bench.memory import Items, Memory
 from bench.pixel_hashes import read_pixels
+from bench.runner import run
 from bench.search import top_k
 from bench.task import Card, Dataset
 
@@ -39,7 +42,8 @@ def near(x: torch.Tensor, cosine: float, seed: int) -> torch.Tensor:
     """Return unit vectors at exactly the given cosine to those of ``x``."""
     other = unit(len(x), seed)
     other = torch.nn.functional.normalize(other - (other * x).sum(1, keepdim=True) * x, dim=1)
-    return cosine * x + (1 - cosine**2) ** 0.5 * other
+    moved: torch.Tensor = cosine * x + (1 - cosine**2) ** 0.5 * other
+    return moved
 
 
 @pytest.fixture
@@ -77,6 +81,20 @@ def test_planted_duplicates_are_found_and_named(planted: Dataset) -> None:
     assert [p.other for p in memory.pairs][:2] == ["memory/70", "memory/71"]
     assert (support.count("vector"), support.items, found["support", "memory"].pairs) == (1, 40, ())
     assert len(audit(planted, threshold=0.955).overlaps[1].pairs) == 6
+
+
+def test_the_threshold_is_the_data_sets_own_unless_another_is_asked_for(planted: Dataset) -> None:
+    stricter = replace(planted, card=replace(planted.card, near=0.99))
+    assert (planted.card.near, audit(planted).threshold, audit(stricter).threshold) == (0.97, 0.97, 0.99)
+    assert audit(stricter, threshold=0.97) == audit(planted)
+    assert [pair.item for pair in audit(stricter).overlaps[0].pairs] == ["query/8"]
+    # The automatic check of a run goes by the card too: its cells are others, and fewer queries count.
+    runs = []
+    for dataset in (planted, stricter):
+        (row,) = run("supervised", "knn", dataset, 1, device="cpu").to_dict("records")
+        runs.append((row["cell"], row["n_near_duplicates"]))
+    assert runs[0][0] != runs[1][0]
+    assert runs[0][1] > runs[1][1]
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5])
@@ -160,19 +178,23 @@ def test_copies_are_found_by_their_pixels(tiny: Path, tmp_path: Path, monkeypatc
     assert found.as_dict(pairs=False)["overlaps"][0]["exact"] == 1
 
 
-def test_the_search_behind_it_forms_no_full_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    largest = 0
-    plain = torch.Tensor.__matmul__
+class Largest(TorchFunctionMode):
+    """Remembers the number of elements of the largest tensor that any function of torch returns."""
 
-    def watch(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        nonlocal largest
-        product = plain(a, b)
-        largest = max(largest, product.numel())
-        return product
+    elements = 0
 
-    monkeypatch.setattr(torch.Tensor, "__matmul__", watch)
-    top_k(unit(600, 1), unit(100_000, 2), 2)
-    assert 0 < largest <= 1 << 24 < 600 * 100_000
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.elements = max(self.elements, made.numel())
+        return made
+
+
+def test_the_search_behind_it_forms_no_full_matrix() -> None:
+    queries, items = unit(600, 1), unit(100_000, 2)
+    with Largest() as watch:
+        top_k(queries, items, 2)
+    assert items.numel() <= watch.elements <= 1 << 24 < len(queries) * len(items)
 
 
 @pytest.mark.skipif("oxford_flowers" not in known(), reason="needs the pack oxford_flowers in BENCH_PACKS")

@@ -59,6 +59,9 @@ def test_a_class_called_test_is_a_class(tmp_path: Path) -> None:
     ("files", "below", "message"),
     [
         ({"data/cat/a.png": 1, "data/dog/b.png": 2}, "", "give .*/data"),
+        ({"data/test/cat/a.png": 1, "data/train/cat/b.png": 2}, "", "give .*/data$"),
+        ({"data/train/cat/a.png": 1, "data/train/dog/b.png": 2}, "", "give .*/data$"),
+        ({"all/data/cat/a.png": 1, "all/data/dog/b.png": 2}, "", "give .*/all/data$"),
         ({"cat/a.png": 1, "dog/b.png": 2}, "cat", "one level too deep, give"),
         ({"cat/a.png": 1, "Cat/b.png": 2}, "", "'Cat' and 'cat' differ only in case"),
     ],

@@ -14,12 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from bench.cli import main
 from bench.datasets import resolve
 from bench.encoders import load_encoder
 from bench.errors import BenchError
 from bench.images import image_folder
-from bench.web import MemoryOptions, WikiClient, build_memory, crawl_images, harvest_sentences
+from bench.web import MemoryOptions, WikiClient, build_memory, collect, crawl_images, harvest_sentences, sentences
 from bench.web.articles import Unanswered, Unreachable
 from bench.web.harvest import read_sentences
 from bench.web.icrawling import Crawled
@@ -190,7 +192,8 @@ def test_errors_that_pass_are_waited_for(wiki: tuple[Wiki, str], failure: Callab
     (article,) = asker.articles("dog")
     assert article.revision == 1
     assert len(scripted.asked) == 3
-    assert slept == {lagged: [5.0, 5.0], busy: [9.0, 9.0]}.get(failure, [1.0, 2.0])
+    waits: dict[object, list[float]] = {lagged: [5.0, 5.0], busy: [9.0, 9.0]}
+    assert slept == waits.get(failure, [1.0, 2.0])
 
 
 def test_errors_that_stay(wiki: tuple[Wiki, str]) -> None:
@@ -300,7 +303,66 @@ def test_a_harvest_goes_on_where_it_stopped(wiki: tuple[Wiki, str], tmp_path: Pa
     for path in tmp_path.iterdir():
         path.write_text("{")
     with pytest.raises(BenchError, match="damaged"):
-        harvest_sentences(["crane"], asker, tmp_path)
+        harvest_sentences(["crane"], asker, tmp_path, per_class=2)
+
+
+def test_hints_and_splitter_reach_the_harvest_from_the_command_line(
+    tiny: Path, wiki: tuple[Wiki, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted, address = wiki
+    asker, _ = client(address)
+    monkeypatch.setattr(collect, "WikiClient", lambda contact: asker)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    text = "The crane lifts things all day. It is tall and it is made of steel."
+    scripted.pages["crane"] = page("crane", 1, "crane may refer to:", pageprops={"disambiguation": ""})
+    scripted.pages["Crane (machine)"] = page("Crane (machine)", 2, text)
+    scripted.pages["Crane (bird)"] = page("Crane (bird)", 3, text)
+    scripted.hits |= {"crane machine": ["Crane (machine)"], "crane": ["Crane (bird)"]}
+    (tmp_path / "classes.txt").write_text("crane\n")
+    (tmp_path / "hints.yaml").write_text("crane: machine\n")
+    common = ["memory", "build", "--texts", "wikipedia", "--contact", "a@b.c", "--device", "cpu"]
+    common += ["--classes", str(tmp_path / "classes.txt"), "--out", str(tmp_path / "p")]
+    common += ["--encoder", f"tiny-vit:{tiny / 'tiny-vit.safetensors'}"]
+
+    def built(*more: str) -> list[dict[str, Any]]:
+        done = CliRunner().invoke(main, [*common, *more])
+        assert done.exit_code == 0, done.output
+        found: list[dict[str, Any]] = json.loads((tmp_path / "p" / "provenance.json").read_text())["texts"]
+        return found
+
+    called: list[str] = []
+    pysbd = sentences._pysbd
+
+    def watched(paragraph: str) -> list[str]:
+        called.append(paragraph)
+        return pysbd(paragraph)
+
+    monkeypatch.setattr(sentences, "_pysbd", watched)
+    assert {s["title"] for s in built()} == {"Crane (bird)"}
+    assert not called
+    # Another hint is another question: what was kept for the first is not taken for an answer to it.
+    assert {s["title"] for s in built("--hints", str(tmp_path / "hints.yaml"))} == {"Crane (machine)"}
+    assert not called
+    pytest.importorskip("pysbd")
+    built("--splitter", "pysbd")
+    assert called == [text]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("crain: bird", "did you mean 'crane'"),
+        ("- crane", "one hint a class"),
+        ("crane: {", "damaged"),
+        (None, "cannot"),
+    ],
+)
+def test_hints_that_do_not_fit(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "hints.yaml").write_text(content)
+    with pytest.raises(BenchError, match=message) as caught:
+        collect.read_hints(tmp_path / "hints.yaml", ["crane", "dog"])
+    assert "\n" not in str(caught.value)
 
 
 def test_a_wiki_out_of_reach_ends_the_harvest(tmp_path: Path) -> None:

@@ -57,6 +57,31 @@ def close(a: torch.Tensor, b: torch.Tensor) -> None:
     torch.testing.assert_close(a.double(), b.double(), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["gda", "slda", "ranpac", "simplecil", "protonet"])
+def test_forgetting_is_exact_to_1e_4_where_scores_run_to_thousands(name: str) -> None:
+    """Features as of an encoder: a common mean far larger than the spread, and fewer images than dimensions."""
+    d, names = 256, tuple(f"class {c}" for c in range(30))
+    draw = Stream(4).numpy().standard_normal
+    common, centres = 4 * draw(d), draw((30, d))
+    y = np.repeat(np.arange(30), 8)
+    x = torch.from_numpy(common + centres[y] + 0.5 * draw((240, d))).float()
+    support = Features(x, torch.from_numpy(y), np.array([f"i{n}" for n in range(240)]), names)
+    asked = torch.from_numpy(common + centres + 0.5 * draw((30, d))).float()
+    task = Task(
+        classes=tuple(range(30)),
+        class_names=names,
+        support=support,
+        memory=Memory.empty(d),
+        prompts=Features.empty(d, names),
+    )
+    method = make(name, **({"shrinkage": 1e-5} if name == "slda" else {}))
+    gone = np.arange(240) % 3 == 0
+    forgotten = method.forget(method.build(task, rng=Stream(0)), task, support.ids[gone].tolist())
+    never = method.build(dataclasses.replace(task, support=support.take(~gone)), rng=Stream(0))
+    gap = method.score(forgotten, asked).double() - method.score(never, asked).double()
+    assert float(gap.abs().max()) <= 1e-4
+
+
 @pytest.mark.parametrize("name", list(STATISTICS))
 @pytest.mark.parametrize("again", [False, True], ids=["new classes", "old classes come again"])
 def test_extending_equals_building_at_once(name: str, again: bool) -> None:

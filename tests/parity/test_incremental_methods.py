@@ -15,6 +15,7 @@ from bench.streams import Stream
 from bench.task import Budget, Task
 from methods.foster import Boosted, balance
 from tests import toy
+from tests.forgetting import on_first_classes
 from tests.parity._naive import make
 
 ORDER = (5, 1, 8, 0, 2, 7)
@@ -58,6 +59,8 @@ def test_effective_numbers_equal_the_formula() -> None:
     weights = [(1 - 0.96) / (1 - 0.96**n) for n in counts]
     expected = [w * 3 / sum(weights) for w in weights]
     torch.testing.assert_close(balance(torch.tensor(counts), 0.96), torch.tensor(expected), atol=1e-6, rtol=1e-6)
+    with_none = balance(torch.tensor([1, 0, 5, 40]), 0.96)
+    torch.testing.assert_close(with_none, torch.tensor([expected[0], 1.0, *expected[1:]]), atol=1e-6, rtol=1e-6)
 
 
 def test_lwf_neither_moves_old_logits_nor_keeps_images_where_distillation_is_strong() -> None:
@@ -132,3 +135,27 @@ def test_forgetting_is_visible_without_exemplars_and_shrinks_with_the_budget() -
     assert np.mean(all_kept) >= np.mean(few)
     no_images = [right_of_old_classes("lwf", 48, s) for s in seeds]
     assert ttest_rel(all_kept, no_images, alternative="greater").pvalue < 0.01
+
+
+QUICK = {"incremental.increment": 5, "incremental.shots": 20}
+PARAMETERS = {"epochs": 10, "min_steps": 40, "hidden": 16, "lr": 3e-3}
+
+
+@pytest.mark.parametrize("name", ["replay", "foster", "icarl"])
+def test_digits_are_forgotten_without_exemplars_and_less_with_more(name: str) -> None:
+    """Accuracy on the first five digits after the other five, paired by seed; a class keeps 0, 1 or 10 images."""
+    settings = QUICK | {f"{name}.{key}": value for key, value in PARAMETERS.items()}
+    (first, none), (_, few), (_, many) = (on_first_classes("digits", name, b, settings, 4) for b in (0, 10, 100))
+    # Without exemplars iCaRL has no class means, so it never knew what it could forget.
+    assert name == "icarl" or np.mean(first) > 0.8
+    assert np.mean(none) < 0.25
+    assert ttest_rel(few, none, alternative="greater").pvalue < 0.05
+    assert ttest_rel(many, none, alternative="greater").pvalue < 0.05
+    # FOSTER's effective numbers hold the old classes from the first exemplar on, at the cost of the new ones.
+    assert name == "foster" or ttest_rel(many, few, alternative="greater").pvalue < 0.05
+
+
+def test_digits_are_forgotten_under_distillation_alone() -> None:
+    settings = QUICK | {f"lwf.{key}": value for key, value in PARAMETERS.items()}
+    first, last = on_first_classes("digits", "lwf", 100, settings, 4)
+    assert ttest_rel(first, last, alternative="greater").pvalue < 0.05

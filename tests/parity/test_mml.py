@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import ttest_rel
 from torch.nn import functional as F  # noqa: N812
 
 from bench.attention import Block
+from bench.features import Features
+from bench.memory import Items, Memory
 from bench.prototypes import prototypes
 from bench.registry import METHODS
 from bench.streams import Stream
-from bench.task import Session
+from bench.task import Session, Task
 from tests import toy
 
 CLASSES = (7, 3, 9)
@@ -161,3 +166,76 @@ def test_the_best_validation_epoch_is_kept() -> None:
         return float((scores.argmax(1) == validation.targets).float().mean())
 
     assert accuracy(trained) >= accuracy(initial)
+
+
+# -- what training is for ----------------------------------------------------------------------------------------
+
+HALF = 16
+NAMES = tuple(f"class {c}" for c in range(32))
+
+
+def opposites(classes: tuple[int, ...], n: int, purpose: str) -> Features:
+    """Return ``n`` vectors a class, [x; y] with x = +-2 u_c and y = 0.5 q_c + noise.
+
+    Prototypes know q_c alone, because the signs of u_c cancel in a mean, and noise in a single y hides it. The nearest
+    items have the query's own u_c and sign, so they are of its class, and their mean shows q_c without the noise.
+    """
+    g = Stream(0).child("classes").numpy()
+    u, q = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in g.standard_normal((2, len(NAMES), HALF)))
+    labels = np.repeat(classes, n)
+    sign = np.where(np.arange(len(labels)) % 2, 1.0, -1.0)[:, None]
+    noise = Stream(0).child(purpose).numpy().standard_normal((len(labels), HALF))
+    x = np.concatenate([2 * sign * u[labels], 0.5 * q[labels] + 0.3 * noise], 1)
+    ids = np.array([f"{purpose}/{row}" for row in range(len(x))])
+    return Features(torch.from_numpy(x).float(), torch.from_numpy(labels), ids, NAMES)
+
+
+def session_of(classes: tuple[int, ...], seed: int, norm: float) -> Session:
+    """Return a task over such classes with a memory of images and texts, and queries, all of one norm."""
+
+    def normed(n: int, what: str) -> Features:
+        found = opposites(classes, n, f"{what} {seed} {classes[0]}")
+        return dataclasses.replace(found, x=F.normalize(found.x, dim=1) * norm)
+
+    memory = Memory(Items.of_features(normed(16, "image"), "web"), Items.of_features(normed(16, "text"), "web"))
+    none = Features.empty(2 * HALF, NAMES)
+    names = tuple(NAMES[c] for c in classes)
+    task = Task(classes=classes, class_names=names, support=none, memory=memory, prompts=none)
+    return Session(task=task, queries=normed(16, "query"))
+
+
+def accuracies(seed: int, feature_norm: float | None, norm: float, lr: float) -> tuple[float, ...]:
+    """Return accuracy on unseen classes of mml as it starts, trained, and trained without neighbours."""
+    seen, other, unseen = (
+        session_of(c, seed, norm) for c in (tuple(range(20)), tuple(range(20, 26)), tuple(range(26, 32)))
+    )
+    found = []
+    for changed in ({"epochs": 0}, {}, {"integration": "self"}):
+        settings = {"k": 8, "lr": lr, "epochs": 12, "batch": 64, "feature_norm": feature_norm, **changed}
+        method = mml(**settings).train(seen, other, rng=Stream(seed))  # type: ignore[attr-defined]
+        scores = method.score(method.build(unseen.task, rng=Stream(0)), unseen.queries.x)
+        found.append(float((scores.argmax(1) == unseen.targets).float().mean()))
+    return tuple(found)
+
+
+@pytest.mark.parametrize(("feature_norm", "lr"), [(10.0, 2e-2), (None, 2e-3)])
+def test_training_and_neighbours_help_on_unseen_classes(feature_norm: float | None, lr: float) -> None:
+    """Paired by seed, with features brought to norm 10 and with unit-norm features taken as they are."""
+    start, trained, alone = zip(*(accuracies(seed, feature_norm, 1.0, lr) for seed in range(6)), strict=True)
+    assert ttest_rel(trained, start, alternative="greater").pvalue < 0.05
+    assert ttest_rel(trained, alone, alternative="greater").pvalue < 0.05
+
+
+def test_the_scale_is_explicit() -> None:
+    """Features as CLIP gives them, of norm 10, taken as they are, equal unit-norm ones brought to norm 10."""
+    unit, official = (session_of(tuple(range(6)), 0, norm) for norm in (1.0, 10.0))
+
+    def scores(session: Session, feature_norm: float | None) -> torch.Tensor:
+        method = mml(k=4, feature_norm=feature_norm)
+        state = method._plug(session.task, method._initial(session.task, Stream(0)), "no", rng=Stream(0))
+        return method.score(state, session.queries.x)
+
+    brought = scores(unit, 10.0)
+    torch.testing.assert_close(scores(official, None), brought, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(scores(official, 10.0), brought, atol=1e-5, rtol=1e-5)
+    assert (scores(unit, None) - brought).abs().max() > 0.01, "residual sums depend on the scale"

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import search
 from bench.algebra import normalise
-from bench.search import Index, top_k
+from bench.search import Exact, Index, Neighbours, engine, engine_in_force, top_k
 from bench.streams import Stream
 
 
@@ -30,16 +29,6 @@ def test_equals_brute_force(q: int, m: int, d: int, k: int) -> None:
     assert found.positions.shape == (q, min(k, m))
     assert (found.positions.numpy() == brute_force(queries, keys, k)).all()
     assert (found.similarities.diff(dim=1) <= 0).all()
-
-
-def test_blocks_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    queries, keys = draw(30, 32, "queries"), draw(1000, 32, "keys")
-    whole = top_k(queries, keys, 20)
-    monkeypatch.setattr(search, "_KEY_BLOCK", 64)
-    monkeypatch.setattr(search, "_BLOCK_ELEMENTS", 256)
-    blocked = top_k(queries, keys, 20)
-    assert torch.equal(whole.positions, blocked.positions)
-    assert torch.equal(whole.similarities, blocked.similarities)
 
 
 def test_ties_go_to_the_lowest_position() -> None:
@@ -66,14 +55,36 @@ def test_an_empty_memory_gives_no_neighbours() -> None:
     assert top_k(draw(3, 8, "queries"), torch.zeros(0, 8), 5).positions.shape == (3, 0)
 
 
-def test_one_retrieval_serves_every_asker_until_the_queries_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    real = search.top_k
-    monkeypatch.setattr(search, "top_k", lambda *a: calls.append(1) or real(*a))
+class Counting:
+    """An exact engine that counts its searches."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def search(self, queries: torch.Tensor, keys: torch.Tensor, k: int) -> Neighbours:
+        self.calls += 1
+        return top_k(queries, keys, k)
+
+
+def test_one_retrieval_serves_every_asker_until_the_queries_change() -> None:
     index, queries = Index(draw(100, 8, "keys")), draw(4, 8, "queries")
-    wide, narrow = index.search(queries, 20), index.search(queries, 5)
-    assert len(calls) == 1
-    assert torch.equal(narrow.positions, wide.positions[:, :5])
-    queries.neg_()
-    assert torch.equal(index.search(queries, 5).positions, real(queries, index.keys, 5).positions)
-    assert len(calls) == 2
+    with engine(Counting()) as counting:
+        wide, narrow = index.search(queries, 20), index.search(queries, 5)
+        assert counting.calls == 1
+        assert torch.equal(narrow.positions, wide.positions[:, :5])
+        queries.neg_()
+        assert torch.equal(index.search(queries, 5).positions, top_k(queries, index.keys, 5).positions)
+        assert counting.calls == 2
+
+
+def test_an_engine_answers_for_itself_only() -> None:
+    index, queries = Index(draw(100, 8, "keys")), draw(4, 8, "queries")
+    assert isinstance(engine_in_force(), Exact)
+    index.search(queries, 5)
+    with engine(Counting()) as counting:
+        index.search(queries, 5)
+        assert counting.calls == 1
+        assert engine_in_force() is counting
+    assert isinstance(engine_in_force(), Exact)

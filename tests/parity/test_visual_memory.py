@@ -111,7 +111,7 @@ def test_an_answer_is_explained_by_its_neighbours_also_after_exclusions() -> Non
     task, method = mixed(), make("visual-memory", k=4)
     state = excluded(method.build(task, rng=Stream(0)), task.memory.images.ids[:7].tolist())
     query = queries()[0]
-    evidence = method.explain(state, query)
+    evidence = method.explain(state, task, query).neighbours
     assert len(evidence) == 4
     votes = [sum(e.weight for e in evidence if e.label == c) for c in CLASSES]
     np.testing.assert_allclose(method.score(state, query.unsqueeze(0))[0].numpy(), votes, atol=1e-9)

@@ -17,7 +17,7 @@ import bench
 from bench.contracts import About
 from bench.errors import BenchError
 from bench.memory import Items, Memory
-from bench.registry import SCENARIOS
+from bench.registry import METHODS, SCENARIOS
 from bench.streams import Stream
 from bench.task import Dataset, Episode, Task
 from methods.knn import KNN
@@ -30,7 +30,7 @@ from scenarios.memory_size import MemorySize
 from scenarios.memory_swap import MemorySwap
 from scenarios.supervised import Supervised
 from scenarios.web_zero_shot import WebZeroShot
-from tests.toy import dataset, items
+from tests.toy import DIMENSION, dataset, items
 
 ALL = (
     FewToManyShot(shots=(1, 2, 4)),
@@ -210,6 +210,75 @@ def test_the_last_increment_is_what_is_left() -> None:
     assert sorted(episode.sessions[-1].task.classes) == list(range(10))
 
 
+def test_statistics_of_far_clusters_forget_nothing_and_a_probe_without_exemplars_forgets_all() -> None:
+    """Clusters far apart stay answered; a probe without exemplars knows the classes of its session and no other."""
+    recipe = Incremental(base=4, increment=3, exemplars=None)
+    frame = bench.run(recipe, ["simplecil"], dataset(images=False), seeds=1)
+    assert (frame["n_correct"] == frame["n_queries"]).all()
+    assert frame.sort_values("session")["n_queries"].tolist() == [20, 35, 50]
+    kept = bench.run(replace(recipe, exemplars=20), ["protonet"], dataset(images=False), seeds=1)
+    none = bench.run(replace(recipe, exemplars=0), ["linear-probe"], dataset(images=False), seeds=1)
+    assert (kept["n_correct"] == kept["n_queries"]).all()
+    last = none[none["session"] == 2].iloc[0]
+    right = dict(zip(last["classes"], last["class_correct"], strict=True))
+    assert [right[c] for c in last["classes"]] == [0] * 7 + [5] * 3
+
+
+def test_a_smaller_last_session_is_said_in_the_notes() -> None:
+    ((_, episode),) = deals(Incremental(base=4, increment=4), dataset())
+    said = [s.notes.get("smaller_session") for s in episode.sessions]
+    assert said == [None, None, "2 classes were left for an increment of 4"]
+    ((_, even),) = deals(Incremental(base=4, increment=3), dataset())
+    assert all("smaller_session" not in s.notes for s in even.sessions)
+
+
+ITEM = DIMENSION * 4 + 8
+"""Bytes of a float32 vector and its int64 label."""
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [
+        ({"exemplars": 21}, [20, 16, 20]),
+        ({"exemplars_per_class": 2}, [8, 16, 20]),
+        ({"budget_bytes": 24 * ITEM - 1}, [20, 16, 20]),
+        ({"budget_bytes": ITEM}, [0, 0, 0]),
+        ({"exemplars": None}, [24, 48, 60]),
+    ],
+)
+def test_exemplars_fill_a_budget_in_items_by_class_or_in_bytes(limits: dict[str, int], kept: list[int]) -> None:
+    """4, 8 and 10 classes of six images: 21 items are 5, 2 and 2 a class; 24 less a byte are 23, so 5, 2 and 2."""
+    recipe = Incremental(base=4, increment=4, **limits)
+    frame = bench.run(recipe, ["knn"], dataset(images=False), seeds=1).sort_values("session")
+    assert frame["exemplars"].tolist() == kept
+    if "budget_bytes" in limits:
+        told = [json.loads(text) for text in frame["details"]]
+        assert [t["carried_bytes"] for t in told] == [ITEM * n for n in kept]
+        assert not any(t["over_budget"] for t in told)
+
+
+def test_under_a_budget_in_bytes_weights_count_and_statistics_that_exceed_it_are_marked() -> None:
+    """SLDA's Gram matrix alone is 8 d^2 bytes; iCaRL's exemplars have to make room for its weights."""
+    budget = 8 * DIMENSION**2
+    recipe = Incremental(base=4, increment=4, budget_bytes=budget)
+    methods = ["slda", "simplecil", "icarl:depth=head", "knn"]
+    frame = bench.run(recipe, methods, dataset(images=False, per_class=20), seeds=1)
+    over = {
+        method: any(json.loads(text)["over_budget"] for text in part["details"])
+        for method, part in frame.groupby("method_name")
+    }
+    assert over == {"slda": True, "simplecil": False, "icarl": False, "knn": False}
+    from reports.load import record_warnings
+
+    said = record_warnings(frame, frame[frame["status"] == "skipped"])
+    assert "carried more than the budget in bytes, so not compared at equal memory: slda" in said
+
+
+def test_two_budgets_at_once_are_refused() -> None:
+    with pytest.raises(BenchError, match="exclude each other"):
+        list(Incremental(exemplars_per_class=2, budget_bytes=1000).conditions(dataset()))
+
+
 # -- noise -----------------------------------------------------------------------------------------------------------
 
 
@@ -383,6 +452,18 @@ def test_near_duplicates_of_queries_leave_the_memory() -> None:
     assert images.ids[3] not in ids(session.task.memory.images)
 
 
+def test_unseen_classes_are_answered_by_the_memory_alone_and_a_memory_under_wrong_names_answers_wrongly() -> None:
+    data = dataset()
+    split = {"seen": (8, 9), "validation": (6, 7), "unseen": (0, 1, 2, 3)}
+    right = replace(data, class_split=split)
+    images = data.memory.images
+    turned = replace(images, labels=torch.where(images.labels < 4, (images.labels + 1) % 4, images.labels))
+    wrong = replace(right, memory=data.memory.replace(images=turned))
+    for given, share in ((right, 1.0), (wrong, 0.0)):
+        frame = bench.run(WebZeroShot(), ["knn:k=5", "protonet"], given, seeds=1)
+        assert set(accuracy(frame).values()) == {share}
+
+
 # -- lifecycle -------------------------------------------------------------------------------------------------------
 
 
@@ -480,9 +561,37 @@ def test_pruning_removes_what_misleads_and_nothing_else() -> None:
     assert memory_ids(before) - memory_ids(after) == {"d"}
 
 
+def test_soft_pruning_removes_nothing_and_the_vote_of_an_item_counts_for_less_the_more_it_misled() -> None:
+    """As above: a, b and c misled one other each, d three, the rest none; 1.75 / (1 + count)."""
+    x = torch.eye(4)[[0, 0, 0, 0, 1, 1, 1, 1]] + 0.01 * torch.eye(8)[:, :4]
+    own = Items(
+        torch.nn.functional.pad(x, (0, 12)), torch.tensor([0, 0, 0, 1, 1, 1, 1, 1]), np.array(list("abcdefgh")),
+        np.full(8, "s"),
+    )  # fmt: skip
+    given = replace(dataset(2), memory=Memory(own, dataset(2).memory.texts))
+    ((_, episode),) = deals(Lifecycle(script=("prune-soft", "remove:d")), given)
+    before, softened, without_d = (s.task for s in episode.sessions)
+    assert memory_ids(softened.memory) == memory_ids(before.memory)
+    assert episode.sessions[1].edit is not None
+    assert episode.sessions[1].edit.removed == ()
+    method = METHODS.get("visual-memory").cls(soft_k=3)
+
+    def votes(task: Task) -> dict[str, float]:
+        state = method.build(replace(task, support=task.support.take([])), rng=Stream(0))
+        return dict(zip(state.items.ids.tolist(), state.weights.tolist(), strict=True))
+
+    assert set(votes(before).values()) == {1.0}
+    misled = {"a": 1, "b": 1, "c": 1, "d": 3, "e": 0, "f": 0, "g": 0, "h": 0}
+    assert votes(softened) == pytest.approx({name: 1.75 / (1 + count) for name, count in misled.items()})
+    # It lasts, and is counted anew: without d a third neighbour of a, b and c is of class 1, the first of its equals.
+    expected = dict.fromkeys("abcfgh", 1.75) | {"e": 1.75 / 4}
+    assert votes(without_d) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("prune-soft:3", "prune-soft stands alone"),
         ("forget-clas", "unknown edit 'forget-clas'; did you mean 'forget-class'"),
         ("remove:nobody", "no item 'nobody'"),
         ("forget-class:class 99", "'class 99' is no class"),

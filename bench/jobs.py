@@ -1,0 +1,277 @@
+"""``bench run --jobs``: cells on several processes of one machine; one that is lost loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import IO, Protocol
+
+from bench.errors import BenchError
+from bench.orders import Order, order
+from bench.pieces import Piece, pieces
+from bench.runner import Began, Finished, Run
+from bench.store import Store
+
+Step = Callable[[str, int], None]
+
+_CHANCES = 2
+"""How often a cell, or the start of a worker, may lose its worker before it is given up."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class WorkerLost(Exception):  # noqa: N818 - the scheduler's business, not the user's
+    """A worker is gone; the message says how."""
+
+
+class WorkerError(RuntimeError):
+    """A method failed in a worker; the message is the worker's traceback."""
+
+
+class Worker(Protocol):
+    """Something that runs pieces, one at a time."""
+
+    def ready(self) -> None:
+        """Wait until it has planned the run; raises as :meth:`work` does."""
+
+    def work(self, piece: Piece) -> Iterator[Began | Finished | str]:
+        """Yield what happens; a bare string is a cell that is finished and written.
+
+        Raises
+        ------
+        WorkerLost
+            If it is gone.
+        BenchError, WorkerError
+            If the piece cannot be run by any worker.
+        """
+
+    def close(self) -> None:
+        """Stop at once, whatever it does."""
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_each(jobs: int) -> int:
+    """Return the threads of each of some workers: the user's OMP_NUM_THREADS, or an equal share of the processors."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else max(1, cores() // jobs)
+
+
+def execute(run: Run, store: Store, finished: set[str], jobs: int, command: list[str] | None, step: Step) -> None:
+    """Run what is left of a run on ``jobs`` processes of this machine."""
+    work = pieces([deal.cells for deal in run.deals], finished, jobs)
+    told = order(run, command, threads_each(jobs))
+    distribute(work, min(jobs, len(work)), lambda n: Process(told, store, n), store, step)
+
+
+class Process:
+    """A fresh interpreter, fed through its standard input.
+
+    It is not forked: threads of torch, Arrow and CUDA do not survive a fork. Packs are memory-mapped, so the processes
+    share their pages.
+    """
+
+    def __init__(self, told: Order, store: Store, number: int) -> None:
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(told.threads)) | _own_gpu(number)
+        # A session of its own: Ctrl-C reaches the parent only, which then stops its workers.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env=environment,
+            start_new_session=True,
+        )
+        self._say([told.to_json(), str(store.folder.resolve())])
+
+    def ready(self) -> None:
+        """Wait until the process has planned the run."""
+        self._hear()
+
+    def work(self, piece: Piece) -> Iterator[Began | str]:
+        """Yield what the process says of a piece."""
+        self._say([piece.deal, dict(piece.cells)])
+        while (event := self._hear())[0] != "done":
+            yield Began(*event[1:]) if event[0] == "began" else event[1]
+
+    def close(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def _say(self, message: object) -> None:
+        with suppress(BrokenPipeError):
+            _of(self._process.stdin).write(json.dumps(message) + "\n")
+
+    def _hear(self) -> list[str]:
+        line = _of(self._process.stdout).readline()
+        if not line.endswith("\n"):
+            raise WorkerLost(_how(self._process.wait()))
+        event: list[str] = json.loads(line)
+        if event[0] == "refused":
+            raise BenchError(event[1])
+        if event[0] == "broken":
+            raise WorkerError(event[1])
+        return event
+
+
+def _of(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+def _own_gpu(number: int) -> dict[str, str]:
+    """Return the environment in which a worker sees one GPU: workers take the visible ones in turn."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if count < 2:
+        return {}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[number % count]}
+
+
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"it left with status {status}"
+    reason = " (out of memory?)" if status == -signal.SIGKILL else ""
+    return f"signal {signal.Signals(-status).name}{reason}"
+
+
+def distribute(work: list[Piece], count: int, start: Callable[[int], Worker], store: Store, step: Step) -> None:
+    """Run pieces on ``count`` workers, each given the next one when it is free.
+
+    A lost worker is replaced; the cell it was at runs once more, alone, and the rest of its piece after it. A cell
+    that loses its worker twice is set aside until all others are finished.
+
+    Raises
+    ------
+    BenchError
+        If cells were set aside, or a worker cannot start.
+    """
+    desk = _Desk(work)
+    threads = [threading.Thread(target=_attend, args=(desk, n, start), daemon=True) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        left = count
+        while left:
+            event = desk.events.get()
+            if event is None:
+                left -= 1
+            elif isinstance(event, BaseException):
+                raise event
+            elif isinstance(event, Began):
+                step(event.what, 0)
+            else:
+                if isinstance(event, Finished):
+                    store.put(event.cell, event.files)
+                step("", 1)
+    finally:
+        desk.close()
+        for thread in threads:
+            thread.join()
+    if desk.given_up:
+        raise BenchError(
+            "; ".join(f"{what} lost its worker {_CHANCES} times: {how}" for what, how in desk.given_up)
+            + "; all other cells are finished; give it more memory or leave it out, and run again"
+        )
+
+
+class _Desk:
+    """What the threads that attend to workers share: work to take, events to tell."""
+
+    def __init__(self, work: list[Piece]) -> None:
+        self.events: queue.Queue[Began | Finished | str | BaseException | None] = queue.Queue()
+        self.given_up: list[tuple[str, str]] = []
+        self._lock = threading.Lock()
+        self._waiting = deque(work)
+        self._losses: Counter[str] = Counter()
+        self._workers: dict[int, Worker] = {}
+        self._closed = False
+
+    def take(self) -> Piece | None:
+        """Return the next piece; None when there is none, or no more shall be done."""
+        with self._lock:
+            return self._waiting.popleft() if self._waiting and not self._closed else None
+
+    def present(self, number: int, worker: Worker) -> None:
+        """Remember a worker so that it can be stopped."""
+        with self._lock:
+            self._workers[number] = worker
+            if self._closed:
+                worker.close()
+
+    def lost(self, rest: Piece, at: str, what: str, how: str) -> None:
+        """Put back what a lost worker left undone; ``at`` is the cell it was at."""
+        with self._lock:
+            self._losses[at] += 1
+            others = rest.without({at})
+            if others.cells:
+                self._waiting.appendleft(others)
+            if self._losses[at] < _CHANCES:
+                self._waiting.appendleft(rest.without(set(others.cells.values())))
+            else:
+                self.given_up.append((what, how))
+
+    def close(self) -> None:
+        """Stop all workers."""
+        with self._lock:
+            self._closed = True
+            for worker in self._workers.values():
+                worker.close()
+
+
+def _attend(desk: _Desk, number: int, start: Callable[[int], Worker]) -> None:
+    """Keep one worker busy, and replace it when it is lost; ends when there is no work left."""
+    worker: Worker | None = None
+    try:
+        while (piece := desk.take()) is not None:
+            if worker is None:
+                worker = _start(desk, start, number)
+            done: set[str] = set()
+            at, what = next(iter(piece.cells.values())), f"the first cell of deal {piece.deal}"
+            try:
+                for event in worker.work(piece):
+                    if isinstance(event, Began):
+                        at, what = event.cell, f"{event.what} (cell {event.cell})"
+                    else:
+                        done.add(event if isinstance(event, str) else event.cell)
+                    desk.events.put(event)
+            except WorkerLost as loss:
+                worker.close()
+                worker = None
+                desk.lost(piece.without(done), at, what, str(loss))
+    except BaseException as error:
+        desk.events.put(error)
+    else:
+        if worker is not None:
+            worker.close()
+        desk.events.put(None)
+
+
+def _start(desk: _Desk, start: Callable[[int], Worker], number: int) -> Worker:
+    """Return a worker that is ready."""
+    for _ in range(_CHANCES):
+        worker = start(number)
+        desk.present(number, worker)
+        try:
+            worker.ready()
+        except WorkerLost as loss:
+            worker.close()
+            how = str(loss)
+        else:
+            return worker
+    raise BenchError(f"a worker stopped before it could begin: {how}; try fewer --jobs, or --jobs 1 to see why")

@@ -1,0 +1,1 @@
+"""How fast this machine is: its measured limits, and the harness beside what one would use instead."""

@@ -1,0 +1,181 @@
+"""The harness beside what one would use instead: each comparison is defined here, once.
+
+``bench perf`` times them on the user's machine, ``tests/speed`` in the project's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.algebra import class_means, normalise
+from bench.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Two or more ways to one answer.
+
+    Attributes
+    ----------
+    sides : mapping of str to callable
+        Each returns the answer; the first is the harness's own.
+    tolerance : float
+        How far two answers may be apart, absolutely.
+    """
+
+    sides: Mapping[str, Callable[[], Tensor]]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A trial that can be set up, by name.
+
+    Attributes
+    ----------
+    devices : tuple of str
+        Where it can run.
+    """
+
+    name: str
+    what: str
+    make: Callable[[str], Trial]
+    devices: tuple[str, ...] = ("cpu", "cuda")
+
+
+def draw(n: int, d: int, purpose: str, device: str = "cpu") -> Tensor:
+    """Return random unit vectors, float32 [n, d]."""
+    drawn = Stream(0).child("perf", purpose).numpy().standard_normal((n, d), dtype=np.float32)
+    return normalise(torch.from_numpy(drawn)).to(device)
+
+
+def _search(device: str) -> Trial:
+    from bench.search import top_k
+
+    keys, queries = draw(50_000, 512, "keys", device), draw(500, 512, "queries", device)
+    sides = {
+        "exact": lambda: top_k(queries, keys, 32).similarities,
+        "torch_topk": lambda: (queries @ keys.T).topk(32).values,
+    }
+    if device == "cpu":
+        import faiss
+
+        index = faiss.IndexFlatIP(512)
+        index.add(keys.numpy())
+        sides["faiss_flat"] = lambda: torch.from_numpy(index.search(queries.numpy(), 32)[0])
+    return Trial(sides, 1e-5)
+
+
+def _prototypes(device: str) -> Trial:
+    x, columns = draw(50_000, 512, "keys", device), (torch.arange(50_000) % 1000).to(device)
+    return Trial(
+        {
+            "class_means": lambda: class_means(x, columns, 1000),
+            "naive": lambda: torch.stack([x[columns == c].mean(0) for c in range(1000)]),
+        },
+        1e-5,
+    )
+
+
+PROBE_TOLERANCES = {1e-6: 1e-4, 1e-4: 1e-4, 1e-2: 1e-4, 1.0: 1e-4, 1e2: 1e-5, 1e4: 1e-7, 1e6: 1e-9}
+"""The loosest power of ten at which scikit-learn comes within 1e-4 of the minimum, for each C of the sweep."""
+
+
+def _linear_probe(device: str) -> Trial:
+    """Answer with the logarithm of the objective C sum CE + |W|^2 / 2 that each C ends at."""
+    from sklearn.linear_model import LogisticRegression as SklearnRegression
+
+    from bench.logistic import Linear, LogisticRegression
+
+    columns = torch.arange(800) % 50
+
+    def normal(n: int, purpose: str) -> Tensor:
+        return torch.from_numpy(Stream(0).child(purpose).numpy().standard_normal((n, 256), dtype=np.float32))
+
+    # Image features share a large mean.
+    x = normalise(3 * normal(1, "mean") + normal(50, "centres")[columns] + 0.7 * normal(800, "noise"))
+
+    def objectives(fitted: list[Linear]) -> Tensor:
+        values = []
+        for c, linear in zip(PROBE_TOLERANCES, fitted, strict=True):
+            log_q = (x.double() @ linear.weights.double().T + linear.biases.double()).log_softmax(1)
+            loss = -log_q.gather(1, columns.unsqueeze(1)).sum()
+            values.append(c * loss + linear.weights.double().square().sum() / 2)
+        return torch.stack(values).log()
+
+    def ours() -> Tensor:
+        regression = LogisticRegression(x, columns, 50)
+        return objectives([regression.fit(c) for c in PROBE_TOLERANCES])
+
+    def sklearn() -> Tensor:
+        array, labels = x.numpy().astype(np.float64), columns.numpy()
+        found = [
+            SklearnRegression(C=c, max_iter=2000, tol=tolerance).fit(array, labels)
+            for c, tolerance in PROBE_TOLERANCES.items()
+        ]
+        return objectives([Linear(torch.from_numpy(f.coef_), torch.from_numpy(f.intercept_)) for f in found])
+
+    return Trial({"path": ours, "sklearn": sklearn}, 1e-4)
+
+
+def _mml_step(device: str) -> Trial:
+    from bench.attention import Block, integrate, standardise
+
+    block = Block.initial(512, Stream(0)).map(lambda w: w.to(device).requires_grad_(True))
+    f = draw(256, 512, "f", device) * 10
+    items = standardise(draw(256 * 32, 512, "items", device).view(256, 32, 512))
+
+    def per_neighbour() -> Tensor:
+        """K and V applied to every neighbour, as attention is usually written."""
+        norm, d = torch.nn.functional.layer_norm, 512
+        q = norm(f, (d,), block.norm_query_weight, block.norm_query_bias) @ block.query_weight.T + block.query_bias
+        near = items * block.norm_item_weight + block.norm_item_bias
+        k, v = near @ block.key_weight.T + block.key_bias, near @ block.value_weight.T + block.value_bias
+        weights = (torch.einsum("qd,qkd->qk", q, k) / d**0.5).softmax(1)
+        g = f + torch.einsum("qk,qkd->qd", weights, v) @ block.out_weight.T + block.out_bias
+        inner = norm(g, (d,), block.norm_mlp_weight, block.norm_mlp_bias) @ block.fc_weight.T + block.fc_bias
+        return f + g + (inner * torch.sigmoid(1.702 * inner)) @ block.proj_weight.T + block.proj_bias
+
+    def step(forward: Callable[[], Tensor]) -> Tensor:
+        out = forward()
+        # The bias of K cancels in the softmax, and the folded form does not use it.
+        torch.autograd.grad(out.square().sum(), block.tensors(), allow_unused=True)
+        return out.detach()
+
+    return Trial(
+        {"folded": lambda: step(lambda: integrate(block, f, items)), "per_neighbour": lambda: step(per_neighbour)},
+        1e-2,
+    )
+
+
+def _bootstrap(device: str) -> Trial:
+    """Answer with each method's mean and standard error; 1000 resamples know the latter to a few per cent."""
+    from reports.bootstrap import Sample, resampled_means
+
+    rates = np.array([[0.3], [0.5], [0.6], [0.8], [0.9]])
+    right = Stream(0).child("perf", "bootstrap").numpy().random((5, 5000)) < rates
+    sample = Sample("perf", (right,), shared=True)
+
+    def naive() -> np.ndarray:
+        rng = Stream(1).child("perf", "bootstrap").numpy()
+        return np.stack([right[:, rng.integers(5000, size=5000)].mean(1) for _ in range(1000)])
+
+    def moments(resampled: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.concatenate([resampled.mean(0), resampled.std(0)]))
+
+    return Trial({"poisson": lambda: moments(resampled_means(sample, 1000)), "naive": lambda: moments(naive())}, 1e-3)
+
+
+COMPARISONS = (
+    Comparison("search", "50,000 x 512, 500 queries, k = 32", _search),
+    Comparison("prototypes", "50,000 x 512, 1000 classes", _prototypes),
+    Comparison("linear-probe", "7 values of C to 1e-4 of the minimum, 800 x 256, 50 classes", _linear_probe, ("cpu",)),
+    Comparison("mml-step", "batch 256, k = 32, d = 512", _mml_step),
+    Comparison("bootstrap", "1000 resamples, 5 methods, 5000 queries", _bootstrap, ("cpu",)),
+)
+"""All comparisons, in the order in which they are shown."""

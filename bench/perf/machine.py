@@ -1,0 +1,53 @@
+"""The measured limits of a machine: what no arrangement of the same products and copies can beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from bench.jobs import cores
+from bench.perf.timing import in_turn
+from bench.provenance import processor
+
+_SIDE = {"cpu": 2048, "cuda": 8192}
+"""Rows and columns of the square matrices that are multiplied."""
+_COPIED = {"cpu": 256 << 20, "cuda": 4 << 30}
+"""Bytes that are copied: more than a cache holds."""
+
+
+def limits(device: str) -> dict[str, Any]:
+    """Return what a device is and does: products in GFLOP/s, a copy in GB/s (each byte read and written once).
+
+    Parameters
+    ----------
+    device : str
+        ``cpu`` or ``cuda``.
+    """
+    n = _SIDE[device]
+    source = torch.ones(_COPIED[device], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    taken = in_turn(
+        {
+            "fp32": _product(n, torch.float32, device),
+            "bf16": _product(n, torch.bfloat16, device),
+            "copy": lambda: target.copy_(source),
+        },
+        device,
+    )
+    about: dict[str, Any] = (
+        {"device": "cpu", "name": processor(), "cores": cores(), "threads": torch.get_num_threads()}
+        if device == "cpu"
+        else {"device": device, "name": torch.cuda.get_device_name()}
+    )
+    return about | {
+        "fp32_gflops": 2 * n**3 / taken["fp32"] / 1e9,
+        "bf16_gflops": 2 * n**3 / taken["bf16"] / 1e9,
+        "copy_gb_per_second": 2 * len(source) / taken["copy"] / 1e9,
+    }
+
+
+def _product(n: int, dtype: torch.dtype, device: str) -> Callable[[], torch.Tensor]:
+    a = torch.ones(n, n, dtype=dtype, device=device)
+    return lambda: a @ a

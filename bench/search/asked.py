@@ -1,0 +1,40 @@
+"""What was asked of the indexes: kept for whoever listens, whether it was searched or remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One question: the ``k`` nearest of ``keys`` for each of ``queries``."""
+
+    queries: Tensor
+    keys: Tensor
+    k: int
+
+
+_heard: ContextVar[list[Asked] | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def listening() -> Iterator[list[Asked]]:
+    """Yield a list that grows by every question asked inside the block."""
+    heard: list[Asked] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
+def note(queries: Tensor, keys: Tensor, k: int) -> None:
+    """Add a question to the list of whoever listens."""
+    heard = _heard.get()
+    if heard is not None:
+        heard.append(Asked(queries, keys, k))

@@ -1,0 +1,32 @@
+"""What a search answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The k nearest items of each query, nearest first.
+
+    Attributes
+    ----------
+    positions : int64 Tensor [q, k]
+        Positions in the searched items.
+    similarities : float32 Tensor [q, k]
+        Cosine similarities, non-increasing along a row.
+    """
+
+    positions: Tensor
+    similarities: Tensor
+
+    @property
+    def k(self) -> int:
+        """How many neighbours each query has."""
+        return int(self.positions.shape[1])
+
+    def first(self, k: int) -> Neighbours:
+        """Return the k nearest of these neighbours."""
+        return Neighbours(self.positions[:, :k], self.similarities[:, :k])

@@ -1,0 +1,69 @@
+"""A worker process of ``bench run --jobs``: reads pieces from standard input, writes their cells, says so.
+
+The first line is the order, each further one a piece; what happens is said on standard output, a JSON list a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from bench.errors import BenchError
+
+
+def main() -> None:
+    """Serve until standard input ends, that is, until the process that started this one is done or gone."""
+    # Standard output belongs to the protocol; what methods print goes to standard error.
+    said = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def say(*event: Any) -> None:
+        said.write(json.dumps(event) + "\n")
+
+    order, folder = json.loads(sys.stdin.readline())
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
+    try:
+        _serve(order, Path(folder), lines, say)
+    except BenchError as error:
+        say("refused", str(error))
+    except Exception:
+        say("broken", traceback.format_exc())
+
+
+def _listen(source: TextIO, lines: queue.Queue[str]) -> None:
+    for line in source:
+        lines.put(line)
+    # Nobody is there to give work or to hear of it: a cell that is half done is not written.
+    os._exit(0)
+
+
+def _serve(order: str, folder: Path, lines: queue.Queue[str], say: Any) -> None:
+    from bench.orders import Order
+    from bench.pieces import Piece
+    from bench.runner import Finished, perform, provenance_of
+    from bench.store import Store
+
+    told = Order.from_json(order)
+    run, store = told.plan(folder), Store(folder)
+    provenance = provenance_of(run, told.command)
+    say("ready")
+    while True:
+        deal, cells = json.loads(lines.get())
+        for event in perform(run, Piece(deal, cells), provenance):
+            if isinstance(event, Finished):
+                store.put(event.cell, event.files)
+                say("finished", event.cell)
+            else:
+                say("began", event.cell, event.what)
+        say("done")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What differs between the runs of one report, so that nothing is compared silently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports.load import Loaded
+from reports.tables import Cell, Table
+
+_NAMED = 6
+"""Settings that the warning names; the table has all of them."""
+
+_MOMENT = ("arguments", "threads")
+"""Entries of the provenance that a run's own settings already say, or that shape no number."""
+
+
+def differences(loaded: Loaded) -> tuple[Table | None, list[str]]:
+    """Return a table of what differs between runs, a row a value, and warnings; None where nothing differs.
+
+    A setting that only some runs have (a parameter of a method that the others do not run) is no difference; that the
+    methods, data sets and scenarios themselves differ is.
+    """
+    said: dict[str, dict[str, list[str]]] = {}
+    for run, records in _by_run(loaded):
+        manifest = next(info.manifest for info in loaded.runs if str(info.manifest["run"]) == run)
+        for what, value in _settings(manifest, records):
+            said.setdefault(what, {}).setdefault(value, []).append(run)
+    differing = {what: values for what, values in said.items() if len(values) > 1}
+    if not differing:
+        return None, []
+    rows = tuple(
+        (Cell(what, what), Cell(value, value), Cell(text := ", ".join(runs), text))
+        for what, values in differing.items()
+        for value, runs in sorted(values.items())
+    )
+    caption = (
+        "One row a value. Methods are compared only where data set, scenario, condition and seed agree and the queries "
+        "are the same by fingerprint; where a method or a data set has several settings, each is shown under a name of "
+        "its own."
+    )
+    table = Table("differences", "Differences between runs", caption, ("setting", "value", "runs"), rows)
+    return table, _warnings(loaded, differing)
+
+
+def _by_run(loaded: Loaded) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every run with its records, skipped cells too."""
+    both = pd.concat([part for part in (loaded.records, loaded.skipped) if len(part)], ignore_index=True)
+    for run, part in both.groupby("run", sort=True):
+        yield str(run), part
+
+
+def _settings(manifest: Mapping[str, Any], records: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Yield every setting of a run with its value as text."""
+    yield "seeds", _list(manifest.get("seeds") or records["seed"].unique())
+    for what, column in (("scenarios", "scenario"), ("methods", "method"), ("data sets", "dataset")):
+        yield what, _list(records[column].unique())
+    yield "device", str(manifest.get("device", "-"))
+    yield "harness code", str(manifest.get("code", "-"))[:12]
+    yield "schema", str(manifest.get("schema", "-"))
+    for name, column in (("method_name", "method_params"), ("scenario", "scenario_params")):
+        for (recipe,), part in records.groupby([name], sort=True):
+            settings = [json.loads(text) for text in sorted(part[column].unique())]
+            for key in sorted({key for values in settings for key in values}):
+                yield f"{recipe}.{key}", " / ".join(sorted({json.dumps(values.get(key)) for values in settings}))
+    for dataset, part in records.groupby("dataset", sort=True):
+        own = str(dataset).split("@", 1)[0]
+        yield f"data of {own}", " / ".join(sorted({str(f)[:12] for f in part["features_fingerprint"].unique()}))
+        yield f"encoder of {own}", " / ".join(sorted({str(e) for e in part["encoder"].unique()}))
+    texts = sorted(records["provenance"].dropna().unique())
+    if texts:
+        # A run that was stopped and went on elsewhere has several; the first stands for it.
+        for key, value in sorted(json.loads(texts[0]).items()):
+            if isinstance(value, dict):
+                yield from ((f"{key}: {name}", str(inner)) for name, inner in sorted(value.items()))
+            elif key not in _MOMENT:
+                yield key.replace("_", " "), str(value)
+
+
+def _list(values: Any) -> str:
+    return ", ".join(str(value) for value in sorted(values))
+
+
+def _warnings(loaded: Loaded, differing: Mapping[str, Any]) -> list[str]:
+    named = list(differing)[:_NAMED]
+    more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+    said = [
+        f"the runs differ in {', '.join(named)}{more} (see Differences between runs); only the same queries and seeds "
+        "of the same data are compared"
+    ]
+    names = sorted({str(name) for name in loaded.records["dataset"].unique() if "@" in str(name)})
+    if names:
+        said.append(f"data sets of one name hold other data in other runs, so they are never compared: {_list(names)}")
+    return said

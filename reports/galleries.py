@@ -1,0 +1,225 @@
+"""Neighbour galleries: a few queries with what two methods answered them from (figures 4 and 8 of the MML paper)."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from itertools import combinations
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import BenchError
+from reports.answers import Group
+from reports.draws import generator
+from reports.explain import class_weights
+from reports.load import Loaded, RunInfo
+from reports.names import short
+from reports.style import Picture, canvas, condition_text, file_name, picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bench.explain import Answer, Case
+    from bench.thumbnails import Show
+
+NEIGHBOURS = 8
+"""Neighbours shown of each branch."""
+
+_RIGHT, _WRONG = "#0072B2", "#D55E00"
+
+
+def choose(group: Group, a: str, b: str, count: int) -> tuple[int, list[str]]:
+    """Return a seed and the queries to show: those that exactly one of two methods answers rightly.
+
+    The seed is the smallest that both ran with the same queries; of few-shot episodes it is the first episode. Of the
+    queries that only a answers rightly and those that only b does, as many of each as there are, in a random order
+    that depends on the group alone.
+    """
+    seeds = sorted(set(group.answers[a]) & set(group.answers[b]))
+    seeds = [s for s in seeds if group.answers[a][s].fingerprint == group.answers[b][s].fingerprint]
+    if not seeds:
+        return 0, []
+    one, two = group.answers[a][seeds[0]], group.answers[b][seeds[0]]
+    here = np.full(len(one.right), True) if one.episode is None else one.episode == 0
+    rng = generator("gallery", group.name)
+    sides = [
+        rng.permutation(np.sort(one.queries[mask & here].astype(str))).tolist()
+        for mask in (one.right & ~two.right, two.right & ~one.right)
+    ]
+    taken: list[str] = []
+    while len(taken) < count and any(sides):
+        taken += [side.pop() for side in sides if side]
+    return seeds[0], taken[:count]
+
+
+def galleries(loaded: Loaded, groups: Sequence[Group], count: int) -> tuple[list[Picture], list[str]]:
+    """Return ``count`` pictures of each group, and why there are none of some.
+
+    Shown are the two most accurate methods that can say what they answer from, at least one of which retrieves. Their
+    states are made again, which takes as long as it took in the run.
+    """
+    pictures: list[Picture] = []
+    notes: list[str] = []
+    for group in groups:
+        try:
+            pictures += _of_group(loaded, group, count)
+        except BenchError as reason:
+            words = ", ".join(part for part in (group.dataset, condition_text(group.condition)) if part)
+            notes.append(f"{group.scenario}: no gallery of {words}: {reason}")
+    return pictures, notes
+
+
+def _of_group(loaded: Loaded, group: Group, count: int) -> list[Picture]:
+    # Imported here: they import torch, and a report without galleries does not wait for it.
+    from bench.explain import explain
+    from bench.replay import Which
+    from bench.thumbnails import thumbnails
+
+    rows = loaded.records
+    here = rows[(rows["scenario"] == group.scenario) & (rows["dataset"] == group.dataset)]
+    here = here[here["condition"] == group.condition]
+    run, a, b = _pair(loaded, group, here)
+    seed, queries = choose(group, a, b, count)
+    if not queries:
+        raise BenchError(f"{a} and {b} are right on the same queries, or were asked others")
+    here = here[(here["seed"] == seed) & here["method"].isin((a, b))]
+    apart = next(iter(group.answers[a].values())).episode is not None
+    which = Which(
+        methods=(a, b),
+        seed=seed,
+        session=int(here["session"].min() if apart else here["session"].max()),
+        scenario=group.scenario,
+        dataset=group.dataset,
+        condition={k: "none" if v is None else str(v) for k, v in json.loads(group.condition).items()},
+    )
+    cases = explain(run.folder, queries, which)
+    show = thumbnails(cases[0].data)
+    return [
+        draw(case, show, file_name(group.scenario, group.dataset, group.condition, f"{number}-gallery"))
+        for number, case in enumerate(cases)
+    ]
+
+
+def _pair(loaded: Loaded, group: Group, records: pd.DataFrame) -> tuple[RunInfo, str, str]:
+    """Return a run and the two methods of it to show, the more accurate first."""
+    from bench.contracts import Explains
+    from bench.registry import METHODS
+    from bench.replay import identity_of, recipe_of
+
+    accuracy = {m: np.mean([run.hits.mean() for run in seeds.values()]) for m, seeds in group.answers.items()}
+    for info in loaded.runs:
+        there = set(records.loc[records["run"] == str(info.manifest["run"]), "method"])
+        known = {str(entry["label"]) for entry in info.manifest.get("methods", [])}
+        able: list[tuple[str, bool]] = []
+        for label in sorted(there & known & set(accuracy), key=lambda label: (-accuracy[label], label)):
+            if identity_of(info.manifest, "methods", label)["params"].get("oracle"):
+                continue
+            recipe = recipe_of(info.manifest, "methods", METHODS, label).recipe
+            if isinstance(recipe, Explains):
+                able.append((label, recipe.about.stores_items))  # type: ignore[attr-defined]
+        for first, second in combinations(able, 2):
+            if first[1] or second[1]:
+                return info, first[0], second[0]
+    raise BenchError("it takes two methods of one run that can say what they answer from, one of which retrieves")
+
+
+def draw(case: Case, show: Show, name: str) -> Picture:
+    """Return one query with the neighbours that each method answered it from, and their weights."""
+    lines = [(e.method, e.before, branch) for e in case.explained for branch in _branches(e.before)]
+    with canvas(1.15 * (NEIGHBOURS + 1), 2.1 * len(lines) + 0.5, len(lines), NEIGHBOURS + 1) as (figure, axes):
+        for row, (method, answer, branch) in enumerate(lines):
+            first, *tiles = axes[row * (NEIGHBOURS + 1) : (row + 1) * (NEIGHBOURS + 1)]
+            right = answer.prediction == case.label
+            _tile(first, show(case.query), "query", _RIGHT if right else _WRONG)
+            first.set_title(f"{method} answers\n{_name(case, answer.prediction)}", fontsize=7, loc="left")
+            words = [f"{'right' if right else 'wrong, it is'}", *([] if right else [_name(case, case.label)])]
+            first.set_xlabel("\n".join([*words, *_sums(case, answer, branch)]), fontsize=6.5)
+            near = [n for n in (answer.evidence.neighbours if answer.evidence else ()) if n.branch == branch]
+            for tile in tiles[min(len(near), NEIGHBOURS) :]:
+                tile.axis("off")
+            if not near:
+                tiles[0].text(0, 0.5, _prototypes(case, answer), fontsize=7, va="center")
+            for n, tile in zip(near, tiles, strict=False):
+                same = n.label == case.label
+                _tile(tile, show(n.item), _name(case, n.label), _RIGHT if same else _WRONG)
+                tile.set_title(_name(case, n.label), fontsize=6.5)
+                tile.set_xlabel(f"weight {n.weight:.3g}\ncosine {n.similarity:.2f}", fontsize=6.5)
+        figure.suptitle(f"{case.data.name}: {case.query}", fontsize=9, x=0.01, ha="left")
+    meanings = {e.method: e.before.evidence.weights for e in case.explained if e.before.evidence}
+    weights = "; ".join(f"{method}: {words}" for method, words in meanings.items() if words)
+    where = f"Query {case.query} ({case.name_of(case.label)}), session {case.session}, seed {case.seed}"
+    return picture(
+        figure,
+        name=name,
+        title=f"What {case.query} was answered from",
+        caption=f"{where}, and its nearest neighbours. Blue edge: the right class, orange: another. Below each its "
+        f"weight and cosine. {weights}.",
+        data=_data(case),
+    )
+
+
+def _branches(answer: Answer) -> list[str]:
+    """Return the branches that retrieved, or one without name for the prototypes."""
+    near = answer.evidence.neighbours if answer.evidence else ()
+    return list(dict.fromkeys(n.branch for n in near)) or [""]
+
+
+def _name(case: Case, label: int) -> str:
+    return fill(short(case.name_of(label)), 14)
+
+
+def _sums(case: Case, answer: Answer, branch: str) -> list[str]:
+    """Return what all neighbours of a branch weigh together, a line for each of the two heaviest classes."""
+    sums = class_weights(answer).get(branch, [])[:2]
+    return [f"{branch} weights:", *(f"{_name(case, label)} {weight:.3g}" for label, weight in sums)] if sums else []
+
+
+def _prototypes(case: Case, answer: Answer) -> str:
+    lines = [
+        f"{branch} prototypes: " + ", ".join(f"{short(case.name_of(label))} {cosine:.2f}" for label, cosine in near)
+        for branch, near in answer.prototypes.items()
+    ]
+    return "\n".join(lines)
+
+
+def _tile(axes: Axes, png: bytes | None, words: str, edge: str) -> None:
+    from matplotlib.image import imread
+
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set(visible=True, color=edge, linewidth=2)
+    if png is None:
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=6.5)
+    else:
+        axes.imshow(imread(io.BytesIO(png)), interpolation="nearest", cmap="gray", vmin=0, vmax=1)
+
+
+def _data(case: Case) -> pd.DataFrame:
+    """Return every number of a gallery, and the neighbours and prototypes that it has no room for."""
+    rows = []
+    for e in case.explained:
+        answer = e.before
+        base = {
+            "query": case.query,
+            "class": case.name_of(case.label),
+            "method": e.method,
+            "prediction": case.name_of(answer.prediction),
+            "right": answer.prediction == case.label,
+        }
+        ranks: dict[str, int] = {}
+        for n in answer.evidence.neighbours if answer.evidence else ():
+            ranks[n.branch] = ranks.get(n.branch, 0) + 1
+            found = {"item": n.item, "item_class": case.name_of(n.label), "cosine": n.similarity, "weight": n.weight}
+            rows.append({**base, "kind": "neighbour", "branch": n.branch, "rank": ranks[n.branch], **found})
+        for branch, near in answer.prototypes.items():
+            for rank, (label, cosine) in enumerate(near, 1):
+                found = {"item": "", "item_class": case.name_of(label), "cosine": cosine, "weight": np.nan}
+                rows.append({**base, "kind": "prototype", "branch": branch, "rank": rank, **found})
+    return pd.DataFrame(rows)

@@ -1,0 +1,27 @@
+"""Methods with parameters chosen on the queries: marked, shown last, and compared with no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from reports.answers import Group
+
+WORD = "oracle"
+"""The selection that marks them in records."""
+
+
+def mark(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the records with the word in the name of every method that has the selection."""
+    hidden = (frame["selection"] == WORD) & ~frame["method"].str.contains(WORD, regex=False)
+    return frame.assign(method=frame["method"].where(~hidden, frame["method"] + f"({WORD})"))
+
+
+def fair(groups: Iterable[Group], records: pd.DataFrame) -> list[Group]:
+    """Return the groups without the answers of such methods; the fair figures are compared among themselves."""
+    names = set(records.loc[records["selection"] == WORD, "method"])
+    return [replace(group, answers={m: a for m, a in group.answers.items() if m not in names}) for group in groups]

@@ -1,0 +1,134 @@
+"""A run against the published numbers: what is within a tolerance, what is outside, and what cannot be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.errors import BenchError
+from reports import answers, estimates, published
+from reports.counts import stacks
+from reports.load import load
+from reports.style import condition_text
+from reports.summary import over_seeds, per_cell
+from reports.tables import percent, share
+
+TOLERANCE = 1.0
+"""Points of accuracy by which a measured number may differ from the published one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One published number beside what was measured; shares, not per cent.
+
+    Attributes
+    ----------
+    verdict : str
+        ``within`` or ``outside`` the tolerance, or ``not compared``.
+    why : str
+        Why it is not compared; empty elsewhere.
+    """
+
+    what: str
+    measured: float
+    low: float
+    high: float
+    published: float
+    verdict: Literal["within", "outside", "not compared"]
+    why: str = ""
+
+    @property
+    def difference(self) -> float:
+        """Measured minus published."""
+        return self.measured - self.published
+
+
+def verify(
+    folders: Sequence[Path], tolerance: float = TOLERANCE, *, any_encoder: bool = False
+) -> tuple[list[Check], tuple[str, ...]]:
+    """Return a check for every published number that a run stands beside, and the run's warnings.
+
+    A number is compared if it was measured on a data set of the published name with the published encoder. The names
+    are all that can be checked: images, memory and weights of one name can differ from the paper's.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Runs, or folders of runs.
+    tolerance : float
+        In points of accuracy.
+    any_encoder : bool
+        Also compare numbers whose encoder is another or was not recorded.
+
+    Raises
+    ------
+    BenchError
+        If no run belongs to an experiment that has published numbers.
+    """
+    loaded = load(folders)
+    groups = list(answers.groups(loaded))
+    cells = per_cell(loaded.records, list(stacks(loaded.records)), estimates.per_cell_extra(groups))
+    found = published.measured(loaded.records, over_seeds(cells, estimates.intervals(groups)))
+    if found.empty:
+        raise BenchError(
+            "nothing to verify: the run is no experiment with published numbers; make one with "
+            "`bench run --experiment NAME` (see `bench list experiments`)"
+        )
+    beside = published.published(found)
+    checks = [
+        _check({str(k): v for k, v in row.items()}, tolerance / 100, any_encoder)
+        for row in beside.dropna(subset="method").to_dict("records")
+        if row["unit"] == published.ACCURACY
+    ]
+    return checks, loaded.warnings
+
+
+def _check(row: dict[str, object], tolerance: float, any_encoder: bool) -> Check:
+    words = [str(row["experiment"]), f"{row['label']} ({row['method']})", f"on {row['published_dataset']}"]
+    condition = condition_text(str(row["condition"]))
+    measured, number = float(str(row["measured"])), float(str(row["published"])) / 100
+    reasons = [part for part in str(row["remark"]).split("; ") if part not in (published.SAME, "")]
+    if any_encoder:
+        reasons = [part for part in reasons if part == published.OTHER_DATA]
+    if reasons:
+        why = "; ".join(reasons).replace(published.OTHER_DATA, f"measured on {row['dataset']}")
+        verdict: Literal["within", "outside", "not compared"] = "not compared"
+    else:
+        # Published numbers have one decimal; what is at the edge of the tolerance is within it.
+        why, verdict = "", "within" if abs(measured - number) <= tolerance + 1e-9 else "outside"
+    return Check(
+        what=", ".join([*words, *([condition] if condition else [])]),
+        measured=measured,
+        low=float(str(row["low"])),
+        high=float(str(row["high"])),
+        published=number,
+        verdict=verdict,
+        why=why,
+    )
+
+
+def text(checks: Sequence[Check], warnings: Sequence[str], tolerance: float) -> str:
+    """Return a line a check, those that are compared first, and the sum."""
+    compared = [c for c in checks if c.verdict != "not compared"]
+    rest = [c for c in checks if c.verdict == "not compared"]
+    lines = []
+    for c in (*compared, *rest):
+        numbers = f"measured {share(c.measured, c.low, c.high)}, published {percent(c.published)}"
+        end = c.why or f"difference {round(100 * c.difference, 1) + 0.0:+.1f}"
+        lines.append(f"{c.verdict}: {c.what}: {numbers}, {end}")
+    lines += [f"warning: {warning}" for warning in warnings]
+    outside = sum(c.verdict == "outside" for c in compared)
+    if compared:
+        lines.append(
+            f"{len(compared) - outside} of {len(compared)} within {tolerance:g} points; {len(rest)} not compared"
+        )
+    else:
+        lines.append(
+            f"nothing in the run is comparable with a published number ({len(rest)} stand beside one, each for the "
+            "reason given)"
+            if rest
+            else "nothing in the run is comparable with a published number"
+        )
+    return "\n".join(lines)

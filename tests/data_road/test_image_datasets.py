@@ -1,0 +1,84 @@
+"""``bench run --encoder``: from images to records in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench.cache import FeatureCache, list_spaces, prune
+from bench.cli import main
+from bench.datasets import GLYPHS_WITH, resolve
+from bench.errors import BenchError
+from bench.glyphs_dataset import Size, load
+from bench.image_datasets import encode_all
+
+from .helpers import lay_out, noise
+
+FILES = {f"{name}/{n}.png": 10 * row + n for row, name in enumerate(("big cat", "dog")) for n in range(5)}
+
+
+@pytest.fixture
+def spec(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return f"tiny-vit:{tiny / 'tiny-vit.safetensors'}"
+
+
+def run(*more: str) -> Result:
+    common = ["run", "--scenario", "supervised", "--methods", "knn,zero-shot", "--seeds", "1", "--device", "cpu"]
+    return CliRunner().invoke(main, [*common, "--out", "runs", "--quiet", *more])
+
+
+def test_a_folder_without_splits_becomes_records(spec: str, tmp_path: Path) -> None:
+    lay_out(tmp_path / "animals", FILES)
+    (tmp_path / "animals" / "dog" / "broken.png").write_bytes(b"no image")
+    done = run("--encoder", spec, "--data", "animals")
+    assert done.exit_code == 0, done.output
+    assert "set aside dog/broken.png" in done.output
+    (pack,) = [entry for entry in list_spaces(tmp_path / "cache") if entry.kind == "pack"]
+    assert (pack.rows, pack.encoder, pack.readable) == (10, spec, True)
+    dataset = resolve(pack.folder)
+    assert (dataset.name, len(dataset.role("query")), len(dataset.role("support"))) == ("animals", 2, 8)
+    # A second run encodes nothing and finds its records again; a changed image is noticed.
+    assert "2 cells" in run("--encoder", spec, "--data", "animals").output
+    assert len(list(Path("runs").iterdir())) == 1
+    noise(99).save(tmp_path / "animals" / "dog" / "0.png")
+    assert run("--encoder", spec, "--data", "animals").exit_code == 0
+    assert len(list(Path("runs").iterdir())) == 2
+    files, size = prune(tmp_path / "cache", everything=True)
+    assert min(files, size) > 0
+    assert not list_spaces(tmp_path / "cache")
+
+
+def test_a_standard_data_set_by_its_folder(spec: str, tmp_path: Path) -> None:
+    def never(_: object) -> None:
+        raise AssertionError("nothing was encoded")
+
+    with pytest.raises(BenchError, match=r"dtd: .* lacks images"):
+        encode_all([f"dtd:{tmp_path}"], spec, device="cpu", progress=False, said=never)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [("nowhere", "no folder of images"), ("dtdd:x", "no folder of images"), ("made", "leave --encoder out")],
+)
+def test_what_cannot_be_encoded_is_one_line(spec: str, tmp_path: Path, data: str, message: str) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "pack.yaml").write_text("format: 1\n")
+    done = run("--encoder", spec, "--data", data)
+    assert done.exit_code == 2
+    assert message in done.output
+    assert done.output.count("\n") == 1
+
+
+def test_glyphs_in_another_encoders_space(spec: str, tmp_path: Path) -> None:
+    assert encode_all(["glyphs"], "glyphs", device="cpu", progress=False, said=print) == ["glyphs"]
+    assert encode_all(["glyphs"], spec, device="cpu", progress=False, said=print) == [GLYPHS_WITH + spec]
+    size = Size(seen=2, validation=1, unseen=1, support=2, query=1, held_out=1, images=2, sentences=2)
+    dataset = load(size, encoder=spec, cache=FeatureCache(tmp_path / "cache"))
+    dataset.check()
+    assert (dataset.card.encoder, dataset.dimension, dataset.card.near) == (spec, 16, 0.97)
+    assert dataset.pictures is not None
+    assert dataset.pictures.encoder == spec

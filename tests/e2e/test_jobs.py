@@ -1,0 +1,131 @@
+"""``bench run --jobs``, ``--ray`` and ``--shard`` with real processes that really die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from bench.store import Store
+from tests.conftest import Bench
+from tests.e2e.test_command import predictions, records, run_folder
+from tests.e2e.test_python import PLUG_IN, distribution
+
+FRAGILE = PLUG_IN.replace("plugged", "fragile").replace(
+    "        return torch.zeros(task.n_classes)",
+    """        import os, signal
+        from pathlib import Path
+        mark = Path(os.environ.get("MARK", "/dev/null"))
+        if os.environ.get("DIES") == "always" or (os.environ.get("DIES") == "once" and not mark.exists()):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.zeros(task.n_classes)""",
+)
+"""A method whose process dies when the environment says so."""
+
+WORK = ("run", "--methods", "knn,fragile,protonet", "--data", "digits", "--seeds", "3", "--quiet")
+
+
+def equal(a: Path, b: Path) -> None:
+    assert Store(a).finished() == Store(b).finished()
+    pd.testing.assert_frame_equal(records(a), records(b))
+    pd.testing.assert_frame_equal(predictions(a), predictions(b))
+
+
+def test_a_killed_worker_loses_and_changes_nothing(bench: Bench, tmp_path: Path) -> None:
+    env = distribution(tmp_path / "site", "fragile_method", FRAGILE)
+    dies = env | {"DIES": "once", "MARK": str(tmp_path / "mark")}
+    serial = bench(*WORK, "--out", "serial", env=env)
+    assert serial.returncode == 0, serial.stderr
+    done = bench(*WORK, "--out", "parallel", "--jobs", "2", env=dies)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mark").exists(), "no worker was killed"
+    equal(run_folder(tmp_path / "serial"), run_folder(tmp_path / "parallel"))
+
+
+def test_a_cell_that_kills_its_worker_twice_is_named(bench: Bench, tmp_path: Path) -> None:
+    env = distribution(tmp_path / "site", "fragile_method", FRAGILE)
+    work = ("run", "--methods", "knn,fragile", "--data", "digits", "--seeds", "1", "--quiet")
+    done = bench(*work, "--jobs", "2", env=env | {"DIES": "always"})
+    assert done.returncode == 2
+    assert "fragile · digits · seed 0 (cell " in done.stderr
+    assert "lost its worker 2 times: signal SIGKILL (out of memory?); all other cells are finished" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert len(Store(run_folder(tmp_path / "runs")).finished()) == 1
+    assert bench(*work, env=env).returncode == 0
+    assert len(Store(run_folder(tmp_path / "runs")).finished()) == 2
+
+
+def test_an_interrupt_is_one_line_and_leaves_no_worker(bench_command: list[str], tmp_path: Path) -> None:
+    arguments = [*bench_command, "run", "--methods", "protonet,mml", "--data", "digits", "--seeds", "40", "--quiet"]
+    process = subprocess.Popen(
+        [*arguments, "--jobs", "2"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/records/*.parquet")):
+        assert time.monotonic() < deadline, "no cell was finished"
+        time.sleep(0.1)
+    workers = psutil.Process(process.pid).children()
+    assert len(workers) == 2
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip() == "bench: stopped; the same command goes on where it stopped"
+    assert not psutil.wait_procs(workers, timeout=10)[1], "a worker was left running"
+
+
+def test_workers_end_with_the_process_that_started_them(bench_command: list[str], tmp_path: Path) -> None:
+    arguments = [*bench_command, "run", "--methods", "protonet,mml", "--data", "digits", "--seeds", "40", "--quiet"]
+    process = subprocess.Popen([*arguments, "--jobs", "2"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/records/*.parquet")):
+        assert time.monotonic() < deadline, "no cell was finished"
+        time.sleep(0.1)
+    workers = psutil.Process(process.pid).children()
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(workers, timeout=30)[1], "a worker was left running"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--jobs", "0"), "--jobs 0 leaves nobody to work; write 1 or more"),
+        (("--shard", "5/4"), "--shard '5/4' is not NUMBER/COUNT"),
+    ],
+)
+def test_bad_options_are_one_line(bench: Bench, options: tuple[str, ...], words: str) -> None:
+    done = bench("run", "--methods", "knn", "--data", "digits", "--seeds", "1", "--quiet", *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"bench: {words}")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_ray_address_that_does_not_answer_is_one_line(bench: Bench) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        done = bench("run", "--methods", "knn", "--data", "digits", "--seeds", "1", "--quiet", "--ray", address)
+    assert done.returncode == 2
+    assert f"no Ray cluster answers at {address}" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(not os.environ.get("BENCH_TEST_RAY"), reason="starts a Ray cluster; set BENCH_TEST_RAY=1")
+def test_ray_gives_the_records_of_a_serial_run_although_a_worker_dies(bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    env = distribution(tmp_path / "site", "fragile_method", FRAGILE)
+    assert bench(*WORK, "--out", "serial", env=env).returncode == 0
+    dies = env | {"DIES": "once", "MARK": str(tmp_path / "mark")}
+    done = bench(*WORK, "--out", "ray", "--ray", "local", "--jobs", "2", env=dies)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mark").exists(), "no worker was killed"
+    equal(run_folder(tmp_path / "serial"), run_folder(tmp_path / "ray"))

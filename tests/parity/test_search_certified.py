@@ -1,0 +1,231 @@
+"""Every road of the exact search against float64 brute force, where rounding is most likely to mislead it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.algebra import normalise
+from bench.search import Exact, dense, exact, streaming, top_k
+from bench.search.products import BF16, FP32, Product, full_float32
+from bench.streams import Stream
+
+ENGINES = [Exact("bf16"), Exact("fp32")]
+
+
+def draw(n: int, d: int, purpose: str, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(Stream(seed).child(purpose).numpy().standard_normal((n, d))).float()
+
+
+def brute_force(queries: torch.Tensor, keys: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The definition: float64 similarities of float32 unit vectors (of contiguous rows), a stable sort."""
+    sims = (normalise(queries).double().unsqueeze(1) * normalise(keys.contiguous()).double()).sum(-1)
+    values, order = sims.sort(dim=1, descending=True, stable=True)
+    return order[:, :k], values[:, :k].float()
+
+
+@contextmanager
+def small_blocks() -> Iterator[None]:
+    """Blocks so small that a few hundred keys take every road and cross every border."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streaming, "_GROUP", 4)
+        patch.setattr(streaming, "_BLOCK", 32)
+        patch.setattr(streaming, "_SCORES", 512)
+        patch.setattr(streaming, "_PAIRS", 13)
+        patch.setattr(dense, "_BLOCK", 50)
+        patch.setattr(dense, "_MANY", 4)
+        patch.setattr(exact, "_QUERIES", 7)
+        yield
+
+
+def equal(engine: Exact, queries: torch.Tensor, keys: torch.Tensor, k: int) -> bool:
+    found = engine.search(queries, keys, k)
+    positions, similarities = brute_force(queries, keys, k)
+    return torch.equal(found.positions, positions) and torch.equal(found.similarities, similarities)
+
+
+def clustered(n: int, d: int, seed: int) -> torch.Tensor:
+    return draw(5, d, "centres", seed).repeat_interleave(-(-n // 5), 0)[:n] + 0.05 * draw(n, d, "spread", seed)
+
+
+def ascending(n: int, d: int, seed: int) -> torch.Tensor:
+    """Each key nearer to (1, ..., 1) than the one before, so that every block raises the threshold."""
+    return torch.linspace(-1, 3, n).unsqueeze(1) + draw(n, d, "noise", seed)
+
+
+KEYS = {
+    "gaussian": lambda n, d, s: draw(n, d, "keys", s),
+    "ties": lambda n, d, s: draw(7, d, "keys", s).repeat(-(-n // 7), 1)[:n],
+    "all equal": lambda n, d, s: draw(1, d, "keys", s).repeat(n, 1),
+    "nearer than bfloat16 resolves": lambda n, d, s: draw(1, d, "keys", s) + 1e-4 * draw(n, d, "jitter", s),
+    "nearer than float32 resolves": lambda n, d, s: draw(1, d, "keys", s) + 1e-8 * draw(n, d, "jitter", s),
+    "clustered": clustered,
+    "ascending": ascending,
+    "descending": lambda n, d, s: ascending(n, d, s).flip(0),
+    "with zeros": lambda n, d, s: draw(n, d, "keys", s) * (torch.arange(n) % 3 > 0).unsqueeze(1),
+    "far away": lambda n, d, s: draw(n, d, "keys", s).abs().neg(),
+    "half precision": lambda n, d, s: draw(n, d, "keys", s).half(),
+    "bfloat16": lambda n, d, s: draw(n, d, "keys", s).bfloat16(),
+    "not contiguous": lambda n, d, s: draw(d, n, "keys", s).T,
+    "tiny": lambda n, d, s: draw(n, d, "keys", s) * 1e-9,
+    "unit": lambda n, d, s: normalise(draw(n, d, "keys", s)),
+}
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(KEYS)),
+    engine=st.sampled_from(ENGINES),
+    q=st.integers(1, 20),
+    m=st.integers(1, 400),
+    d=st.integers(1, 40),
+    k=st.one_of(st.integers(1, 12), st.integers(1, 400)),
+    seed=st.integers(0, 5),
+)
+def test_equals_brute_force_whatever_the_data(
+    kind: str, engine: Exact, q: int, m: int, d: int, k: int, seed: int
+) -> None:
+    queries, keys = draw(q, d, "queries", seed) + (kind == "ascending"), KEYS[kind](m, d, seed)
+    with small_blocks():
+        assert equal(engine, queries, keys, k)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
+@pytest.mark.parametrize("kind", ["gaussian", "clustered", "nearer than bfloat16 resolves", "with zeros"])
+def test_equals_brute_force_in_blocks_of_full_size(engine: Exact, kind: str) -> None:
+    keys = KEYS[kind](20_000, 48, 0)
+    assert equal(engine, torch.cat([draw(15, 48, "queries"), keys[:3]]), keys, 10)
+
+
+def test_bfloat16_scores_alone_would_be_wrong() -> None:
+    keys = KEYS["nearer than bfloat16 resolves"](600, 64, 0)
+    queries = draw(8, 64, "queries")
+    scores = normalise(queries).bfloat16() @ normalise(keys).bfloat16().T
+    right = brute_force(queries, keys, 5)[0]
+    assert not all(set(r.tolist()) <= set(w.tolist()) for r, w in zip(right, scores.topk(64).indices, strict=True))
+    with small_blocks():
+        assert torch.equal(Exact("bf16").search(queries, keys, 5).positions, right)
+
+
+def test_a_query_given_up_is_answered_by_a_finer_product() -> None:
+    """More ties than a list of candidates may hold."""
+    keys = torch.cat([draw(1, 16, "tied").repeat(1500, 1), draw(300, 16, "others")])
+    with small_blocks():
+        for engine in ENGINES:
+            assert equal(engine, torch.cat([draw(1, 16, "tied"), draw(3, 16, "queries")]), keys, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    product=st.sampled_from([BF16, FP32]),
+    kind=st.sampled_from(sorted(KEYS)),
+    d=st.integers(1, 300),
+    seed=st.integers(0, 3),
+)
+def test_the_bound_holds_for_every_score(product: Product, kind: str, d: int, seed: int) -> None:
+    queries, keys = draw(9, d, "queries", seed), KEYS[kind](50, d, seed)
+    low, high = product.round(queries), product.round(keys)
+    scores = (low.x @ high.x.T).double()
+    true = normalise(queries).double() @ normalise(keys).double().T
+    bound = product.out * scores.abs() + product.error(low, float(high.moved.max())).unsqueeze(1)
+    assert ((scores - true).abs() <= bound).all()
+
+
+def test_the_bound_is_within_a_small_factor_of_what_rounding_can_do() -> None:
+    """A component just below half a step is rounded down in query and key alike: the errors add up, none cancels."""
+    x = normalise(torch.full((1, 256), 1 + 2.0**-8 - 2.0**-12))
+    low = BF16.round(x)
+    error = (low.x.double() @ low.x.double().T - 1).abs()
+    assert error > 0.9 * (BF16.error(low, float(low.moved)) - 2.0**-12)
+
+
+def test_products_say_their_names_and_the_processor_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [engine.name for engine in ENGINES] == ["exact-bf16", "exact-fp32"]
+    monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
+    assert Exact().name == "exact-bf16"
+    monkeypatch.setattr(exact, "has_bf16_units", lambda: False)
+    assert Exact().name == "exact-fp32"
+
+
+def test_a_kept_copy_follows_its_keys() -> None:
+    engine, queries = Exact("bf16"), draw(4, 16, "queries")
+    with small_blocks():
+        keys = draw(300, 16, "keys")
+        engine.search(queries, keys, 3)
+        (kept,) = engine._kept.values()
+        assert kept[2].x.nbytes == 2 * keys.numel()
+        keys.neg_()
+        assert equal(engine, queries, keys, 3)
+        del keys
+        assert not engine._kept
+        top_k(queries, draw(300, 16, "others"), 3)
+        assert not exact.EXACT._kept
+
+
+def test_float32_scores_are_float32_although_the_process_allows_less() -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with full_float32():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_queries_and_keys_that_require_gradients_are_searched_as_they_are() -> None:
+    queries, keys = draw(5, 16, "queries").requires_grad_(True), normalise(draw(300, 16, "keys")).requires_grad_(True)
+    with small_blocks():
+        for engine in ENGINES:
+            found = engine.search(queries, keys, 4)
+            assert torch.equal(found.positions, brute_force(queries, keys, 4)[0])
+            assert not found.similarities.requires_grad
+
+
+MEASURE = '''
+import torch
+from bench.search import Exact
+
+def kib(name):
+    """Of this program alone; what getrusage tells begins with its parent's."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(name))
+
+keys, queries = torch.randn(120_000, 8).half(), torch.randn(2_000, 8)
+for engine in (Exact("bf16"), Exact("fp32")):
+    engine.search(queries[:2], keys[:20_000], 32)
+before = kib("VmRSS")
+for engine in (Exact("bf16"), Exact("fp32")):
+    engine.search(queries, keys, 32)
+print((kib("VmHWM") - before) / 1024)
+'''
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+def test_the_score_matrix_is_never_whole() -> None:
+    """All scores would take 0.9 GiB in float32; a search may take 512 MiB more than what it is given."""
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    assert 0 < float(done.stdout) < 512
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("kind", sorted(KEYS))
+def test_a_gpu_gives_the_same_answer(kind: str) -> None:
+    queries, keys = draw(20, 32, "queries"), KEYS[kind](500, 32, 0)
+    found = top_k(queries.cuda(), keys.cuda(), 9)
+    assert (
+        (normalise(queries).double().cuda().unsqueeze(1) * normalise(keys).double().cuda())
+        .sum(-1)
+        .sort(dim=1, descending=True, stable=True)
+        .indices[:, :9]
+        .equal(found.positions)
+    )

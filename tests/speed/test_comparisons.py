@@ -1,0 +1,44 @@
+"""The comparisons that ``bench perf`` prints, ours and a reference in one group, each named in the test's id.
+
+Run with ``make speed``. Machines are noisy: read ratios within a group, not seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from bench.perf.comparisons import COMPARISONS, Comparison, Trial
+
+SIDES = {
+    "search": ("exact", "torch_topk", "faiss_flat"),
+    "prototypes": ("class_means", "naive"),
+    "linear-probe": ("path", "sklearn"),
+    "mml-step": ("folded", "per_neighbour"),
+    "bootstrap": ("poisson", "naive"),
+}
+"""What stands side by side, the harness's own first."""
+
+
+@cache
+def trial(comparison: Comparison) -> Trial:
+    return comparison.make("cpu")
+
+
+def test_every_comparison_is_timed_here() -> None:
+    assert {c.name: tuple(trial(c).sides) for c in COMPARISONS} == SIDES
+
+
+@pytest.mark.parametrize(
+    ("comparison", "side"),
+    [pytest.param(c, side, id=f"{c.name}-{side}") for c in COMPARISONS for side in SIDES[c.name]],
+)
+def test_sides_agree(benchmark: Callable[..., Any], comparison: Comparison, side: str) -> None:
+    benchmark.group = f"{comparison.name}, {comparison.what}"
+    found = benchmark.pedantic(trial(comparison).sides[side], rounds=3, iterations=1, warmup_rounds=1)
+    ours = next(iter(trial(comparison).sides.values()))()
+    torch.testing.assert_close(found, ours, atol=trial(comparison).tolerance, rtol=0)

@@ -1,0 +1,143 @@
+"""Speed and memory of a report over many records.
+
+    python -m tests.speed.test_report OUT        # writes the runs, so that they can be profiled
+    BENCH_FULL_SPEED=1 pytest tests/speed/test_report.py
+
+The full size is a million records of 50 pairs of method and data set. A hundredth of the seeds is the default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.records import COLUMNS, PREDICTION_COLUMNS, to_parquet
+from bench.store import Store
+from bench.version import SCHEMA
+
+METHODS, DATASETS, SESSIONS, CLASSES, QUERIES = 10, 5, 50, 100, 1000
+SEEDS = {"small": 4, "full": 400}
+PREDICTED_SEEDS = 2
+"""Seeds that keep their predictions: 50 x 2 x 1000 queries in the last session alone."""
+
+SECONDS, BYTES = 20, 4 << 30
+
+
+def write(folder: Path, seeds: int) -> int:
+    """Write one run of incremental learning, a file a method and data set, and return the number of its records."""
+    store = Store(folder)
+    manifest = {"run": "speed", "cells": METHODS * DATASETS * seeds, "seeds": list(range(seeds)), "device": "cpu"}
+    store.open({**manifest, "created": "2026-01-01T00:00:00+00:00"})
+    provenance = json.dumps({"git_commit": "c0ffee", "versions": {"numpy": np.__version__}})
+    rng = np.random.default_rng(0)
+    for dataset in range(DATASETS):
+        for method in range(METHODS):
+            rate = 0.3 + 0.05 * method + 0.01 * dataset
+            rows: list[dict[str, Any]] = []
+            for seed in range(seeds):
+                order = np.random.default_rng([dataset, seed]).permutation(CLASSES).tolist()
+                for session in range(SESSIONS):
+                    classes = order[: (session + 1) * CLASSES // SESSIONS]
+                    each = QUERIES // CLASSES
+                    correct = rng.binomial(each, rate, len(classes)).tolist()
+                    rows.append(
+                        _row(dataset, method, seed, session, classes, each, correct)
+                        | {"provenance": provenance, "session_kind": "extended" if session else "built"}
+                    )
+            table = {name: [row.get(name) for row in rows] for name in COLUMNS}
+            path = folder / "records" / f"{dataset}-{method}.parquet"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(to_parquet(table, COLUMNS))
+            for seed in range(min(seeds, PREDICTED_SEEDS)):
+                _predict(folder, f"{dataset}-{method}-{seed}", rate, rng)
+    return METHODS * DATASETS * seeds * SESSIONS
+
+
+def _row(
+    dataset: int, method: int, seed: int, session: int, classes: list[int], each: int, correct: list[int]
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "run": "speed",
+        "cell": f"{dataset}-{method}-{seed}",
+        "status": "ok",
+        "method": f"method-{method}",
+        "method_name": f"method-{method}",
+        "method_params": '{"k": 32}',
+        "fidelity": "faithful",
+        "selection": "none",
+        "scenario": "incremental",
+        "scenario_params": "{}",
+        "dataset": f"data-{dataset}",
+        "encoder": "made-up",
+        "condition": '{"increment": 2}',
+        "session": session,
+        "seed": seed,
+        "classes": classes,
+        "class_total": [each] * len(classes),
+        "class_correct": correct,
+        "n_queries": each * len(classes),
+        "n_correct": sum(correct),
+        "n_near_duplicates": 0,
+        "n_near_duplicates_correct": 0,
+        "branches": "image",
+        "state_bytes": 1000 * len(classes),
+        "train_seconds": 0.0,
+        "build_seconds": 0.01,
+        "retrieve_seconds": 0.02,
+        "score_seconds": 0.03,
+        "features_fingerprint": f"f-{dataset}",
+        "queries_fingerprint": f"q-{dataset}-{session}",
+    }
+
+
+def _predict(folder: Path, cell: str, rate: float, rng: np.random.Generator) -> None:
+    labels = np.repeat(np.arange(CLASSES), QUERIES // CLASSES)
+    right = rng.random(QUERIES) < rate
+    values = {
+        "cell": [cell] * QUERIES,
+        "session": np.full(QUERIES, SESSIONS - 1),
+        "query": [f"q/{n}" for n in range(QUERIES)],
+        "label": labels,
+        "prediction": np.where(right, labels, (labels + 1) % CLASSES),
+        "rank": np.where(right, 0, 3),
+        "confidence": rng.uniform(0.1, 1, QUERIES),
+        "near_duplicate": np.zeros(QUERIES, dtype=bool),
+    }
+    path = folder / "predictions" / f"{cell}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(to_parquet(values, PREDICTION_COLUMNS))
+
+
+def measure(runs: Path, out: Path) -> dict[str, float]:
+    """Return the seconds and the most resident memory of a report in a process of its own, start-up included."""
+    code = (
+        "import json, resource, sys; from pathlib import Path; from reports.build import build; "
+        "build([Path(sys.argv[1])], Path(sys.argv[2])); "
+        "print(json.dumps(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code, str(runs), str(out)], capture_output=True, text=True, check=True)
+    return {"seconds": time.perf_counter() - start, "peak_bytes": float(done.stdout)}
+
+
+@pytest.mark.timeout(1200)
+def test_a_report_over_many_records(tmp_path: Path) -> None:
+    size = "full" if os.environ.get("BENCH_FULL_SPEED") else "small"
+    records = write(tmp_path / "run", SEEDS[size])
+    found = measure(tmp_path / "run", tmp_path / "out")
+    print(f"\n{records} records: {found['seconds']:.1f} s, {found['peak_bytes'] / 2**30:.2f} GiB")
+    assert found["seconds"] < SECONDS
+    assert found["peak_bytes"] < BYTES
+
+
+if __name__ == "__main__":
+    print(f"{write(Path(sys.argv[1]), SEEDS['full'])} records in {sys.argv[1]}")

@@ -1,0 +1,97 @@
+"""The speed of exact search: ours, faiss and torch in one group, and the bare product that bounds them.
+
+``BENCH_SPEED_KEYS=50000,200000,700000`` chooses other sizes than the two that a plain run takes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import faiss
+import pytest
+import torch
+
+from bench.algebra import normalise
+from bench.search import Exact, Index, engine, top_k
+from bench.streams import Stream
+
+Benchmark = Callable[..., Any]
+
+D, K, QUERIES = 512, 32, 2000
+_BLOCK = 1 << 13
+SIZES = [int(m) for m in os.environ.get("BENCH_SPEED_KEYS", "50000,200000").split(",")]
+
+
+def draw(n: int, purpose: str) -> torch.Tensor:
+    generator = Stream(0).child(purpose).numpy()
+    return normalise(torch.from_numpy(generator.standard_normal((n, D), dtype="float32")))
+
+
+@pytest.fixture(scope="module")
+def queries() -> torch.Tensor:
+    return draw(QUERIES, "queries")
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def keys(request: pytest.FixtureRequest) -> torch.Tensor:
+    # Where nothing is timed, the tests only see that all engines agree.
+    untimed = request.config.getoption("benchmark_disable")
+    return draw(min(request.param, 20_000) if untimed else request.param, "keys")
+
+
+def by_faiss(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    index = faiss.IndexFlatIP(D)
+    index.add(keys.numpy())
+    return lambda: torch.from_numpy(index.search(queries.numpy(), K)[1])
+
+
+def by_sorting(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
+    return lambda: torch.cat([(part @ keys.T).topk(K).indices for part in queries.split(250)])
+
+
+def by_product(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Multiply and forget: what remains when nothing is selected."""
+    low, blocks = queries.bfloat16().T, keys.bfloat16().split(_BLOCK)
+    space = torch.empty(_BLOCK, QUERIES, dtype=torch.bfloat16)
+
+    def run() -> torch.Tensor:
+        for block in blocks:
+            torch.mm(block, low, out=space[: len(block)])
+        return space
+
+    return run
+
+
+def by_engine(product: Any) -> Callable[[torch.Tensor, torch.Tensor], Callable[[], torch.Tensor]]:
+    def prepared(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
+        index, chosen = Index(keys), Exact(product)
+
+        def run() -> torch.Tensor:
+            with engine(chosen):
+                # A copy, since an index answers the same queries from what it remembers.
+                return index.search(queries.clone(), K).positions
+
+        return run
+
+    return prepared
+
+
+ENGINES = {
+    "exact": by_engine("auto"),
+    "exact-fp32": by_engine("fp32"),
+    "faiss_flat": by_faiss,
+    "torch_topk": by_sorting,
+    "bf16_product": by_product,
+}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_search(benchmark: Benchmark, queries: torch.Tensor, keys: torch.Tensor, name: str) -> None:
+    benchmark.group = f"search {len(keys)} x {D}, {QUERIES} queries, k = {K}"
+    found = benchmark.pedantic(ENGINES[name](queries, keys), rounds=3, iterations=1, warmup_rounds=1)
+    if name != "bf16_product":
+        right = top_k(queries[:50], keys, K).positions
+        assert torch.equal(found[:50].sort(1).values, right.sort(1).values)

@@ -1,0 +1,73 @@
+"""What answers rest on, on data where it is known by thought, and its way into records and the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import bench
+from bench.algebra import normalise
+from bench.evidence_means import evidence_means
+from bench.registry import METHODS
+from bench.streams import Stream
+from bench.task import Session
+from reports.evidence import table
+from reports.load import load
+from scenarios.web_zero_shot import WebZeroShot
+from tests import toy
+
+
+def session(asked: int) -> Session:
+    task = toy.task((7, 3, 9))
+    queries = toy.dataset().splits["test"].of_classes((7, 3, 9))
+    return Session(task=task, queries=queries, evidence=asked)
+
+
+def test_shares_of_right_neighbours_equal_a_loop() -> None:
+    given = session(100)
+    method = METHODS.get("knn").cls(k=17)
+    found = evidence_means(method, method.build(given.task, rng=Stream(0)), given)
+    memory = given.task.all_images
+    shares = {}
+    for row, name in enumerate(given.queries.ids.tolist()):
+        near = (normalise(memory.x) @ normalise(given.queries.x[row])).argsort(descending=True)[:17]
+        shares[name] = float((memory.labels[near] == given.queries.labels[row]).float().mean())
+    assert found["queries"] == len(shares) == 15
+    assert found["retrieval"] == {"image": pytest.approx(sum(shares.values()) / 15)}
+    assert "right" not in found
+
+
+def test_similarities_to_prototypes_are_those_of_the_right_class_and_the_mean_of_the_others() -> None:
+    given = session(4)
+    method = METHODS.get("mml-prototypes").cls()
+    state = method.build(given.task, rng=Stream(0))
+    found = evidence_means(method, state, given)
+    assert found["queries"] == 4
+    assert set(found["right"]) == set(found["wrong"])
+    one = Session(task=given.task, queries=given.queries.take([2]), evidence=5)
+    single = evidence_means(method, state, one)
+    cosines = method.explain(state, one.task, one.queries.x[0].float()).prototypes["image"]
+    own = int(one.task.columns(one.queries.labels)[0])
+    others = torch.tensor([c for c in range(3) if c != own])
+    assert single["right"]["image"] == pytest.approx(float(cosines[own]))
+    assert single["wrong"]["image"] == pytest.approx(float(cosines[others].mean()))
+    assert single["right"]["image"] > single["wrong"]["image"]
+
+
+def test_a_run_that_asks_for_it_has_it_in_its_records_and_its_report(tmp_path: Path) -> None:
+    data = toy.dataset()
+    frame = bench.run(WebZeroShot(evidence=5), ["knn", "slda"], data, seeds=1, out=tmp_path / "runs")
+    told = {row.method: json.loads(row.details).get("evidence") for row in frame.itertuples()}
+    assert told["slda"] is None
+    assert told["knn"]["queries"] == 5
+    shown = table(load(sorted((tmp_path / "runs").iterdir())).records)
+    assert shown is not None
+    assert [row[shown.head.index("right neighbours %")].value for row in shown.rows] == [
+        told["knn"]["retrieval"]["image"]
+    ]
+    quiet = bench.run(WebZeroShot(), ["knn"], data, seeds=1)
+    assert "evidence" not in json.loads(quiet["details"].iloc[0])
+    assert table(quiet) is None

@@ -1,0 +1,93 @@
+"""Runs as the files of experiment trackers."""
+
+import json
+import sys
+
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from reports.build import build
+from reports.export import WRITERS, export, tracks
+from tests.statistics.runs import make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    params = json.dumps({"k": 8, "long": "x" * 7000})
+    folder = tmp_path_factory.mktemp("runs") / "r"
+    return make_run(folder, {"good": 0.8, "bad": 0.4}, seeds=(0, 1), method_params=params)
+
+
+def test_a_track_holds_what_the_summary_holds(run, tmp_path):
+    found = tracks([run])
+    assert [track.name for track in found] == [
+        f"incremental/made/base-0-increment-2/{method}/seed-{seed}" for method in ("bad", "good") for seed in (0, 1)
+    ]
+    build([run], tmp_path)
+    rows = pd.read_csv(tmp_path / "summary.csv").query("seed != 'mean'").sort_values(["method", "seed"])
+    for track, row in zip(found, rows.to_dict("records"), strict=True):
+        assert track.final["accuracy"] == pytest.approx(row["accuracy"], abs=1e-6)
+        assert track.final["forgetting"] == pytest.approx(row["forgetting"], abs=1e-6)
+        assert [session for session, _ in track.curve] == [0, 1, 2]
+        assert track.curve[-1][1]["accuracy"] == track.final["accuracy"]
+        # What was not measured is left out, never 0.
+        assert "forward_transfer" not in track.final
+        assert "old_accuracy" not in track.curve[0][1]
+        assert track.settings["method.k"] == "8"
+        assert track.settings["increment"] == "2"
+
+
+def test_tensorboard_reads_what_was_written(run, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert export([run], "tensorboard", tmp_path / "out") == f"tensorboard --logdir {tmp_path / 'out'}"
+    for track in tracks([run]):
+        read = accumulator.EventAccumulator(str(tmp_path / "out" / track.name))
+        read.Reload()
+        curve = read.Scalars("session/accuracy")
+        assert [event.step for event in curve] == [0, 1, 2]
+        assert [event.value for event in curve] == pytest.approx([scores["accuracy"] for _, scores in track.curve])
+        assert read.Scalars("final/forgetting")[0].value == pytest.approx(track.final["forgetting"])
+
+
+def test_mlflow_reads_what_was_written(run, tmp_path):
+    pytest.importorskip("sqlalchemy")
+    mlflow = pytest.importorskip("mlflow")
+    said = export([run], "mlflow", tmp_path / "out")
+    client = mlflow.MlflowClient(tracking_uri=said.split()[-1])
+    (place,) = client.search_experiments(filter_string="name = 'retrieval-bench'")
+    runs = {found.info.run_name: found for found in client.search_runs([place.experiment_id])}
+    for track in tracks([run]):
+        found = runs.pop(track.name)
+        assert found.data.metrics["final/accuracy"] == track.final["accuracy"]
+        assert found.data.params["method.k"] == "8"
+        assert len(client.get_metric_history(found.info.run_id, "session/accuracy")) == 3
+    assert not runs
+
+
+def test_wandb_is_written_offline(run, tmp_path):
+    pytest.importorskip("wandb")
+    export([run], "wandb", tmp_path / "out")
+    assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*/*.wandb"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("to", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")]
+)
+def test_an_absent_package_is_one_line(run, tmp_path, monkeypatch, to, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(BenchError, match=rf"{to} is not installed .*pip install 'retrieval-bench\[export\]'"):
+        export([run], to, tmp_path / "out")
+
+
+@pytest.mark.parametrize("to", list(WRITERS))
+def test_a_folder_that_holds_something_is_left_alone(run, tmp_path, to):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(BenchError, match="is not empty"):
+        export([run], to, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_nothing_to_export_is_one_line(tmp_path):
+    with pytest.raises(BenchError, match="no run in"):
+        export([tmp_path], "tensorboard", tmp_path / "out")

@@ -1,0 +1,262 @@
+"""Pieces, shards, orders and the scheduler, without processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bench as package
+from bench import ray_jobs
+from bench.errors import BenchError
+from bench.jobs import WorkerError, WorkerLost, distribute
+from bench.merge import merge
+from bench.orders import Order, order
+from bench.pieces import Piece, Shard, pieces
+from bench.runner import Began, Finished, Run, execute, prepare
+from bench.store import Files, Store
+from tests import toy
+
+deals_of = st.tuples(st.integers(1, 12), st.integers(1, 7)).map(
+    lambda size: [{f"m{m}": f"{hash((d, m)) % 10**8:08d}-{d}-{m}" for m in range(size[1])} for d in range(size[0])]
+)
+
+
+def cells(work: list[Piece]) -> list[str]:
+    return [cell for piece in work for cell in piece.cells.values()]
+
+
+@given(deals_of, st.integers(1, 9), st.randoms())
+def test_pieces_hold_every_unfinished_cell_once_and_keep_workers_busy(deals, workers, random) -> None:  # type: ignore[no-untyped-def]
+    every = [cell for deal in deals for cell in deal.values()]
+    finished = set(random.sample(every, random.randint(0, len(every))))
+    work = pieces(deals, finished, workers)
+    assert sorted(cells(work)) == sorted(set(every) - finished)
+    assert all(piece.cells.items() <= deals[piece.deal].items() for piece in work)
+    left = len([deal for deal in deals if set(deal.values()) - finished])
+    whole = left // workers * workers
+    assert [p.deal for p in work[:whole]] == sorted({p.deal for p in work})[:whole], "a deal was split without need"
+
+
+@given(deals_of, st.integers(1, 9))
+def test_shards_share_the_cells_out_evenly(deals, count) -> None:  # type: ignore[no-untyped-def]
+    parts = [Shard(n, count).of(deals) for n in range(1, count + 1)]
+    sizes = [sum(map(len, part)) for part in parts]
+    assert sorted(c for part in parts for deal in part for c in deal.values()) == sorted(
+        c for deal in deals for c in deal.values()
+    )
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
+def test_what_is_no_shard_is_refused(text: str) -> None:
+    with pytest.raises(BenchError, match=r"is not NUMBER/COUNT; write 1/8 to 8/8"):
+        Shard.parse(text)
+
+
+class Scripted:
+    """A worker that dies at the cells of a list, once an entry."""
+
+    def __init__(self, deadly: list[str], log: list[str]) -> None:
+        self.deadly, self.log, self.open = deadly, log, True
+
+    def ready(self) -> None:
+        if "start" in self.deadly:
+            self.deadly.remove("start")
+            raise WorkerLost("signal SIGKILL")
+
+    def work(self, piece: Piece) -> Iterator[Began | Finished]:
+        for cell in piece.cells.values():
+            yield Began(cell, f"method on data, {cell}")
+            if cell in self.deadly:
+                self.deadly.remove(cell)
+                raise WorkerLost("signal SIGKILL")
+            if cell == "broken":
+                raise WorkerError("Traceback: no luck")
+            self.log.append(cell)
+            yield Finished(cell, Files(record=cell.encode(), predictions=None))
+
+    def close(self) -> None:
+        self.open = False
+
+
+WORK = [Piece(0, {"a": "a0", "b": "b0", "c": "c0"}), Piece(1, {"a": "a1", "b": "b1", "c": "c1"})]
+
+
+def run(work: list[Piece], deadly: list[str], folder: Path, count: int = 2) -> tuple[list[str], list[Scripted]]:
+    """Distribute pieces over scripted workers; return the cells in the order in which they were computed."""
+    log: list[str] = []
+    started: list[Scripted] = []
+
+    def start(number: int) -> Scripted:
+        started.append(Scripted(deadly, log))
+        return started[-1]
+
+    before = threading.active_count()
+    try:
+        distribute(work, count, start, Store(folder), lambda text, n: None)
+    finally:
+        assert threading.active_count() == before
+        assert not any(worker.open for worker in started), "a worker was left running"
+    return log, started
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_cell_is_computed_once_and_written(tmp_path: Path, count: int) -> None:
+    log, _ = run(WORK, [], tmp_path, count)
+    assert sorted(log) == sorted(cells(WORK))
+    assert Store(tmp_path).finished() == set(cells(WORK))
+
+
+@pytest.mark.parametrize("victim", ["a0", "b0", "c1"])
+def test_the_cells_of_a_lost_worker_run_again(tmp_path: Path, victim: str) -> None:
+    log, started = run(WORK, [victim], tmp_path, count=1)
+    assert sorted(log) == sorted(cells(WORK)), "a cell was lost or a finished one was repeated"
+    assert len(started) == 2, "a worker was lost and replaced"
+
+
+def test_a_cell_that_kills_twice_is_named_and_all_others_finish(tmp_path: Path) -> None:
+    with pytest.raises(BenchError) as caught:
+        run(WORK, ["b0", "b0"], tmp_path)
+    assert str(caught.value) == (
+        "method on data, b0 (cell b0) lost its worker 2 times: signal SIGKILL; all other cells are finished; give it "
+        "more memory or leave it out, and run again"
+    )
+    assert Store(tmp_path).finished() == set(cells(WORK)) - {"b0"}
+
+
+def test_a_worker_that_cannot_start_is_one_line(tmp_path: Path) -> None:
+    run(WORK, ["start"], tmp_path / "once")
+    with pytest.raises(BenchError, match="a worker stopped before it could begin: signal SIGKILL"):
+        run(WORK, ["start"] * 4, tmp_path / "always")
+
+
+def test_an_error_of_a_method_reaches_the_caller(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="no luck"):
+        run([Piece(0, {"a": "a0", "b": "broken"})], [], tmp_path)
+    assert Store(tmp_path).finished() == {"a0"}
+
+
+def planned(tmp_path: Path, **changes: Any) -> Run:
+    return prepare(**{"methods": ["knn", "protonet"], "data": ["digits"], "seeds": 2, "out": tmp_path, **changes})
+
+
+def test_an_order_is_one_line_that_plans_the_same_run(tmp_path: Path) -> None:
+    run = planned(tmp_path, assignments={"protonet.temperature": [0.1, 1.0]}, seeds=[0, 4], oracle=("knn.k=1,4",))
+    line = order(run, ["run"], 1).to_json()
+    assert "\n" not in line
+    again = Order.from_json(line).plan(run.folder)
+    assert [deal.cells for deal in again.deals] == [deal.cells for deal in run.deals]
+    assert again.folder == run.folder
+
+
+def test_other_code_or_data_in_a_worker_is_noticed(tmp_path: Path) -> None:
+    told = json.loads(order(planned(tmp_path), ["run"], 1).to_json())
+    told["arguments"]["seeds"] = [7]
+    with pytest.raises(BenchError, match="other code or other data"):
+        Order(**told).plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": [toy.dataset()]}, "data set toy is an object of this process"),
+        ({"assignments": {"incremental.classes": "all", "knn.k": (3, 5)}}, r"knn.k=\(3, 5\) cannot be sent"),
+    ],
+)
+def test_what_cannot_be_sent_to_a_worker_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    run = planned(tmp_path)
+    with pytest.raises(BenchError, match=words):
+        order(dataclasses.replace(run, arguments={**run.arguments, **changes}), ["run"], 1)
+
+
+def test_objects_of_a_notebook_are_refused_by_name() -> None:
+    from methods.knn import KNN
+
+    for method in (KNN(), KNN):
+        with pytest.raises(BenchError, match="method KNN is an object of this process and cannot be sent to a worker"):
+            package.run("incremental", [method], "digits", seeds=1, jobs=2)
+
+
+def test_no_jobs_is_refused() -> None:
+    with pytest.raises(BenchError, match="--jobs 0 leaves nobody to work"):
+        package.run("incremental", ["knn"], "digits", seeds=1, jobs=0)
+
+
+class NoCluster:
+    """Ray as it is where nothing answers."""
+
+    def init(self, **options: Any) -> None:
+        raise ConnectionError("could not find any\nrunning Ray instance")
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("auto", r"no Ray cluster answers at auto \(could not find any running Ray instance\); start it with"),
+        ("somewhere", "'somewhere' is no address; write local, auto, HOST:PORT or ray://HOST:PORT"),
+        ("127.0.0.1:0", "no Ray cluster answers at 127.0.0.1:0"),
+        ("ray://127.0.0.1:99999", "no Ray cluster answers at ray://127.0.0.1:99999"),
+    ],
+)
+def test_a_ray_address_that_does_not_answer_is_one_line(address: str, words: str) -> None:
+    with pytest.raises(BenchError, match=words) as caught:
+        ray_jobs._connect(NoCluster(), address, None)
+    assert "\n" not in str(caught.value)
+
+
+def test_merged_shards_are_the_run(tmp_path: Path) -> None:
+    def plan(out: str) -> Run:
+        return planned(tmp_path / out, methods=["knn", "protonet", "zero-shot"], seeds=3, data=[toy.dataset()])
+
+    whole = plan("whole")
+    execute(whole)
+    parts = [plan("parts").shard(Shard(n, 2)) for n in (1, 2)]
+    execute(parts[0])
+    with pytest.raises(BenchError, match=r"[45] of 9 cells are missing \(all of shard 2/2\)"):
+        merge([parts[0].folder], tmp_path / "merged")
+    execute(parts[1])
+    (victim, *_) = (parts[1].folder / "records").iterdir()
+    kept = victim.read_bytes()
+    victim.unlink()
+    with pytest.raises(BenchError, match=r"1 of 9 cells are missing \(1 of shard 2/2\)"):
+        merge([tmp_path / "parts"], tmp_path / "merged")
+    victim.write_bytes(kept)
+    folder, n = merge([tmp_path / "parts"], tmp_path / "merged")
+    assert (folder.name, n) == (whole.folder.name, 9)
+    assert Store(folder).finished() == Store(whole.folder).finished()
+    stamps = {path: path.stat().st_mtime_ns for path in (folder / "records").iterdir()}
+    execute(plan("merged"))
+    assert {path: path.stat().st_mtime_ns for path in (folder / "records").iterdir()} == stamps, "a cell ran again"
+    manifest = json.loads((folder / "run.json").read_text())
+    assert manifest["cells"] == 9
+    assert "shard" not in manifest
+
+
+def test_merge_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    def shard(n: int, count: int, out: str, **changes: Any) -> Path:
+        part = planned(tmp_path / out, data=[toy.dataset()], **changes).shard(Shard(n, count))
+        execute(part)
+        return part.folder
+
+    one, other = shard(1, 2, "a"), shard(2, 2, "b", seeds=[5, 6])
+    twice, third = shard(1, 2, "c"), shard(1, 4, "d")
+    whole = planned(tmp_path / "e", data=[toy.dataset()])
+    execute(whole)
+    for folders, words in (
+        ([one, other], "are shards of different runs"),
+        ([one, twice], "is in .* and in .*; give each shard once"),
+        ([one, third], "is one of 2 shards, .* one of 4"),
+        ([whole.folder], "is a whole run, not a shard"),
+        ([tmp_path / "absent"], "no run in"),
+    ):
+        with pytest.raises(BenchError, match=words):
+            merge(folders, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,49 @@
+"""The check before scoring, against every query compared with every item one by one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench.algebra import normalise
+from bench.datasets import resolve
+from bench.evaluate import query_blocks
+from bench.leakage import near_duplicates
+from bench.registry import SCENARIOS
+from bench.search.threshold import reaches
+from bench.streams import Stream
+from bench.task import Episode
+
+
+def naive(episode: Episode, threshold: float) -> list[torch.Tensor]:
+    items = [] if episode.training is None else [episode.training.queries.x]
+    start, flags = list(items), []
+    for session in episode.sessions:
+        items = list(start) if episode.independent else items
+        items += [session.task.memory.images.x, session.task.support.x]
+        keys = normalise(torch.cat([x.float() for x in items]))
+        flags.append((normalise(session.queries.x.float()) @ keys.T).amax(1) >= threshold)
+    return flags
+
+
+@pytest.mark.parametrize("name", ["incremental", "few-to-many-shot", "lifecycle", "web-zero-shot"])
+def test_flags_are_those_of_comparing_all(name: str) -> None:
+    dataset = resolve("digits")
+    recipe = SCENARIOS.get(name).cls()
+    condition = list(recipe.conditions(dataset))[-1]
+    episode = recipe.deal(dataset, condition, rng=Stream(0))
+    blocks = [query_blocks(session) for session in episode.sessions]
+    found, expected = near_duplicates(episode, blocks, threshold=0.96), naive(episode, 0.96)
+    assert 0 < sum(int(f.sum()) for f in found) < sum(len(f) for f in found)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_threshold_at_a_cosine_is_reached_by_it() -> None:
+    keys = torch.from_numpy(Stream(0).numpy().standard_normal((300, 64), dtype="float32"))
+    queries = keys[:100] + 0.1 * keys[100:200]
+    nearest = (normalise(queries).double() * normalise(keys[:100]).double()).sum(1)
+    for at in range(0, 100, 10):
+        cosine = float(nearest[at].float())
+        assert bool(reaches(queries[at : at + 1], keys, cosine))
+        assert not bool(reaches(queries[at : at + 1], keys, cosine + 1e-6))

@@ -1,0 +1,90 @@
+"""Neighbour galleries: which queries they show, and that what is drawn is what was computed."""
+
+import pandas as pd
+import pytest
+
+from bench.explain import Which, explain
+from bench.runner import run
+from reports.answers import groups
+from reports.build import build
+from reports.galleries import choose, galleries
+from reports.load import load
+from tests import toy
+from tests.statistics.runs import make_run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    methods = ["knn:k=1", "knn:k=25", "protonet"]
+    run("incremental", methods, "digits", 1, set={"incremental.increment": 5}, out=out, device="cpu")
+    return next(out.iterdir())
+
+
+def test_queries_are_those_that_one_of_two_answers_rightly(tmp_path):
+    (group,) = groups(load([make_run(tmp_path / "r", {"a": 0.5, "b": 0.6})]))
+    seed, queries = choose(group, "a", "b", 6)
+    one, two = group.answers["a"][seed], group.answers["b"][seed]
+    right = dict(zip(one.queries, zip(one.right, two.right, strict=True), strict=True))
+    assert len(set(queries)) == 6
+    # Alternately those that only a, and those that only b, answers rightly.
+    assert [bool(right[q][0]) for q in queries] == [True, False] * 3
+    assert all(right[q][0] != right[q][1] for q in queries)
+    assert choose(group, "a", "b", 6) == (seed, queries)
+    assert choose(group, "a", "b", 2)[1] == queries[:2]
+
+
+def test_of_episodes_the_first_is_shown(tmp_path):
+    (group,) = groups(load([make_run(tmp_path / "r", {"a": 0.5, "b": 0.6}, episodes=True)]))
+    seed, queries = choose(group, "a", "b", 4)
+    one = group.answers["a"][seed]
+    assert set(queries) <= set(one.queries[one.episode == 0])
+
+
+def test_a_gallery_shows_what_explain_says(made):
+    loaded = load([made])
+    (group,) = groups(loaded)
+    pictures, notes = galleries(loaded, [group], 2)
+    assert not notes
+    assert [picture.name.rsplit("-", 1)[-1] for picture in pictures] == ["gallery", "gallery"]
+    for picture in pictures:
+        assert picture.png.startswith(b"\x89PNG")
+        query = picture.data["query"].iloc[0]
+        assert picture.data.groupby("method")["right"].first().sum() == 1
+        (case,) = explain(made, query, Which(methods=tuple(picture.data["method"].unique())))
+        for explained in case.explained:
+            rows = picture.data.query("method == @explained.method and kind == 'neighbour'")
+            near = explained.before.evidence.neighbours
+            assert rows["item"].tolist() == [n.item for n in near]
+            assert rows["weight"].tolist() == pytest.approx([n.weight for n in near])
+            assert rows["rank"].tolist() == list(range(1, len(near) + 1))
+        # Images of digits are drawn: embedded, one a shown neighbour and one a method for the query.
+        shown = picture.data.query("kind == 'neighbour' and rank <= 8")
+        assert picture.svg.count(b"<image ") >= len(shown)
+    assert [p.svg for p in galleries(loaded, [group], 2)[0]] == [p.svg for p in pictures]
+
+
+def test_the_report_has_galleries_on_request_only(made, tmp_path):
+    build([made], tmp_path / "without")
+    assert not list((tmp_path / "without" / "figures").glob("*gallery*"))
+    build([made], tmp_path / "with", galleries=1)
+    (found,) = (tmp_path / "with" / "figures").glob("*gallery.csv")
+    assert len(pd.read_csv(found))
+    page = (tmp_path / "with" / "report.html").read_text()
+    assert "What answers rest on" in page
+
+
+def test_no_gallery_is_said(tmp_path):
+    loaded = load([make_run(tmp_path / "r", {"a": 0.5, "b": 0.6})])
+    pictures, notes = galleries(loaded, list(groups(loaded)), 2)
+    assert not pictures
+    assert "it takes two methods of one run that can say what they answer from" in notes[0]
+
+
+def test_other_features_than_the_runs_are_said(tmp_path):
+    data = toy.dataset()
+    run("incremental", ["knn:k=1", "knn:k=9"], data, 1, set={"incremental.increment": 5}, out=tmp_path, device="cpu")
+    loaded = load([tmp_path])
+    pictures, notes = galleries(loaded, list(groups(loaded)), 1)
+    assert not pictures
+    assert "toy" in notes[0]
