@@ -25,6 +25,9 @@ _PACKAGES = (
     "pyarrow",
     "safetensors",
     "transformers",
+    "ray",
+    "pymilvus",
+    "milvus-lite",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,13 +19,15 @@ from bench.pack import read_manifest
 
 PACKS = "packs"
 """Folder of the packs that ``bench run --encoder`` makes of images; each can be made again from the spaces."""
+INDEXES = "indexes"
+"""Folder of the indexes that ``bench run --search`` makes of large memories; each can be made again."""
 
 _DAY = 86400.0
 
 
 @dataclass(frozen=True)
 class SpaceEntry:
-    """One space, or one pack made of images, as a table row.
+    """One space, one pack made of images, or one index of a memory, as a table row.
 
     Attributes
     ----------
@@ -60,7 +63,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def list_spaces(root: Path) -> list[SpaceEntry]:
-    """Return every space and pack of a cache, the most recently used first."""
+    """Return every space, pack and index of a cache, the most recently used first."""
     found = []
     for folder in _folders(root):
         manifest = read_space(folder) or {}
@@ -77,7 +80,7 @@ def list_spaces(root: Path) -> list[SpaceEntry]:
                 readable=manifest.get("format") == FORMAT,
             )
         )
-    return sorted(found + _packs(root / PACKS), key=lambda entry: entry.idle_days)
+    return sorted(found + _packs(root / PACKS) + _indexes(root / INDEXES), key=lambda entry: entry.idle_days)
 
 
 def _packs(root: Path) -> list[SpaceEntry]:
@@ -97,11 +100,39 @@ def _packs(root: Path) -> list[SpaceEntry]:
                 precision=str((manifest.get("encoder") or {}).get("precision", "unknown")),
                 rows=sum(int(entry["rows"]) for entry in manifest.get("splits", {}).values()),
                 size_bytes=sum(path.stat().st_size for path in files),
-                idle_days=max(0.0, time.time() - max(path.stat().st_mtime for path in [folder, *files])) / _DAY,
+                idle_days=_idle_days([folder, *files]),
                 readable=bool(manifest),
             )
         )
     return found
+
+
+def _indexes(root: Path) -> list[SpaceEntry]:
+    """Return indexes of memories; one without a label was never finished."""
+    found = []
+    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+        try:
+            label = json.loads((folder / "index.json").read_text())
+        except (OSError, ValueError):
+            label = {}
+        files = [path for path in folder.iterdir() if path.is_file()]
+        found.append(
+            SpaceEntry(
+                folder=folder,
+                encoder="any",
+                kind="index",
+                precision=str(label.get("kind", "unknown")),
+                rows=int(label.get("items", 0)),
+                size_bytes=sum(path.stat().st_size for path in files),
+                idle_days=_idle_days([folder, *files]),
+                readable=bool(label),
+            )
+        )
+    return found
+
+
+def _idle_days(paths: list[Path]) -> float:
+    return max(0.0, time.time() - max(path.stat().st_mtime for path in paths)) / _DAY
 
 
 def _rows(path: Path) -> int:

@@ -11,6 +11,7 @@ import faiss
 from torch import Tensor
 
 from bench.cache.location import cache_root
+from bench.cache.upkeep import INDEXES
 from bench.errors import BenchError
 from bench.files import replacing, require_space, write_atomically
 from bench.hashing import digest
@@ -29,7 +30,7 @@ def index_folder(recipe: FaissRecipe, fingerprint: str) -> Path:
     """Return where the cache keeps the index of a recipe over keys of a fingerprint."""
     # The version of faiss counts, since another may build another index from the same keys.
     name = digest(recipe.building, fingerprint, faiss.__version__)[:16]
-    return cache_root() / "indexes" / f"{recipe.kind}-{name}"
+    return cache_root() / INDEXES / f"{recipe.kind}-{name}"
 
 
 def kept(recipe: FaissRecipe, keys: Tensor) -> FaissIndex:
@@ -53,6 +54,7 @@ def save(index: FaissIndex, folder: Path, recipe: FaissRecipe, fingerprint: str)
         "format": FORMAT,
         "kind": recipe.kind,
         "building": recipe.building,
+        "items": len(index),
         "keys": fingerprint,
         "bytes": os.path.getsize(folder / _DATA),
         "removed": index.removed,

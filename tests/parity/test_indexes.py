@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.algebra import normalise
+from bench.cache.upkeep import list_spaces, prune
 from bench.errors import BenchError
 from bench.hashing import digest
 from bench.indexes import stored
@@ -168,6 +169,11 @@ def test_indexes_of_large_memories_are_kept_and_mapped(
     assert (folder / "index.faiss").stat().st_mtime_ns == written
     Approximate(SQ8()).search(queries, clustered(1000, "another"), 5)
     assert len(list((tmp_path / "indexes").iterdir())) == 2
+    listed = list_spaces(tmp_path)
+    assert [(entry.kind, entry.precision, entry.rows) for entry in listed] == [("index", "sq8", 1000)] * 2
+    (folder / "index.json").unlink()
+    prune(tmp_path)
+    assert len(list((tmp_path / "indexes").iterdir())) == 1
 
 
 def test_an_index_larger_than_the_disk_is_refused_before_it_is_built(
