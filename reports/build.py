@@ -20,6 +20,7 @@ from reports import (
     page,
     plots,
     published,
+    sweeps,
     tables,
     terminal,
 )
@@ -62,9 +63,12 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
     shown = [tables.scores(means, found), *cost.tables(means, loaded.records)]
     shown += [tables.comparisons_table(found, compare.REGION)] if found else []
     shown += across.tables
+    swept = sweeps.changes(cells[cells["selection"] != oracle.WORD])
+    changed = sweeps.table(swept)
+    shown += [changed] if changed is not None else []
     looked_at = evidence.table(loaded.records)
     shown += [looked_at] if looked_at is not None else []
-    files = {}
+    files = {"sweeps.csv": csv_bytes(swept)} if len(swept) else {}
     if len(audited):
         shown.append(audit.table(audited))
         files["audit.csv"] = csv_bytes(audited)
