@@ -46,7 +46,7 @@ def encoding(command: Callable[..., None]) -> Callable[..., None]:
 
 def device_of(wanted: str) -> str:
     """Return the device that an option names."""
-    from bench.runner import choose_device
+    from bench.planning import choose_device
 
     return choose_device(wanted)
 

@@ -92,7 +92,8 @@ def run(
         settings["data"] = _encoded(_names(settings["data"]), encoder, settings["device"], progress=not quiet)
 
     from bench.pieces import Shard
-    from bench.runner import execute, prepare
+    from bench.planning import prepare
+    from bench.runner import execute
 
     part = Shard.parse(shard) if shard is not None else None
 
@@ -133,7 +134,7 @@ def merge(folders: Sequence[Path], out: Path | None) -> None:
 def _encoded(data: Sequence[str], encoder: str, device: str, *, progress: bool) -> list[str]:
     from bench.cli_data import say
     from bench.image_datasets import encode_all
-    from bench.runner import choose_device
+    from bench.planning import choose_device
 
     return encode_all(data, encoder, device=choose_device(device), progress=progress, said=say)
 
@@ -146,7 +147,7 @@ def perf(device: str, as_json: bool) -> None:
     import json
 
     from bench.perf.measure import as_text, measure
-    from bench.runner import choose_device
+    from bench.planning import choose_device
 
     found = measure(choose_device(device), lambda what: click.echo(f"measuring {what}", err=True))
     click.echo(json.dumps(found, indent=2) if as_json else as_text(found))

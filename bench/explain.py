@@ -17,10 +17,10 @@ from bench.errors import BenchError, Unsuitable
 from bench.evaluate import Built, build_session, lacking, session_stream
 from bench.evidence import Explanation
 from bench.intervention import intervene, parse_relabels
+from bench.planning import Deal, deal_episode
 from bench.provenance import core_fingerprint
 from bench.registry import METHODS, SCENARIOS
 from bench.replay import Which, identity_of, recipe_of, same_data, select, session_number
-from bench.runner import Deal, deal_episode
 from bench.settings import Named
 from bench.state import load
 from bench.store import STATES, read_manifest

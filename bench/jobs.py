@@ -17,7 +17,8 @@ from typing import IO, Protocol
 from bench.errors import BenchError
 from bench.orders import Order, order
 from bench.pieces import Piece, pieces
-from bench.runner import Began, Finished, Run
+from bench.planning import Run
+from bench.runner import Began, Finished
 from bench.store import Store
 
 Step = Callable[[str, int], None]

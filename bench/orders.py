@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.runner import Run, prepare
+from bench.planning import Run, prepare
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Order:
     Attributes
     ----------
     arguments : mapping
-        What :func:`bench.runner.prepare` is called with.
+        What :func:`bench.planning.prepare` is called with.
     run : str
         The identity of the run that must come of it.
     command : list of str

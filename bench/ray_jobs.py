@@ -21,7 +21,8 @@ from bench.errors import BenchError
 from bench.jobs import THREAD_VARIABLES, Step, WorkerError, WorkerLost, cores, distribute, threads_each
 from bench.orders import Order, order
 from bench.pieces import Piece, pieces
-from bench.runner import Began, Finished, Run, perform, provenance_of
+from bench.planning import Run
+from bench.runner import Began, Finished, perform, provenance_of
 from bench.store import Store
 
 _ANSWER_SECONDS = 5.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -161,8 +161,8 @@ UPGRADES: dict[int, Upgrade] = {}
 """By schema number, the step to the next one. Schema 1 is the first, so there is none yet."""
 
 
-def read_tables(paths: Sequence[Path]) -> list[pa.Table]:
-    """Return the tables of some Parquet files; a damaged one raises :class:`BenchError`."""
+def read_tables(paths: Sequence[Path], without: Collection[str] = ()) -> list[pa.Table]:
+    """Return the tables of some Parquet files without some columns; a damaged one raises :class:`BenchError`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -170,7 +170,7 @@ def read_tables(paths: Sequence[Path]) -> list[pa.Table]:
     for path in paths:
         try:
             with pq.ParquetFile(path) as file:
-                tables.append(file.read())
+                tables.append(file.read([name for name in file.schema_arrow.names if name not in without]))
         except (OSError, pa.ArrowException) as error:
             raise BenchError(f"{path} cannot be read ({error}); delete it and run again") from None
     return tables
@@ -205,7 +205,7 @@ def upgraded(
                 f"{folder} was written by a newer version (schema {number}, this is {__version__} with schema "
                 f"{SCHEMA}); update with `pip install -U retrieval-bench`"
             )
-        table = pa.concat_tables(same, promote_options="default")
+        table = pa.concat_tables(same, promote_options="permissive")
         for step in range(number, SCHEMA):
             if step not in UPGRADES:
                 raise BenchError(f"{folder} has schema {number}, which {__version__} cannot upgrade; run again")
@@ -214,11 +214,18 @@ def upgraded(
             at = table.column_names.index("schema")
             table = table.set_column(at, "schema", pa.array([SCHEMA] * len(table), pa.int64()))
         joined.append(table)
-    whole = pa.concat_tables(joined, promote_options="default")
+    whole = pa.concat_tables(joined, promote_options="permissive")
     kinds = _types()
     for name, (kind, _) in columns.items():
-        if name not in whole.column_names:
+        at = whole.schema.get_field_index(name)
+        if at < 0:
             whole = whole.append_column(name, pa.nulls(len(whole), kinds[kind]))
+        elif whole.schema.field(at).type != kinds[kind]:
+            # A table that was rewritten by another program can hold the same values as another type.
+            try:
+                whole = whole.set_column(at, name, whole[name].cast(kinds[kind]))
+            except pa.ArrowException as error:
+                raise BenchError(f"the {part} in {folder} have no {kind} as {name} ({error}); run again") from None
     return whole
 
 
@@ -233,6 +240,19 @@ def _types() -> dict[str, pa.DataType]:
     return {"list<int>": pa.list_(pa.int64()), **{k: pa.type_for_alias(v) for k, v in _ARROW.items()}}
 
 
+def read_table(folder: Path, without: Collection[str] = ()) -> pa.Table | None:
+    """Return the records of one run in no order, without some columns, or None if it has no record yet.
+
+    Raises
+    ------
+    BenchError
+        If a file is damaged, or was written by a newer version of the schema.
+    """
+    tables = read_tables(sorted((folder / "records").glob("*.parquet")), without)
+    wanted = {name: about for name, about in COLUMNS.items() if name not in without}
+    return upgraded(tables, wanted, "records", folder) if tables else None
+
+
 def read_records(folder: Path) -> pd.DataFrame:
     """Return the records of one run as a DataFrame, in the order of method, data set, condition, seed, session.
 
@@ -244,10 +264,10 @@ def read_records(folder: Path) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    tables = read_tables(sorted((folder / "records").glob("*.parquet")))
-    if not tables:
+    table = read_table(folder)
+    if table is None:
         return pd.DataFrame({name: [] for name in COLUMNS})
-    frame: pd.DataFrame = upgraded(tables, COLUMNS, "records", folder).to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
     # Sorted by whole numbers that stand for the sorted values: a million strings are compared once, not at every step.
     order = ["scenario", "dataset", "condition", "seed", "method", "session"]
     codes = [pd.factorize(frame[name], sort=True)[0] for name in reversed(order)]

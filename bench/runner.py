@@ -1,4 +1,4 @@
-"""The run loop: plans the cells, measures them, writes each finished one at once, goes on where it stopped."""
+"""The run loop: measures the planned cells, writes each finished one at once, goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,218 +15,32 @@ import torch
 from torch import Tensor
 
 from bench.contracts import Method, Scenario
-from bench.encoder_flops import encoder_flops
 from bench.errors import BenchError, Unsuitable
 from bench.evaluate import Outcome, query_blocks, run_cell
-from bench.hashing import digest
 from bench.indexes.recall import Recalls
 from bench.leakage import near_duplicates
-from bench.oracle import Oracle, oracles
-from bench.params import defaults
-from bench.pieces import Piece, Shard, pieces
-from bench.provenance import collect, core_fingerprint
+from bench.oracle import Oracle
+from bench.pieces import Piece, pieces
+from bench.planning import Deal, Run, deal_episode, prepare
+from bench.provenance import collect
 from bench.records import read_records
-from bench.search import Engine, Exact
+from bench.rows import common, measured, predictions
 from bench.search import engine as engine_for
 from bench.search.asked import listening
-from bench.settings import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named, parse_seeds, plan
+from bench.settings import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named
 from bench.state import to_bytes
 from bench.store import Files, Store, encode
-from bench.streams import Stream
 from bench.task import Dataset, Episode
-from bench.trained import Trained, load_trained
+from bench.trained import Trained
 from bench.training import conducted
-from bench.version import SCHEMA
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["Began", "Finished", "execute", "perform", "prepare", "provenance_of", "run"]
+
 _CHECKPOINTS = "training"
 """Folder of a run in which trainings that were stopped leave their checkpoints, a folder a cell."""
-
-
-@dataclass(frozen=True, eq=False)
-class Deal:
-    """One episode to be dealt, with the cells (one a method) that are run on it."""
-
-    scenario: Named
-    dataset: Dataset
-    source: Dataset | None
-    condition: Mapping[str, Any]
-    seed: int
-    cells: Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A planned run: its identity, its folder, its methods, and the episodes to deal."""
-
-    name: str
-    folder: Path
-    methods: tuple[Named, ...]
-    deals: tuple[Deal, ...]
-    device: str
-    manifest: Mapping[str, Any]
-    arguments: Mapping[str, Any]
-    """What :func:`prepare` was called with: another process plans the same run from it."""
-    trained: Mapping[tuple[str, int], Trained] = field(default_factory=dict)
-    """Loaded weights by method label and seed."""
-    save_states: bool = False
-    engine: Engine = field(default_factory=Exact)
-    """What answers every search."""
-
-    @property
-    def n_cells(self) -> int:
-        """Number of cells, finished or not."""
-        return sum(len(deal.cells) for deal in self.deals)
-
-    def shard(self, shard: Shard) -> Run:
-        """Return one part of the run, in a folder of its own beside the run's."""
-        parts = shard.of([deal.cells for deal in self.deals])
-        deals = [replace(deal, cells=cells) for deal, cells in zip(self.deals, parts, strict=True)]
-        folder = self.folder.with_name(f"{self.folder.name}-{shard.number}of{shard.count}")
-        manifest = {**self.manifest, "cells": sum(len(deal.cells) for deal in deals)}
-        manifest |= {"shard": str(shard), "cells_of_all_shards": self.n_cells}
-        return replace(self, folder=folder, deals=tuple(deals), manifest=manifest)
-
-
-def choose_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``."""
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise BenchError(f"unknown device {wanted!r}; known: auto, cpu, cuda")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise BenchError("--device cuda, but torch sees no CUDA device; use --device auto or cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-
-
-def prepare(
-    *,
-    scenario: str | Scenario | Sequence[str | Scenario] = DEFAULT_SCENARIO,
-    methods: Sequence[str | Method | type] = DEFAULT_METHODS,
-    data: Sequence[str | Path | Dataset] = DEFAULT_DATA,
-    seeds: int | str | Sequence[int] = DEFAULT_SEEDS,
-    assignments: Mapping[str, Any] | None = None,
-    out: Path,
-    device: str = "auto",
-    experiment: str | None = None,
-    load: Path | None = None,
-    save_states: bool = False,
-    oracle: Sequence[str] = (),
-    search: str = "exact",
-) -> Run:
-    """Return the planned run; nothing is written yet.
-
-    A run's identity is a hash of everything that shapes its records: recipes, parameters, data, seeds, device, code,
-    loaded weights.
-
-    Parameters
-    ----------
-    load : Path, optional
-        A run that kept trained weights, which are used in the place of training; see :mod:`bench.trained`.
-    save_states : bool
-        Keep the weights that methods train on seen classes.
-    oracle : sequence of str
-        ``knn.k=1,4,16`` adds a method whose parameter is chosen on the queries; see :mod:`bench.oracle`.
-    search : str
-        The engine that answers every search, such as ``hnsw:m=32:ef=128``; see :mod:`bench.indexes`.
-    """
-    from bench.datasets import resolve
-    from bench.indexes.names import named_engine
-
-    arguments = {
-        "scenario": scenario,
-        "methods": methods,
-        "data": data,
-        "seeds": seeds,
-        "assignments": assignments,
-        "device": device,
-        "experiment": experiment,
-        "load": load,
-        "save_states": save_states,
-        "oracle": oracle,
-        "search": search,
-    }
-    wanted = plan(scenario, methods, parse_seeds(seeds), assignments or {})
-    chosen_device = choose_device(device)
-    datasets = [resolve(name) for name in data]
-    if len({dataset.name for dataset in datasets}) < len(datasets):
-        raise BenchError("two of the data sets have the same name; rename one in its pack.yaml")
-    for dataset in datasets:
-        dataset.check()
-    code = core_fingerprint()
-    methods_and_oracles = (*wanted.methods, *oracles(wanted.methods, oracle))
-    trained = load_trained(load, methods_and_oracles, wanted.seeds, datasets) if load else {}
-    written = {id(n): n.code for n in (*wanted.scenarios, *methods_and_oracles)}
-    shared = {"schema": SCHEMA, "code": code, "device": chosen_device, "experiment": experiment}
-    shared |= {"save_states": True} if save_states else {}
-    # Exact engines give the same answers, so which of them searches is no part of the run's identity.
-    engine = named_engine(search)
-    shared |= {} if isinstance(engine, Exact) else {"search": engine.name}
-    deals = []
-    for named in wanted.scenarios:
-        train_on = getattr(named.recipe, "train_on", None)
-        source = resolve(train_on) if train_on else None
-        if source is not None:
-            source.check()
-        for dataset in datasets:
-            _same_space(dataset, source)
-            for condition in named.recipe.conditions(dataset):
-                for seed in wanted.seeds:
-                    what = {
-                        **shared,
-                        "scenario": named.identity,
-                        "scenario_code": written[id(named)],
-                        "dataset": dataset.fingerprint,
-                        "near": dataset.card.near,
-                        "dataset_name": dataset.name,
-                        "source": source.fingerprint if source else None,
-                        "condition": condition,
-                        "seed": seed,
-                    }
-                    cells = {
-                        m.label: digest(
-                            {**what, "method": m.identity, "method_code": written[id(m)]},
-                            *([trained[m.label, seed].fingerprint] if (m.label, seed) in trained else []),
-                        )[:20]
-                        for m in methods_and_oracles
-                    }
-                    deals.append(Deal(named, dataset, source, condition, seed, cells))
-    run = digest(sorted(cell for deal in deals for cell in deal.cells.values()))[:16]
-    names = "+".join(sorted({named.recipe.name for named in wanted.scenarios}))
-    manifest = {
-        "run": run,
-        "cells": sum(len(deal.cells) for deal in deals),
-        "scenarios": [n.identity for n in wanted.scenarios],
-        "methods": [n.identity for n in methods_and_oracles],
-        "loaded": sorted({t.origin for t in trained.values()}),
-        "experiment": experiment,
-        "datasets": [vars(dataset.card) for dataset in datasets],
-        "class_names": {dataset.name: list(dataset.class_names) for dataset in datasets},
-        "seeds": list(wanted.seeds),
-        "device": chosen_device,
-        "search": "exact" if isinstance(engine, Exact) else engine.name,
-        "code": code,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    folder = out / f"{names}-{run[:10]}"
-    return Run(
-        run, folder, methods_and_oracles, tuple(deals), chosen_device, manifest, arguments, trained, save_states, engine
-    )
-
-
-def _same_space(dataset: Dataset, source: Dataset | None) -> None:
-    if source is None:
-        return
-    if source.dimension != dataset.dimension:
-        raise BenchError(
-            f"data sets {source.name} (d = {source.dimension}) and {dataset.name} (d = {dataset.dimension}) are not in "
-            "one space; encode both with the same encoder"
-        )
-    if source.card.space and dataset.card.space and source.card.space != dataset.card.space:
-        raise BenchError(
-            f"data sets {source.name} and {dataset.name} come from different encoders ({source.card.space} and "
-            f"{dataset.card.space}); encode both with the same one"
-        )
 
 
 def execute(
@@ -309,7 +122,7 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
         if cell is None:
             continue
         yield Began(cell, f"{named.label} · {deal.dataset.name} · seed {deal.seed}")
-        base = _common(run, deal, named, cell, provenance)
+        base = common(run, deal, named, cell, provenance)
         try:
             with _deterministic(run.device), engine_for(run.engine), listening() as asked:
                 outcomes, trained = _live(run, deal, named, cell, episode, blocks)
@@ -317,10 +130,10 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
             files = encode([base | {"status": "skipped", "reason": str(reason)}], None)
         else:
             rows = [
-                base | _row(outcome, leak) | recalls.row(number, outcome.session.queries.x, blocks[number], asked)
+                base | measured(outcome, leak) | recalls.row(number, outcome.session.queries.x, blocks[number], asked)
                 for number, (outcome, leak) in enumerate(zip(outcomes, leaks, strict=True))
             ]
-            files = replace(encode(rows, _predictions(cell, outcomes, leaks)), trained=trained)
+            files = replace(encode(rows, predictions(cell, outcomes, leaks)), trained=trained)
         yield Finished(cell, files)
 
 
@@ -348,93 +161,6 @@ def _live(
             outcomes = once(named.recipe, keep if run.save_states else None)
     shutil.rmtree(folder, ignore_errors=True)
     return outcomes, kept[0] if kept else None
-
-
-def deal_episode(deal: Deal) -> Episode:
-    """Return what a scenario deals, the same whatever the methods; each session has queries."""
-    # The method plays no part in the stream: all methods meet the same class orders, shots and memories.
-    rng = Stream(deal.seed).child("scenario", deal.scenario.recipe.name, deal.dataset.name)
-    episode: Episode = deal.scenario.recipe.deal(deal.dataset, deal.condition, rng=rng, source=deal.source)
-    for session in episode.sessions:
-        if not len(session.queries):
-            raise BenchError(
-                f"data set {deal.dataset.name}: session {session.task.session} has no queries; give its role 'query' "
-                "a split that holds its classes"
-            )
-    return episode
-
-
-def _common(run: Run, deal: Deal, named: Named, cell: str, provenance: str) -> dict[str, Any]:
-    recipe = named.recipe
-    return {
-        "schema": SCHEMA,
-        "run": run.name,
-        "cell": cell,
-        "status": "ok",
-        "method": named.label,
-        "method_name": recipe.name,
-        "method_params": json.dumps(named.params, sort_keys=True, default=str),
-        "fidelity": recipe.about.fidelity,
-        "selection": recipe.about.selection,
-        "experiment": run.manifest["experiment"],
-        "scenario": deal.scenario.label,
-        "scenario_params": json.dumps(defaults(deal.scenario.recipe), sort_keys=True, default=str),
-        "dataset": deal.dataset.name,
-        "encoder": deal.dataset.card.encoder,
-        "encoder_flops": encoder_flops(deal.dataset.card.encoder),
-        "condition": json.dumps(dict(deal.condition), sort_keys=True, default=str),
-        "seed": deal.seed,
-        "features_fingerprint": deal.dataset.fingerprint,
-        "provenance": provenance,
-    }
-
-
-def _row(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
-    task, queries = outcome.session.task, outcome.session.queries
-    labels = queries.labels.cpu()
-    width = max(task.classes) + 1
-    total = torch.bincount(labels, minlength=width)
-    right = torch.bincount(labels[outcome.predictions == labels], minlength=width)
-    order = torch.tensor(task.classes)
-    return {
-        "session": task.session,
-        "classes": list(task.classes),
-        "class_total": total[order].tolist(),
-        "class_correct": right[order].tolist(),
-        "n_queries": len(queries),
-        "n_correct": int(right.sum()),
-        "n_near_duplicates": int(leak.sum()),
-        "n_near_duplicates_correct": int((leak & (outcome.predictions == labels)).sum()),
-        "session_kind": outcome.kind,
-        "branches": task.memory.branches,
-        "details": json.dumps(dict(outcome.details), sort_keys=True, default=str),
-        "notes": json.dumps(dict(outcome.session.notes), sort_keys=True, default=str),
-        "support_items": len(task.support),
-        "memory_items": len(task.memory),
-        "exemplars": outcome.exemplars,
-        "state_bytes": outcome.state_bytes,
-        **{f"{kind}_bytes": size for kind, size in asdict(outcome.stored).items()},
-        **outcome.cost,
-        "support_fingerprint": task.support.fingerprint,
-        "memory_fingerprint": task.memory.fingerprint,
-        "queries_fingerprint": queries.fingerprint,
-    }
-
-
-def _predictions(cell: str, outcomes: Sequence[Outcome], leaks: Sequence[Tensor]) -> dict[str, Any]:
-    import numpy as np
-
-    sizes = [len(o.session.queries) for o in outcomes]
-    return {
-        "cell": [cell] * sum(sizes),
-        "session": np.repeat([o.session.task.session for o in outcomes], sizes),
-        "query": np.concatenate([o.session.queries.ids for o in outcomes]),
-        "label": torch.cat([o.session.queries.labels.cpu() for o in outcomes]).numpy(),
-        "prediction": torch.cat([o.predictions for o in outcomes]).numpy(),
-        "rank": torch.cat([o.ranks for o in outcomes]).numpy(),
-        "confidence": torch.cat([o.confidences for o in outcomes]).double().numpy(),
-        "near_duplicate": torch.cat(list(leaks)).numpy(),
-    }
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.algebra import class_means, drop_self, nearest_to_mean, normalise
 from bench.attention import Block, attend, integrate, standardise
+from bench.contracts import About
 from bench.evidence import Explanation, Neighbour, neighbours
 from bench.features import Features
 from bench.memory import Items
@@ -116,7 +117,8 @@ class MML:
         features as they are stored.
     adapt : str
         When the weights are also trained on the target's own support (test-time training), or in class-incremental
-        learning on all that the capped memory holds: ``auto`` only if they were not trained on seen classes.
+        learning on all that the capped memory holds: ``auto`` only if they were not trained on seen classes;
+        ``always`` needs a support.
     epochs, adapt_epochs : int
         At most, on seen classes (the best on validation classes is kept), and on the target's own images.
     logit_scale : float
@@ -139,6 +141,13 @@ class MML:
     patience: Annotated[int, Ge(1)] = 10
     batch: Annotated[int, Ge(1)] = 256
     weights: Weights | None = field(default=None, metadata={"param": False})
+    about: ClassVar[About]
+
+    def __post_init__(self) -> None:
+        """Ask for support where the weights are to be trained on it, so that `mml-ttt` is never `mml` unawares."""
+        if self.adapt == "always":
+            wanted = replace(type(self).about, needs=(*type(self).about.needs, "support"))
+            object.__setattr__(self, "about", wanted)
 
     # -- what a newcomer reads first: train, build, extend, score ------------------------------------------------
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from reports.columns import plain
 from reports.episodes import fingerprints, independent
 from reports.load import GROUP, Loaded
 
@@ -80,8 +81,9 @@ class Group:
 
 def groups(loaded: Loaded) -> Iterator[Group]:
     """Yield each group with its answers; cells without predictions are left out."""
-    last = loaded.records.drop_duplicates("cell", keep="last")
-    several = fingerprints(loaded.records[loaded.records["cell"].isin(independent(loaded.records))])
+    records = loaded.records[[*GROUP, "cell", "session", "method", "seed", "queries_fingerprint"]]
+    last = plain(records.drop_duplicates("cell", keep="last"))
+    several = fingerprints(records[records["cell"].isin(independent(loaded.records))])
     for (scenario, dataset, condition), part in last.groupby(GROUP, sort=True):
         table = loaded.predictions(part["cell"].tolist())
         by_cell = dict(list(table.groupby("cell", sort=False)))

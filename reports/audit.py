@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from reports.columns import plain
 from reports.load import GROUP
 from reports.style import condition_text
 from reports.tables import Cell, Table, names_of, ordered, percent, without_constants
@@ -33,12 +34,13 @@ def audit(records: pd.DataFrame, episodes: set[str]) -> pd.DataFrame:
         minus that without, and is null where every query of a seed has a near-duplicate.
     """
     columns = [*GROUP, "method", "seeds", *COLUMNS]
-    known = records.dropna(subset=["n_near_duplicates", "n_near_duplicates_correct"])
-    known = known.sort_values(["cell", "session"], kind="stable")
-    last = known["cell"].isin(episodes) | ~known.duplicated("cell", keep="last")
     counts = ["n_queries", "n_correct", "n_near_duplicates", "n_near_duplicates_correct"]
     keys = [*GROUP, "method", "seed"]
-    cells = known[last].astype(dict.fromkeys(counts, "int64")).groupby(keys, sort=True)[counts].sum().reset_index()
+    known = records[[*keys, "cell", "session", *counts]].dropna(subset=counts[2:])
+    known = known.sort_values(["cell", "session"], kind="stable")
+    last = known["cell"].isin(episodes) | ~known.duplicated("cell", keep="last")
+    cells = known[last].astype(dict.fromkeys(counts, "int64")).groupby(keys, sort=True)[counts].sum()
+    cells = plain(cells.reset_index())
     if cells.empty:
         return pd.DataFrame(columns=columns)
     left = cells["n_queries"] - cells["n_near_duplicates"]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from reports import metrics
 from reports.answers import Group
+from reports.columns import plain
 from reports.counts import Counts
 from reports.load import CELL, GROUP
 from reports.names import ClassNames, name_of, short
@@ -46,7 +47,7 @@ def forgetting_maps(records: pd.DataFrame, counted: Sequence[Counts], class_name
     """Yield the forgetting of each class under each method, for each group with several sessions."""
     if not counted:
         return
-    named = records.drop_duplicates("cell").set_index("cell")[CELL]
+    named = plain(records[["cell", *CELL]].drop_duplicates("cell")).set_index("cell")
     parts = []
     for counts in counted:
         lost = metrics.forgetting_per_class(counts.matrix)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.columns import mentions, plain
 from reports.load import GROUP
 from reports.style import natural
 from reports.tables import PHASES, Cell, Table, names_of, ordered, percent, without_constants
@@ -37,9 +38,10 @@ _LAST = ["state_bytes", "exemplars", "encoder_flops", *BYTES]
 
 def per_cell(records: pd.DataFrame) -> pd.DataFrame:
     """Return :data:`COSTS` by cell; null where a session of it was not measured."""
-    frame = records.sort_values(["cell", "session"], kind="stable")
     wanted = [*_SUMMED, *_LAST, *(f"{phase}_{kind}" for phase in PHASES for kind in ("peak_bytes", "peak_gpu_bytes"))]
-    numbers = frame.reindex(columns=wanted).astype("float64").assign(n=frame["n_queries"].astype("float64"))
+    frame = records.reindex(columns=["cell", "session", "n_queries", *wanted])
+    frame = frame.sort_values(["cell", "session"], kind="stable")
+    numbers = frame[wanted].astype("float64").assign(n=frame["n_queries"].astype("float64"))
     groups = numbers.groupby(frame["cell"])
     missing = numbers[_SUMMED].isna().groupby(frame["cell"]).any()
     found = groups[_SUMMED].sum().mask(missing)
@@ -150,15 +152,15 @@ def edits(records: pd.DataFrame) -> pd.DataFrame:
     An edit costs what building, extending or forgetting takes in its session; a search of the queries that comes with
     the next answers is not part of it.
     """
-    told = records[records["notes"].fillna("").str.contains('"edit"', regex=False)]
+    told = records[mentions(records["notes"], '"edit"')]
     if not len(told):
         return pd.DataFrame()
-    notes = told["notes"].map(json.loads)
+    notes = told["notes"].astype("str").map(json.loads)
     frame = told.assign(
         edit=notes.map(lambda n: n.get("edit")),
         changed=notes.map(lambda n: n.get("items_added", 0) + n.get("items_removed", 0)),
     )
-    frame = frame.astype({"build_seconds": "float64", "build_flops": "float64", "changed": "float64"})
+    frame = plain(frame).astype({"build_seconds": "float64", "build_flops": "float64", "changed": "float64"})
     frame = frame[frame["edit"] != "none"]
     keys = [*GROUP, "method", "session", "edit", "session_kind"]
     columns = ["changed", "build_seconds", "build_flops"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.columns import plain
 from reports.load import Loaded
 from reports.tables import Cell, Table
 
@@ -16,6 +17,12 @@ _NAMED = 6
 
 _MOMENT = ("arguments", "threads")
 """Entries of the provenance that a run's own settings already say, or that shape no number."""
+
+
+_READ = [
+    *("run", "seed", "scenario", "scenario_params", "method", "method_name", "method_params"),
+    *("dataset", "features_fingerprint", "encoder", "provenance"),
+]
 
 
 def differences(loaded: Loaded) -> tuple[Table | None, list[str]]:
@@ -47,9 +54,9 @@ def differences(loaded: Loaded) -> tuple[Table | None, list[str]]:
 
 
 def _by_run(loaded: Loaded) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield every run with its records, skipped cells too."""
-    both = pd.concat([part for part in (loaded.records, loaded.skipped) if len(part)], ignore_index=True)
-    for run, part in both.groupby("run", sort=True):
+    """Yield every run with what its records say of their settings, skipped cells too."""
+    parts = [part[_READ].drop_duplicates() for part in (loaded.records, loaded.skipped) if len(part)]
+    for run, part in plain(pd.concat(parts, ignore_index=True)).groupby("run", sort=True):
         yield str(run), part
 
 

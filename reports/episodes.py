@@ -7,6 +7,8 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from reports.columns import gather, lists
+
 
 def independent(records: pd.DataFrame) -> set[str]:
     """Return the cells whose sessions are independent: there are several, and each was built from nothing."""
@@ -17,10 +19,11 @@ def independent(records: pd.DataFrame) -> set[str]:
 
 def scores(records: pd.DataFrame) -> pd.DataFrame:
     """Return one row a cell of episodes: accuracy and mean per-class recall, each the mean over its episodes."""
-    frame = records.sort_values(["cell", "session"], kind="stable", ignore_index=True)
-    lengths = frame["classes"].map(len).to_numpy()
-    owner = np.repeat(np.arange(len(frame)), lengths)
-    correct, total = (np.concatenate(frame[name].to_list()) for name in ("class_correct", "class_total"))
+    counts = ["class_correct", "class_total"]
+    frame = records[["cell", "session", "n_correct", "n_queries", *counts]]
+    frame = frame.sort_values(["cell", "session"], kind="stable", ignore_index=True)
+    rows = np.arange(len(frame))
+    (correct, owner), (total, _) = (gather(*lists(frame[name]), rows) for name in counts)
     asked = total > 0
     recall = np.bincount(owner[asked], correct[asked] / total[asked]) / np.bincount(owner[asked])
     table = frame.assign(accuracy=frame["n_correct"] / frame["n_queries"], mean_class_recall=recall)

@@ -6,6 +6,7 @@ import json
 
 import pandas as pd
 
+from reports.columns import mentions
 from reports.load import GROUP
 from reports.tables import Cell, Table, names_of, ordered, percent, without_constants
 
@@ -14,9 +15,10 @@ _KEY = [*GROUP, "method"]
 
 def table(records: pd.DataFrame) -> Table | None:
     """Return the table over the last sessions of cells that looked at it; None if none did."""
-    last = records.sort_values("session", kind="stable").drop_duplicates("cell", keep="last")
+    read = records[[*_KEY, "cell", "session", "details", "n_correct", "n_queries"]]
+    last = read.sort_values("session", kind="stable").drop_duplicates("cell", keep="last")
     parts = []
-    for record in last[last["details"].fillna("").str.contains('"evidence": {', regex=False)].to_dict("records"):
+    for record in last[mentions(last["details"], '"evidence": {')].to_dict("records"):
         told = json.loads(record["details"])["evidence"]
         branches = {b for kind in ("retrieval", "right", "wrong") for b in told.get(kind, {})}
         parts += [

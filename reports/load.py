@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from bench.errors import BenchError
-from bench.records import read_records
+from bench.records import read_table
 from bench.store import read_manifest, read_predictions, runs_below
 from reports import names
+from reports.columns import compact, mentions, plain, ranks, renamed
 from reports.episodes import independent
 from reports.oracle import mark
 
@@ -30,8 +33,8 @@ RESULT = [
 ]
 """What makes two cells of different runs the same result."""
 
-OPTIONAL = ["n_near_duplicates", "n_near_duplicates_correct", "experiment"]
-"""Columns that records may lack."""
+UNREAD = ("support_fingerprint", "memory_fingerprint")
+"""Columns of the records that no part of a report reads; they are long and differ in every row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,8 @@ class Loaded:
     Attributes
     ----------
     records : DataFrame
-        One row a finished session, in an order that does not depend on files.
+        One row a finished session, in an order that does not depend on files; texts and lists are as in
+        :mod:`reports.columns`.
     skipped : DataFrame
         One row a skipped cell, with its reason.
     runs : tuple of RunInfo
@@ -106,34 +110,37 @@ def load(folders: Sequence[Path]) -> Loaded:
     infos, tables = [], []
     for folder in found:
         manifest = read_manifest(folder)
-        table = read_records(folder)
-        infos.append(RunInfo(folder, manifest, int(table["cell"].nunique())))
-        if len(table):
-            tables.append(table.assign(created=str(manifest.get("created", ""))))
+        table = read_table(folder, UNREAD)
+        infos.append(RunInfo(folder, manifest, len(table["cell"].unique()) if table is not None else 0))
+        if table is not None:
+            created = pa.repeat(str(manifest.get("created", "")), len(table))
+            tables.append(table.append_column("created", created))
     if not tables:
         places = ", ".join(str(folder) for folder in found)
         raise BenchError(f"no finished cell in {places} yet; go on with the same `bench run`, then report again")
-    frame = _with_optional(pd.concat(tables, ignore_index=True))
+    frame = compact(pa.concat_tables(tables))
+    del tables
     frame, repeated = _newest(_join_experiments(frame))
     frame = _label(frame, "method", "method_params", GROUP)
     frame = mark(frame)
     frame = _label(frame, "scenario", "scenario_params", ["dataset", "condition"])
     own = frame["dataset"]
     frame = _name_datasets(frame)
-    used = set(zip(frame["run"], own, frame["dataset"], strict=True))
+    shown = plain(pd.DataFrame({"run": frame["run"], "own": own, "shown": frame["dataset"]}).drop_duplicates())
+    used = set(shown.itertuples(index=False, name=None))
     class_names = names.of_runs({str(info.manifest["run"]): info.manifest for info in infos}, used)
-    order = [*CELL, "session"]
-    done = frame[frame["status"] == "ok"].sort_values(order, kind="stable", ignore_index=True)
+    done = _sorted(frame, "ok", [*CELL, "session", "cell"])
     done = done.astype({"session": "int64", "n_queries": "int64", "n_correct": "int64"})
-    skipped = frame[frame["status"] == "skipped"].sort_values(CELL, kind="stable", ignore_index=True)
+    skipped = _sorted(frame, "skipped", [*CELL, "cell"])
     runs = tuple(sorted(infos, key=lambda info: str(info.manifest["run"])))
     return Loaded(done, skipped, runs, (*_run_warnings(runs, repeated), *record_warnings(done, skipped)), class_names)
 
 
-def _with_optional(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with the columns that records of an older version lack, as null."""
-    absent = [column for column in OPTIONAL if column not in frame]
-    return frame.assign(**dict.fromkeys(absent, None)) if absent else frame
+def _sorted(frame: pd.DataFrame, status: str, order: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a status in order; all is moved once, since it is large."""
+    rows = np.flatnonzero(frame["status"] == status)
+    keys = [ranks(frame[name])[rows] for name in reversed(order)]
+    return frame.take(rows[np.lexsort(keys)]).reset_index(drop=True)
 
 
 def _join_experiments(frame: pd.DataFrame) -> pd.DataFrame:
@@ -170,11 +177,10 @@ def _label(frame: pd.DataFrame, label: str, params: str, within: Sequence[str]) 
         keys = sorted({key for settings in parsed.values() for key in settings})
         differ = [k for k in keys if len({json.dumps(settings.get(k)) for settings in parsed.values()}) > 1]
         for value, settings in parsed.items():
-            changed[name, value] = f"{name}:{','.join(f'{k}={settings.get(k)}' for k in differ)}"
+            changed[str(name), value] = f"{name}:{','.join(f'{k}={settings.get(k)}' for k in differ)}"
     if not changed:
         return frame
-    pairs = zip(frame[label], frame[params], strict=True)
-    return frame.assign(**{label: [changed.get(pair, pair[0]) for pair in pairs]})
+    return renamed(frame, label, params, changed)
 
 
 def _name_datasets(frame: pd.DataFrame) -> pd.DataFrame:
@@ -183,8 +189,9 @@ def _name_datasets(frame: pd.DataFrame) -> pd.DataFrame:
     shared = set(kinds.index[kinds > 1])
     if not shared:
         return frame
-    pairs = zip(frame["dataset"], frame["features_fingerprint"], strict=True)
-    return frame.assign(dataset=[f"{d}@{f[:6]}" if d in shared else d for d, f in pairs])
+    pairs = plain(frame[["dataset", "features_fingerprint"]].drop_duplicates())
+    told = {(d, f): f"{d}@{f[:6]}" for d, f in pairs.itertuples(index=False, name=None) if d in shared}
+    return renamed(frame, "dataset", "features_fingerprint", told)
 
 
 def _run_warnings(runs: Sequence[RunInfo], repeated: int) -> list[str]:
@@ -202,6 +209,7 @@ def record_warnings(done: pd.DataFrame, skipped: pd.DataFrame) -> list[str]:
     """Return what the records themselves warn of: skips, adapted methods, oracle budgets, seeds."""
     said = []
     # A reason can name counts that differ by seed and by data set: one of them stands for all.
+    skipped = plain(skipped[["method", "reason", "dataset"]])
     alike = skipped["reason"].str.replace(r"\d+", "#", regex=True)
     for (method, _), part in skipped.groupby(["method", alike], sort=True):
         where = ", ".join(sorted(part["dataset"].unique()))
@@ -212,9 +220,7 @@ def record_warnings(done: pd.DataFrame, skipped: pd.DataFrame) -> list[str]:
     oracle = sorted(done.loc[done["selection"] == "oracle", "method"].unique())
     if oracle:
         said.append(f"chose hyperparameters on the queries themselves (oracle), so no fair figure: {', '.join(oracle)}")
-    over = sorted(
-        done.loc[done["details"].fillna("").str.contains('"over_budget": true', regex=False), "method"].unique()
-    )
+    over = sorted(done.loc[mentions(done["details"], '"over_budget": true'), "method"].unique())
     if over:
         said.append(f"carried more than the budget in bytes, so not compared at equal memory: {', '.join(over)}")
     groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}

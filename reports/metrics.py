@@ -42,19 +42,19 @@ def _old(a: Array) -> NDArray[np.bool_]:
     return np.asarray(arrival(a) < a.shape[-2] - 1)
 
 
-def overall(correct: NDArray[np.int64], total: NDArray[np.int64]) -> Array:
+def overall(correct: NDArray[np.integer], total: NDArray[np.integer]) -> Array:
     """Return accuracy over all queries after each session [..., s]: sum_k correct / sum_k total.
 
     Parameters
     ----------
-    correct, total : int64 arrays [..., s, c]
+    correct, total : integer arrays [..., s, c]
         Rightly answered and all queries of a class; 0 of 0 for a class that has not arrived.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(correct.sum(-1) / total.sum(-1), dtype=np.float64)
 
 
-def of_group(correct: NDArray[np.int64], total: NDArray[np.int64], *, new: bool) -> Array:
+def of_group(correct: NDArray[np.integer], total: NDArray[np.integer], *, new: bool) -> Array:
     """Return accuracy over the queries of the new, or of the old, classes after each session [..., s].
 
     New in session t are the classes with b(k) = t, old those with b(k) < t; NaN where there is none (old in session 0).
@@ -141,7 +141,7 @@ def _at_arrival(a: Array) -> Array:
     return np.take_along_axis(a, row, -2)[..., 0, :]
 
 
-def ratio(correct: NDArray[np.int64], total: NDArray[np.int64]) -> Array:
+def ratio(correct: NDArray[np.integer], total: NDArray[np.integer]) -> Array:
     """Return A [..., s, c] of counts; NaN where a class has no query."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(correct / total, dtype=np.float64)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from reports.columns import renamed
+
 if TYPE_CHECKING:
     from reports.answers import Group
 
@@ -17,8 +19,9 @@ WORD = "oracle"
 
 def mark(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the records with the word in the name of every method that has the selection."""
-    hidden = (frame["selection"] == WORD) & ~frame["method"].str.contains(WORD, regex=False)
-    return frame.assign(method=frame["method"].where(~hidden, frame["method"] + f"({WORD})"))
+    chosen = frame.loc[frame["selection"] == WORD, "method"].unique()
+    names = {(str(name), WORD): f"{name}({WORD})" for name in chosen if WORD not in name}
+    return renamed(frame, "method", "selection", names) if names else frame
 
 
 def fair(groups: Iterable[Group], records: pd.DataFrame) -> list[Group]:

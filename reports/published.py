@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reports.columns import plain
 from reports.load import GROUP
 from reports.style import condition_text
 from reports.tables import Cell, Table, percent, share
@@ -41,7 +42,7 @@ def measured(records: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of ``means`` that belong to experiments, with what tells a published number apart."""
     facts = ["experiment", "method_params", "scenario_params"]
     keys = [*GROUP, "method"]
-    what = records.dropna(subset="experiment")[[*keys, *facts]].drop_duplicates(keys)
+    what = plain(records[[*keys, *facts]].dropna(subset="experiment").drop_duplicates(keys))
     return means.merge(what, on=keys)
 
 

@@ -131,9 +131,9 @@ def picture(figure: Figure, *, name: str, title: str, caption: str, data: pd.Dat
     found = {kind: io.BytesIO() for kind in ("png", "svg")}
     # Ids in an SVG are hashes of this salt, and text stays text: the same figure is the same bytes.
     stable: dict[Any, Any] = {"svg.hashsalt": "retrieval-bench", "svg.fonttype": "none"}
+    figure.set_dpi(160)
     with mpl.rc_context(stable):
-        FigureCanvasSVG(figure).print_svg(found["svg"], metadata={"Date": None, "Creator": None})
-        figure.set_dpi(160)
         FigureCanvasAgg(figure).print_png(found["png"], metadata={"Software": None})
+        FigureCanvasSVG(figure).print_svg(found["svg"], metadata={"Date": None, "Creator": None})
     files = {kind: sink.getvalue() for kind, sink in found.items()}
     return Picture(name=name, title=title, caption=caption, data=data, **files)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports import cost, episodes, metrics
+from reports.columns import lengths, plain
 from reports.cost import COSTS
 from reports.counts import Counts
 from reports.estimates import EXTRA, Key
@@ -47,10 +48,11 @@ def per_cell(records: pd.DataFrame, counted: Sequence[Counts], extra: pd.DataFra
     parts = [_scores(counts) for counts in counted]
     parts += [episodes.scores(apart).reindex(columns=["cell", *COUNTED])] if len(apart) else []
     scores = pd.concat(parts, ignore_index=True)
-    frame = records.sort_values(["cell", "session"], kind="stable")
-    last = frame.drop_duplicates("cell", keep="last").set_index("cell")
-    facts = last[[*CELL, "n_queries", "fidelity", "selection", "encoder", "branches"]]
-    facts = facts.assign(n_classes=last["classes"].map(len), sessions=frame.groupby("cell").size())
+    read = [*CELL, "n_queries", "fidelity", "selection", "encoder", "branches"]
+    frame = records[["cell", "session", *read]].assign(n_classes=lengths(records["classes"]))
+    frame = frame.sort_values(["cell", "session"], kind="stable")
+    last = plain(frame.drop_duplicates("cell", keep="last")).set_index("cell")
+    facts = last[[*read, "n_classes"]].assign(sessions=frame.groupby("cell").size())
     dealt = episodes.facts(apart)
     facts["n_queries"] = dealt["n_queries"].reindex(facts.index).fillna(facts["n_queries"]).astype("int64")
     facts["episodes"] = dealt["episodes"].reindex(facts.index).astype("Int64")
@@ -79,7 +81,9 @@ def _scores(counts: Counts) -> pd.DataFrame:
 
 def per_session(records: pd.DataFrame, counted: Sequence[Counts]) -> pd.DataFrame:
     """Return one row a cell and session: accuracy on all, old and new classes, and mean per-class recall."""
-    parts = [pd.DataFrame(columns=["cell", "session", *_SESSION_SCORES])] if not counted else []
+    named = records[[*CELL, "cell"]].drop_duplicates("cell").sort_values(CELL, kind="stable", ignore_index=True)
+    place = pd.Series(named.index, index=named["cell"].astype("str"))
+    parts = [pd.DataFrame(columns=["place", "session", *_SESSION_SCORES])] if not counted else []
     for counts in counted:
         b, s = counts.total.shape[:2]
         columns = {
@@ -90,17 +94,19 @@ def per_session(records: pd.DataFrame, counted: Sequence[Counts]) -> pd.DataFram
             "n_classes": (counts.total > 0).sum(-1),
         }
         flat = {name: np.asarray(values).reshape(-1) for name, values in columns.items()}
-        parts.append(pd.DataFrame({"cell": np.repeat(counts.cells, s), "session": np.tile(np.arange(s), b), **flat}))
-    named = records.drop_duplicates("cell").set_index("cell")[CELL]
-    frame = pd.concat(parts, ignore_index=True).join(named, on="cell")
-    return frame.sort_values([*CELL, "session"], ignore_index=True)[[*CELL, "session", *_SESSION_SCORES, "cell"]]
+        at = np.repeat(place[counts.cells].to_numpy(), s)
+        parts.append(pd.DataFrame({"place": at, "session": np.tile(np.arange(s), b), **flat}))
+    frame = pd.concat(parts, ignore_index=True).sort_values(["place", "session"], ignore_index=True)
+    cells = named.iloc[frame["place"].to_numpy(dtype=np.int64)].reset_index(drop=True)
+    return cells[CELL].join(frame.drop(columns="place")).assign(cell=cells["cell"])
 
 
 def over_seeds(cells: pd.DataFrame, bounds: Mapping[Key, Estimate]) -> pd.DataFrame:
     """Return one row a group and method: the mean over its seeds, with 95 % bounds of every score.
 
     ``bounds`` are the intervals over seeds and queries, where the predictions of all seeds give them; elsewhere the
-    bounds are Student's over seeds. With one seed those of accuracy are Wilson's over its queries, if it has no episodes.
+    bounds are Student's over seeds. With one seed those of accuracy are Wilson's over its queries, if it has no
+    episodes.
     """
     keys = [*GROUP, "method"]
     rows = []

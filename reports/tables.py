@@ -26,6 +26,13 @@ HEADS = {
 }
 """Scores that are shown, with their heads; all in per cent."""
 
+CALIBRATION = (
+    "Calibration error compares accuracy with the softmax of a method's scores as the method gives them; no "
+    "temperature is fitted. Cosines have a softmax that is nearly flat, votes one that is nearly certain: a large "
+    "error of such a method says that its scores are no log-probabilities, not that its answers are worse."
+)
+"""What is to be known of that column wherever it is shown."""
+
 PHASES = ("train", "build", "retrieve", "score")
 
 
@@ -104,6 +111,8 @@ def scores(means: pd.DataFrame, comparisons: Sequence[Comparison]) -> Table:
         "alone. Bold: no other method is shown to be better in accuracy. An oracle chose on "
         "the queries themselves: it is an upper bound, stands last and is compared with no other."
     )
+    if "calibration_error" in shown:
+        caption += f" {CALIBRATION}"
     return without_constants(Table("scores", "Scores", caption, head, tuple(rows)))
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bench.runner import run
+from bench.task import Dataset
 
 
 def on_first_classes(
-    data: str | Path, name: str, budget: int, settings: Mapping[str, Any], seeds: int
+    data: str | Path | Dataset, name: str, budget: int, settings: Mapping[str, Any], seeds: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return, by seed, the accuracy on the first session's classes after the first session and after the last."""
     frame = run("incremental", name, data, seeds=seeds, set={**settings, "incremental.exemplars": budget})

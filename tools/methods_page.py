@@ -31,9 +31,15 @@ def _row(entry: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _more(own: dict[str, Any], variant: dict[str, Any]) -> list[str]:
+    """Return what a variant needs that its method does not."""
+    return [f"needs {need}" for need in variant["needs"] if need not in own["needs"]]
+
+
 def _variants(name: str, found: list[dict[str, Any]]) -> str:
+    own = next(e for e in found if e["name"] == name)
     names = [
-        f"`{e['name']}` ({', '.join(f'{k}={v}' for k, v in e['preset'].items())})"
+        f"`{e['name']}` ({', '.join([*(f'{k}={v}' for k, v in e['preset'].items()), *_more(own, e)])})"
         for e in found
         if e["preset"] and e["registered"] == name
     ]

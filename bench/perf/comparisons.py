@@ -82,45 +82,10 @@ def _prototypes(device: str) -> Trial:
     )
 
 
-PROBE_TOLERANCES = {1e-6: 1e-4, 1e-4: 1e-4, 1e-2: 1e-4, 1.0: 1e-4, 1e2: 1e-5, 1e4: 1e-7, 1e6: 1e-9}
-"""The loosest power of ten at which scikit-learn comes within 1e-4 of the minimum, for each C of the sweep."""
-
-
 def _linear_probe(device: str) -> Trial:
-    """Answer with the logarithm of the objective C sum CE + |W|^2 / 2 that each C ends at."""
-    from sklearn.linear_model import LogisticRegression as SklearnRegression
+    from bench.perf.linear_probe import objectives, path, sklearn
 
-    from bench.logistic import Linear, LogisticRegression
-
-    columns = torch.arange(800) % 50
-
-    def normal(n: int, purpose: str) -> Tensor:
-        return torch.from_numpy(Stream(0).child(purpose).numpy().standard_normal((n, 256), dtype=np.float32))
-
-    # Image features share a large mean.
-    x = normalise(3 * normal(1, "mean") + normal(50, "centres")[columns] + 0.7 * normal(800, "noise"))
-
-    def objectives(fitted: list[Linear]) -> Tensor:
-        values = []
-        for c, linear in zip(PROBE_TOLERANCES, fitted, strict=True):
-            log_q = (x.double() @ linear.weights.double().T + linear.biases.double()).log_softmax(1)
-            loss = -log_q.gather(1, columns.unsqueeze(1)).sum()
-            values.append(c * loss + linear.weights.double().square().sum() / 2)
-        return torch.stack(values).log()
-
-    def ours() -> Tensor:
-        regression = LogisticRegression(x, columns, 50)
-        return objectives([regression.fit(c) for c in PROBE_TOLERANCES])
-
-    def sklearn() -> Tensor:
-        array, labels = x.numpy().astype(np.float64), columns.numpy()
-        found = [
-            SklearnRegression(C=c, max_iter=2000, tol=tolerance).fit(array, labels)
-            for c, tolerance in PROBE_TOLERANCES.items()
-        ]
-        return objectives([Linear(torch.from_numpy(f.coef_), torch.from_numpy(f.intercept_)) for f in found])
-
-    return Trial({"path": ours, "sklearn": sklearn}, 1e-4)
+    return Trial({"path": lambda: objectives(path()), "sklearn": lambda: objectives(sklearn())}, 1e-4)
 
 
 def _mml_step(device: str) -> Trial:

@@ -12,12 +12,14 @@ from scipy.stats import ttest_rel
 from torch.nn import functional as F  # noqa: N812
 
 from bench.attention import Block
+from bench.evaluate import lacking
 from bench.features import Features
 from bench.memory import Items, Memory
 from bench.prototypes import prototypes
 from bench.registry import METHODS
+from bench.runner import run
 from bench.streams import Stream
-from bench.task import Session, Task
+from bench.task import Episode, Session, Task
 from tests import toy
 
 CLASSES = (7, 3, 9)
@@ -138,6 +140,18 @@ def test_memory_replacement_leaves_the_weights_as_they_were() -> None:
     assert state.trained == "seen classes"
     for a, b in zip(trained.weights.image.tensors(), state.weights.image.tensors(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_training_on_the_support_is_skipped_where_there_is_none() -> None:
+    preset = METHODS.get("mml-ttt").preset
+    episode = Episode(sessions=(Session(task=toy.task(CLASSES, support=False), queries=toy.task(CLASSES).support),))
+    assert lacking(mml().about, episode) is None  # type: ignore[attr-defined]
+    skipped = run("web-zero-shot", "mml-ttt", toy.dataset(), seeds=1, set={"mml.epochs": 1})
+    assert lacking(mml(**preset).about, episode) == skipped["reason"][0]  # type: ignore[attr-defined]
+    assert skipped["status"].tolist() == ["skipped"]
+    assert "support" in skipped["reason"][0]
+    with_support = Episode(sessions=(dataclasses.replace(episode.sessions[0], task=toy.task(CLASSES)),))
+    assert lacking(mml(**preset).about, with_support) is None  # type: ignore[attr-defined]
 
 
 def test_training_never_retrieves_the_image_itself() -> None:

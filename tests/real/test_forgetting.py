@@ -12,7 +12,7 @@ from bench.importer import Options, import_pack
 from tests.forgetting import on_first_classes
 
 QUICK = {"incremental.increment": 34, "incremental.shots": 6}
-PARAMETERS = {"epochs": 20, "min_steps": 60, "hidden": 64}
+PARAMETERS = {"epochs": 10, "min_steps": 40, "hidden": 32, "lr": 3e-3}
 SEEDS = 3
 
 

@@ -29,6 +29,7 @@ PREDICTED_SEEDS = 2
 """Seeds that keep their predictions: 50 x 2 x 1000 queries in the last session alone."""
 
 SECONDS, BYTES = 20, 4 << 30
+RESAMPLE_SECONDS = 10
 
 
 def write(folder: Path, seeds: int) -> int:
@@ -137,6 +138,21 @@ def test_a_report_over_many_records(tmp_path: Path) -> None:
     print(f"\n{records} records: {found['seconds']:.1f} s, {found['peak_bytes'] / 2**30:.2f} GiB")
     assert found["seconds"] < SECONDS
     assert found["peak_bytes"] < BYTES
+
+
+def test_ten_thousand_resamples() -> None:
+    """10,000 resamples of 10 methods x 5 seeds x 50,000 queries that seeds share; a tenth of them by default."""
+    from reports.bootstrap import Sample, resampled_means
+
+    full = bool(os.environ.get("BENCH_FULL_SPEED"))
+    rng = np.random.default_rng(0)
+    values = tuple(rng.random((10, 50_000)) < 0.8 for _ in range(5))
+    start = time.process_time()
+    means = resampled_means(Sample("speed", values, shared=True), 10_000 if full else 1000)
+    seconds = time.process_time() - start
+    print(f"\n{len(means)} resamples: {seconds:.1f} s of processor time")
+    # Processor time, which two cores share out between them.
+    assert seconds < 2 * RESAMPLE_SECONDS * (1 if full else 0.1)
 
 
 if __name__ == "__main__":

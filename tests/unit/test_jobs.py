@@ -20,7 +20,8 @@ from bench.jobs import WorkerError, WorkerLost, distribute
 from bench.merge import merge
 from bench.orders import Order, order
 from bench.pieces import Piece, Shard, pieces
-from bench.runner import Began, Finished, Run, execute, prepare
+from bench.planning import Run, prepare
+from bench.runner import Began, Finished, execute
 from bench.store import Files, Store
 from tests import toy
 
