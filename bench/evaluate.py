@@ -144,14 +144,13 @@ def run_cell(
             with phase("build"):
                 built = build_session(method, dealt, number, built, stream)
             state, kind, kept = built.state, built.kind, built.kept
-            repeats = Repeats()
-            with phase("score"), torch.no_grad():
-                scored = []
-                for at, part in enumerate(parts):
-                    with repeats.like(len(part)):
-                        scores = method.score(state, part)
-                    with uncounted():
-                        scored.append(_answer(label, scores, part, session, at))
+            repeats, scored = Repeats(), []
+            for at, part in enumerate(parts):
+                with phase("score"), torch.no_grad(), repeats.like(len(part)):
+                    scores = method.score(state, part)
+                # What the harness makes of the scores is no cost of the method.
+                with uncounted():
+                    scored.append(_answer(label, scores, part, session, at))
         columns, ranks, confidences = (torch.cat(column) for column in zip(*scored, strict=True))
         details = dict(method.describe(state)) if isinstance(method, Describes) else {}
         if trained is not None:

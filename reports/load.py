@@ -118,7 +118,7 @@ def load(folders: Sequence[Path]) -> Loaded:
     if not tables:
         places = ", ".join(str(folder) for folder in found)
         raise BenchError(f"no finished cell in {places} yet; go on with the same `bench run`, then report again")
-    frame = compact(pa.concat_tables(tables))
+    frame = compact(pa.concat_tables(tables, promote_options="default"))
     del tables
     frame, repeated = _newest(_join_experiments(frame))
     frame = _label(frame, "method", "method_params", GROUP)

@@ -281,9 +281,19 @@ def test_half_written_files_of_dead_processes_are_swept(tmp_path: Path) -> None:
 def test_a_second_is_counted_in_one_phase_only(monkeypatch: pytest.MonkeyPatch) -> None:
     from bench import meter
 
-    clock = iter([0.0, 1.0, 4.0, 10.0])
-    monkeypatch.setattr(meter, "_now", lambda: next(clock))
+    now = 0.0
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(meter, "_now", lambda: now)
+    # What the meter takes for itself is in no phase.
+    monkeypatch.setattr(meter.peaks, "cpu_peak", lambda: wait(100.0))
     m = Meter()
-    with m.phase("build"), m.phase("retrieve"):
-        pass
+    with m.phase("build"):
+        wait(1.0)
+        with m.phase("retrieve"):
+            wait(3.0)
+        wait(6.0)
     assert m.seconds == {"retrieve": 3.0, "build": 7.0}

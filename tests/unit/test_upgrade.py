@@ -119,3 +119,15 @@ def test_a_damaged_file_is_one_line(tmp_path):
         with pytest.raises(BenchError, match=f"{path.name} cannot be read .*delete it and run again"):
             (read_records if part == "records" else read_predictions)(folder)
         path.write_bytes(whole)
+
+
+def test_an_older_run_without_some_columns_is_reported_beside_a_newer_one(tmp_path):
+    make_run(tmp_path / "old", {"a": 0.9}, run="old")
+    make_run(tmp_path / "new", {"b": 0.5}, run="new")
+    for path in (tmp_path / "old" / "records").iterdir():
+        table = pq.read_table(path)
+        lacking = ["encoder_flops", "train_flops", "gpu_joules", "memory_bytes"]
+        pq.write_table(table.drop_columns([name for name in lacking if name in table.column_names]), path)
+    loaded = load([tmp_path])
+    assert set(loaded.records["method"]) == {"a", "b"}
+    assert loaded.records.loc[loaded.records["method"] == "a", "gpu_joules"].isna().all()
