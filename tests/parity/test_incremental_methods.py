@@ -158,5 +158,6 @@ def test_digits_are_forgotten_without_exemplars_and_less_with_more(name: str) ->
 
 def test_digits_are_forgotten_under_distillation_alone() -> None:
     settings = QUICK | {f"lwf.{key}": value for key, value in PARAMETERS.items()}
-    first, last = on_first_classes("digits", "lwf", 100, settings, SEEDS)
+    # The seeds differ widely in how much they lose, so it takes more of them.
+    first, last = on_first_classes("digits", "lwf", 100, settings, 2 * SEEDS)
     assert ttest_rel(first, last, alternative="greater").pvalue < 0.05
