@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
-_ROWS = 1 << 16
-"""Rows that are turned to float64 at a time: 256 MiB at d = 512, whatever the number of rows."""
+_ROWS = 1 << 10
+"""Rows that a processor turns to float64 at a time: 4 MiB at d = 512, which stay in its cache and in memory that the
+process already has. To ask the system for 256 MiB takes ten times as long as to add them up."""
+_ROWS_ELSEWHERE = 1 << 16
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -28,10 +30,11 @@ def class_sums(x: Tensor, columns: Tensor, n_classes: int, *, unit: bool = False
         Whether each row is first brought to unit norm.
     """
     sums = torch.zeros(n_classes, x.shape[1], dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), _ROWS):
-        rows = x[start : start + _ROWS]
+    step = _ROWS if x.device.type == "cpu" else _ROWS_ELSEWHERE
+    for start in range(0, len(x), step):
+        rows = x[start : start + step]
         # Summed in double, so that the order of the rows (an edited memory, another batch) shows only below 1e-15.
-        sums.index_add_(0, columns[start : start + _ROWS], (normalise(rows) if unit else rows).double())
+        sums.index_add_(0, columns[start : start + step], (normalise(rows) if unit else rows).double())
     return sums
 
 

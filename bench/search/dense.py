@@ -6,7 +6,7 @@ import faiss
 import torch
 from torch import Tensor
 
-from bench.search.products import FP32, Rounded
+from bench.search.products import FP32, float32_error
 
 _SCORES = 1 << 24
 """Elements of the largest temporary matrix (64 MiB in float32), whatever the size of the memory."""
@@ -35,7 +35,7 @@ def widest(q: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     wide = min(len(keys), k + max(16, k // 4))
     values, places, moved = _blocked(q, keys, wide)
-    error = FP32.error(Rounded(q, q.new_zeros(len(q))), moved)
+    error = float32_error(q, moved)
     # k keys are as near as the k-th score less the error, and none is nearer than its score and the error.
     near = values >= (values[:, k - 1].double() - 2 * error).unsqueeze(1)
     left = near[:, -1] & (wide < len(keys))

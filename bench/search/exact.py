@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,13 +20,18 @@ from bench.algebra import normalise
 from bench.search import streaming
 from bench.search.definition import nearest_of, pair_similarities, search_float64
 from bench.search.dense import widest
+from bench.search.int8 import INT8
 from bench.search.neighbours import Neighbours
-from bench.search.products import BF16, FP32, Product, Rounded, full_float32, has_bf16_units
+from bench.search.products import BF16, FP32, Product, Rounded, full_float32, has_bf16_units, has_int8_units
 
 _QUERIES = 1 << 12
 """Queries searched at a time, so that their candidates stay bounded."""
-_KEPT_BYTES = 256 << 20
+_KEPT_BYTES = 384 << 20
 """The most that is kept of one set of keys; larger ones are rounded again at every search."""
+_WORTH = 256
+"""Keys that are not kept are turned and rounded to 8 bits only for so many queries; for fewer it takes longer."""
+_COMPONENTS = 64
+"""Turned vectors of fewer dimensions have components too uneven for 8 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,12 @@ class _Answer:
     positions: Tensor
     similarities: Tensor
     left: Tensor | None = None
+
+    @classmethod
+    def nothing(cls, q: Tensor, k: int) -> _Answer:
+        """Return the answer that leaves all queries open."""
+        positions = torch.zeros(len(q), k, dtype=torch.int64)
+        return cls(positions, positions.double(), torch.ones(len(q), dtype=torch.bool))
 
     def completed(self, q: Tensor, search: Callable[[Tensor], _Answer]) -> _Answer:
         """Return this answer with those of another search where it leaves queries open."""
@@ -49,6 +61,15 @@ class _Answer:
         return _Answer(self.positions, self.similarities, left)
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """The rounded copy of keys that are still alive, and the version of them that was rounded."""
+
+    keys: weakref.ref[Tensor]
+    version: int
+    rounded: Rounded
+
+
 @dataclass(frozen=True)
 class Exact:
     """The engine whose answers are defined, not approximate.
@@ -57,30 +78,28 @@ class Exact:
 
     Attributes
     ----------
-    product : {"auto", "bf16", "fp32"}
-        What proposes candidates in large memories on a CPU; ``auto`` is bfloat16 where the processor has units for it.
+    product : {"auto", "int8", "bf16", "fp32"}
+        What proposes candidates in large memories on a CPU; ``auto`` is the coarsest that the processor has units for.
     """
 
-    product: Literal["auto", "bf16", "fp32"] = "auto"
-    _kept: dict[int, tuple[weakref.ref[Tensor], int, Rounded]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    product: Literal["auto", "int8", "bf16", "fp32"] = "auto"
+    _kept: dict[int, _Kept] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        """``exact-bf16`` or ``exact-fp32``: the product in use."""
-        return f"exact-{self._product.name}"
+        """``exact-int8``, ``exact-bf16`` or ``exact-fp32``: the product in use."""
+        return f"exact-{self._chosen}"
 
     @property
-    def _product(self) -> Product:
-        if self.product == "auto":
-            return BF16 if has_bf16_units() else FP32
-        return {"bf16": BF16, "fp32": FP32}[self.product]
+    def _chosen(self) -> Literal["int8", "bf16", "fp32"]:
+        if self.product != "auto":
+            return self.product
+        return "int8" if has_int8_units() else "bf16" if has_bf16_units() else "fp32"
 
     def search(self, queries: Tensor, keys: Tensor, k: int) -> Neighbours:
         """Return the ``min(k, m)`` nearest keys of each query; see :func:`top_k`.
 
-        A bfloat16 copy of keys that take no more than 256 MiB so is kept as long as the keys live unchanged.
+        A rounded copy of keys that takes no more than 384 MiB is kept as long as the keys live unchanged.
         """
         return self._search(queries, keys, k, keep=True)
 
@@ -97,24 +116,45 @@ class Exact:
     def _part(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> _Answer:
         """Search by each way in turn for the queries that those before could not answer."""
         large = q.device.type == keys.device.type == "cpu" and len(keys) >= 2 * streaming.block_rows(k)
-        if large and self._product is BF16:
-            answer = _streamed(BF16, q, keys, self._rounded(keys) if keep else None, k)
-        else:
-            answer = _sorted(q, keys, k)
-        if large:
-            answer = answer.completed(q, lambda left: _streamed(FP32, left, keys, None, k))
+        products = self._products(q, keys, keep=keep) if large else []
+        answer = _Answer.nothing(q, k) if len(products) > 1 else _sorted(q, keys, k)
+        for product in products:
+            answer = answer.completed(q, partial(self._streamed, product, keys=keys, k=k, keep=keep))
         return answer.completed(q, lambda left: _Answer(*search_float64(left, keys, k)))
 
-    def _rounded(self, keys: Tensor) -> Rounded | None:
-        """Return the bfloat16 copy that is kept of keys, if they are not too large to keep one."""
-        if 2 * keys.numel() > _KEPT_BYTES:
+    def _products(self, q: Tensor, keys: Tensor, *, keep: bool) -> list[Product]:
+        """Return the products to try on large memories on a CPU, the coarsest first and float32 last."""
+        products: list[Product] = [FP32]
+        if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):
+            products.insert(0, BF16)
+        pays = len(q) >= _WORTH or (keep and keys.numel() <= _KEPT_BYTES)
+        if self.product == "int8" or (self._chosen == "int8" and pays and q.shape[1] >= _COMPONENTS):
+            products.insert(0, INT8)
+        return products
+
+    def _streamed(self, product: Product, q: Tensor, *, keys: Tensor, k: int, keep: bool) -> _Answer:
+        """Search by a rising threshold; a query with too many candidates is left open."""
+        size = streaming.block_rows(k)
+        rounded = self._rounded(product, keys) if keep else None
+
+        def blocks() -> Iterator[streaming.Block]:
+            for start in range(0, len(keys), size):
+                here = slice(start, start + size)
+                yield streaming.Block.of(product, start, keys[here], rounded and rounded[here])
+
+        rows, places, left = streaming.candidates(product, q, blocks(), k)
+        return _ordered(q, keys, k, rows, places, left)
+
+    def _rounded(self, product: Product, keys: Tensor) -> Rounded | None:
+        """Return the copy that is kept of keys for the coarsest product, if they are not too large to keep one."""
+        if product.name != self._chosen or product is FP32 or product.dtype.itemsize * keys.numel() > _KEPT_BYTES:
             return None
         place = id(keys)
         known = self._kept.get(place)
-        if known is not None and known[0]() is keys and known[1] == keys._version:
-            return known[2]
-        rounded = BF16.round(keys)
-        self._kept[place] = (weakref.ref(keys, lambda _: self._kept.pop(place, None)), keys._version, rounded)
+        if known is not None and known.keys() is keys and known.version == keys._version:
+            return known.rounded
+        rounded = streaming.rounded(product, keys)
+        self._kept[place] = _Kept(weakref.ref(keys, lambda _: self._kept.pop(place, None)), keys._version, rounded)
         return rounded
 
 
@@ -143,16 +183,8 @@ def _sorted(q: Tensor, keys: Tensor, k: int) -> _Answer:
     return _Answer(*nearest_of(q, keys, places, k), left)
 
 
-def _streamed(product: Product, q: Tensor, keys: Tensor, rounded: Rounded | None, k: int) -> _Answer:
-    """Search by a rising threshold; a query with too many candidates is left open."""
-    size = streaming.block_rows(k)
-
-    def blocks() -> Iterator[tuple[int, Rounded]]:
-        for start in range(0, len(keys), size):
-            here = slice(start, start + size)
-            yield start, product.round(keys[here]) if rounded is None else Rounded(rounded.x[here], rounded.moved[here])
-
-    rows, places, left = streaming.candidates(product, product.round(q), blocks(), k)
+def _ordered(q: Tensor, keys: Tensor, k: int, rows: Tensor, places: Tensor, left: Tensor) -> _Answer:
+    """Return the k best of pairs of query and key, int64 [c] each; a query with fewer than k is left open too."""
     # Sorted by position within a query, so that a stable sort by similarity leaves ties in that order.
     pairs = ((rows << 32) | places).sort().values
     rows, places = pairs >> 32, pairs & 0xFFFFFFFF

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from bench.algebra import normalise
 
-_SLACK = 1 + 2.0**-10
+SLACK = 1 + 2.0**-10
 """Norms are themselves computed in float32: d additions, each with a relative error of 2^-24, for d up to 2^13."""
-_ROWS = 1024
+ROWS = 1024
 """Rows converted at a time: a megabyte or two, which stay in the processor's cache between the steps."""
 
 
@@ -26,42 +27,87 @@ class Rounded:
     x : Tensor [n, d]
         In the dtype of the product.
     moved : float Tensor [n]
-        At least the Euclidean distance between a unit vector and its rounded one.
+        At least the Euclidean distance between a unit vector and its rounded one; not a number where the vector is not.
+    scale : float Tensor [n]
+        What the rows of x are to be multiplied with.
     """
 
     x: Tensor
     moved: Tensor
+    scale: Tensor
+
+    def __getitem__(self, rows: slice) -> Rounded:
+        """Return some of the vectors."""
+        return Rounded(self.x[rows], self.moved[rows], self.scale[rows])
+
+
+class Product(Protocol):
+    """A matrix product of rounded vectors whose values err by a known amount.
+
+    For a query q and a key x, both of norm 1, and the product s of their rounded vectors, scales included:
+
+        |q.x - s|  <=  fixed(q) + slope moved(x) + out |s|
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in records."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the operands."""
+
+    @property
+    def score_dtype(self) -> torch.dtype:
+        """The dtype of the products before they are scaled."""
+
+    @property
+    def out(self) -> float:
+        """The relative error of storing a product."""
+
+    def round(self, x: Tensor, group: int = 1) -> Rounded:
+        """Return the unit vectors of x [n, d] as this product sees them; so many rows in a row have one scale."""
+
+    def bound(self, q: Rounded) -> tuple[Tensor, float]:
+        """Return ``fixed`` of each query, float64 [q], and ``slope``."""
+
+    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:
+        """Write the unscaled products of rounded queries [q, d] and keys [b, d] to ``out`` [q, b]."""
 
 
 @dataclass(frozen=True)
-class Product:
-    """A matrix product in one dtype.
+class FloatProduct:
+    """A matrix product in one floating dtype.
 
-    With r the rounded vectors, s the score that the product gives for a query q and a key x, all of norm 1:
+    With r the rounded vectors and p the float32 sum that the product makes for a query q and a key x of norm 1:
 
         |q.x - r(q).r(x)| <= |q - r(q)| |x| + |r(q)| |x - r(x)|         (Cauchy and Schwarz)
         |p - r(q).r(x)|   <= gamma |r(q)| |r(x)|,  gamma = d u / (1 - d u)
         |s - p|           <= out |s|
 
-    where p is the float32 sum, gamma Higham's bound (Accuracy and Stability of Numerical Algorithms, 2002, section
-    3.1) for any order of summation and out the relative error of storing p in the dtype. The first two lines are
-    :meth:`error`; the third depends on the score.
+    where gamma is Higham's bound (Accuracy and Stability of Numerical Algorithms, 2002, section 3.1) for any order of
+    summation and out the relative error of storing p as s.
 
     Attributes
     ----------
     name : str
     dtype : torch.dtype
-        Of the operands and the scores; sums are float32.
+        Of the operands and the products; sums are float32.
     unit : float
         u, the largest relative error of one addition.
     out : float
-        The largest relative error of storing a score.
+        The largest relative error of storing a product.
     """
 
     name: str
     dtype: torch.dtype
     unit: float
     out: float
+
+    @property
+    def score_dtype(self) -> torch.dtype:
+        """The dtype of the operands."""
+        return self.dtype
 
     def as_stored(self, x: Tensor) -> Rounded | None:
         """Return x [n, d] itself if it is in the product's dtype and of unit norm but for rounding, else nothing."""
@@ -71,36 +117,52 @@ class Product:
         if not away < 2.0**-18:
             return None
         # u = fl(x / n) for the float32 norm n, so |x - u| <= |x| (|1 - 1/n| + 2^-24 / n).
-        return Rounded(x.detach(), torch.full((len(x),), away * _SLACK + 2.0**-20, device=x.device))
+        ones = torch.ones(len(x), device=x.device)
+        return Rounded(x.detach(), ones * (away * SLACK + 2.0**-20), ones)
 
-    def round(self, x: Tensor) -> Rounded:
-        """Return the unit vectors of x [n, d] as this product sees them."""
+    def round(self, x: Tensor, group: int = 1) -> Rounded:
+        """Return the unit vectors of x [n, d] as this product sees them; all scales are 1."""
         # Rows that lie apart in memory would be summed in another order than the same rows side by side.
         x = x.detach()
         if self.dtype == torch.float32:
-            unmoved = torch.zeros(len(x), device=x.device)
-            return self.as_stored(x) or Rounded(normalise(x.contiguous()), unmoved)
+            zeros = torch.zeros(len(x), device=x.device)
+            return self.as_stored(x) or Rounded(normalise(x.contiguous()), zeros, zeros + 1)
         rounded = torch.empty(x.shape, dtype=self.dtype, device=x.device)
         moved = torch.empty(len(x), device=x.device)
-        for start in range(0, len(x), _ROWS):
-            unit = normalise(x[start : start + _ROWS].contiguous())
-            low = rounded[start : start + _ROWS].copy_(unit)
-            torch.linalg.vector_norm(unit.sub_(low), dim=1, out=moved[start : start + _ROWS])
-        return Rounded(rounded, moved.mul_(_SLACK))
+        for start in range(0, len(x), ROWS):
+            unit = normalise(x[start : start + ROWS].contiguous())
+            low = rounded[start : start + ROWS].copy_(unit)
+            torch.linalg.vector_norm(unit.sub_(low), dim=1, out=moved[start : start + ROWS])
+        return Rounded(rounded, moved.mul_(SLACK), torch.ones_like(moved))
 
-    def error(self, q: Rounded, keys_moved: float) -> Tensor:
-        """Return a bound on |p - q.x| for each query and every key that was moved by at most this, float64 [q]."""
+    def bound(self, q: Rounded) -> tuple[Tensor, float]:
+        """Return ``fixed`` of each query, float64 [q], and ``slope``.
+
+        |r(q)| <= low = 1 + moved(q), and |r(x)| <= 1 + moved(x), so that the first two lines add up to
+        moved(q) + gamma low, and moved(x) times low (1 + gamma).
+        """
         d = q.x.shape[1]
         gamma = d * self.unit / (1 - d * self.unit)
         moved = q.moved.double()
-        low = (1 + moved) * _SLACK
-        return moved * _SLACK + low * keys_moved + gamma * low * (_SLACK + keys_moved)
+        low = (1 + moved) * SLACK
+        slope = float(low.nan_to_num(nan=1.0).max()) * (1 + gamma) if len(low) else 1.0
+        return moved * SLACK + gamma * low * SLACK, slope
+
+    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:
+        """Write the products of rounded queries [q, d] and keys [b, d] to ``out`` [q, b]."""
+        torch.mm(queries, keys.T, out=out)
 
 
-FP32 = Product("fp32", torch.float32, 2.0**-24, 0.0)
+FP32 = FloatProduct("fp32", torch.float32, 2.0**-24, 0.0)
 # A processor's bfloat16 units may truncate where they add, so one addition may err by 2^-23 of its result, and by as
 # much again where two products are added first.
-BF16 = Product("bf16", torch.bfloat16, 2.0**-22, 2.0**-8)
+BF16 = FloatProduct("bf16", torch.bfloat16, 2.0**-22, 2.0**-8)
+
+
+def float32_error(q: Tensor, moved: float) -> Tensor:
+    """Return how much a float32 product of queries of unit norm [q, d] with keys moved so far errs, float64 [q]."""
+    fixed, slope = FP32.bound(Rounded(q, q.new_zeros(len(q)), q.new_ones(len(q))))
+    return fixed + slope * moved
 
 
 @contextmanager
@@ -119,9 +181,14 @@ def full_float32() -> Iterator[None]:
 
 def has_bf16_units() -> bool:
     """Return whether this processor multiplies bfloat16 matrices faster than float32 ones."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _avx512_bf16()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _can("_is_avx512_bf16_supported")
 
 
-def _avx512_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(capabilities and capabilities())
+def has_int8_units() -> bool:
+    """Return whether this processor multiplies 8-bit matrices faster than float32 ones."""
+    return hasattr(torch, "_int_mm") and _can("_is_vnni_supported")
+
+
+def _can(question: str) -> bool:
+    answer = getattr(torch.cpu, question, None)
+    return bool(answer and answer())

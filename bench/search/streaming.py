@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
-from bench.search.products import Product, Rounded
+from bench.search.products import FP32, Product, Rounded, float32_error
 
 _GROUP = 16
-"""Keys whose largest score is compared with the threshold before any is looked at alone."""
+"""Keys whose largest score is compared with the floor before any is looked at alone."""
 _BLOCK = 1 << 13
 _SCORES = 1 << 23
-"""Scores of one block: 16 MiB in bfloat16, 32 MiB in float32."""
+"""Scores of one block: 16 MiB in bfloat16, 32 MiB in float32 and int32."""
 _PAIRS = 1 << 16
-"""Pairs of group and query that are looked into at a time."""
-_LOW = 0xFFFFFFFF
+"""Pairs of query and group that are looked into at a time."""
+_MOVED = 2.0**-17
+"""More than any key is moved that float32 compares as it is stored."""
+_ROUNDING = 2.0**-20
+"""More than float32 errs where it compares a value near 1 and its bounds."""
 
 
 def block_rows(k: int) -> int:
@@ -24,123 +30,217 @@ def block_rows(k: int) -> int:
     return max(_BLOCK, 2 * _GROUP * k)
 
 
-class Candidates:
-    """The candidates of some queries so far, and the score below which a key cannot be among the k nearest.
+def rounded(product: Product, keys: Tensor) -> Rounded:
+    """Return keys [m, d] as a product sees them, in the groups that are compared."""
+    return product.round(keys, _GROUP)
 
-    If s is the k-th best score so far, k keys have a similarity of at least s - out |s| - error. A key with a score
-    t has one of at most t + out |t| + error, so that only keys with t + out |t| >= s - out |s| - 2 error can matter.
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive keys, filled up to whole groups with keys that reach nothing.
+
+    Attributes
+    ----------
+    start : int
+        The position of the first.
+    keys : Tensor [b, d]
+        As the product sees them.
+    x : float32 Tensor [b, d]
+        Of unit norm but for rounding.
+    scale : float Tensor [groups]
+    moved : float Tensor [groups, group]
     """
 
-    def __init__(self, product: Product, queries: Rounded, k: int) -> None:
-        n = len(queries.x)
-        self.queries, self.k = queries.x, k
+    start: int
+    keys: Tensor
+    x: Tensor
+    scale: Tensor
+    moved: Tensor
+
+    @classmethod
+    def of(cls, product: Product, start: int, keys: Tensor, low: Rounded | None = None) -> Block:
+        """Return the block of some keys [b, d], which may have been rounded before."""
+        low = low or rounded(product, keys)
+        x = low.x if product is FP32 else FP32.round(keys).x
+        moved = F.pad(low.moved, (0, -len(x) % _GROUP), value=-torch.inf)
+        return cls(start, low.x, x, low.scale[::_GROUP], moved.view(-1, _GROUP))
+
+
+class Candidates:
+    """The candidates of some queries so far, and the similarity that k keys of each are known to reach, its floor.
+
+    A key whose value is s can only be among the k nearest if  s + fixed + slope moved + out |s| >= floor  (see
+    :class:`Product`). Those keys are compared in float32, and again can only matter if that score reaches floor - near,
+    near being the bound of a float32 score. The k-th best float32 score less ``near`` is the next floor.
+    """
+
+    def __init__(self, product: Product, queries: Tensor, k: int) -> None:
+        n = len(queries)
+        self.queries, self.k = queries, k
         self.limit = max(1024, 8 * k)
         """A query with more candidates than this is given up: its neighbours are too close to call."""
+        self.most_groups = block_rows(k) // (2 * _GROUP)
+        """A query that half of a block's groups may matter to is given up: the product is too coarse for it."""
         self.given_up = torch.zeros(n, dtype=torch.bool)
-        self.cut = torch.full((n,), -torch.inf, dtype=torch.float64)
-        self._kth = self.cut.clone()
-        self._product, self._rounded = product, queries
-        self._moved, self._error = -1.0, torch.zeros(n, dtype=torch.float64)
-        self._keys: list[Tensor] = []
+        self.floor = torch.full((n,), -torch.inf, dtype=torch.float64)
+        self._product, self._low = product, product.round(queries)
+        self._fixed, self._slope = product.bound(self._low)
+        self._near = float32_error(queries, _MOVED)
+        self._rows: list[Tensor] = []
+        self._scores: list[Tensor] = []
         self._places: list[Tensor] = []
         self._waiting = 0
-
-    def meet(self, moved: float) -> None:
-        """Take note that further keys were moved this far by rounding: the bound is that of the most any was moved."""
-        if moved > self._moved:
-            self._moved, self._error = moved, self._product.error(self._rounded, moved)
-            self.raise_to(self._kth)
-
-    def raise_to(self, kth: Tensor) -> None:
-        """Take note of scores that k keys of each query reach, [n]."""
-        out = self._product.out
-        self._kth = torch.maximum(self._kth, kth.double())
-        floor = torch.where(self._kth > 0, self._kth * (1 - out), self._kth * (1 + out)) - 2 * self._error
-        self.cut = torch.where(floor > 0, floor / (1 + out), floor / (1 - out))
-        self.cut[self.given_up] = torch.inf
 
     def give_up(self, rows: Tensor) -> None:
         """Take no further candidates for some queries, bool [n]."""
         self.given_up |= rows
-        self.cut[rows] = torch.inf
+        self.floor[rows] = torch.inf
 
-    def add(self, rows: Tensor, scores: Tensor, places: Tensor) -> None:
-        """Add candidates: int64, float32, int64 Tensors [c]."""
-        # One whole number orders by query, then by score from the largest down.
-        bits = scores.view(torch.int32)
-        ascending = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
-        self._keys.append((rows << 32) + (0x7FFFFFFF - ascending))
-        self._places.append(places)
-        self._waiting += len(rows)
-        if self._waiting > self.k * len(self.cut):
+    def compare(self, block: Block, space: Tensor) -> None:
+        """Add the keys of a block that may be among the nearest; ``space`` holds their scores."""
+        if self.given_up.all():
+            return
+        scores = self._multiply(block, space)
+        least = self._least(block)
+        best = self._best(scores, least, block)
+        reached = best >= least
+        needy = reached.sum(1) > self.most_groups
+        if needy.any() and block.moved.shape[0] >= self.k:
+            self._raise(scores, best, needy.nonzero().squeeze(1), block)
+            least = self._least(block)
+            reached = best >= least
+            needy = reached.sum(1) > self.most_groups
+        if needy.any():
+            self.give_up(needy)
+            reached[needy] = False
+        self._look(scores, reached, least, block)
+        if self._waiting > self.k * len(self.queries):
             self.tighten()
 
     def tighten(self) -> tuple[Tensor, Tensor]:
-        """Raise the cut to the k-th best candidate, drop all below and return rows and places of the rest."""
-        n = len(self.cut)
-        keys, order = torch.cat([torch.zeros(0, dtype=torch.int64), *self._keys]).sort()
-        places = torch.cat([torch.zeros(0, dtype=torch.int64), *self._places])[order]
-        rows = keys >> 32
-        ascending = (0x7FFFFFFF - (keys & _LOW)).int()
-        scores = (ascending ^ ((ascending >> 31) & 0x7FFFFFFF)).view(torch.float32)
+        """Raise the floor to what the k-th best candidate reaches and return rows and places of those that reach it."""
+        n = len(self.queries)
+        rows = torch.cat([torch.zeros(0, dtype=torch.int64), *self._rows])
+        scores = torch.cat([torch.zeros(0), *self._scores])
+        places = torch.cat([torch.zeros(0, dtype=torch.int64), *self._places])
+        order = _by_row_and_score(rows, scores).argsort()
+        rows, scores, places = rows[order], scores[order], places[order]
         starts = torch.searchsorted(rows, torch.arange(n + 1))
         full = starts[:-1] + self.k <= starts[1:]
-        kth = torch.full((n,), -torch.inf)
-        kth[full] = scores[starts[:-1][full] + self.k - 1]
-        self.raise_to(kth)
-        keep = scores >= self.cut[rows]
+        self._reach(full.nonzero().squeeze(1), scores[starts[:-1][full] + self.k - 1])
+        keep = self._counts(rows, scores)
         crowded = torch.bincount(rows[keep], minlength=n) > self.limit
         if crowded.any():
             self.give_up(crowded)
             keep &= ~crowded[rows]
-        self._keys, self._places, self._waiting = [keys[keep]], [places[keep]], 0
-        return rows[keep], self._places[0]
+        rows, scores, places = rows[keep], scores[keep], places[keep]
+        self._rows, self._scores, self._places, self._waiting = [rows], [scores], [places], 0
+        return rows, places
 
-    def compare(self, x: Tensor, start: int, space: Tensor) -> None:
-        """Add the keys x [b, d], the first at position ``start``, that reach the cut; ``space`` holds their scores."""
-        n, groups = len(self.queries), -(-len(x) // _GROUP)
-        scores = space[: groups * _GROUP * n].view(groups * _GROUP, n)
-        torch.mm(x, self.queries.T, out=scores[: len(x)])
-        scores[len(x) :] = -torch.inf
-        grouped = scores.view(groups, _GROUP, n)
-        reached = _reached(grouped, self.cut)
-        if groups >= self.k and int(reached.sum()) > self.k * n:
-            # The k-th largest of the groups' best scores is reached by k keys.
-            best = grouped.amax(1).float()
-            self.raise_to(best.T.topk(self.k, dim=1).values[:, -1])
-            reached = best >= self.cut
-        crowded = reached.sum(0) > self.limit
-        if crowded.any():
-            self.give_up(crowded)
-            reached[:, crowded] = False
+    def _multiply(self, block: Block, space: Tensor) -> Tensor:
+        """Return the unscaled products, [n, groups, group]."""
+        n, b, padded = len(self.queries), len(block.keys), block.moved.numel()
+        scores = space[: n * padded].view(n, padded)
+        if b == padded:
+            self._product.multiply(self._low.x, block.keys, out=scores)
+        else:
+            part = torch.empty(n, b, dtype=scores.dtype)
+            self._product.multiply(self._low.x, block.keys, out=part)
+            scores[:, :b], scores[:, b:] = part, _lowest(scores.dtype)
+        return scores.view(n, -1, _GROUP)
+
+    def _best(self, scores: Tensor, least: Tensor, block: Block) -> Tensor:
+        """Return the largest value of each group, float32 [n, groups]."""
+        if scores.is_floating_point() and bool((least > 0).all()):
+            # Positive floats are ordered as their bits are and negative ones lie below: whole numbers compare faster.
+            best = scores.view({2: torch.int16, 4: torch.int32}[scores.itemsize]).amax(-1).view(scores.dtype)
+        else:
+            best = scores.amax(-1)
+        return best.float() * self._low.scale.unsqueeze(1) * block.scale
+
+    def _least(self, block: Block) -> Tensor:
+        """Return the least value that a key of each group must have to matter, float32 [n, groups]."""
+        # From s + out |s| >= bar - slope moved, on either side of zero.
+        least = self._bar().unsqueeze(1) - self._slope * block.moved.amax(1)
+        out = self._product.out
+        return torch.where(least > 0, least / (1 + out), least / (1 - out)) if out else least
+
+    def _bar(self) -> Tensor:
+        """Return what a value and the part of its bound that depends on the key must add up to, float32 [n]."""
+        return (self.floor - self._fixed).float() - _ROUNDING
+
+    def _raise(self, scores: Tensor, best: Tensor, rows: Tensor, block: Block) -> None:
+        """Raise the floor of some queries to what the best keys of their k best groups reach."""
+        group = best[rows].topk(self.k, dim=1).indices
+        places = group * _GROUP + scores[rows.unsqueeze(1), group].argmax(-1)
+        found = _dots(
+            self.queries, block.x, rows.repeat_interleave(self.k), places.view(-1).clamp(max=len(block.x) - 1)
+        )
+        # The last group may be filled up with what reaches nothing.
+        full = (places < len(block.x)).all(1)
+        self._reach(rows[full], found.view(-1, self.k).amin(1)[full])
+
+    def _look(self, scores: Tensor, reached: Tensor, least: Tensor, block: Block) -> None:
+        """Add the keys that may matter of the groups that may, bool [n, groups]."""
+        groups = len(block.scale)
         for pairs in reached.nonzero().split(_PAIRS):
-            group, row = pairs.unbind(1)
-            values = grouped[group, :, row].float()
-            pair, within = (values >= self.cut[row].unsqueeze(1)).nonzero().unbind(1)
-            self.add(row[pair], values[pair, within], start + group[pair] * _GROUP + within)
+            row, group = pairs.unbind(1)
+            at = row * groups + group
+            low = least.view(-1)[at] / (self._low.scale[row] * block.scale[group])
+            values = scores.view(-1, _GROUP).index_select(0, at)
+            pair, within = (values >= low.unsqueeze(1)).nonzero().unbind(1)
+            self._add(row[pair], group[pair] * _GROUP + within, block)
+
+    def _add(self, rows: Tensor, places: Tensor, block: Block) -> None:
+        """Add pairs of query and key [c], sorted by query, if their float32 scores reach the floor."""
+        scores = _dots(self.queries, block.x, rows, places)
+        keep = self._counts(rows, scores)
+        self._rows.append(rows[keep])
+        self._scores.append(scores[keep])
+        self._places.append(places[keep] + block.start)
+        self._waiting += len(self._rows[-1])
+
+    def _reach(self, rows: Tensor, scores: Tensor) -> None:
+        """Take note of float32 scores that k keys of some queries reach."""
+        self.floor[rows] = torch.maximum(self.floor[rows], scores.double() - self._near[rows])
+
+    def _counts(self, rows: Tensor, scores: Tensor) -> Tensor:
+        """Return whether float32 scores may belong to one of the nearest, bool [c]."""
+        return scores >= (self.floor - self._near)[rows]
 
 
-def _reached(grouped: Tensor, cut: Tensor) -> Tensor:
-    """Return which groups hold a score that reaches the cut, bool [groups, q]; scores are [groups, group, q]."""
-    if cut.min() <= 0:
-        return grouped.amax(1) >= cut
-    # Positive floats are ordered as their bits are and negative ones lie below; whole numbers compare faster.
-    bits = cut.float().view(torch.int32)
-    if grouped.dtype == torch.float32:
-        return grouped.view(torch.int32).amax(1) >= bits
-    return grouped.view(torch.int16).amax(1) >= ((bits + 0xFFFF) >> 16).to(torch.int16)
+def _lowest(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).min if dtype.is_floating_point else torch.iinfo(dtype).min
 
 
-def candidates(
-    product: Product, queries: Rounded, blocks: Iterator[tuple[int, Rounded]], k: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _dots(queries: Tensor, keys: Tensor, rows: Tensor, places: Tensor) -> Tensor:
+    """Return the float32 dot product of each pair of query [q, d] and key [b, d], [c]; pairs are sorted by query."""
+    starts = torch.searchsorted(rows, torch.arange(len(queries) + 1))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+        pairs = torch.sparse_csr_tensor(
+            starts, places, torch.zeros(len(rows)), (len(queries), len(keys)), check_invariants=False
+        )
+    found: Tensor = torch.sparse.sampled_addmm(pairs, queries, keys.T, beta=0.0)
+    return found.values()
+
+
+def _by_row_and_score(rows: Tensor, scores: Tensor) -> Tensor:
+    """Return one whole number each that orders by row, then by score from the largest down, int64 [c]."""
+    bits = scores.view(torch.int32)
+    ascending = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
+    return (rows << 32) + (0x7FFFFFFF - ascending)
+
+
+def candidates(product: Product, queries: Tensor, blocks: Iterator[Block], k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return all keys that may be among the k nearest of each query.
 
     Parameters
     ----------
     product : Product
-    queries : Rounded [q, d]
-    blocks : iterator of (start, Rounded [b, d])
+    queries : float32 Tensor [q, d]
+        Of unit norm.
+    blocks : iterator of Block
         The keys, in order, at most ``block_rows(k)`` at a time.
     k : int
 
@@ -151,15 +251,12 @@ def candidates(
     given_up : bool Tensor [q]
         Queries with too many candidates, for which no pairs are returned.
     """
-    width = max(1, min(len(queries.x), _SCORES // block_rows(k)))
-    parts = zip(queries.x.split(width), queries.moved.split(width), strict=True)
-    chunks = [Candidates(product, Rounded(x, moved), k) for x, moved in parts]
-    space = torch.empty(block_rows(k) * width, dtype=product.dtype)
-    for start, keys in blocks:
-        moved = float(keys.moved.max())
+    width = max(1, min(len(queries), _SCORES // block_rows(k)))
+    chunks = [Candidates(product, part, k) for part in queries.split(width)]
+    space = torch.empty(block_rows(k) * width, dtype=product.score_dtype)
+    for block in blocks:
         for chunk in chunks:
-            chunk.meet(moved)
-            chunk.compare(keys.x, start, space)
+            chunk.compare(block, space)
     found = [chunk.tighten() for chunk in chunks]
     rows = torch.cat([r + i * width for i, (r, _) in enumerate(found)])
     return rows, torch.cat([p for _, p in found]), torch.cat([c.given_up for c in chunks])

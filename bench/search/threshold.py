@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.algebra import normalise
 from bench.search.exact import top_k
-from bench.search.products import FP32, Rounded, full_float32
+from bench.search.products import FP32, float32_error, full_float32
 
 _SCORES = 1 << 23
 """Elements of the largest temporary matrix: 32 MiB."""
@@ -37,7 +37,7 @@ def reaches(queries: Tensor, keys: Tensor, threshold: float) -> Tensor:
                 best[at] = torch.maximum(best[at], (q[at] @ block.x.T).amax(1))
     found = best >= threshold
     # A score errs by no more than the bound, so only those this near to the threshold have to be computed exactly.
-    error = FP32.error(Rounded(q, q.new_zeros(len(q))), moved) + 2.0**-24
+    error = float32_error(q, moved) + 2.0**-24
     close = ((best.double() - threshold).abs() <= error).nonzero().squeeze(1)
     if len(close):
         found[close] = top_k(queries[close], keys, 1).similarities[:, 0] >= threshold

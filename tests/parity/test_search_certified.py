@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 
 from bench.algebra import normalise
 from bench.search import Exact, dense, exact, streaming, top_k
+from bench.search.int8 import INT8, turn, turn_error
 from bench.search.products import BF16, FP32, Product, full_float32
 from bench.streams import Stream
 
-ENGINES = [Exact("bf16"), Exact("fp32")]
+ENGINES = [Exact("int8"), Exact("bf16"), Exact("fp32")]
 
 
 def draw(n: int, d: int, purpose: str, seed: int = 0) -> torch.Tensor:
@@ -123,20 +125,24 @@ def test_a_query_given_up_is_answered_by_a_finer_product() -> None:
             assert equal(engine, torch.cat([draw(1, 16, "tied"), draw(3, 16, "queries")]), keys, 4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
-    product=st.sampled_from([BF16, FP32]),
+    product=st.sampled_from([INT8, BF16, FP32]),
     kind=st.sampled_from(sorted(KEYS)),
     d=st.integers(1, 300),
+    group=st.sampled_from([1, 4]),
     seed=st.integers(0, 3),
 )
-def test_the_bound_holds_for_every_score(product: Product, kind: str, d: int, seed: int) -> None:
+def test_the_bound_holds_for_every_score(product: Product, kind: str, d: int, group: int, seed: int) -> None:
     queries, keys = draw(9, d, "queries", seed), KEYS[kind](50, d, seed)
-    low, high = product.round(queries), product.round(keys)
-    scores = (low.x @ high.x.T).double()
+    low, high = product.round(queries), product.round(keys, group)
+    scores = torch.empty(len(queries), len(keys), dtype=product.score_dtype)
+    product.multiply(low.x, high.x, out=scores)
+    values = scores.double() * low.scale.double().unsqueeze(1) * high.scale.double()
     true = normalise(queries).double() @ normalise(keys).double().T
-    bound = product.out * scores.abs() + product.error(low, float(high.moved.max())).unsqueeze(1)
-    assert ((scores - true).abs() <= bound).all()
+    fixed, slope = product.bound(low)
+    bound = product.out * values.abs() + fixed.unsqueeze(1) + slope * high.moved.double()
+    assert ((values - true).abs() <= bound).all()
 
 
 def test_the_bound_is_within_a_small_factor_of_what_rounding_can_do() -> None:
@@ -144,24 +150,59 @@ def test_the_bound_is_within_a_small_factor_of_what_rounding_can_do() -> None:
     x = normalise(torch.full((1, 256), 1 + 2.0**-8 - 2.0**-12))
     low = BF16.round(x)
     error = (low.x.double() @ low.x.double().T - 1).abs()
-    assert error > 0.9 * (BF16.error(low, float(low.moved)) - 2.0**-12)
+    fixed, slope = BF16.bound(low)
+    assert error > 0.9 * (fixed + slope * low.moved - 2.0**-12)
+
+
+@pytest.mark.parametrize("d", [1, 2, 13, 48, 512, 768])
+def test_turning_keeps_dot_products_and_spreads_every_component(d: int) -> None:
+    x = normalise(torch.cat([torch.eye(d)[:60], draw(40, d, "vectors")]))
+    turned = turn(x)
+    off = (turned.double() @ turned.double().T - x.double() @ x.double().T).abs().max()
+    assert off <= turn_error(d) < 1e-3
+    assert turned[: min(d, 60)].abs().max() <= 2 / d**0.5 + 1e-6
+
+
+def test_keys_of_one_group_share_their_scale() -> None:
+    low = INT8.round(draw(70, 64, "keys"), 16)
+    assert all(len(part.unique()) == 1 for part in low.scale.split(16))
+    assert len(low.scale.unique()) == 5
+    assert low.x.abs().amax(1).max() == 127
 
 
 def test_products_say_their_names_and_the_processor_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [engine.name for engine in ENGINES] == ["exact-bf16", "exact-fp32"]
+    assert [engine.name for engine in ENGINES] == ["exact-int8", "exact-bf16", "exact-fp32"]
+    monkeypatch.setattr(exact, "has_int8_units", lambda: True)
+    assert Exact().name == "exact-int8"
+    monkeypatch.setattr(exact, "has_int8_units", lambda: False)
     monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
     assert Exact().name == "exact-bf16"
     monkeypatch.setattr(exact, "has_bf16_units", lambda: False)
     assert Exact().name == "exact-fp32"
 
 
-def test_a_kept_copy_follows_its_keys() -> None:
-    engine, queries = Exact("bf16"), draw(4, 16, "queries")
+def test_eight_bits_are_for_many_queries_or_kept_keys_of_many_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "has_int8_units", lambda: True)
+    monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
+    few, many, keys = draw(3, 64, "queries"), draw(300, 64, "queries"), draw(10, 64, "keys")
+
+    def names(queries: torch.Tensor, keep: bool) -> list[str]:
+        return [p.name for p in Exact()._products(queries, keys, keep=keep)]
+
+    assert names(few, keep=True) == names(many, keep=False) == ["int8", "bf16", "fp32"]
+    assert names(few, keep=False) == names(many[:, :32], keep=True) == ["bf16", "fp32"]
+    monkeypatch.setattr(exact, "_KEPT_BYTES", 639)
+    assert names(few, keep=True) == ["bf16", "fp32"]
+
+
+@pytest.mark.parametrize(("product", "itemsize"), [("int8", 1), ("bf16", 2)])
+def test_a_kept_copy_follows_its_keys(product: Literal["int8", "bf16"], itemsize: int) -> None:
+    engine, queries = Exact(product), draw(4, 16, "queries")
     with small_blocks():
         keys = draw(300, 16, "keys")
         engine.search(queries, keys, 3)
         (kept,) = engine._kept.values()
-        assert kept[2].x.nbytes == 2 * keys.numel()
+        assert kept.rounded.x.nbytes == itemsize * keys.numel()
         keys.neg_()
         assert equal(engine, queries, keys, 3)
         del keys
@@ -200,10 +241,10 @@ def kib(name):
         return next(int(line.split()[1]) for line in status if line.startswith(name))
 
 keys, queries = torch.randn(120_000, 8).half(), torch.randn(2_000, 8)
-for engine in (Exact("bf16"), Exact("fp32")):
+for engine in (Exact("int8"), Exact("bf16"), Exact("fp32")):
     engine.search(queries[:2], keys[:20_000], 32)
 before = kib("VmRSS")
-for engine in (Exact("bf16"), Exact("fp32")):
+for engine in (Exact("int8"), Exact("bf16"), Exact("fp32")):
     engine.search(queries, keys, 32)
 print((kib("VmHWM") - before) / 1024)
 '''

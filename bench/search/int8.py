@@ -1,0 +1,107 @@
+"""The product of vectors rounded to 8 bits: twice as fast as in bfloat16, and four times as coarse."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from scipy import fft
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the customary name
+
+from bench.algebra import normalise
+from bench.search.products import ROWS, SLACK, Rounded
+from bench.streams import Stream
+
+_LARGEST = 127
+_SMALLEST = 2.0**-20
+"""More than float32 errs where it multiplies counts by a step and subtracts, or scales a product, for unit vectors."""
+
+
+@dataclass(frozen=True)
+class Int8Product:
+    """Products of vectors that were turned by an orthogonal matrix and rounded to whole numbers of a step.
+
+    Encoders put much of a vector's length into a few components, and a step coarse enough for those loses the others.
+    Turning keeps every dot product and makes all components alike. Sums of whole numbers are exact in int32. A query
+    has a step of its own; keys that lie together share one, so that their largest product is known before it is
+    scaled. With y the vectors as float32 turns them and r the rounded ones times their step, for q and x of norm 1:
+
+        |q.x - y(q).y(x)|       <=  turn                                                (:func:`turn_error`)
+        |y(q).y(x) - r(q).r(x)| <=  |y(q) - r(q)| |y(x)| + |r(q)| |y(x) - r(x)|         (Cauchy and Schwarz)
+
+    Vectors of up to 2^17 dimensions keep the sums below 2^31.
+    """
+
+    name: str = "int8"
+    dtype: torch.dtype = torch.int8
+    score_dtype: torch.dtype = torch.int32
+    out: float = 0.0
+
+    def round(self, x: Tensor, group: int = 1) -> Rounded:
+        """Return the unit vectors of x [n, d], turned, as counts of their step; ``group`` rows in a row share one."""
+        x = x.detach()
+        rounded = torch.empty(x.shape, dtype=torch.int8)
+        moved, scale = torch.empty(len(x)), torch.empty(len(x))
+        rows = ROWS // group * group
+        for start in range(0, len(x), rows):
+            here = slice(start, start + rows)
+            turned = turn(normalise(x[here].contiguous()))
+            largest = torch.linalg.vector_norm(turned, torch.inf, dim=1)
+            shared = F.pad(largest, (0, -len(largest) % group)).view(-1, group).amax(1)
+            scale[here] = step = (shared / _LARGEST).clamp(min=_SMALLEST).repeat_interleave(group)[: len(largest)]
+            counts = (turned / step.unsqueeze(1)).round_()
+            rounded[here].copy_(counts)
+            torch.linalg.vector_norm(turned.sub_(counts.mul_(step.unsqueeze(1))), dim=1, out=moved[here])
+        return Rounded(rounded, moved.mul_(SLACK).add_(_SMALLEST), scale)
+
+    def bound(self, q: Rounded) -> tuple[Tensor, float]:
+        """Return ``fixed`` of each query, float64 [q], and ``slope``: |y| <= SLACK, and |r(q)| <= SLACK + moved(q)."""
+        moved = q.moved.double()
+        slope = SLACK + float(moved.nan_to_num().max()) if len(moved) else 1.0
+        return turn_error(q.x.shape[1]) + SLACK * moved + _SMALLEST, slope
+
+    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:
+        """Write the unscaled products of rounded queries [q, d] and keys [b, d] to ``out`` [q, b]."""
+        torch._int_mm(queries, keys.T, out=out)
+
+
+INT8 = Int8Product()
+
+
+def turn(x: Tensor) -> Tensor:
+    """Return vectors [n, d] turned by a fixed orthogonal matrix, float32 [n, d].
+
+    The matrix is random signs, then a cosine transform (DCT-II) in each of two dimensions of sizes a and b with
+    a b = d: no entry is larger than 2 / sqrt(d), so that no one component can stay large, and it costs 2 d (a + b)
+    operations a vector instead of 2 d^2. The order of the components does not matter to dot products.
+    """
+    n, d = x.shape
+    signs, rows, columns = _matrices(d)
+    a, b = len(rows), len(columns)
+    half = ((x * signs).view(n * a, b) @ columns).view(n, a, b)
+    return (half.transpose(1, 2).reshape(n * b, a) @ rows).view(n, d)
+
+
+@cache
+def turn_error(d: int) -> float:
+    """Return how much turning two unit vectors in float32 changes their dot product, at most.
+
+    A product with an orthogonal n x n matrix errs by gamma_n times its Frobenius norm sqrt(n) (Higham, 2002, section
+    3.5), and by 2^-24 sqrt(n) since the matrix was itself rounded. Each of two vectors is multiplied twice.
+    """
+    sizes = [len(matrix) for matrix in _matrices(d)[1:]]
+    once = sum((n + 1) * 2.0**-24 / (1 - n * 2.0**-24) * math.sqrt(n) for n in sizes)
+    return 2 * SLACK**2 * once * (1 + once)
+
+
+@cache
+def _matrices(d: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the signs [d] and both matrices [a, a] and [b, b]; a is the largest divisor up to sqrt(d)."""
+    a = next(n for n in range(math.isqrt(d), 0, -1) if d % n == 0)
+    signs = torch.from_numpy(Stream(0).child("turn", d).numpy().choice(np.array([-1, 1], dtype=np.float32), d))
+    rows, columns = (torch.from_numpy(fft.dct(np.eye(n), norm="ortho")).float() for n in (a, d // a))
+    return signs, rows, columns
