@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from bench.algebra import class_means, normalise
 from bench.streams import Stream
+
+if TYPE_CHECKING:
+    from bench.attention import Block
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,19 +59,21 @@ def draw(n: int, d: int, purpose: str, device: str = "cpu") -> Tensor:
 
 
 def _search(device: str) -> Trial:
-    from bench.search import top_k
+    from bench.search import Index
 
-    keys, queries = draw(50_000, 512, "keys", device), draw(500, 512, "queries", device)
+    keys, queries = draw(50_000, 512, "keys", device), draw(2000, 512, "queries", device)
+    index = Index(keys)
     sides = {
-        "exact": lambda: top_k(queries, keys, 32).similarities,
-        "torch_topk": lambda: (queries @ keys.T).topk(32).values,
+        # A copy, since an index answers the same queries from what it remembers.
+        "exact": lambda: index.search(queries.clone(), 32).similarities,
+        "torch_topk": lambda: torch.cat([(part @ keys.T).topk(32).values for part in queries.split(250)]),
     }
     if device == "cpu":
         import faiss
 
-        index = faiss.IndexFlatIP(512)
-        index.add(keys.numpy())
-        sides["faiss_flat"] = lambda: torch.from_numpy(index.search(queries.numpy(), 32)[0])
+        flat = faiss.IndexFlatIP(512)
+        flat.add(keys.numpy())
+        sides["faiss_flat"] = lambda: torch.from_numpy(flat.search(queries.numpy(), 32)[0])
     return Trial(sides, 1e-5)
 
 
@@ -89,33 +95,55 @@ def _linear_probe(device: str) -> Trial:
 
 
 def _mml_step(device: str) -> Trial:
-    from bench.attention import Block, integrate, standardise
+    from bench.attention import integrate, integrate_each, standardise
 
-    block = Block.initial(512, Stream(0)).map(lambda w: w.to(device).requires_grad_(True))
-    f = draw(256, 512, "f", device) * 10
-    items = standardise(draw(256 * 32, 512, "items", device).view(256, 32, 512))
-
-    def per_neighbour() -> Tensor:
-        """K and V applied to every neighbour, as attention is usually written."""
-        norm, d = torch.nn.functional.layer_norm, 512
-        q = norm(f, (d,), block.norm_query_weight, block.norm_query_bias) @ block.query_weight.T + block.query_bias
-        near = items * block.norm_item_weight + block.norm_item_bias
-        k, v = near @ block.key_weight.T + block.key_bias, near @ block.value_weight.T + block.value_bias
-        weights = (torch.einsum("qd,qkd->qk", q, k) / d**0.5).softmax(1)
-        g = f + torch.einsum("qk,qkd->qd", weights, v) @ block.out_weight.T + block.out_bias
-        inner = norm(g, (d,), block.norm_mlp_weight, block.norm_mlp_bias) @ block.fc_weight.T + block.fc_bias
-        return f + g + (inner * torch.sigmoid(1.702 * inner)) @ block.proj_weight.T + block.proj_bias
-
-    def step(forward: Callable[[], Tensor]) -> Tensor:
-        out = forward()
-        # The bias of K cancels in the softmax, and the folded form does not use it.
-        torch.autograd.grad(out.square().sum(), block.tensors(), allow_unused=True)
-        return out.detach()
-
+    block, f = _block(device), draw(_BATCH, 512, "f", device) * 10
+    items = standardise(draw(_BATCH * 32, 512, "items", device).view(_BATCH, 32, 512))
     return Trial(
-        {"folded": lambda: step(lambda: integrate(block, f, items)), "per_neighbour": lambda: step(per_neighbour)},
+        {
+            "folded": lambda: _step(block, integrate(block, f, items)),
+            "per_neighbour": lambda: _step(block, integrate_each(block, f, items)),
+        },
         1e-2,
     )
+
+
+def _mml_epoch(device: str) -> Trial:
+    """Answer with a batch's integrated features; in training neighbours are found once, before all epochs."""
+    from bench.attention import integrate, integrate_each, standardise
+    from bench.search import top_k
+
+    block, f = _block(device), draw(_BATCH, 512, "f", device) * 10
+    memory = draw(200_000, 512, "memory", device)
+    known = top_k(f, memory, 32).positions
+
+    def recomputed() -> Tensor:
+        near = (f @ memory.T).topk(32).indices
+        return _step(block, integrate_each(block, f, standardise(memory[near] * 10)))
+
+    return Trial(
+        {
+            "found_before": lambda: _step(block, integrate(block, f, standardise(memory[known] * 10))),
+            "in_every_batch": recomputed,
+        },
+        1e-2,
+    )
+
+
+_BATCH = 256
+
+
+def _block(device: str) -> Block:
+    from bench.attention import Block
+
+    return Block.initial(512, Stream(0)).map(lambda w: w.to(device).requires_grad_(True))
+
+
+def _step(block: Block, out: Tensor) -> Tensor:
+    """Return integrated features, and take the gradient of all weights on the way."""
+    # The bias of K cancels in the softmax, and the folded form does not use it.
+    torch.autograd.grad(out.square().sum(), block.tensors(), allow_unused=True)
+    return out.detach()
 
 
 def _bootstrap(device: str) -> Trial:
@@ -137,10 +165,11 @@ def _bootstrap(device: str) -> Trial:
 
 
 COMPARISONS = (
-    Comparison("search", "50,000 x 512, 500 queries, k = 32", _search),
+    Comparison("search", "50,000 x 512, 2000 queries, k = 32", _search),
     Comparison("prototypes", "50,000 x 512, 1000 classes", _prototypes),
     Comparison("linear-probe", "7 values of C to 1e-4 of the minimum, 800 x 256, 50 classes", _linear_probe, ("cpu",)),
     Comparison("mml-step", "batch 256, k = 32, d = 512", _mml_step),
+    Comparison("mml-epoch", "a batch of 256 and a memory of 200,000, k = 32, d = 512", _mml_epoch),
     Comparison("bootstrap", "1000 resamples, 5 methods, 5000 queries", _bootstrap, ("cpu",)),
 )
 """All comparisons, in the order in which they are shown."""

@@ -18,7 +18,7 @@ _COPIED = {"cpu": 256 << 20, "cuda": 4 << 30}
 
 
 def limits(device: str) -> dict[str, Any]:
-    """Return what a device is and does: products in GFLOP/s, a copy in GB/s (each byte read and written once).
+    """Return what a device is and does: products in 10^9 operations a second, a copy in GB/s, read and written once.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ def limits(device: str) -> dict[str, Any]:
         {
             "fp32": _product(n, torch.float32, device),
             "bf16": _product(n, torch.bfloat16, device),
+            "int8": _whole_product(n, device),
             "copy": lambda: target.copy_(source),
         },
         device,
@@ -44,6 +45,7 @@ def limits(device: str) -> dict[str, Any]:
     return about | {
         "fp32_gflops": 2 * n**3 / taken["fp32"] / 1e9,
         "bf16_gflops": 2 * n**3 / taken["bf16"] / 1e9,
+        "int8_gops": 2 * n**3 / taken["int8"] / 1e9,
         "copy_gb_per_second": 2 * len(source) / taken["copy"] / 1e9,
     }
 
@@ -51,3 +53,8 @@ def limits(device: str) -> dict[str, Any]:
 def _product(n: int, dtype: torch.dtype, device: str) -> Callable[[], torch.Tensor]:
     a = torch.ones(n, n, dtype=dtype, device=device)
     return lambda: a @ a
+
+
+def _whole_product(n: int, device: str) -> Callable[[], torch.Tensor]:
+    a = torch.ones(n, n, dtype=torch.int8, device=device)
+    return lambda: torch._int_mm(a, a)

@@ -55,6 +55,7 @@ def as_text(found: dict[str, Any]) -> str:
         lines.append(f"{limit['device']}: {limit['name']}{extra}, torch {found['torch']}")
         lines.append(
             f"  product fp32 {limit['fp32_gflops']:,.0f} GFLOP/s, bf16 {limit['bf16_gflops']:,.0f} GFLOP/s, "
+            f"int8 {limit['int8_gops']:,.0f} GOP/s, "
             f"copy {limit['copy_gb_per_second']:,.1f} GB/s"
         )
     for one in found["comparisons"]:

@@ -19,6 +19,7 @@ SIDES = {
     "prototypes": ("class_means", "naive"),
     "linear-probe": ("path", "sklearn"),
     "mml-step": ("folded", "per_neighbour"),
+    "mml-epoch": ("found_before", "in_every_batch"),
     "bootstrap": ("poisson", "naive"),
 }
 """What stands side by side, the harness's own first."""

@@ -65,6 +65,18 @@ def by_product(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.
     return run
 
 
+def by_whole_product(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
+    low, blocks = (queries * 127).to(torch.int8), (keys * 127).to(torch.int8).split(_BLOCK)
+    space = torch.empty(QUERIES * _BLOCK, dtype=torch.int32)
+
+    def run() -> torch.Tensor:
+        for block in blocks:
+            torch._int_mm(low, block.T, out=space[: QUERIES * len(block)].view(QUERIES, len(block)))
+        return space
+
+    return run
+
+
 def by_engine(product: Any) -> Callable[[torch.Tensor, torch.Tensor], Callable[[], torch.Tensor]]:
     def prepared(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
         index, chosen = Index(keys), Exact(product)
@@ -81,9 +93,11 @@ def by_engine(product: Any) -> Callable[[torch.Tensor, torch.Tensor], Callable[[
 
 ENGINES = {
     "exact": by_engine("auto"),
+    "exact-bf16": by_engine("bf16"),
     "exact-fp32": by_engine("fp32"),
     "faiss_flat": by_faiss,
     "torch_topk": by_sorting,
+    "int8_product": by_whole_product,
     "bf16_product": by_product,
 }
 
@@ -92,6 +106,6 @@ ENGINES = {
 def test_search(benchmark: Benchmark, queries: torch.Tensor, keys: torch.Tensor, name: str) -> None:
     benchmark.group = f"search {len(keys)} x {D}, {QUERIES} queries, k = {K}"
     found = benchmark.pedantic(ENGINES[name](queries, keys), rounds=3, iterations=1, warmup_rounds=1)
-    if name != "bf16_product":
+    if not name.endswith("_product"):
         right = top_k(queries[:50], keys, K).positions
         assert torch.equal(found[:50].sort(1).values, right.sort(1).values)

@@ -41,7 +41,7 @@ def test_the_command_prints_limits_and_ratios(monkeypatch: pytest.MonkeyPatch) -
     (toy,) = found["comparisons"]
     assert (toy["ours"], toy["seconds"]["ours"], toy["times_ours"]) == ("ours", 0.25, {"theirs": 2.0})
     (limits,) = found["limits"]
-    assert min(limits[name] for name in ("fp32_gflops", "bf16_gflops", "copy_gb_per_second")) > 0
+    assert min(limits[name] for name in ("fp32_gflops", "bf16_gflops", "int8_gops", "copy_gb_per_second")) > 0
     assert limits["threads"] == torch.get_num_threads()
     text = CliRunner().invoke(main, ["perf", "--device", "cpu"]).stdout
     assert "toy on cpu: 1 x 1" in text
