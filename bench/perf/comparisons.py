@@ -167,7 +167,7 @@ def _bootstrap(device: str) -> Trial:
 COMPARISONS = (
     Comparison("search", "50,000 x 512, 2000 queries, k = 32", _search),
     Comparison("prototypes", "50,000 x 512, 1000 classes", _prototypes),
-    Comparison("linear-probe", "7 values of C to 1e-4 of the minimum, 800 x 256, 50 classes", _linear_probe, ("cpu",)),
+    Comparison("linear-probe", "a sweep of 16 C, each to 1e-4, 800 x 256, 50 classes", _linear_probe, ("cpu",)),
     Comparison("mml-step", "batch 256, k = 32, d = 512", _mml_step),
     Comparison("mml-epoch", "a batch of 256 and a memory of 200,000, k = 32, d = 512", _mml_epoch),
     Comparison("bootstrap", "1000 resamples, 5 methods, 5000 queries", _bootstrap, ("cpu",)),
