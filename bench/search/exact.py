@@ -115,15 +115,17 @@ class Exact:
 
     def _part(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> _Answer:
         """Search by each way in turn for the queries that those before could not answer."""
-        large = q.device.type == keys.device.type == "cpu" and len(keys) >= 2 * streaming.block_rows(k)
-        products = self._products(q, keys, keep=keep) if large else []
+        products = self.products(q, keys, k, keep=keep)
+        # Where the processor has no quicker units, float32 scores are sorted first.
         answer = _Answer.nothing(q, k) if len(products) > 1 else _sorted(q, keys, k)
         for product in products:
             answer = answer.completed(q, partial(self._streamed, product, keys=keys, k=k, keep=keep))
         return answer.completed(q, lambda left: _Answer(*search_float64(left, keys, k)))
 
-    def _products(self, q: Tensor, keys: Tensor, *, keep: bool) -> list[Product]:
-        """Return the products to try on large memories on a CPU, the coarsest first and float32 last."""
+    def products(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> list[Product]:
+        """Return the products to try, the coarsest first and float32 last; none but for many keys on a processor."""
+        if not q.device.type == keys.device.type == "cpu" or len(keys) < 2 * streaming.block_rows(k):
+            return []
         products: list[Product] = [FP32]
         if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):
             products.insert(0, BF16)
@@ -132,18 +134,18 @@ class Exact:
             products.insert(0, INT8)
         return products
 
-    def _streamed(self, product: Product, q: Tensor, *, keys: Tensor, k: int, keep: bool) -> _Answer:
-        """Search by a rising threshold; a query with too many candidates is left open."""
+    def blocks(self, product: Product, keys: Tensor, k: int, *, keep: bool) -> Iterator[streaming.Block]:
+        """Yield the keys as the product sees them; see :func:`bench.search.streaming.candidates`."""
         size = streaming.block_rows(k)
-        rounded = self._rounded(product, keys) if keep else None
+        low = self._rounded(product, keys) if keep else None
+        for start in range(0, len(keys), size):
+            here = slice(start, start + size)
+            yield streaming.Block.of(product, start, keys[here], low and low[here])
 
-        def blocks() -> Iterator[streaming.Block]:
-            for start in range(0, len(keys), size):
-                here = slice(start, start + size)
-                yield streaming.Block.of(product, start, keys[here], rounded and rounded[here])
-
-        rows, places, left = streaming.candidates(product, q, blocks(), k)
-        return _ordered(q, keys, k, rows, places, left)
+    def _streamed(self, product: Product, q: Tensor, *, keys: Tensor, k: int, keep: bool) -> _Answer:
+        """Search by a rising floor; a query with too many candidates is left open."""
+        found = streaming.candidates(product, q, self.blocks(product, keys, k, keep=keep), k)
+        return _ordered(q, keys, k, *found)
 
     def _rounded(self, product: Product, keys: Tensor) -> Rounded | None:
         """Return the copy that is kept of keys for the coarsest product, if they are not too large to keep one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +74,7 @@ class Candidates:
     near being the bound of a float32 score. The k-th best float32 score less ``near`` is the next floor.
     """
 
-    def __init__(self, product: Product, queries: Tensor, k: int) -> None:
+    def __init__(self, product: Product, queries: Tensor, k: int, floor: float) -> None:
         n = len(queries)
         self.queries, self.k = queries, k
         self.limit = max(1024, 8 * k)
@@ -82,7 +82,7 @@ class Candidates:
         self.most_groups = block_rows(k) // (2 * _GROUP)
         """A query that half of a block's groups may matter to is given up: the product is too coarse for it."""
         self.given_up = torch.zeros(n, dtype=torch.bool)
-        self.floor = torch.full((n,), -torch.inf, dtype=torch.float64)
+        self.floor = torch.full((n,), floor, dtype=torch.float64)
         self._product, self._low = product, product.round(queries)
         self._fixed, self._slope = product.bound(self._low)
         self._near = float32_error(queries, _MOVED)
@@ -232,17 +232,20 @@ def _by_row_and_score(rows: Tensor, scores: Tensor) -> Tensor:
     return (rows << 32) + (0x7FFFFFFF - ascending)
 
 
-def candidates(product: Product, queries: Tensor, blocks: Iterator[Block], k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all keys that may be among the k nearest of each query.
+def candidates(
+    product: Product, queries: Tensor, blocks: Iterable[Block], k: int, floor: float = -torch.inf
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all keys that may be among the k nearest of each query and have at least a similarity of ``floor``.
 
     Parameters
     ----------
     product : Product
     queries : float32 Tensor [q, d]
         Of unit norm.
-    blocks : iterator of Block
+    blocks : iterable of Block
         The keys, in order, at most ``block_rows(k)`` at a time.
     k : int
+    floor : float
 
     Returns
     -------
@@ -252,7 +255,7 @@ def candidates(product: Product, queries: Tensor, blocks: Iterator[Block], k: in
         Queries with too many candidates, for which no pairs are returned.
     """
     width = max(1, min(len(queries), _SCORES // block_rows(k)))
-    chunks = [Candidates(product, part, k) for part in queries.split(width)]
+    chunks = [Candidates(product, part, k, floor) for part in queries.split(width)]
     space = torch.empty(block_rows(k) * width, dtype=product.score_dtype)
     for block in blocks:
         for chunk in chunks:

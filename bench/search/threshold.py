@@ -6,9 +6,13 @@ import torch
 from torch import Tensor
 
 from bench.algebra import normalise
-from bench.search.exact import top_k
+from bench.search import streaming
+from bench.search.definition import pair_similarities
+from bench.search.exact import EXACT, top_k
 from bench.search.products import FP32, float32_error, full_float32
 
+_ROUNDING = 2.0**-23
+"""More than storing a similarity in float32 may raise it."""
 _SCORES = 1 << 23
 """Elements of the largest temporary matrix: 32 MiB."""
 _BLOCK = 1 << 13
@@ -27,18 +31,33 @@ def reaches(queries: Tensor, keys: Tensor, threshold: float) -> Tensor:
     threshold : float
     """
     q = normalise(queries.contiguous())
-    best = q.new_full((len(q),), -torch.inf)
-    moved = 0.0
     with full_float32():
-        for start in range(0, len(keys), _BLOCK):
-            block = FP32.round(keys[start : start + _BLOCK].to(q.device))
-            moved = max(moved, float(block.moved.max()))
-            for at in torch.arange(len(q), device=q.device).split(max(1, _SCORES // len(block.x))):
-                best[at] = torch.maximum(best[at], (q[at] @ block.x.T).amax(1))
-    found = best >= threshold
-    # A score errs by no more than the bound, so only those this near to the threshold have to be computed exactly.
-    error = float32_error(q, moved) + 2.0**-24
-    close = ((best.double() - threshold).abs() <= error).nonzero().squeeze(1)
+        found, close = (_streamed if len(EXACT.products(q, keys, 1, keep=False)) > 1 else _whole)(q, keys, threshold)
     if len(close):
         found[close] = top_k(queries[close], keys, 1).similarities[:, 0] >= threshold
     return found
+
+
+def _streamed(q: Tensor, keys: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Return which queries have such a key, and the queries of which that is not known, by the coarsest product."""
+    product = EXACT.products(q, keys, 1, keep=False)[0]
+    blocks = EXACT.blocks(product, keys, 1, keep=False)
+    rows, places, open_ = streaming.candidates(product, q, blocks, 1, threshold - _ROUNDING)
+    found = torch.zeros(len(q), dtype=torch.bool)
+    found[rows[pair_similarities(q, keys, rows, places).float() >= threshold]] = True
+    return found, open_.nonzero().squeeze(1)
+
+
+def _whole(q: Tensor, keys: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Return which queries have such a key, and those with one so near to it that float32 cannot tell."""
+    best = q.new_full((len(q),), -torch.inf)
+    moved = 0.0
+    for start in range(0, len(keys), _BLOCK):
+        block = FP32.round(keys[start : start + _BLOCK].to(q.device))
+        moved = max(moved, float(block.moved.max()))
+        for at in torch.arange(len(q), device=q.device).split(max(1, _SCORES // len(block.x))):
+            best[at] = torch.maximum(best[at], (q[at] @ block.x.T).amax(1))
+    # A score errs by no more than the bound, so only those this near to the threshold have to be computed exactly.
+    error = float32_error(q, moved) + 2.0**-24
+    close = ((best.double() - threshold).abs() <= error).nonzero().squeeze(1)
+    return best >= threshold, close

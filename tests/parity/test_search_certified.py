@@ -184,15 +184,17 @@ def test_products_say_their_names_and_the_processor_chooses(monkeypatch: pytest.
 def test_eight_bits_are_for_many_queries_or_kept_keys_of_many_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact, "has_int8_units", lambda: True)
     monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
-    few, many, keys = draw(3, 64, "queries"), draw(300, 64, "queries"), draw(10, 64, "keys")
+    monkeypatch.setattr(streaming, "_BLOCK", 64)
+    few, many, keys = draw(3, 64, "queries"), draw(300, 64, "queries"), draw(128, 64, "keys")
 
     def names(queries: torch.Tensor, keep: bool) -> list[str]:
-        return [p.name for p in Exact()._products(queries, keys, keep=keep)]
+        return [p.name for p in Exact().products(queries, keys, 2, keep=keep)]
 
     assert names(few, keep=True) == names(many, keep=False) == ["int8", "bf16", "fp32"]
     assert names(few, keep=False) == names(many[:, :32], keep=True) == ["bf16", "fp32"]
-    monkeypatch.setattr(exact, "_KEPT_BYTES", 639)
+    monkeypatch.setattr(exact, "_KEPT_BYTES", keys.numel() - 1)
     assert names(few, keep=True) == ["bf16", "fp32"]
+    assert Exact().products(many, keys[1:], 2, keep=True) == []
 
 
 @pytest.mark.parametrize(("product", "itemsize"), [("int8", 1), ("bf16", 2)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from bench.datasets import resolve
 from bench.evaluate import query_blocks
 from bench.leakage import near_duplicates
 from bench.registry import SCENARIOS
+from bench.search import Exact, streaming, threshold
 from bench.search.threshold import reaches
 from bench.streams import Stream
 from bench.task import Episode
@@ -39,11 +42,16 @@ def test_flags_are_those_of_comparing_all(name: str) -> None:
         assert torch.equal(ours, theirs)
 
 
-def test_a_threshold_at_a_cosine_is_reached_by_it() -> None:
+@pytest.mark.parametrize("product", ["int8", "bf16", "fp32"])
+def test_a_threshold_at_a_cosine_is_reached_by_it(
+    product: Literal["int8", "bf16", "fp32"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threshold, "EXACT", Exact(product))
+    monkeypatch.setattr(streaming, "_BLOCK", 32)
     keys = torch.from_numpy(Stream(0).numpy().standard_normal((300, 64), dtype="float32"))
     queries = keys[:100] + 0.1 * keys[100:200]
     nearest = (normalise(queries).double() * normalise(keys[:100]).double()).sum(1)
     for at in range(0, 100, 10):
         cosine = float(nearest[at].float())
-        assert bool(reaches(queries[at : at + 1], keys, cosine))
-        assert not bool(reaches(queries[at : at + 1], keys, cosine + 1e-6))
+        assert reaches(queries, keys, cosine)[at]
+        assert not reaches(queries, keys, cosine + 1e-6)[at]
