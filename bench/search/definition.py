@@ -1,7 +1,7 @@
 """The answer that an exact search must give, and the search that gives it by doing nothing else.
 
 Similarities are float64 dot products of the float32 unit vectors, each normalised as a row that lies contiguous in
-memory; ties go to the lowest position.
+memory; ties go to the lowest position. What is not a number is nearest to nothing: its similarities are -inf.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ def pair_similarities(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor) 
     sims = torch.empty(len(rows), dtype=torch.float64, device=q.device)
     for at in order.split(max(1, _ELEMENTS // q.shape[1])):
         sims[at] = dots(normalise(keys[positions[at].to(keys.device)].to(q.device)), q[rows[at]])
-    return sims
+    return _told(sims)
+
+
+def _told(similarities: Tensor) -> Tensor:
+    return similarities.nan_to_num_(nan=-torch.inf)
 
 
 def nearest_of(q: Tensor, keys: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -68,7 +72,7 @@ def search_float64(q: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     places = torch.zeros(len(q), 0, dtype=torch.int64, device=q.device)
     for start in range(0, len(keys), step):
         block = normalise(keys[start : start + step].to(q.device).contiguous())
-        sims = torch.stack([dots(row, block) for row in q])
+        sims = _told(torch.stack([dots(row, block) for row in q]))
         here = torch.arange(start, start + len(block), device=q.device).expand_as(sims)
         # What was found before stands first and the sort is stable, so that ties stay with the lower positions.
         values, order = torch.cat([values, sims], 1).sort(dim=1, descending=True, stable=True)

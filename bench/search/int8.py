@@ -50,18 +50,18 @@ class Int8Product:
         for start in range(0, len(x), rows):
             here = slice(start, start + rows)
             turned = turn(normalise(x[here].contiguous()))
-            largest = torch.linalg.vector_norm(turned, torch.inf, dim=1)
+            largest = torch.linalg.vector_norm(turned, torch.inf, dim=1).nan_to_num()
             shared = F.pad(largest, (0, -len(largest) % group)).view(-1, group).amax(1)
             scale[here] = step = (shared / _LARGEST).clamp(min=_SMALLEST).repeat_interleave(group)[: len(largest)]
             counts = (turned / step.unsqueeze(1)).round_()
             rounded[here].copy_(counts)
             torch.linalg.vector_norm(turned.sub_(counts.mul_(step.unsqueeze(1))), dim=1, out=moved[here])
-        return Rounded(rounded, moved.mul_(SLACK).add_(_SMALLEST), scale)
+        return Rounded.of(rounded, moved.mul_(SLACK).add_(_SMALLEST), scale)
 
     def bound(self, q: Rounded) -> tuple[Tensor, float]:
         """Return ``fixed`` of each query, float64 [q], and ``slope``: |y| <= SLACK, and |r(q)| <= SLACK + moved(q)."""
         moved = q.moved.double()
-        slope = SLACK + float(moved.nan_to_num().max()) if len(moved) else 1.0
+        slope = SLACK + float(moved.where(moved.isfinite(), 0).amax()) if len(moved) else 1.0
         return turn_error(q.x.shape[1]) + SLACK * moved + _SMALLEST, slope
 
     def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:

@@ -27,7 +27,8 @@ class Rounded:
     x : Tensor [n, d]
         In the dtype of the product.
     moved : float Tensor [n]
-        At least the Euclidean distance between a unit vector and its rounded one; not a number where the vector is not.
+        At least the Euclidean distance between a unit vector and its rounded one; infinite, and the rounded one zero,
+        where the vector is not a number.
     scale : float Tensor [n]
         What the rows of x are to be multiplied with.
     """
@@ -39,6 +40,14 @@ class Rounded:
     def __getitem__(self, rows: slice) -> Rounded:
         """Return some of the vectors."""
         return Rounded(self.x[rows], self.moved[rows], self.scale[rows])
+
+    @classmethod
+    def of(cls, x: Tensor, moved: Tensor, scale: Tensor) -> Rounded:
+        """Return vectors that were moved by not a number where they are not one."""
+        lost = moved.isnan()
+        if lost.any():
+            x[lost], moved[lost] = 0, torch.inf
+        return cls(x, moved, scale)
 
 
 class Product(Protocol):
@@ -125,15 +134,20 @@ class FloatProduct:
         # Rows that lie apart in memory would be summed in another order than the same rows side by side.
         x = x.detach()
         if self.dtype == torch.float32:
-            zeros = torch.zeros(len(x), device=x.device)
-            return self.as_stored(x) or Rounded(normalise(x.contiguous()), zeros, zeros + 1)
+            stored = self.as_stored(x)
+            if stored is not None:
+                return stored
+            unit = normalise(x.contiguous())
+            # Nothing, or not a number.
+            moved = unit.sum(1).mul_(0)
+            return Rounded.of(unit, moved, torch.ones_like(moved))
         rounded = torch.empty(x.shape, dtype=self.dtype, device=x.device)
         moved = torch.empty(len(x), device=x.device)
         for start in range(0, len(x), ROWS):
             unit = normalise(x[start : start + ROWS].contiguous())
             low = rounded[start : start + ROWS].copy_(unit)
             torch.linalg.vector_norm(unit.sub_(low), dim=1, out=moved[start : start + ROWS])
-        return Rounded(rounded, moved.mul_(SLACK), torch.ones_like(moved))
+        return Rounded.of(rounded, moved.mul_(SLACK), torch.ones_like(moved))
 
     def bound(self, q: Rounded) -> tuple[Tensor, float]:
         """Return ``fixed`` of each query, float64 [q], and ``slope``.
@@ -145,7 +159,7 @@ class FloatProduct:
         gamma = d * self.unit / (1 - d * self.unit)
         moved = q.moved.double()
         low = (1 + moved) * SLACK
-        slope = float(low.nan_to_num(nan=1.0).max()) * (1 + gamma) if len(low) else 1.0
+        slope = float(low.where(low.isfinite(), 1).amax()) * (1 + gamma) if len(low) else 1.0
         return moved * SLACK + gamma * low * SLACK, slope
 
     def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:

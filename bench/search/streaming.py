@@ -46,7 +46,7 @@ class Block:
     keys : Tensor [b, d]
         As the product sees them.
     x : float32 Tensor [b, d]
-        Of unit norm but for rounding.
+        Of unit norm but for rounding, or not a number.
     scale : float Tensor [groups]
     moved : float Tensor [groups, group]
     """
@@ -62,6 +62,10 @@ class Block:
         """Return the block of some keys [b, d], which may have been rounded before."""
         low = low or rounded(product, keys)
         x = low.x if product is FP32 else FP32.round(keys).x
+        lost = low.moved.isinf()
+        if lost.any():
+            # What is not a number reaches no floor.
+            x = x.masked_fill(lost.unsqueeze(1), torch.nan)
         moved = F.pad(low.moved, (0, -len(x) % _GROUP), value=-torch.inf)
         return cls(start, low.x, x, low.scale[::_GROUP], moved.view(-1, _GROUP))
 
@@ -173,12 +177,11 @@ class Candidates:
         """Raise the floor of some queries to what the best keys of their k best groups reach."""
         group = best[rows].topk(self.k, dim=1).indices
         places = group * _GROUP + scores[rows.unsqueeze(1), group].argmax(-1)
-        found = _dots(
-            self.queries, block.x, rows.repeat_interleave(self.k), places.view(-1).clamp(max=len(block.x) - 1)
-        )
         # The last group may be filled up with what reaches nothing.
         full = (places < len(block.x)).all(1)
-        self._reach(rows[full], found.view(-1, self.k).amin(1)[full])
+        rows, places = rows[full], places[full]
+        scores = _dots(self.queries, block.x, rows.repeat_interleave(self.k), places.view(-1))
+        self._reach(rows, scores.view(-1, self.k).amin(1))
 
     def _look(self, scores: Tensor, reached: Tensor, least: Tensor, block: Block) -> None:
         """Add the keys that may matter of the groups that may, bool [n, groups]."""

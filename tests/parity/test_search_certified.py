@@ -30,7 +30,7 @@ def draw(n: int, d: int, purpose: str, seed: int = 0) -> torch.Tensor:
 def brute_force(queries: torch.Tensor, keys: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The definition: float64 similarities of float32 unit vectors (of contiguous rows), a stable sort."""
     sims = (normalise(queries).double().unsqueeze(1) * normalise(keys.contiguous()).double()).sum(-1)
-    values, order = sims.sort(dim=1, descending=True, stable=True)
+    values, order = sims.nan_to_num(nan=-torch.inf).sort(dim=1, descending=True, stable=True)
     return order[:, :k], values[:, :k].float()
 
 
@@ -73,6 +73,10 @@ KEYS = {
     "ascending": ascending,
     "descending": lambda n, d, s: ascending(n, d, s).flip(0),
     "with zeros": lambda n, d, s: draw(n, d, "keys", s) * (torch.arange(n) % 3 > 0).unsqueeze(1),
+    "some not a number": lambda n, d, s: draw(n, d, "keys", s).index_fill(0, torch.arange(0, n, 37), torch.nan),
+    "one infinite": lambda n, d, s: draw(n, d, "keys", s).index_put(
+        (torch.tensor(0), torch.tensor(0)), torch.tensor(torch.inf)
+    ),
     "far away": lambda n, d, s: draw(n, d, "keys", s).abs().neg(),
     "half precision": lambda n, d, s: draw(n, d, "keys", s).half(),
     "bfloat16": lambda n, d, s: draw(n, d, "keys", s).bfloat16(),
@@ -117,6 +121,14 @@ def test_bfloat16_scores_alone_would_be_wrong() -> None:
         assert torch.equal(Exact("bf16").search(queries, keys, 5).positions, right)
 
 
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
+def test_a_query_that_is_not_a_number_does_not_change_the_others(engine: Exact) -> None:
+    queries = draw(9, 64, "queries")
+    queries[4, 7] = torch.nan
+    with small_blocks():
+        assert equal(engine, queries, draw(400, 64, "keys"), 5)
+
+
 def test_a_query_given_up_is_answered_by_a_finer_product() -> None:
     """More ties than a list of candidates may hold."""
     keys = torch.cat([draw(1, 16, "tied").repeat(1500, 1), draw(300, 16, "others")])
@@ -139,7 +151,7 @@ def test_the_bound_holds_for_every_score(product: Product, kind: str, d: int, gr
     scores = torch.empty(len(queries), len(keys), dtype=product.score_dtype)
     product.multiply(low.x, high.x, out=scores)
     values = scores.double() * low.scale.double().unsqueeze(1) * high.scale.double()
-    true = normalise(queries).double() @ normalise(keys).double().T
+    true = (normalise(queries).double() @ normalise(keys).double().T).nan_to_num()
     fixed, slope = product.bound(low)
     bound = product.out * values.abs() + fixed.unsqueeze(1) + slope * high.moved.double()
     assert ((values - true).abs() <= bound).all()
