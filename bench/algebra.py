@@ -107,11 +107,11 @@ def neighbour_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
         Weight of each neighbour's vote, at least 0.
     """
     q, k = columns.shape
-    zeros = torch.zeros(q, n_classes, dtype=torch.float64, device=columns.device)
-    votes = zeros.scatter_add(1, columns, weights.double())
+    # In place: tables of [q, c] that are asked of the system anew take most of the time.
+    votes = weights.new_zeros(q, n_classes, dtype=torch.float64).scatter_add_(1, columns, weights.double())
     places = torch.arange(k, dtype=torch.float64, device=columns.device).expand(q, k)
-    first = (zeros + k).scatter_reduce(1, columns, places, "amin")
-    return votes - 1e-12 * votes.amax(1, keepdim=True) * first / max(1, k)
+    first = torch.full_like(votes, k).scatter_reduce_(1, columns, places, "amin")
+    return votes.sub_(first.mul_(1e-12 / max(1, k) * votes.amax(1, keepdim=True)))
 
 
 def drop_self(positions: Tensor, own: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ from bench.algebra import class_counts, class_sums
 from bench.logistic import Linear
 from bench.streams import Stream
 
+_ROWS = 1 << 12
+"""Rows that are turned to float64 at a time: 16 MiB at d = 512."""
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -36,8 +39,11 @@ class Moments:
     @staticmethod
     def of(x: Tensor, columns: Tensor, n_classes: int) -> Moments:
         """Return the moments of rows [n, d] whose classes are ``columns`` [n]."""
-        wide = x.double()
-        return Moments(class_counts(columns, n_classes), class_sums(x, columns, n_classes), wide.T @ wide)
+        gram = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+        for rows in x.split(_ROWS):
+            wide = rows.double()
+            gram.addmm_(wide.T, wide)
+        return Moments(class_counts(columns, n_classes), class_sums(x, columns, n_classes), gram)
 
     @property
     def n(self) -> int:

@@ -77,6 +77,18 @@ def _search(device: str) -> Trial:
     return Trial(sides, 1e-5)
 
 
+def _vote(device: str) -> Trial:
+    from bench.algebra import neighbour_votes
+
+    drawn = Stream(0).child("perf", "votes").numpy().integers(1000, size=(2000, 100))
+    columns, weights = torch.from_numpy(drawn).to(device), (1 / torch.arange(2.0, 102.0)).expand(2000, 100).to(device)
+
+    def naive() -> Tensor:
+        return torch.stack([torch.bincount(c, w, minlength=1000) for c, w in zip(columns, weights, strict=True)])
+
+    return Trial({"neighbour_votes": lambda: neighbour_votes(columns, weights, 1000).float(), "naive": naive}, 1e-5)
+
+
 def _prototypes(device: str) -> Trial:
     x, columns = draw(50_000, 512, "keys", device), (torch.arange(50_000) % 1000).to(device)
     return Trial(
@@ -146,6 +158,34 @@ def _step(block: Block, out: Tensor) -> Tensor:
     return out.detach()
 
 
+def _incremental(device: str) -> Trial:
+    """Answer with the scores of the last of ten sessions of 20 classes with 50 images each."""
+    from bench.gaussians import Moments, discriminant, solve
+
+    x, queries = draw(10_000, 512, "images", device), draw(100, 512, "queries", device)
+    sessions = [(x[n : n + 1000], torch.arange(n // 50, n // 50 + 20).repeat(50)) for n in range(0, 10_000, 1000)]
+
+    def scores(moments: Moments) -> Tensor:
+        means = moments.means()
+        shrunk = moments.scatter() / moments.n + 1e-2 * torch.eye(512, dtype=torch.float64, device=device)
+        return discriminant(means, solve(shrunk, means))(queries.double())
+
+    def extended() -> Tensor:
+        moments = Moments.of(*sessions[0], 20)
+        for n, session in enumerate(sessions[1:], 2):
+            moments = moments.plus(Moments.of(*session, 20 * n))
+            found = scores(moments)
+        return found
+
+    def rebuilt() -> Tensor:
+        for n in range(1, len(sessions) + 1):
+            images, columns = (torch.cat(part) for part in zip(*sessions[:n], strict=True))
+            found = scores(Moments.of(images, columns, 20 * n))
+        return found
+
+    return Trial({"extended": extended, "rebuilt": rebuilt}, 1e-6)
+
+
 def _bootstrap(device: str) -> Trial:
     """Answer with each method's mean and standard error; 1000 resamples know the latter to a few per cent."""
     from reports.bootstrap import Sample, resampled_means
@@ -166,10 +206,12 @@ def _bootstrap(device: str) -> Trial:
 
 COMPARISONS = (
     Comparison("search", "50,000 x 512, 2000 queries, k = 32", _search),
+    Comparison("vote", "2000 queries, 100 neighbours, 1000 classes", _vote),
     Comparison("prototypes", "50,000 x 512, 1000 classes", _prototypes),
     Comparison("linear-probe", "a sweep of 16 C, each to 1e-4, 800 x 256, 50 classes", _linear_probe, ("cpu",)),
-    Comparison("mml-step", "batch 256, k = 32, d = 512", _mml_step),
-    Comparison("mml-epoch", "a batch of 256 and a memory of 200,000, k = 32, d = 512", _mml_epoch),
+    Comparison("mml-train-step", "batch 256, k = 32, d = 512", _mml_step),
+    Comparison("mml-train-epoch", "a batch of 256 and a memory of 200,000, k = 32, d = 512", _mml_epoch),
+    Comparison("incremental", "ten sessions of 20 classes, 50 images a class, d = 512", _incremental, ("cpu",)),
     Comparison("bootstrap", "1000 resamples, 5 methods, 5000 queries", _bootstrap, ("cpu",)),
 )
 """All comparisons, in the order in which they are shown."""

@@ -16,10 +16,12 @@ from bench.perf.comparisons import COMPARISONS, Comparison, Trial
 
 SIDES = {
     "search": ("exact", "torch_topk", "faiss_flat"),
+    "vote": ("neighbour_votes", "naive"),
     "prototypes": ("class_means", "naive"),
     "linear-probe": ("path", "sklearn"),
-    "mml-step": ("folded", "per_neighbour"),
-    "mml-epoch": ("found_before", "in_every_batch"),
+    "mml-train-step": ("folded", "per_neighbour"),
+    "mml-train-epoch": ("found_before", "in_every_batch"),
+    "incremental": ("extended", "rebuilt"),
     "bootstrap": ("poisson", "naive"),
 }
 """What stands side by side, the harness's own first."""
