@@ -29,7 +29,7 @@ _QUERIES = 1 << 12
 _KEPT_BYTES = 384 << 20
 """The most that is kept of one set of keys; larger ones are rounded again at every search."""
 _WORTH = 256
-"""Keys that are not kept are turned and rounded to 8 bits only for so many queries; for fewer it takes longer."""
+"""Keys are turned and rounded to 8 bits only for so many queries; for fewer that takes longer than it saves."""
 _COMPONENTS = 64
 """Turned vectors of fewer dimensions have components too uneven for 8 bits."""
 
@@ -63,10 +63,11 @@ class _Answer:
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """The rounded copy of keys that are still alive, and the version of them that was rounded."""
+    """The rounded copy of keys that are still alive, what it is for, and the version of the keys that was rounded."""
 
     keys: weakref.ref[Tensor]
     version: int
+    product: Product
     rounded: Rounded
 
 
@@ -119,7 +120,8 @@ class Exact:
         # Where the processor has no quicker units, float32 scores are sorted first.
         answer = _Answer.nothing(q, k) if len(products) > 1 else _sorted(q, keys, k)
         for product in products:
-            answer = answer.completed(q, partial(self._streamed, product, keys=keys, k=k, keep=keep))
+            first = keep and product is products[0]
+            answer = answer.completed(q, partial(self._streamed, product, keys=keys, k=k, keep=first))
         return answer.completed(q, lambda left: _Answer(*search_float64(left, keys, k)))
 
     def products(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> list[Product]:
@@ -129,7 +131,8 @@ class Exact:
         products: list[Product] = [FP32]
         if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):
             products.insert(0, BF16)
-        pays = len(q) >= _WORTH or (keep and keys.numel() <= _KEPT_BYTES)
+        known = self._known(keys) if keep else None
+        pays = len(q) >= _WORTH or (known is not None and known.product is INT8)
         if self.product == "int8" or (self._chosen == "int8" and pays and q.shape[1] >= _COMPONENTS):
             products.insert(0, INT8)
         return products
@@ -147,17 +150,21 @@ class Exact:
         found = streaming.candidates(product, q, self.blocks(product, keys, k, keep=keep), k)
         return _ordered(q, keys, k, *found)
 
+    def _known(self, keys: Tensor) -> _Kept | None:
+        known = self._kept.get(id(keys))
+        return known if known is not None and known.keys() is keys and known.version == keys._version else None
+
     def _rounded(self, product: Product, keys: Tensor) -> Rounded | None:
-        """Return the copy that is kept of keys for the coarsest product, if they are not too large to keep one."""
-        if product.name != self._chosen or product is FP32 or product.dtype.itemsize * keys.numel() > _KEPT_BYTES:
+        """Return the copy that is kept of keys, for the last product that was asked first; None of too large ones."""
+        if product is FP32 or product.dtype.itemsize * keys.numel() > _KEPT_BYTES:
             return None
-        place = id(keys)
-        known = self._kept.get(place)
-        if known is not None and known.keys() is keys and known.version == keys._version:
+        known = self._known(keys)
+        if known is not None and known.product is product:
             return known.rounded
-        rounded = streaming.rounded(product, keys)
-        self._kept[place] = _Kept(weakref.ref(keys, lambda _: self._kept.pop(place, None)), keys._version, rounded)
-        return rounded
+        low, place = streaming.rounded(product, keys), id(keys)
+        forget = weakref.ref(keys, lambda _: self._kept.pop(place, None))
+        self._kept[place] = _Kept(forget, keys._version, product, low)
+        return low
 
 
 EXACT = Exact()

@@ -193,7 +193,9 @@ def test_products_say_their_names_and_the_processor_chooses(monkeypatch: pytest.
     assert Exact().name == "exact-fp32"
 
 
-def test_eight_bits_are_for_many_queries_or_kept_keys_of_many_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_bits_are_for_many_queries_or_keys_rounded_before_of_many_dimensions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(exact, "has_int8_units", lambda: True)
     monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
     monkeypatch.setattr(streaming, "_BLOCK", 64)
@@ -202,11 +204,12 @@ def test_eight_bits_are_for_many_queries_or_kept_keys_of_many_dimensions(monkeyp
     def names(queries: torch.Tensor, keep: bool) -> list[str]:
         return [p.name for p in Exact().products(queries, keys, 2, keep=keep)]
 
-    assert names(few, keep=True) == names(many, keep=False) == ["int8", "bf16", "fp32"]
-    assert names(few, keep=False) == names(many[:, :32], keep=True) == ["bf16", "fp32"]
-    monkeypatch.setattr(exact, "_KEPT_BYTES", keys.numel() - 1)
-    assert names(few, keep=True) == ["bf16", "fp32"]
+    assert names(many, keep=True) == names(many, keep=False) == ["int8", "bf16", "fp32"]
+    assert names(few, keep=True) == names(many[:, :32], keep=True) == ["bf16", "fp32"]
     assert Exact().products(many, keys[1:], 2, keep=True) == []
+    engine = Exact()
+    engine.search(many, keys, 2)
+    assert [p.name for p in engine.products(few, keys, 2, keep=True)] == ["int8", "bf16", "fp32"]
 
 
 @pytest.mark.parametrize(("product", "itemsize"), [("int8", 1), ("bf16", 2)])
