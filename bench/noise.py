@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.algebra import class_means, normalise
+from bench.algebra import class_sums, normalise
 from bench.errors import BenchError
 from bench.memory import Items
 from bench.streams import Stream
@@ -90,7 +90,8 @@ def confusable(x: Tensor, columns: Tensor, n_classes: int) -> Tensor:
     columns : int64 Tensor [n]
         Every class needs a row.
     """
-    means = normalise(class_means(normalise(x), columns, n_classes))
+    # A sum points where its mean does; it is read block by block.
+    means = normalise(class_sums(x, columns, n_classes, unit=True))
     return (means @ means.T).fill_diagonal_(-torch.inf).argmax(1).cpu()
 
 
@@ -153,6 +154,13 @@ def relabel(columns: Tensor, rate: float, matrix: np.ndarray, *, rng: Stream) ->
     return Relabelled(torch.from_numpy(new).to(columns.device), rows)
 
 
+def check_recorded(labels: Mapping[str, object], ids: np.ndarray) -> None:
+    """Raise :class:`BenchError` for a label that is recorded for an id that is not there."""
+    stranger = sorted(set(labels) - set(ids.tolist())) if labels else []
+    if stranger:
+        raise BenchError(f"a label is recorded for {stranger[0]!r}, which is no support image; remove it")
+
+
 def recorded(columns: Tensor, ids: np.ndarray, labels: Mapping[str, int], rate: float, *, rng: Stream) -> Relabelled:
     """Return labels with the given share of a user's recorded noisy labels put in place of the right ones.
 
@@ -165,9 +173,7 @@ def recorded(columns: Tensor, ids: np.ndarray, labels: Mapping[str, int], rate: 
     rate : float
         Share of the disagreeing labels that are used; 1 takes the record as it is.
     """
-    stranger = sorted(set(labels) - set(ids.tolist()))
-    if stranger:
-        raise BenchError(f"a label is recorded for {stranger[0]!r}, which is no support image; remove it")
+    check_recorded(labels, ids)
     noisy = torch.tensor([labels.get(name, int(old)) for name, old in zip(ids, columns, strict=True)])
     differ = (noisy != columns.cpu()).nonzero().squeeze(1)
     rows = differ[affected(len(differ), rate, rng)].sort().values
@@ -234,6 +240,8 @@ def corrupted(items: Items, rate: float, *, rng: Stream, strength: float = 1.0) 
         Length of the random direction added to the unit vector; at 1 the cosine to the old vector is about 0.71.
     """
     order = affected(len(items), rate, rng)
+    if not len(order):
+        return Spoilt(items, order)
     x = normalise(items.x[order.to(items.x.device)])
     noise = rng.child("vectors").numpy().standard_normal(tuple(x.shape), dtype=np.float32)
     shaken = normalise(x + strength * normalise(torch.from_numpy(noise).to(x.device)))

@@ -8,22 +8,12 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 
-from bench.dealing import (
-    Classes,
-    choose_memory,
-    eligible,
-    guard,
-    make_task,
-    memory_session,
-    queries_outside,
-    shots,
-    split_classes,
-    training_session,
-    without,
-)
+from bench.class_choice import Classes, check_split, eligible, split_classes
+from bench.dealing import apart, guard, make_task, memory_session, shots, training_session
 from bench.errors import BenchError
 from bench.features import Features
 from bench.memory import Memory
+from bench.memory_choice import choose_memory, declared_memory, departures
 from bench.registry import scenario
 from bench.streams import Stream
 from bench.task import Dataset, Episode, Session
@@ -48,7 +38,8 @@ class FewToManyShot:
     shots : tuple of int
         Labelled images a class; one condition each.
     scarce : str
-        What to do with a class that has fewer images: ``refuse`` with its name, or ``skip`` it, in all conditions.
+        What to do where a class has fewer images than the largest count: ``refuse`` with its name; ``skip`` the class,
+        in all conditions; or ``lower`` the counts to those that every class can give.
     way : int or None
         Classes of an episode; None takes all target classes at once.
     seen, validation : float
@@ -60,7 +51,7 @@ class FewToManyShot:
     """
 
     shots: tuple[Annotated[int, Ge(1)], ...] = (1, 2, 4, 8, 16)
-    scarce: Literal["refuse", "skip"] = "refuse"
+    scarce: Literal["refuse", "skip", "lower"] = "refuse"
     way: Annotated[int, Ge(2)] | None = None
     episodes: Annotated[int, Ge(1)] = 600
     queries: Annotated[int, Ge(1)] = 15
@@ -72,8 +63,10 @@ class FewToManyShot:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield the shot counts."""
-        for count in self.shots:
-            yield {"shots": count} if self.way is None else {"way": self.way, "shots": count}
+        check_split(dataset, seen=self.seen, validation=self.validation)
+        told = departures(dataset, self.classes)
+        for count in self._counts(dataset):
+            yield {**told, "shots": count} if self.way is None else {**told, "way": self.way, "shots": count}
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
@@ -82,19 +75,10 @@ class FewToManyShot:
         seen, validation, target = split_classes(
             dataset, eligible(dataset, self.classes), seen=self.seen, validation=self.validation, rng=rng
         )
-        declared = self.memory == "declared" or (self.memory == "auto" and len(dataset.memory.images) > 0)
-        memory = dataset.memory if declared else Memory(dataset.memory.images.take([]), dataset.memory.texts)
-        queries, dropped = queries_outside(dataset, target, memory)
-        every = dataset.role("support").of_classes(target)
-        pool = without(every, [queries])
+        memory, origin = self._memory(dataset)
+        queries, pool, lost = apart(dataset, target, memory)
         target, skipped = self._able(dataset, pool, target)
-        notes = {
-            "memory": "declared" if declared else "none; methods retrieve from the support",
-            "queries_dropped_as_memory": dropped,
-            "support_dropped_as_queries": len(dataset.role("support").of_classes(target))
-            - len(pool.of_classes(target)),
-            "classes_skipped": [dataset.class_names[c] for c in skipped],
-        }
+        notes = {"memory": origin, **lost, "classes_skipped": [dataset.class_names[c] for c in skipped]}
         groups = [target] if self.way is None else self._groups(target, self.way, rng)
         sessions = []
         for number, group in enumerate(groups):
@@ -114,21 +98,56 @@ class FewToManyShot:
             independent=self.way is not None,
         )
 
+    def _memory(self, dataset: Dataset) -> tuple[Memory, str]:
+        if self.memory == "declared" or (self.memory == "auto" and len(dataset.memory.images)):
+            return declared_memory(dataset, "few-to-many-shot.memory"), "declared"
+        bare = Memory(dataset.memory.images.take([]), dataset.memory.texts)
+        return bare, "none; methods retrieve from the support"
+
+    def _counts(self, dataset: Dataset) -> tuple[int, ...]:
+        """Return the shot counts that are dealt, and refuse what is known to be too many before anything is run."""
+        if self.seen and self.scarce != "lower":
+            return self.shots  # which classes must give them is a matter of the seed
+        ids = eligible(dataset, self.classes)
+        _, pool, _ = apart(dataset, ids, self._memory(dataset)[0])
+        if self.scarce != "lower":
+            self._able(dataset, pool, ids)
+            return self.shots
+        least = min(_images(pool, ids).values())
+        counts = tuple(count for count in self.shots if count <= least)
+        if not counts:
+            raise self._too_few(dataset, pool, ids, min(self.shots), "ask for fewer")
+        return counts
+
     def _able(self, dataset: Dataset, pool: Features, target: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the classes that can give the largest shot count, so that all conditions compare, and the others."""
+        if self.scarce == "lower":
+            return tuple(target), ()
         most = max(self.shots)
-        have = pool.labels.bincount(minlength=len(dataset.class_names)).tolist()
-        poor = tuple(c for c in target if have[c] < most)
-        if poor and self.scarce == "refuse":
-            raise BenchError(
-                f"data set {dataset.name}: {most} shots are wanted but class {dataset.class_names[poor[0]]!r} has "
-                f"{have[poor[0]]} images ({len(poor)} such classes); ask for fewer, or set "
-                "few-to-many-shot.scarce=skip to run on the others"
-            )
-        return tuple(c for c in target if c not in set(poor)), poor
+        able = tuple(c for c, images in _images(pool, target).items() if images >= most)
+        if len(able) < len(target) and self.scarce == "refuse":
+            ways = "ask for fewer, or set few-to-many-shot.scarce=skip (or lower) to run on the others"
+            raise self._too_few(dataset, pool, target, most, ways)
+        if len(able) < 2:
+            raise self._too_few(dataset, pool, target, most, f"{len(able)} can give them; ask for fewer")
+        return able, tuple(c for c in target if c not in set(able))
+
+    def _too_few(self, dataset: Dataset, pool: Features, classes: Sequence[int], count: int, advice: str) -> BenchError:
+        poor = {c: images for c, images in _images(pool, classes).items() if images < count}
+        first = next(iter(poor))
+        return BenchError(
+            f"data set {dataset.name}: {count} shots are wanted but class {dataset.class_names[first]!r} has "
+            f"{poor[first]} images ({len(poor)} such classes); {advice}"
+        )
 
     def _groups(self, target: Sequence[int], way: int, rng: Stream) -> list[tuple[int, ...]]:
         if way > len(target):
             raise BenchError(f"few-to-many-shot.way={way} but there are {len(target)} target classes; lower it")
         orders = (rng.child("episode", n, "classes").permutation(len(target)) for n in range(self.episodes))
         return [tuple(target[i] for i in order[:way]) for order in orders]
+
+
+def _images(pool: Features, classes: Sequence[int]) -> dict[int, int]:
+    """Return how many images each of the classes has, in their order."""
+    have = pool.labels.bincount(minlength=len(pool.class_names)).tolist()
+    return {c: have[c] for c in classes}

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from bench.dealing import Classes, apart, eligible, make_task, shots
+from bench.class_choice import Classes, eligible
+from bench.dealing import apart, make_task, shots
 from bench.errors import BenchError
 from bench.memory import Memory
+from bench.memory_choice import declared_memory, departures
 from bench.registry import scenario
 from bench.streams import Stream
 from bench.task import Budget, Dataset, Episode, Session
@@ -56,8 +58,12 @@ class Incremental:
     classes: Classes = "all"
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
-        """Yield the one condition: base, increment, budget and number of sessions."""
+        """Yield the one condition: base, increment, budget, number of sessions; a smaller last session is said."""
         n = len(eligible(dataset, self.classes))
+        if self.base > n:
+            raise BenchError(f"incremental.base={self.base} but data set {dataset.name} has {n} classes; lower it")
+        if self.memory == "declared":
+            declared_memory(dataset, "incremental.memory")
         increment = self.increment or (n // 10 if n >= 50 else max(2, n // 5))
         first = self.base or increment
         if first < 2:
@@ -71,11 +77,14 @@ class Incremental:
             budget = {"exemplars_per_class": self.exemplars_per_class}
         if self.budget_bytes is not None:
             budget = {"budget_bytes": self.budget_bytes}
+        left = max(0, n - first)
         yield {
+            **departures(dataset, self.classes),
             "base": self.base,
             "increment": increment,
             **budget,
-            "sessions": 1 + max(0, -(-(n - first) // increment)),
+            "sessions": 1 + -(-left // increment),
+            **({"last_increment": left % increment} if left % increment else {}),
         }
 
     def deal(

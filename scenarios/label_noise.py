@@ -11,10 +11,12 @@ import torch
 from annotated_types import Ge
 
 from bench import noise
-from bench.dealing import Classes, apart, eligible, guard, make_task, shots
+from bench.class_choice import Classes, eligible
+from bench.dealing import apart, guard, make_task, shots
 from bench.errors import BenchError, suggest
 from bench.features import Features
 from bench.memory import Items, Memory
+from bench.memory_choice import declared_memory, departures
 from bench.registry import scenario
 from bench.streams import Stream
 from bench.task import Dataset, Episode, Session
@@ -58,9 +60,12 @@ class LabelNoise:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield the rates."""
+        told = departures(dataset, self.classes)
+        if self.memory == "held-out":
+            told["memory"] = "held-out support"
+        self._check(dataset)
         for rate in self.rates:
-            noise.check_rate(rate)
-            yield {"noise": self.kind, "rate": rate}
+            yield {**told, "noise": self.kind, "rate": rate}
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
@@ -84,10 +89,25 @@ class LabelNoise:
         task = make_task(dataset, ids, support=noisy, memory=memory)
         return Episode(sessions=(Session(task=task, queries=queries, notes=notes),))
 
+    def _check(self, dataset: Dataset) -> None:
+        """Refuse what is known to be wrong before anything is run."""
+        for rate in self.rates:
+            noise.check_rate(rate)
+        if self.memory == "declared":
+            declared_memory(dataset, "label-noise.memory")
+        ids = eligible(dataset, self.classes)
+        for name in (*self.confusable, *self.confusable.values(), *self.recorded.values()):
+            self._class(dataset, ids, name)
+        noise.check_recorded(self.recorded, dataset.role("support").ids)
+        if self.kind == "transition":
+            noise.transition("transition", len(ids), matrix=self.transition)
+        if self.kind == "recorded" and not self.recorded:
+            raise BenchError("label-noise.kind=recorded but no label is; give label-noise.recorded, class names by id")
+
     def _memory(self, dataset: Dataset, pool: Features, rng: Stream) -> tuple[Features, Memory, str]:
         """Return the images to learn from, the memory, and where its images are from."""
         if self.memory == "declared" or (self.memory == "auto" and len(dataset.memory.images)):
-            return pool, dataset.memory, "declared"
+            return pool, declared_memory(dataset, "label-noise.memory"), "declared"
         if self.memory == "held-out":
             half = torch.zeros(len(pool), dtype=torch.bool)
             for label in np.unique(pool.labels.numpy()).tolist():

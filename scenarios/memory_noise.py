@@ -9,16 +9,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Lt
 
 from bench import noise
-from bench.dealing import (
-    Classes,
-    MemoryChoice,
-    choose_memory,
-    eligible,
-    memory_session,
-    split_classes,
-    training_session,
-)
+from bench.class_choice import Classes, check_split, eligible, split_classes
+from bench.dealing import memory_session, training_session
 from bench.memory import Items, Memory
+from bench.memory_choice import MemoryChoice, choose_memory, departures
 from bench.registry import scenario
 from bench.streams import Stream
 from bench.task import Dataset, Episode
@@ -49,6 +43,8 @@ class MemoryNoise:
         ``prototypes``, ``retrieval`` or ``both``.
     modality : str
         Which items are spoilt.
+    evidence : int
+        On how many queries to look at what answers rest on, as in web-zero-shot; 0 for none.
     seen, validation, train_images
         As in web-zero-shot; 0 seen trains nothing and takes all classes as targets.
     """
@@ -58,6 +54,7 @@ class MemoryNoise:
     where: tuple[Where, ...] = ("both",)
     modality: Literal["both", "images", "texts"] = "both"
     strength: Annotated[float, Gt(0)] = 1.0
+    evidence: Annotated[int, Ge(0)] = 0
     seen: Annotated[float, Ge(0), Lt(1)] = 0.6
     validation: Annotated[float, Ge(0), Lt(1)] = 0.2
     train_images: Annotated[int, Ge(1)] = 16
@@ -66,10 +63,13 @@ class MemoryNoise:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield every place with every rate."""
+        check_split(dataset, seen=self.seen, validation=self.validation)
+        for rate in self.rates:
+            noise.check_rate(rate)
+        told = departures(dataset, self.classes, self.memory)
         for where in self.where:
             for rate in self.rates:
-                noise.check_rate(rate)
-                yield {"noise": self.kind, "where": where, "rate": rate}
+                yield {**told, "noise": self.kind, "where": where, "rate": rate}
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
@@ -91,7 +91,7 @@ class MemoryNoise:
         if self.kind == "off-topic":
             notes["off_topic_from"] = "other classes" if len(others) else "a Gaussian fitted to the memory"
         return Episode(
-            sessions=(replace(clean, task=task, notes=notes),),
+            sessions=(replace(clean, task=task, notes=notes, evidence=self.evidence),),
             training=training_session(dataset, seen, memory, origin, images=self.train_images, rng=rng)
             if seen
             else None,

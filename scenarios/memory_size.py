@@ -8,17 +8,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 
-from bench.dealing import (
-    Classes,
-    MemoryChoice,
-    choose_memory,
-    eligible,
-    memory_session,
-    prefix,
-    split_classes,
-    training_session,
-)
+from bench.class_choice import Classes, check_split, eligible, split_classes
+from bench.dealing import memory_session, prefix, training_session
 from bench.memory import Memory
+from bench.memory_choice import MemoryChoice, choose_memory, departures
 from bench.registry import scenario
 from bench.streams import Stream
 from bench.task import Dataset, Episode
@@ -52,8 +45,10 @@ class MemorySize:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield the sizes."""
+        check_split(dataset, seen=self.seen, validation=self.validation)
+        told = departures(dataset, self.classes, self.memory)
         for size in self.sizes:
-            yield {"items": "all" if size is None else size}
+            yield {**told, "items": "all" if size is None else size}
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None

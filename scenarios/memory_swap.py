@@ -8,17 +8,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 
-from bench.dealing import (
-    Classes,
-    MemoryChoice,
-    choose_memory,
-    eligible,
-    memory_session,
-    split_classes,
-    training_session,
-    two_sources,
-)
+from bench.class_choice import Classes, check_split, eligible, split_classes
+from bench.dealing import memory_session, training_session
 from bench.memory import Memory
+from bench.memory_choice import MemoryChoice, choose_memory, departures, two_sources
 from bench.registry import scenario
 from bench.streams import Stream
 from bench.task import Dataset, Episode, Session
@@ -52,9 +45,16 @@ class MemorySwap:
     classes: Classes = "all"
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
-        """Yield the pairs of sources."""
+        """Yield the pairs of sources; where they are simulated, that is said."""
+        check_split(dataset, seen=self.seen, validation=self.validation)
+        told = departures(dataset, self.classes, self.memory)
+        memory, _ = choose_memory(dataset, self.memory)
+        _, sources = self._halves(dataset, memory.restrict(eligible(dataset, self.classes)))
+        simulated = [modality for modality, source in sources.items() if source["simulated"]]
+        if simulated:
+            told["sources"] = f"simulated for {' and '.join(simulated)}"
         for trained, tested in self.pairs:
-            yield {"trained": trained, "tested": tested}
+            yield {**told, "trained": trained, "tested": tested}
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None

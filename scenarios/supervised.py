@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from bench.dealing import Classes, apart, choose_memory, eligible, guard, make_task, shots, without
+from bench.class_choice import Classes, eligible
+from bench.dealing import apart, guard, make_task, require_shots, shots, without
 from bench.memory import Items, Memory
+from bench.memory_choice import declared_memory, departures
 from bench.registry import scenario
 from bench.streams import Stream
 from bench.task import Dataset, Episode, Session
@@ -38,8 +40,17 @@ class Supervised:
     classes: Classes = "all"
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
-        """Yield the one condition: the shots."""
-        yield {"shots": self.shots}
+        """Yield the one condition: the shots, and that the rest of the support stands in for a memory where it does."""
+        told = departures(dataset, self.classes)
+        ids = eligible(dataset, self.classes)
+        _, pool, _ = apart(dataset, ids, dataset.memory)
+        require_shots(pool, self.shots, dataset=dataset.name)
+        used = len(pool) if self.shots is None else self.shots * len(pool.labels.unique())
+        if self._takes_rest(dataset) and used < len(pool):
+            told["memory"] = "rest of the support"
+        if self.memory == "declared":
+            declared_memory(dataset, "supervised.memory")
+        yield {**told, "shots": self.shots}
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
@@ -48,17 +59,14 @@ class Supervised:
         ids = eligible(dataset, self.classes)
         queries, pool, lost = apart(dataset, ids, dataset.memory)
         support = shots(pool, condition["shots"], rng, dataset=dataset.name)
-        rest = Items.of_features(without(pool, [support]), "rest of the support")
-        memory, origin = choose_memory(dataset, "declared")
-        if self.memory == "rest" or (self.memory == "auto" and not len(memory.images) and len(rest)):
+        memory, origin = dataset.memory, "declared"
+        if self._takes_rest(dataset):
+            rest = Items.of_features(without(pool, [support]), "rest of the support")
             memory, origin = memory.replace(images=rest), "rest of the support under its class names"
-        elif self.memory == "none" or not len(memory.images):
+        if self.memory == "none" or not len(memory.images):
             memory, origin = Memory(memory.images.take([]), memory.texts), "none; methods retrieve from the shots"
         task = make_task(dataset, ids, support=support, memory=memory)
-        notes = {
-            "memory": origin,
-            **lost,
-        }
+        notes = {"memory": origin, **lost}
         check = without(dataset.role("validation").of_classes(ids), [queries, pool])
         guard(dataset.name, {"support": support, "validation": check, "queries": queries})
         return Episode(
@@ -66,3 +74,6 @@ class Supervised:
             training=Session(task=task, queries=support, notes=notes),
             validation=Session(task=task, queries=check, notes=notes) if len(check) else None,
         )
+
+    def _takes_rest(self, dataset: Dataset) -> bool:
+        return self.memory == "rest" or (self.memory == "auto" and not len(dataset.memory.images))

@@ -6,23 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
+import torch
 from annotated_types import Ge, Gt, Le
 
-from bench.dealing import (
-    Classes,
-    MemoryChoice,
-    choose_memory,
-    eligible,
-    memory_session,
-    split_classes,
-    training_session,
-    without,
-)
-from bench.errors import BenchError
+from bench.class_choice import Classes, check_split, eligible, split_classes
+from bench.dealing import memory_session, training_session, without
+from bench.features import Features
+from bench.memory_choice import MemoryChoice, choose_memory, departures
 from bench.registry import scenario
-from bench.search import top_k
+from bench.search.threshold import reaches
 from bench.streams import Stream
 from bench.task import Dataset, Episode, Session
+
+_ROWS = 1 << 16
+"""Memory images that are compared with the queries at a time."""
 
 
 @scenario("web-zero-shot")
@@ -62,24 +59,24 @@ class WebZeroShot:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield the one condition: within this data set or across from another."""
-        if self.seen + self.validation >= 1:
-            raise BenchError(
-                f"web-zero-shot.seen={self.seen} and .validation={self.validation} leave no unseen class; lower them"
-            )
-        yield {"transfer": "single" if self.train_on is None else f"from {self.train_on}"}
+        if self.train_on is None:
+            check_split(dataset, seen=self.seen, validation=self.validation)
+        transfer = "single" if self.train_on is None else f"from {self.train_on}"
+        yield {"transfer": transfer, **departures(dataset, self.classes, self.memory)}
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
     ) -> Episode:
         """Return training on seen classes, validation on others, and one session on the unseen."""
-        if source is not None:
-            classes = eligible(source, "all")
-            return Episode(
-                sessions=(self._deduplicated(dataset, eligible(dataset, self.classes)),),
-                training=self._training(source, classes, rng),
-                validation=self._validation(source, classes, rng),
-            )
         ids = eligible(dataset, self.classes)
+        if source is not None:
+            asked = self._deduplicated(dataset, ids)
+            classes = eligible(source, "all")
+            training = self._training(source, classes, rng, asked=[asked.queries])
+            # Other images of the classes that were trained on, since with another data set all are seen.
+            check = self._target(source, classes)
+            check = replace(check, queries=without(check.queries, [training.queries, asked.queries]))
+            return Episode(sessions=(asked,), training=training, validation=check)
         seen, validation, unseen = split_classes(dataset, ids, seen=self.seen, validation=self.validation, rng=rng)
         return Episode(
             sessions=(self._deduplicated(dataset, unseen),),
@@ -96,17 +93,13 @@ class WebZeroShot:
         images = session.task.memory.images
         if self.duplicates is None or not len(images):
             return session
-        nearest = top_k(images.x, session.queries.x, 1).similarities[:, 0]
-        kept = images.take(nearest < self.duplicates)
+        near = [reaches(block, session.queries.x, self.duplicates) for block in images.x.split(_ROWS)]
+        kept = images.take(~torch.cat(near))
         task = replace(session.task, memory=session.task.memory.replace(images=kept))
         return replace(session, task=task, notes={**session.notes, "duplicates_dropped": len(images) - len(kept)})
 
-    def _training(self, dataset: Dataset, classes: Sequence[int], rng: Stream) -> Session:
+    def _training(
+        self, dataset: Dataset, classes: Sequence[int], rng: Stream, asked: Sequence[Features] = ()
+    ) -> Session:
         memory, origin = choose_memory(dataset, self.memory)
-        return training_session(dataset, classes, memory, origin, images=self.train_images, rng=rng)
-
-    def _validation(self, dataset: Dataset, classes: Sequence[int], rng: Stream) -> Session:
-        """Return other images of the classes that were trained on: with cross-dataset transfer all are seen."""
-        trained = self._training(dataset, classes, rng)
-        session = self._target(dataset, classes)
-        return Session(task=session.task, queries=without(session.queries, [trained.queries]), notes=session.notes)
+        return training_session(dataset, classes, memory, origin, images=self.train_images, rng=rng, asked=asked)

@@ -79,9 +79,12 @@ def test_uniform_noise_at_rate_1_leaves_chance_and_symmetric_noise_does_at_its_c
     assert torch.allclose(table, torch.full((6, 6), 1 / 6), atol=0.02)  # labels tell nothing of the class
 
 
-@pytest.mark.parametrize("kind", ["symmetric", "uniform", "pair-flip"])
+@pytest.mark.parametrize("kind", ["symmetric", "uniform", "asymmetric", "pair-flip", "transition"])
 def test_changes_at_a_low_rate_are_among_those_at_a_higher_one(kind: noise.LabelNoise) -> None:
-    matrix = noise.transition(kind, CLASSES)
+    shares = [
+        [(1 + (r + c) % 3) / sum(1 + (r + k) % 3 for k in range(CLASSES)) for c in range(CLASSES)] for r in range(6)
+    ]
+    matrix = noise.transition(kind, CLASSES, partners=torch.tensor([3, 0, 5, 4, 1, 2]), matrix=shares)
     low, high = (noise.relabel(COLUMNS, rate, matrix, rng=Stream(1)) for rate in (0.1, 0.2))
     assert set(low.rows.tolist()) < set(high.rows.tolist())
     assert low.labels[low.rows].tolist() == high.labels[low.rows].tolist()
@@ -105,6 +108,16 @@ def test_the_labels_given_are_left_as_they_were() -> None:
 def test_the_confusable_class_has_the_nearest_mean() -> None:
     x = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [-1.0, 0.1]])
     assert noise.confusable(x, torch.arange(4), 4).tolist() == [1, 0, 1, 2]
+
+
+def test_the_confusable_class_does_not_depend_on_the_length_or_number_of_vectors() -> None:
+    x, columns = memory().x, torch.arange(200) % 4
+    expected = noise.confusable(x, columns, 4).tolist()
+    means = torch.stack([normalise(normalise(x[columns == c]).mean(0)) for c in range(4)])
+    assert expected == (means @ means.T - 2 * torch.eye(4)).argmax(1).tolist()
+    assert noise.confusable(x * torch.linspace(0.1, 9, 200).unsqueeze(1), columns, 4).tolist() == expected
+    more = torch.cat([torch.arange(200), *[(columns == 2).nonzero().squeeze(1)] * 3])
+    assert noise.confusable(x[more], columns[more], 4).tolist() == expected
 
 
 def test_a_transition_matrix_is_followed_and_its_zeros_are_never_drawn() -> None:
@@ -153,6 +166,7 @@ def test_memory_noise_changes_the_named_rows_and_no_others(kind: str) -> None:
     none = spoil(kind, items, 0.0, Stream(0))
     assert not len(none.rows)
     assert not different(none, items).any()
+    assert none.items.x is items.x  # a memory-mapped file of clean items is not copied
 
 
 def test_corruption_has_the_cosine_its_strength_says() -> None:

@@ -1,0 +1,53 @@
+"""Training on the very classes that are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import bench
+from bench.errors import BenchError
+from scenarios.supervised import Supervised
+from tests.scenarios.dealt import accuracy, deals, ids
+from tests.toy import dataset
+
+
+def test_supervised_trains_on_the_very_task_it_answers() -> None:
+    ((_, episode),) = deals(Supervised(shots=3), dataset())
+    assert episode.training is not None
+    assert episode.training.task is episode.sessions[0].task
+    assert ids(episode.training.queries) == ids(episode.sessions[0].task.support)
+    assert len(episode.training.queries) == 30
+    stand_in = deals(Supervised(shots=4), dataset(images=False))[0][1].sessions[0]
+    assert len(stand_in.task.memory.images) == 20
+    assert not ids(stand_in.task.memory.images) & ids(stand_in.task.support)
+
+
+def test_the_condition_says_when_the_rest_of_the_support_stands_in_for_a_memory() -> None:
+    stand_in = {"memory": "rest of the support", "shots": 4}
+    assert list(Supervised().conditions(dataset(images=False))) == [stand_in]
+    assert list(Supervised(memory="rest").conditions(dataset())) == [stand_in]
+    # Nothing is left beside all six images, and nothing stands in where a memory is declared or none is wanted.
+    assert list(Supervised(shots=6).conditions(dataset(images=False))) == [{"shots": 6}]
+    assert list(Supervised(shots=None).conditions(dataset(images=False))) == [{"shots": None}]
+    assert list(Supervised().conditions(dataset())) == [{"shots": 4}]
+    assert list(Supervised(memory="none").conditions(dataset(images=False))) == [{"shots": 4}]
+
+
+def test_too_many_shots_are_refused_by_the_name_of_the_poorest_class() -> None:
+    data = dataset()
+    train = data.splits["train"]
+    kept = [n for n in range(len(train)) if int(train.labels[n]) not in (2, 4) or n % 6 < int(train.labels[n]) // 2]
+    data = replace(data, splits={**data.splits, "train": train.take(kept)})
+    with pytest.raises(BenchError, match=r"4 shots are wanted but class 'class 2' has 1 images; ask for at most 1"):
+        list(Supervised().conditions(data))
+
+
+def test_shots_of_far_clusters_answer_rightly_and_under_the_next_class_s_name_wrongly() -> None:
+    right = dataset(images=False)
+    train = right.splits["train"]
+    wrong = replace(right, splits={**right.splits, "train": replace(train, labels=(train.labels + 1) % 10)})
+    for data, share in ((right, 1.0), (wrong, 0.0)):
+        frame = bench.run(Supervised(memory="none"), ["protonet", "knn:k=1"], data, seeds=2)
+        assert set(accuracy(frame).values()) == {share}
