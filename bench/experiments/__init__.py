@@ -1,7 +1,8 @@
 """The tables and figures of the papers as runs with a name, and their published numbers.
 
-An experiment is a YAML file in this folder: scenario, methods, parameters and data, as in a config, with its title,
-what to prepare, and a smaller form for the bundled data set ``glyphs``. ``published.yaml`` holds the numbers.
+An experiment is a YAML file in this folder: scenario, methods, parameters and data, as in a config, with its title and
+what to prepare. Two forms of it differ from the paper's: a smaller one for the bundled data set ``glyphs``, and one for
+feature packs that have no image memory of their own. ``published.yaml`` holds the numbers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,32 @@ OFFLINE = "glyphs"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Form:
+    """What differs from the paper's run on other data.
+
+    Attributes
+    ----------
+    scenario : str or None
+        Another scenario, where the paper's cannot be dealt.
+    methods : tuple of str
+        In place of the paper's; empty for the same.
+    set : mapping
+        Parameters beside the paper's, over which they win.
+    data : tuple of str
+        Data sets that it is meant for; any others will do that have as much.
+    simulated : str
+        What stands in for something that the paper has.
+    """
+
+    scenario: str | None = None
+    methods: tuple[str, ...] = ()
+    set: Mapping[str, Any] = field(default_factory=dict)
+    seeds: int | None = None
+    data: tuple[str, ...] = ()
+    simulated: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One table or figure.
 
@@ -38,8 +65,10 @@ class Experiment:
         Names of the paper's data sets.
     prepare : str
         What it takes to have them.
-    glyphs : mapping
-        What differs on ``glyphs``: ``set``, ``methods``, ``seeds``.
+    glyphs : Form
+        What differs on ``glyphs``.
+    packs : Form or None
+        What differs on data sets of which none has an image memory; None where that makes no sense.
     """
 
     name: str
@@ -50,11 +79,25 @@ class Experiment:
     methods: tuple[str, ...]
     data: tuple[str, ...]
     prepare: str
-    glyphs: Mapping[str, Any]
+    glyphs: Form
+    packs: Form | None = None
     set: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 5
     paper: str = "mml"
     note: str = ""
+
+    def settings(self, form: Form, data: Sequence[str]) -> dict[str, Any]:
+        """Return the settings of a run in a form: ``scenario``, ``methods``, ``data``, ``seeds`` and ``set``."""
+        own = self.set
+        if form.scenario is not None:
+            own = {key: value for key, value in own.items() if key.rpartition(".")[0] != self.scenario}
+        return {
+            "scenario": form.scenario or self.scenario,
+            "methods": list(form.methods or self.methods),
+            "data": list(data),
+            "seeds": form.seeds or self.seeds,
+            "set": {**own, **form.set},
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +142,20 @@ def read(name: str) -> Experiment:
     """Return an experiment; an unknown one raises :class:`BenchError` and suggests the nearest."""
     if name not in names():
         raise BenchError(f"unknown experiment {name!r}{suggest(name, names())}")
-    content = _content(f"{name}.yaml")
-    settings = {f.name for f in fields(Experiment)} - {"name"}
+    content = dict(_content(f"{name}.yaml"))
+    for form in ("glyphs", "packs"):
+        if form in content:
+            content[form] = Form(**_checked(Form, content[form], name))
+    return Experiment(**_checked(Experiment, {**content, "name": name}, name))
+
+
+def _checked(cls: type[Form] | type[Experiment], content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what a file says, ready for a dataclass; a setting that it does not have is refused."""
+    known = [f.name for f in fields(cls)]
     for key in content:
-        if key not in settings:
-            raise BenchError(f"experiment {name}: unknown setting {key!r}{suggest(str(key), settings)}")
-    return Experiment(name=name, **{**content, "methods": tuple(content["methods"]), "data": tuple(content["data"])})
+        if key not in known:
+            raise BenchError(f"experiment {name}: unknown setting {key!r}{suggest(str(key), known)}")
+    return {key: tuple(value) if key in ("methods", "data") else value for key, value in content.items()}
 
 
 def load(name: str, data: Sequence[str] = ()) -> dict[str, Any]:
@@ -113,7 +164,8 @@ def load(name: str, data: Sequence[str] = ()) -> dict[str, Any]:
     Parameters
     ----------
     data : sequence of str, optional
-        Data sets, by name or path, in place of the paper's; ``glyphs`` alone gives the experiment's smaller form.
+        Data sets, by name or path, in place of the paper's. ``glyphs`` alone gives the experiment's smaller form; data
+        sets of which none has an image memory give its form for feature packs. ``glyphs@ENCODER`` counts as ``glyphs``.
 
     Returns
     -------
@@ -127,32 +179,42 @@ def load(name: str, data: Sequence[str] = ()) -> dict[str, Any]:
     """
     experiment = read(name)
     wanted = list(data or experiment.data)
-    form = experiment.glyphs if wanted == [OFFLINE] else {}
-    settings = {
-        "scenario": experiment.scenario,
-        "methods": list(form.get("methods", experiment.methods)),
-        "data": wanted,
-        "seeds": form.get("seeds", experiment.seeds),
-        "set": {**experiment.set, **form.get("set", {})},
-    }
-    trained_on = settings["set"].get(f"{experiment.scenario}.train_on")
-    absent = missing([*wanted, *([trained_on] if trained_on else [])])
+    offline = len(wanted) == 1 and wanted[0].partition("@")[0] == OFFLINE
+    form = experiment.glyphs if offline else Form()
+    absent = _absent(experiment, experiment.settings(form, wanted))
     if absent:
+        packs = experiment.packs
+        others = f", or feature packs such as {', '.join(packs.data)}" if packs else ""
         raise BenchError(
-            f"experiment {name} lacks the data {', '.join(absent)}; prepare {experiment.prepare}, "
-            f"or run it on other data: --data {OFFLINE}"
+            f"experiment {name} lacks the data {', '.join(absent)}; prepare {experiment.prepare} (see `bench data "
+            f"prepare` and `bench memory build`), or run it on other data: --data {OFFLINE}{others}"
         )
-    return settings
+    if experiment.packs is not None and not offline and not _any_memory(wanted):
+        form = experiment.packs
+    return experiment.settings(form, wanted)
+
+
+def _absent(experiment: Experiment, settings: Mapping[str, Any]) -> list[str]:
+    trained_on = settings["set"].get(f"{experiment.scenario}.train_on")
+    return missing([*settings["data"], *([trained_on] if trained_on else [])])
+
+
+def _any_memory(data: Sequence[str]) -> bool:
+    """Return whether any of the data sets has an image memory of its own."""
+    from bench.datasets import resolve
+
+    return any(len(resolve(name).memory.images) for name in data)
 
 
 def missing(data: Sequence[str]) -> list[str]:
     """Return those of the data sets that are neither known by name nor the path of a pack."""
     # Imported here, because a report reads the published numbers and does not wait for torch.
-    from bench.datasets import known
+    from bench.datasets import GLYPHS_WITH, known
     from bench.pack import MANIFEST
 
     there = known()
-    return [name for name in data if name not in there and not (Path(name) / MANIFEST).is_file()]
+    named = [name for name in data if not (Path(name) / MANIFEST).is_file()]
+    return [name for name in named if name not in there and not name.startswith(GLYPHS_WITH)]
 
 
 def published(name: str) -> list[Published]:
@@ -180,11 +242,20 @@ def listing() -> list[dict[str, Any]]:
                 "data": list(experiment.data),
                 "missing_data": missing(experiment.data),
                 "prepare": experiment.prepare,
+                "glyphs": _described(experiment, experiment.glyphs),
+                "packs": _described(experiment, experiment.packs) if experiment.packs else None,
                 "published_numbers": len(published(name)),
                 "note": experiment.note,
             }
         )
     return found
+
+
+def _described(experiment: Experiment, form: Form) -> dict[str, Any]:
+    """Return what a form runs, for the listing."""
+    settings = experiment.settings(form, form.data or [OFFLINE])
+    settings["parameters"] = settings.pop("set")
+    return {**settings, "simulated": form.simulated}
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
-import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import experiments
+from bench.datasets_declared import declarations
 from bench.errors import BenchError
+from bench.evaluate import lacking
+from bench.pack import FORMAT, write_manifest, write_split
 from bench.registry import METHODS
 from bench.settings import plan
+from bench.streams import Stream
 from tests.toy import dataset
+from tools import experiments_page
 
 NAMES = experiments.names()
 
@@ -23,20 +29,68 @@ def test_every_table_and_figure_that_can_be_run_has_a_name() -> None:
     assert [*tables, *figures, "s4-5", *memories] == NAMES
 
 
+def dealt(name: str, form: experiments.Form, *, images: bool) -> set[str]:
+    """Deal every episode of a form on data with or without an image memory; return the scenarios.
+
+    Every method of the form can run on every episode.
+    """
+    # As many classes as three parts need of which one has those of a few-shot episode.
+    data, source = dataset(40, images=images), dataset(40, images=images, name="other")
+    settings = experiments.read(name).settings(form, [data.name])
+    made = plan(settings["scenario"], settings["methods"], (0,), settings["set"])
+    for named in made.scenarios:
+        trained_on = source if getattr(named.recipe, "train_on", None) else None
+        for condition in named.recipe.conditions(data):
+            episode = named.recipe.deal(data, condition, rng=Stream(0), source=trained_on)
+            lacks = {m.label: lacking(m.recipe.about, episode) for m in made.methods}
+            assert lacks == dict.fromkeys(lacks)
+    return {named.recipe.name for named in made.scenarios}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_its_scenario_methods_and_parameters_are_valid_in_both_forms(name: str) -> None:
+def test_its_scenario_methods_and_parameters_are_valid_in_the_papers_form_and_on_glyphs(name: str) -> None:
     experiment = experiments.read(name)
     assert experiment.title
     assert experiment.of
     assert experiment.shows
     assert experiment.prepare
     assert experiment.data
-    for form in ({}, experiment.glyphs):
-        assert set(form) <= {"set", "methods", "seeds"}
-        parameters = {**experiment.set, **form.get("set", {})}
-        made = plan(experiment.scenario, form.get("methods", experiment.methods), (0,), parameters)
-        for named in made.scenarios:
-            assert list(named.recipe.conditions(dataset()))
+    settings = experiment.settings(experiments.Form(), experiment.data)
+    assert plan(settings["scenario"], settings["methods"], (0,), settings["set"]).scenarios
+    assert dealt(name, experiment.glyphs, images=True) == {experiment.scenario}
+
+
+PICTURES = ("f04", "f08")
+"""Galleries show images, which packs of features do not have."""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PICTURES])
+def test_its_form_for_feature_packs_runs_without_an_image_memory(name: str) -> None:
+    experiment = experiments.read(name)
+    assert experiment.packs is not None
+    assert experiment.packs.data
+    assert experiment.packs.simulated
+    assert dealt(name, experiment.packs, images=False) == {experiment.packs.scenario or experiment.scenario}
+
+
+def test_data_without_an_image_memory_gets_the_form_for_feature_packs(tmp_path: Path) -> None:
+    """A pack with a memory gets the paper's form, and so does a pack beside such a one."""
+    for name, memory in (("bare", {}), ("web", {"memory": {"images": [{"split": "train"}]}})):
+        split = write_split(tmp_path / name, "train", torch.eye(4), torch.arange(4) % 2)
+        manifest = {"format": FORMAT, "name": name, "dimension": 4, "classes": ["a", "b"], "splits": {"train": split}}
+        write_manifest(tmp_path / name, {**manifest, "roles": {"support": ["train"], "query": ["train"]}, **memory})
+    bare, web = str(tmp_path / "bare"), str(tmp_path / "web")
+    form = experiments.load("t07", [bare])
+    assert form["scenario"] == "memory-noise"
+    assert form["set"] == {
+        "memory-noise.modality": "images",
+        "memory-noise.rates": [0.0, 0.2],
+        "memory-noise.evidence": 1000,
+    }
+    assert form["data"] == [bare]
+    paper = {"web-zero-shot.memory": ["declared", "support"], "web-zero-shot.evidence": 1000}
+    assert experiments.load("t07", [web])["set"] == paper
+    assert experiments.load("t07", [bare, web])["set"] == paper
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,6 +106,14 @@ def test_absent_data_says_what_to_prepare(name: str, tmp_path: Path, monkeypatch
     assert all(data in message for data in experiment.data)
 
 
+def test_the_papers_data_sets_have_the_names_under_which_they_are_prepared() -> None:
+    for name in NAMES:
+        experiment = experiments.read(name)
+        trained_on = experiment.set.get("web-zero-shot.train_on")
+        assert {*experiment.data, *([trained_on] if trained_on else [])} <= set(declarations())
+        assert {number.dataset for number in experiments.published(name)} <= {*declarations(), "average"}
+
+
 def test_data_named_by_the_user_takes_the_place_of_the_papers() -> None:
     settings = experiments.load("t12", ["digits"])
     assert settings == {
@@ -59,7 +121,7 @@ def test_data_named_by_the_user_takes_the_place_of_the_papers() -> None:
         "methods": ["knn", "mml"],
         "data": ["digits"],
         "seeds": 5,
-        "set": {"memory-size.sizes": [1, 2, 4, 8, 16, 32, 64, 128, 256, None]},
+        "set": {"memory-size.sizes": [1, 2, 4, 8, 16]},
     }
     with pytest.raises(BenchError, match="lacks the data imagenet;"):
         experiments.load("t01", ["digits"])
@@ -69,6 +131,7 @@ def test_glyphs_have_a_form_of_their_own(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(experiments, "missing", lambda data: [])
     assert experiments.load("t12", ["glyphs"])["set"] == {"memory-size.sizes": [1, 2, 4, 8, None]}
     assert experiments.load("t01", ["glyphs"])["set"]["web-zero-shot.train_on"] is None
+    assert experiments.load("t12", ["glyphs@ViT-B-32:openai"])["set"] == {"memory-size.sizes": [1, 2, 4, 8, None]}
 
 
 def test_an_unknown_experiment_suggests_the_nearest() -> None:
@@ -79,8 +142,13 @@ def test_an_unknown_experiment_suggests_the_nearest() -> None:
 def test_the_listing_is_plain_and_in_the_order_of_the_paper() -> None:
     found = experiments.listing()
     assert [entry["name"] for entry in found] == NAMES
-    assert all({"name", "summary", "prepare", "missing_data"} <= set(entry) for entry in found)
-    assert next(e for e in found if e["name"] == "t05")["missing_data"] == ["imagenet-s", "cub"]
+    assert all({"name", "summary", "prepare", "missing_data", "glyphs", "packs"} <= set(entry) for entry in found)
+    assert json.loads(json.dumps(found)) == found
+    t07 = next(e for e in found if e["name"] == "t07")
+    assert t07["packs"]["scenario"] == "memory-noise"
+    assert t07["glyphs"]["data"] == ["glyphs"]
+    assert t07["glyphs"]["parameters"]["web-zero-shot.evidence"] == 200
+    assert next(e for e in found if e["name"] == "t05")["missing_data"] == ["imagenet_s", "cub"]
 
 
 def test_published_numbers_belong_to_an_experiment_and_name_its_methods_and_data() -> None:
@@ -104,12 +172,20 @@ def test_published_averages_are_the_means_of_their_rows() -> None:
 
 
 def test_a_misspelt_setting_in_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = dataclasses.asdict(experiments.read("t05")) | {"tittle": "x"}
-    content.pop("name")
-    monkeypatch.setattr(experiments, "_content", lambda file: content)
-    experiments.read.cache_clear()
-    with pytest.raises(BenchError, match="unknown setting 'tittle'; did you mean 'title'"):
-        experiments.read("t05")
+    content = experiments._content("t05.yaml")
+    for wrong, message in (
+        ({"tittle": "x"}, "unknown setting 'tittle'; did you mean 'title'"),
+        ({"packs": {"sets": {}}}, "unknown setting 'sets'; did you mean 'set'"),
+    ):
+        monkeypatch.setattr(experiments, "_content", lambda file, wrong=wrong: content | wrong)
+        experiments.read.cache_clear()
+        with pytest.raises(BenchError, match=message):
+            experiments.read("t05")
+
+
+def test_the_page_of_experiments_is_up_to_date() -> None:
+    written = Path(__file__).resolve().parents[2] / "docs" / "experiments.md"
+    assert written.read_text() == experiments_page.page(), "run `python -m tools.experiments_page`"
 
 
 def test_published_numbers_are_read_without_torch() -> None:

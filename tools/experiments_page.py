@@ -1,0 +1,78 @@
+"""Writes the page of experiments from their files: ``python -m tools.experiments_page``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench import experiments
+
+_HEAD = """# Experiments
+
+The tables and figures of the founding papers as runs with a name. This page is written by `python -m
+tools.experiments_page` from `bench/experiments/`; `bench list experiments --json` gives the same to programs, with what
+is not on this machine.
+
+```
+bench run --experiment t05                        # the paper's data sets, which have to be prepared
+bench run --experiment t05 --data glyphs          # a form of every experiment that runs offline
+bench run --experiment t05 --data packs/imagenet  # on your own data
+bench report RUN                                  # published numbers beside the measured ones, where there are any
+```
+
+An experiment is a plain config: scenario, methods, parameters, data. Lists of values are sweeps, and options win over
+all of it: `bench run --experiment t13 --data glyphs --set knn.k=[1,64] --seeds 3`.
+
+**Feature packs.** Where none of the data sets that are run has an image memory of its own, the form for feature packs
+is taken. What stands in for the paper's memory is said below, and by every condition in every table of the report
+(`memory support split`). Published numbers are in `published.yaml`; a table that survives as a picture only has none,
+since nothing is guessed.
+"""
+
+
+def _settings(of: Mapping[str, Any]) -> str:
+    """Return parameters as YAML on one line."""
+    text = yaml.safe_dump(dict(of), default_flow_style=True, width=10_000, sort_keys=False).strip()
+    return f"`{text}`" if of else ""
+
+
+def _form(form: experiments.Form) -> str:
+    said = [
+        f"scenario `{form.scenario}`" if form.scenario else "",
+        f"methods {', '.join(f'`{m}`' for m in form.methods)}" if form.methods else "",
+        _settings(form.set),
+        f"{form.seeds} seeds" if form.seeds else "",
+    ]
+    return ", ".join(part for part in said if part) or "as in the paper's"
+
+
+def _section(name: str) -> str:
+    experiment = experiments.read(name)
+    numbers = len(experiments.published(name))
+    lines = [
+        f"## {name}\n",
+        f"{experiment.of}. {experiment.title}: {experiment.shows}.\n",
+        f"- `{experiment.scenario}` with {', '.join(f'`{m}`' for m in experiment.methods)}"
+        + (f", {_settings(experiment.set)}" if experiment.set else ""),
+        f"- Data: {', '.join(experiment.data)}; {experiment.prepare}",
+        f"- On `glyphs`: {_form(experiment.glyphs)}",
+    ]
+    if experiment.packs is not None:
+        packs = experiment.packs
+        simulated = packs.simulated[0].upper() + packs.simulated[1:]
+        lines += [f"- On feature packs, such as {', '.join(packs.data)}: {_form(packs)}. *{simulated}.*"]
+    lines += [f"- {numbers} published numbers"] if numbers else []
+    lines += [f"- {experiment.note}"] if experiment.note else []
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """Return the page as Markdown."""
+    return "\n\n".join([_HEAD.rstrip(), *(_section(name) for name in experiments.names())]) + "\n"
+
+
+if __name__ == "__main__":
+    (Path(__file__).resolve().parent.parent / "docs" / "experiments.md").write_text(page())
