@@ -59,6 +59,23 @@ def _selected_means(
     return normalise(class_means(normalise(x[keep]), columns[keep], n_classes))
 
 
+def carried_over(images: Tensor, texts: Tensor, both: Tensor) -> Tensor:
+    """Return image prototypes moved by the mean difference between a class's text and image prototype, [c, d].
+
+    Encoders keep images and texts in two cones (Liang et al., Mind the Gap, NeurIPS 2022, arXiv:2203.02053), and an
+    image is far nearer to any image than to its text. An image prototype among text prototypes as it is would be taken
+    for the answer to nearly every query.
+
+    Parameters
+    ----------
+    images, texts : Tensor [c, d]
+        Prototypes.
+    both : bool Tensor [c]
+        The classes that have both; where there are none, the image prototypes are returned as they are.
+    """
+    return normalise(images + (texts - images)[both].mean(0)) if both.any() else images
+
+
 def prototypes(
     images: Tensor,
     image_columns: Tensor,
@@ -72,8 +89,9 @@ def prototypes(
 ) -> tuple[Tensor, Tensor]:
     """Return image and text prototypes, unit norm, each [c, d].
 
-    Kang et al., TMLR 2025, eq. 1, with M = ``count``. A class without items of one modality uses the prototype of
-    the other for both; a class without any has zeros.
+    Kang et al., TMLR 2025, eq. 1, with M = ``count``. A class without images uses its text prototype for both, as in
+    the paper. A class without texts uses its image prototype, carried over to where texts lie
+    (:func:`carried_over`), unless ``kind`` is ``images``. A class without any has zeros.
 
     Parameters
     ----------
@@ -89,8 +107,9 @@ def prototypes(
     )
     has_image = class_counts(image_columns, n_classes).unsqueeze(1) > 0
     has_text = class_counts(text_columns, n_classes).unsqueeze(1) > 0
+    instead = image if kind == "images" else carried_over(image, text, (has_image & has_text).squeeze(1))
     if kind == "images":
         has_text = has_text & ~has_image
     if kind == "texts":
         has_image = has_image & ~has_text
-    return torch.where(has_image, image, text), torch.where(has_text, text, image)
+    return torch.where(has_image, image, text), torch.where(has_text, text, torch.where(has_image, instead, text))

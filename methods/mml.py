@@ -18,7 +18,7 @@ from bench.contracts import About
 from bench.evidence import Explanation, Neighbour, neighbours
 from bench.features import Features
 from bench.memory import Items
-from bench.prototypes import Kind, prototypes
+from bench.prototypes import Kind, carried_over, prototypes
 from bench.registry import method
 from bench.state import nbytes
 from bench.streams import Stream
@@ -275,7 +275,9 @@ class MML:
             means = normalise(class_means(normalise(source.x), task.columns(source.labels), task.n_classes))
             has = (means != 0).any(1, keepdim=True)
             no_text = torch.bincount(text_columns, minlength=task.n_classes).unsqueeze(1) == 0
-            p_image, p_text = torch.where(has, means, p_image), torch.where(has & no_text, means, p_text)
+            p_image = torch.where(has, means, p_image)
+            instead = carried_over(means, p_text, (has & ~no_text).squeeze(1))
+            p_text = torch.where(has & no_text, instead, p_text)
         both = Items.concat([images, texts]) if self.memory == "unified" else None
         on = [
             len(items) > 0 and len(items.labels.unique()) >= self.coverage * task.n_classes for items in (images, texts)

@@ -11,6 +11,7 @@ import torch
 from scipy.stats import ttest_rel
 from torch.nn import functional as F  # noqa: N812
 
+from bench.algebra import normalise
 from bench.attention import Block
 from bench.evaluate import lacking
 from bench.features import Features
@@ -120,7 +121,7 @@ def test_training_loss_is_the_cross_entropy_of_sixteen_times_the_logits() -> Non
         assert torch.equal((new - old)[clear].sign(), -slope[clear].sign())
 
 
-def test_a_class_without_one_modality_uses_the_prototype_of_the_other_for_both() -> None:
+def test_a_class_without_one_modality_uses_the_prototype_of_the_other() -> None:
     images, texts = toy.task(CLASSES).memory.images, toy.task(CLASSES).memory.texts
     columns = toy.task(CLASSES).columns
     some_images, some_texts = images.take(images.labels != 3), texts.take(texts.labels != 9)
@@ -128,8 +129,25 @@ def test_a_class_without_one_modality_uses_the_prototype_of_the_other_for_both()
         some_images.x, columns(some_images.labels), some_texts.x, columns(some_texts.labels), 3, rng=Stream(0)
     )
     assert torch.equal(p_image[1], p_text[1])
-    assert torch.equal(p_text[2], p_image[2])
+    # Only the first class has both: the third one's text prototype lies off its image as the first one's does.
+    torch.testing.assert_close(p_text[2], normalise(p_image[2] + p_text[0] - p_image[0]))
     assert not torch.allclose(p_image[0], p_text[0])
+
+
+def test_a_class_without_text_does_not_take_the_answers_of_those_that_have_one() -> None:
+    """Images share a direction that texts lack, as in CLIP's space."""
+
+    def draw(n: int, purpose: str) -> torch.Tensor:
+        return normalise(torch.from_numpy(Stream(0).child(purpose).numpy().standard_normal((n, 64), dtype="float32")))
+
+    cone, x = draw(1, "cone"), draw(20, "classes")
+    columns = torch.arange(20)
+    images, texts = normalise(2 * cone + x), normalise(-2 * cone + x)
+    p_image, p_text = prototypes(images, columns, texts[:10], columns[:10], 20, rng=Stream(0))
+    queries = normalise(2 * cone + x + 0.5 * draw(20, "noise"))
+    assert torch.equal((queries @ (p_image + p_text).T).argmax(1), columns)
+    as_they_are = torch.cat([texts[:10], images[10:]])
+    assert ((queries @ (p_image + as_they_are).T).argmax(1) >= 10).all()
 
 
 def test_memory_replacement_leaves_the_weights_as_they_were() -> None:
