@@ -152,7 +152,7 @@ class Shelf:
         if step.number is None:
             return replace(self, memory=memory.remove(ids=step.names))
         if step.action == "prune":
-            gone = misleading(images, neighbours) >= step.number
+            gone = misleading(images, neighbours).cpu().numpy() >= step.number
         else:
             gone = np.zeros(len(images), dtype=bool)
             gone[noise.affected(len(images), step.number, rng).numpy()] = True

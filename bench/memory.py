@@ -166,7 +166,7 @@ class Memory:
 
     @staticmethod
     def _require(kind: str, wanted: set[str] | set[int], present: np.ndarray) -> None:
-        missing = sorted(w for w in wanted if w not in set(present.tolist()))
+        missing = sorted(wanted - set(present.tolist()))
         if missing:
             raise BenchError(f"the memory holds no {kind} {missing[0]!r}; look with `bench data inspect`")
 

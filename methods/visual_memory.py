@@ -11,11 +11,12 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from bench.algebra import drop_self, neighbour_votes
+from bench.algebra import neighbour_votes
 from bench.errors import BenchError
 from bench.evidence import Explanation, neighbours
 from bench.forgetting import named
 from bench.memory import Items
+from bench.misleading import misleading
 from bench.registry import method
 from bench.search import Neighbours
 from bench.streams import Stream
@@ -134,21 +135,9 @@ class VisualMemory:
         pruning = "soft" if task.soft_pruning and self.pruning == "none" else self.pruning
         if pruning == "none" or len(state.items) < 2:
             return replace(state, weights=torch.ones_like(state.weights))
-        if pruning == "hard":
-            return replace(state, weights=(wrong_counts(state.items, self.k) < self.hard_count).float())
-        return replace(state, weights=self.soft_factor / (1 + wrong_counts(state.items, self.soft_k)).float())
-
-
-def wrong_counts(items: Items, k: int) -> Tensor:
-    """Return how often each item is among the k nearest of another item of a different class, int64 [m].
-
-    Every item is classified by the k nearest others, itself left out.
-    """
-    found = items.index.search(items.x.float(), k + 1).positions
-    own = torch.arange(len(items), device=found.device).unsqueeze(1)
-    others = drop_self(found, found == own)
-    wrong = items.labels[others] != items.labels.unsqueeze(1)
-    return torch.bincount(others[wrong], minlength=len(items))
+        wrong = misleading(state.items, self.k if pruning == "hard" else self.soft_k, state.items.index.search)
+        weights = (wrong < self.hard_count).float() if pruning == "hard" else self.soft_factor / (1 + wrong).float()
+        return replace(state, weights=weights)
 
 
 def excluded(state: VisualItems, ids: Collection[str]) -> VisualItems:

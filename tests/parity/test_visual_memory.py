@@ -8,9 +8,10 @@ import torch
 from bench.algebra import neighbour_votes
 from bench.errors import BenchError
 from bench.memory import Items, Memory
+from bench.misleading import misleading
 from bench.streams import Stream
 from bench.task import Task
-from methods.visual_memory import excluded, relabelled, wrong_counts
+from methods.visual_memory import excluded, relabelled
 from tests import toy
 from tests.parity._naive import CLASSES, few_shot, make, queries, scores
 
@@ -64,9 +65,9 @@ def naive_counts(items: Items, k: int) -> list[int]:
 
 
 @pytest.mark.parametrize("k", [3, 10, 500])
-def test_wrong_counts_equal_a_loop(k: int) -> None:
+def test_counts_of_misleading_items_equal_a_loop(k: int) -> None:
     items = mixed().memory.images
-    assert wrong_counts(items, k).tolist() == naive_counts(items, k)
+    assert misleading(items, k, items.index.search).tolist() == naive_counts(items, k)
 
 
 def test_soft_pruning_weighs_by_the_counts() -> None:
