@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
+
+from bench.meter import counted_as
 
 _ROWS = 1 << 10
 """Rows that a processor turns to float64 at a time: 4 MiB at d = 512, which stay in its cache and in memory that the
@@ -14,7 +18,8 @@ _ROWS_ELSEWHERE = 1 << 16
 
 def normalise(x: Tensor) -> Tensor:
     """Return float32 rows of unit Euclidean norm, [n, d]; a zero row stays zero."""
-    return F.normalize(x.float(), dim=-1)
+    with counted_as(elementwise=3 * x.numel() + math.prod(x.shape[:-1])):
+        return F.normalize(x.float(), dim=-1)
 
 
 def class_sums(x: Tensor, columns: Tensor, n_classes: int, *, unit: bool = False) -> Tensor:
@@ -31,10 +36,11 @@ def class_sums(x: Tensor, columns: Tensor, n_classes: int, *, unit: bool = False
     """
     sums = torch.zeros(n_classes, x.shape[1], dtype=torch.float64, device=x.device)
     step = _ROWS if x.device.type == "cpu" else _ROWS_ELSEWHERE
-    for start in range(0, len(x), step):
-        rows = x[start : start + step]
-        # Summed in double, so that the order of the rows (an edited memory, another batch) shows only below 1e-15.
-        sums.index_add_(0, columns[start : start + step], (normalise(rows) if unit else rows).double())
+    with counted_as(elementwise=(4 * x.numel() + len(x)) if unit else x.numel()):
+        for start in range(0, len(x), step):
+            rows = x[start : start + step]
+            # Summed in double, so that the order of the rows (an edited memory, another batch) shows only below 1e-15.
+            sums.index_add_(0, columns[start : start + step], (normalise(rows) if unit else rows).double())
     return sums
 
 
@@ -74,12 +80,14 @@ def herd(x: Tensor, count: int) -> Tensor:
     chosen: list[int] = []
     total = torch.zeros_like(mean)
     free = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    for step in range(1, min(count, len(x)) + 1):
-        gap = ((mean - (total + x) / step) ** 2).sum(1)
-        best = int(torch.where(free, gap, torch.inf).argmin())
-        chosen.append(best)
-        free[best] = False
-        total += x[best]
+    steps = min(count, len(x))
+    with counted_as(elementwise=steps * (5 * x.numel() + len(x) + x.shape[1])):
+        for step in range(1, steps + 1):
+            gap = ((mean - (total + x) / step) ** 2).sum(1)
+            best = int(torch.where(free, gap, torch.inf).argmin())
+            chosen.append(best)
+            free[best] = False
+            total += x[best]
     return torch.tensor(chosen, dtype=torch.int64)
 
 

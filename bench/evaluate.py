@@ -302,15 +302,19 @@ def _answer(label: str, scores: Tensor, queries: Tensor, session: Session, block
             f"method {label} returned scores of shape {tuple(scores.shape)} instead of {expected}; "
             "column j must be task.classes[j]"
         )
-    if bool(torch.isnan(scores).any()):
-        raise BenchError(f"method {label} returned NaN scores; its training diverged or a class mean is zero")
     start = block * _QUERY_BLOCK
     labels = session.queries.labels[start : start + len(queries)].to(scores.device)
-    right = scores.gather(1, session.task.columns(labels).unsqueeze(1))
+    own = session.task.columns(labels).unsqueeze(1)
+    right = scores.gather(1, own)
+    # The largest of a row with a NaN is NaN.
     top, columns = scores.max(1)
-    # Columns before the right one win a tie, as in the prediction, so that rank 0 is a right answer and no other.
-    order = torch.arange(scores.shape[1], device=scores.device)
-    before = (scores == right) & (order < session.task.columns(labels).unsqueeze(1))
-    ranks = ((scores > right) | before).sum(1)
+    if bool(torch.isnan(top).any()):
+        raise BenchError(f"method {label} returned NaN scores; its training diverged or a class mean is zero")
+    ranks = (scores > right).sum(1)
+    tied = ((scores >= right).sum(1) > ranks + 1).nonzero().squeeze(1)
+    if len(tied):
+        # Columns before the right one win a tie, as in the prediction, so that rank 0 is a right answer and no other.
+        order = torch.arange(scores.shape[1], device=scores.device)
+        ranks[tied] += ((scores[tied] == right[tied]) & (order < own[tied])).sum(1)
     confidences = (top.unsqueeze(1) - scores.float()).neg().exp().sum(1).reciprocal()
     return columns.cpu(), ranks.cpu(), confidences.cpu()

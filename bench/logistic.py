@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.meter import Repeats
+from bench.meter import Repeats, counted_as
 
 _MEMORY = 10
 """Pairs of steps and slopes that L-BFGS keeps; also how many iterations the preconditioner serves."""
@@ -186,11 +186,13 @@ class LogisticRegression:
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
-    return float(torch.dot(a.flatten(), b.flatten()))
+    with counted_as(products=2 * a.numel()):
+        return float(torch.dot(a.flatten(), b.flatten()))
 
 
 def _square(a: Tensor) -> float:
-    return float(a.square().sum(dtype=torch.float64))
+    with counted_as(elementwise=2 * a.numel()):
+        return float(a.square().sum(dtype=torch.float64))
 
 
 def _direction(slope: Tensor, pairs: deque[tuple[Tensor, Tensor, float]], diagonal: Tensor, scale: float) -> Tensor:

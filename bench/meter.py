@@ -2,9 +2,10 @@
 
 Counting FLOPs slows every operation by microseconds, so it is done sparingly. Where the same work is done over and
 over (the batches of a training, the blocks of queries) the first of its kind is counted and the others are charged
-the same; see :class:`Repeats`. Searches are charged by formula. What is left runs once a cell, and its seconds hold
-the counting: 3 to 4 microseconds an operation in a loop of one operation, 8 to 20 where many take turns. The meter's
-own reading of peaks is in no phase.
+the same; see :class:`Repeats`. What methods share and do all the time is charged what it is known to take; see
+:func:`counted_as`. Searches are charged by formula. What is left runs once a cell, and its seconds hold the counting:
+5 to 7 microseconds an operation in a loop of one operation, 10 to 30 where many take turns. The meter's own reading of
+peaks is in no phase.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -124,16 +125,6 @@ class Meter:
         """Whether torch's operations are being counted now."""
         return not self._paused
 
-    @property
-    def counted(self) -> tuple[int, int]:
-        """Products and elementwise FLOPs so far."""
-        return self._counter.products, self._counter.elementwise
-
-    def repeat(self, products: int, elementwise: int) -> None:
-        """Count work again that was counted before."""
-        self._counter.products += products
-        self._counter.elementwise += elementwise
-
     @contextmanager
     def _counting(self) -> Iterator[None]:
         self._paused = False
@@ -144,8 +135,8 @@ class Meter:
             self._paused = True
 
     @contextmanager
-    def uncounted(self) -> Iterator[None]:
-        """Leave torch's operations uncounted inside the block, at their full speed."""
+    def counted_as(self, products: int = 0, elementwise: int = 0) -> Iterator[None]:
+        """Charge torch's operations in the block by these numbers, and run them at their full speed."""
         if self._paused:
             yield
             return
@@ -156,6 +147,15 @@ class Meter:
         finally:
             self._counter.__enter__()  # type: ignore[no-untyped-call]
             self._paused = False
+        self._counter.products += products
+        self._counter.elementwise += elementwise
+
+    @contextmanager
+    def counted_into(self, known: dict[Hashable, tuple[int, int]], key: Hashable) -> Iterator[None]:
+        """Count the block, and put what it took, products and elementwise, into ``known``."""
+        products, elementwise = self._counter.products, self._counter.elementwise
+        yield
+        known[key] = self._counter.products - products, self._counter.elementwise - elementwise
 
     def _read(self) -> tuple[float, int, int]:
         return _now() - self._aside, self._counter.products, self._counter.elementwise
@@ -190,21 +190,13 @@ class Repeats:
     def __init__(self) -> None:
         self._known: dict[Hashable, tuple[int, int]] = {}
 
-    @contextmanager
-    def like(self, key: Hashable) -> Iterator[None]:
+    def like(self, key: Hashable) -> AbstractContextManager[None]:
         """Count the block, or charge what the first block of the same key took."""
         meter = _current.get()
         if meter is None or not meter.counts:
-            yield
-        elif key in self._known:
-            with meter.uncounted():
-                yield
-            meter.repeat(*self._known[key])
-        else:
-            before = meter.counted
-            yield
-            now = meter.counted
-            self._known[key] = (now[0] - before[0], now[1] - before[1])
+            return nullcontext()
+        known = self._known.get(key)
+        return meter.counted_into(self._known, key) if known is None else meter.counted_as(*known)
 
 
 _current: ContextVar[Meter | None] = ContextVar("meter", default=None)
@@ -212,7 +204,7 @@ _current: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
 def _now() -> float:
     # Kernels on a GPU run behind the clock's back, so the device is waited for.
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()
 
@@ -239,6 +231,18 @@ def phase(name: str) -> Iterator[None]:
             yield
 
 
+def counted_as(products: int = 0, elementwise: int = 0) -> AbstractContextManager[None]:
+    """Charge a block of torch's operations what they are known to take, and run them at their full speed.
+
+    Parameters
+    ----------
+    products, elementwise : int
+        The FLOPs that :class:`bench.flops.Counter` would count in the block.
+    """
+    meter = _current.get()
+    return nullcontext() if meter is None else meter.counted_as(products, elementwise)
+
+
 def charge(name: str, seconds: float) -> None:
     """Charge seconds to a phase of the meter in force, if there is one."""
     meter = _current.get()
@@ -253,12 +257,6 @@ def charge_flops(flops: int | None, name: str | None = None) -> None:
         meter.add_flops(name, flops)
 
 
-@contextmanager
-def uncounted() -> Iterator[None]:
+def uncounted() -> AbstractContextManager[None]:
     """Leave torch's operations inside the block uncounted: they are charged by formula, or are not the method's."""
-    meter = _current.get()
-    if meter is None:
-        yield
-    else:
-        with meter.uncounted():
-            yield
+    return counted_as()

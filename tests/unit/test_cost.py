@@ -14,7 +14,7 @@ from bench.features import Features
 from bench.incremental_net import Net
 from bench.logistic import Linear
 from bench.memory import Items
-from bench.meter import Meter, Repeats, charge_flops, metered, phase, uncounted
+from bench.meter import Meter, Repeats, charge_flops, counted_as, metered, phase, uncounted
 from bench.search import Index
 from bench.state import nbytes
 from bench.stored import stored
@@ -84,6 +84,32 @@ def test_what_repeats_is_counted_once_and_charged_every_time() -> None:
     assert meter.flops["train", "product"] == (3 + 2 * 2) * STEP
     # A formula costs nothing to charge, so it is charged where it applies.
     assert meter.flops["train", "formula"] == 5 * 7
+
+
+def test_a_block_of_known_flops_is_charged_those_in_the_phase_that_is_open() -> None:
+    meter, seen = Meter(), []
+    with metered(meter):
+        with phase("build"), counted_as(products=100, elementwise=30):
+            seen.append(meter.counts)
+            step()
+            with counted_as(products=7):
+                step()
+        with phase("score"):
+            step()
+    assert seen == [False]
+    # What a block within such a block takes is in the number of the outer one.
+    assert (meter.flops["build", "product"], meter.flops["build", "elementwise"]) == (100, 30)
+    assert meter.columns()["elementwise_flops"] == 30
+    assert meter.phase_flops("score") == STEP
+
+
+def test_a_block_of_known_flops_that_fails_is_not_charged() -> None:
+    meter = Meter()
+    with metered(meter), phase("build"):
+        with pytest.raises(ValueError, match="no"), counted_as(products=100):
+            raise ValueError("no")
+        step()
+    assert meter.phase_flops("build") == STEP
 
 
 def test_repeats_within_repeats_add_up() -> None:
