@@ -12,11 +12,12 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, Protocol
 
 from bench.errors import BenchError
 from bench.orders import Order, order
-from bench.pieces import Piece, pieces
+from bench.pieces import Piece
 from bench.planning import Run
 from bench.runner import Began, Finished
 from bench.store import Store
@@ -69,11 +70,30 @@ def threads_each(jobs: int) -> int:
     return int(wanted) if wanted.isdecimal() and int(wanted) else max(1, cores() // jobs)
 
 
-def execute(run: Run, store: Store, finished: set[str], jobs: int, command: list[str] | None, step: Step) -> None:
-    """Run what is left of a run on ``jobs`` processes of this machine."""
-    work = pieces([deal.cells for deal in run.deals], finished, jobs)
+@dataclass(frozen=True)
+class Crew:
+    """Workers that can be had.
+
+    Attributes
+    ----------
+    count : int
+        How many.
+    start : callable
+        Returns a new worker, for the place of the given number.
+    """
+
+    count: int
+    start: Callable[[int], Worker]
+
+    def do(self, work: list[Piece], store: Store, step: Step) -> None:
+        """Run pieces and write their cells; see :func:`distribute`."""
+        distribute(work, min(self.count, len(work)), self.start, store, step)
+
+
+def crew(run: Run, store: Store, jobs: int, command: list[str] | None) -> Crew:
+    """Return ``jobs`` processes of this machine; a run that cannot be sent to them raises :class:`BenchError`."""
     told = order(run, command, threads_each(jobs))
-    distribute(work, min(jobs, len(work)), lambda n: Process(told, store, n), store, step)
+    return Crew(jobs, lambda number: Process(told, store, number))
 
 
 class Process:

@@ -10,31 +10,42 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.jobs import THREAD_VARIABLES, Step, WorkerError, WorkerLost, cores, distribute, threads_each
+from bench.jobs import THREAD_VARIABLES, Crew, WorkerError, WorkerLost, cores, threads_each
 from bench.orders import Order, order
-from bench.pieces import Piece, pieces
+from bench.pieces import Piece
 from bench.planning import Run
 from bench.runner import Began, Finished, perform, provenance_of
-from bench.store import Store
 
 _ANSWER_SECONDS = 5.0
 """How long an address may take to accept a connection."""
+_JOIN_SECONDS = 60.0
+"""How long joining a cluster that is there may take, the import of Ray included."""
+_JOIN = """
+import logging, sys
+try:
+    import ray
+    ray.init(address=sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)
+except Exception as error:
+    print(error)
+    sys.exit(1)
+"""
+"""Joins the cluster at an address, or says why not and leaves with status 1."""
 _START_SECONDS = 600.0
 """How long a cluster may take to give a worker a place and the worker to plan the run."""
 
 
-def execute(
-    run: Run, store: Store, finished: set[str], address: str, jobs: int | None, command: list[str] | None, step: Step
-) -> None:
-    """Run what is left of a run on a Ray cluster.
+@contextmanager
+def crew(run: Run, address: str, jobs: int | None, command: list[str] | None) -> Iterator[Crew]:
+    """Yield workers on a Ray cluster, to which this process is connected inside the block.
 
     Parameters
     ----------
@@ -46,7 +57,7 @@ def execute(
     Raises
     ------
     BenchError
-        If Ray is not installed, or nothing answers at the address.
+        If Ray is not installed, no cluster answers at the address, or the run cannot be sent to workers.
     """
     ray = _ray()
     local = address == "local"
@@ -57,14 +68,13 @@ def execute(
         most = max(1, int(room.get("GPU" if gpus else "CPU", 1)))
         count = jobs or most
         told = order(run, command, threads_each(count) if local else 1)
-        work = pieces([deal.cells for deal in run.deals], finished, count)
         actor = ray.remote(
             num_cpus=0 if local else told.threads,
             num_gpus=0 if local else gpus,
             max_restarts=0,
             runtime_env={"env_vars": _environment(told)},
         )(Performer)
-        distribute(work, min(count, len(work)), lambda _: RayWorker(ray, actor, told), store, step)
+        yield Crew(count, lambda _: RayWorker(ray, actor, told))
     finally:
         ray.shutdown()
 
@@ -82,7 +92,6 @@ def _connect(ray: Any, address: str, jobs: int | None) -> None:
     if address == "local":
         ray.init(address="local", num_cpus=jobs or cores(), include_dashboard=False, **quiet)
         return
-    advice = "start it with `ray start --head`, or use --ray local"
     if address != "auto":
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if not host or not port.isdecimal():
@@ -90,12 +99,44 @@ def _connect(ray: Any, address: str, jobs: int | None) -> None:
         try:
             socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
         except (OSError, OverflowError) as error:
-            raise BenchError(f"no Ray cluster answers at {address} ({error}); {advice}") from None
+            raise _no_cluster(address, str(error)) from None
+    reason = _refusal(address)
+    if reason is not None:
+        raise _no_cluster(address, reason)
     try:
         ray.init(address=address, **quiet)
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise BenchError(f"no Ray cluster answers at {address} ({reason}); {advice}") from None
+        raise _no_cluster(address, str(error)) from None
+
+
+def _no_cluster(address: str, reason: str) -> BenchError:
+    why = " ".join(reason.split())
+    return BenchError(
+        f"no Ray cluster answers at {address} ({why}); start it with `ray start --head`, or use --ray local"
+    )
+
+
+def _refusal(address: str) -> str | None:
+    """Return why no cluster can be joined at an address, or None if one can.
+
+    It is tried in a process of its own: where something other than Ray listens, Ray tries for minutes and logs to
+    standard error from threads that nothing stops.
+    """
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", _JOIN, address],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_JOIN_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"something listens there that is no Ray cluster, or one that takes more than {_JOIN_SECONDS:.0f} s"
+    if tried.returncode == 0:
+        return None
+    if "InvalidAuthToken" in tried.stderr:
+        return "it asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as it was started with"
+    return tried.stdout.strip() or f"Ray left with status {tried.returncode}"
 
 
 def _environment(told: Order) -> dict[str, str]:
@@ -114,6 +155,7 @@ class Performer:
         self._scratch = tempfile.TemporaryDirectory(prefix="bench-ray-")
         self._run: Run | None = None
         self._provenance = ""
+        self._events: Iterator[Began | Finished] = iter(())
 
     def ready(self) -> str | None:
         """Plan the run; return what is wrong, or None."""
@@ -124,13 +166,20 @@ class Performer:
         self._provenance = provenance_of(self._run, self._told.command)
         return None
 
-    def work(self, deal: int, cells: dict[str, str]) -> Iterator[Began | Finished | str]:
-        """Yield what happens to a piece; a bare string is a reason to refuse it."""
+    def begin(self, deal: int, cells: dict[str, str]) -> None:
+        """Take up a piece."""
         assert self._run is not None
+        self._events = perform(self._run, Piece(deal, cells), self._provenance)
+
+    def next(self) -> Began | Finished | str | None:
+        """Return what happens next to the piece, None when it is done; a bare string is a reason to refuse it.
+
+        Asked for one by one, since a client from outside the cluster (``ray://``) cannot have a stream of them.
+        """
         try:
-            yield from perform(self._run, Piece(deal, cells), self._provenance)
+            return next(self._events, None)
         except BenchError as error:
-            yield str(error)
+            return str(error)
 
 
 class RayWorker:
@@ -148,8 +197,8 @@ class RayWorker:
 
     def work(self, piece: Piece) -> Iterator[Began | Finished]:
         """Yield what the actor says of a piece."""
-        events = iter(self._actor.work.options(num_returns="streaming").remote(piece.deal, dict(piece.cells)))
-        while (event := self._next(events)) is not None:
+        self._get(self._actor.begin.remote(piece.deal, dict(piece.cells)))
+        while (event := self._get(self._actor.next.remote())) is not None:
             if isinstance(event, str):
                 raise BenchError(event)
             yield event
@@ -158,13 +207,6 @@ class RayWorker:
         """Kill the actor."""
         with suppress(Exception):
             self._ray.kill(self._actor)
-
-    def _next(self, events: Iterator[Any]) -> Any:
-        try:
-            reference = next(events)
-        except StopIteration:
-            return None
-        return self._get(reference)
 
     def _get(self, reference: Any, timeout: float | None = None) -> Any:
         errors = self._ray.exceptions

@@ -1,21 +1,28 @@
 """A sweep of more than a hundred cells on two processes beside the same on one, one thread each.
 
-pytest tests/speed/test_jobs.py --benchmark-only            # the table
+pytest tests/speed/test_jobs.py --benchmark-only -s         # the table, and what a worker pays to start
 BENCH_FULL_SPEED=1 pytest tests/speed/test_jobs.py          # the ratio; needs two idle processors
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bench.jobs import cores
+from bench.importer import Options, import_pack
+from bench.jobs import Process, cores
+from bench.orders import order
+from bench.planning import prepare
+from bench.store import Store
+from tests import toy
 
 SWEEP = (
     *("run", "--scenario", "incremental", "--data", "digits", "--quiet", "--seeds", "12"),
@@ -44,6 +51,47 @@ def test_sweep(benchmark: Callable[..., Any], bench_command: list[str], tmp_path
     jobs = {"two_processes": 2, "serial": 1}[engine]
     folders = iter(tmp_path / str(n) for n in range(100))
     benchmark.pedantic(lambda: sweep(bench_command, jobs, next(folders)), rounds=1, iterations=1)
+
+
+@pytest.mark.benchmark(group="jobs, start of a worker")
+@pytest.mark.parametrize("name", ["digits", "pack"])
+def test_start_of_a_worker(benchmark: Any, tmp_path: Path, name: str) -> None:
+    """Imports and the plan, in processor time; the command itself pays the same before it starts its workers."""
+    data: str | Path = name if name == "digits" else pack(tmp_path)
+    run = prepare(methods=["protonet"], data=[data], seeds=1, out=tmp_path)
+    told = order(run, ["run"], threads=1)
+
+    def start() -> float:
+        before = children()
+        worker = Process(told, Store(run.folder), 0)
+        try:
+            worker.ready()
+        finally:
+            worker.close()
+        return children() - before
+
+    start()
+    seconds = benchmark.pedantic(start, rounds=1)
+    benchmark.extra_info |= {"processor_seconds": seconds}
+    print(f"\n{name}: a worker is ready after {seconds:.1f} s of processor time")
+    assert seconds > 0
+
+
+def pack(folder: Path) -> Path:
+    """Return a small feature pack."""
+    splits = {name: features for name, features in toy.dataset().splits.items() if name != "val"}
+    arrays = {f"{name}_x": features.x.numpy() for name, features in splits.items()}
+    arrays |= {f"{name}_y": features.labels.numpy() for name, features in splits.items()}
+    np.savez(folder / "toy.npz", **arrays)
+    (folder / "classes.txt").write_text("\n".join(toy.dataset().class_names))
+    import_pack([folder / "toy.npz"], folder / "classes.txt", folder / "pack", Options(name="toy"))
+    return folder / "pack"
+
+
+def children() -> float:
+    """Return the processor seconds of the processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.timeout(1800)

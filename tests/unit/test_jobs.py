@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,12 +179,13 @@ def test_what_cannot_be_sent_to_a_worker_is_refused(tmp_path: Path, changes: dic
         order(dataclasses.replace(run, arguments={**run.arguments, **changes}), ["run"], 1)
 
 
-def test_objects_of_a_notebook_are_refused_by_name() -> None:
+def test_objects_of_a_notebook_are_refused_by_name_and_leave_no_folder(tmp_path: Path) -> None:
     from methods.knn import KNN
 
     for method in (KNN(), KNN):
         with pytest.raises(BenchError, match="method KNN is an object of this process and cannot be sent to a worker"):
-            package.run("incremental", [method], "digits", seeds=1, jobs=2)
+            package.run("incremental", [method], "digits", seeds=1, jobs=2, out=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_jobs_is_refused() -> None:
@@ -207,10 +209,43 @@ class NoCluster:
         ("ray://127.0.0.1:99999", "no Ray cluster answers at ray://127.0.0.1:99999"),
     ],
 )
-def test_a_ray_address_that_does_not_answer_is_one_line(address: str, words: str) -> None:
+def test_a_ray_address_that_does_not_answer_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, address: str, words: str
+) -> None:
+    monkeypatch.setattr(ray_jobs, "_refusal", lambda _: None)
     with pytest.raises(BenchError, match=words) as caught:
         ray_jobs._connect(NoCluster(), address, None)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_something_that_listens_and_is_no_ray_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setattr(ray_jobs, "_JOIN", "import time; time.sleep(60)")
+    monkeypatch.setattr(ray_jobs, "_JOIN_SECONDS", 0.5)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        address = f"{scheme}127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(BenchError, match=rf"no Ray cluster answers at {address} \(something listens") as caught:
+            ray_jobs._connect(NoCluster(), address, None)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("pass", None),
+        ("print('wrong\\nversion'); raise SystemExit(1)", "wrong\nversion"),
+        ("import os; os.abort()", "Ray left with status -6"),
+        (
+            "import sys; sys.exit('rpc: InvalidAuthToken: missing')",
+            "it asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as it was started with",
+        ),
+    ],
+)
+def test_why_a_cluster_cannot_be_joined(monkeypatch: pytest.MonkeyPatch, code: str, reason: str | None) -> None:
+    monkeypatch.setattr(ray_jobs, "_JOIN", code)
+    assert ray_jobs._refusal("auto") == reason
 
 
 def test_merged_shards_are_the_run(tmp_path: Path) -> None:
