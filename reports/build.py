@@ -24,10 +24,10 @@ from reports import (
     tables,
     terminal,
 )
-from reports.counts import stacks
 from reports.episodes import independent
 from reports.load import load
 from reports.output import csv_bytes, parquet_bytes, publish
+from reports.scores import scores
 from reports.summary import over_seeds, per_cell, per_session, summary
 
 
@@ -49,9 +49,9 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
         If there is nothing to report, a file is damaged or of a newer schema, or ``out`` cannot be written.
     """
     loaded = load(folders)
-    counted = list(stacks(loaded.records))
+    scored = scores(loaded.records)
     groups = list(answers.groups(loaded))
-    cells = per_cell(loaded.records, counted, estimates.per_cell_extra(groups))
+    cells = per_cell(loaded.records, scored, estimates.per_cell_extra(groups))
     means = over_seeds(cells, estimates.intervals(groups))
     fair = oracle.fair(groups, loaded.records)
     found, unpaired = compare.compare(fair)
@@ -79,13 +79,13 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
     wanted = set(detailed.itertuples(index=False, name=None))
     close = [group for group in fair if (group.scenario, group.dataset, group.condition) in wanted]
     pictures = [
-        *figures.curves(per_session(loaded.records, counted)),
+        *figures.curves(per_session(loaded.records, scored)),
         *plots.sweeps(means),
         *plots.tradeoffs(means.merge(detailed)),
         *across.pictures,
         *plots.disagreements(close),
         *class_plots.class_differences(close, means["method"].tolist(), loaded.class_names),
-        *class_plots.forgetting_maps(loaded.records, counted, loaded.class_names),
+        *class_plots.forgetting_maps(loaded.records, scored, loaded.class_names),
     ]
     why_not: list[str] = []
     if galleries:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reports import metrics
-from reports.answers import Group
+from reports.answers import Answers, Group
 from reports.columns import plain
-from reports.counts import Counts
-from reports.load import CELL, GROUP
+from reports.load import GROUP
 from reports.names import ClassNames, name_of, short
-from reports.style import Picture, canvas, file_name, looks, picture
+from reports.scores import Scores
+from reports.style import Picture, canvas, file_name, looks, picture, place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,20 +42,18 @@ def _with_names(data: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return named
 
 
-def forgetting_maps(records: pd.DataFrame, counted: Sequence[Counts], class_names: ClassNames) -> Iterator[Picture]:
+def forgetting_maps(records: pd.DataFrame, scored: Scores, class_names: ClassNames) -> Iterator[Picture]:
     """Yield the forgetting of each class under each method, for each group with several sessions."""
-    if not counted:
-        return
-    named = plain(records[["cell", *CELL]].drop_duplicates("cell")).set_index("cell")
-    parts = []
-    for counts in counted:
-        lost = metrics.forgetting_per_class(counts.matrix)
-        cells = np.repeat(counts.cells, lost.shape[1])
-        parts.append(pd.DataFrame({"cell": cells, "class": counts.classes.ravel(), "forgetting": lost.ravel()}))
-    table = pd.concat(parts).dropna().join(named, on="cell")
-    for (scenario, dataset, condition), part in table.groupby(GROUP, sort=True):
+    keys = [*GROUP, "method"]
+    cells = plain(records[["cell", *keys]].drop_duplicates("cell")).set_index("cell").loc[scored.last["cell"]]
+    # Cells of one method and group have one number: a million rows are grouped by it, not by four texts.
+    kinds = cells.groupby(keys, sort=True).ngroup().to_numpy()
+    lost = scored.classes.assign(kind=kinds[scored.classes["place"]]).dropna()
+    means = lost.groupby(["kind", "class"], sort=True)["forgetting"].mean().reset_index()
+    named = cells.assign(kind=kinds).drop_duplicates("kind")
+    for (scenario, dataset, condition), part in means.merge(named, on="kind").groupby(GROUP, sort=True):
         names = class_names.get(str(dataset), ())
-        data = part.groupby(["method", "class"])[["forgetting"]].mean().reset_index()
+        data = part[["method", "class", "forgetting"]].reset_index(drop=True)
         grid = data.pivot_table("forgetting", "method", "class")
         grid = grid[grid.mean().sort_values(ascending=False, kind="stable").index]
         with canvas(6.4, 1.6 + 0.28 * len(grid) + (1.0 if names else 0)) as (figure, (axes,)):
@@ -72,7 +69,8 @@ def forgetting_maps(records: pd.DataFrame, counted: Sequence[Counts], class_name
             figure,
             name=file_name(scenario, dataset, condition, "forgetting"),
             title=f"Forgetting on {dataset}",
-            caption="Best earlier accuracy of a class minus its last, mean over seeds: orange is lost, purple gained.",
+            caption=f"{place(scenario, dataset, condition)}. Best earlier accuracy of a class minus its last, mean "
+            "over seeds: orange is lost, purple gained.",
             data=_with_names(data, names),
         )
 
@@ -80,22 +78,23 @@ def forgetting_maps(records: pd.DataFrame, counted: Sequence[Counts], class_name
 def class_differences(groups: Sequence[Group], methods: Sequence[str], class_names: ClassNames) -> Iterator[Picture]:
     """Yield the difference of each class between the two most accurate methods of each group.
 
+    It is taken over the seeds in which the two have the same queries; a group without such a seed has no figure.
     ``methods`` are all methods of the report, so that a method keeps its colour.
     """
     look = looks(methods)
     for group in groups:
-        recall = {
-            method: pd.concat([pd.Series(run.right).groupby(run.labels).mean() for run in seeds.values()], axis=1).mean(
-                axis=1
-            )
-            for method, seeds in group.answers.items()
-        }
-        best = sorted(recall, key=lambda method: (-recall[method].mean(), method))[:2]
+        means = {method: _recall(list(seeds.values())).mean() for method, seeds in group.answers.items()}
+        best = sorted(means, key=lambda method: (-means[method], method))[:2]
         if len(best) < 2:
             continue
         a, b = best
+        runs = [(group.answers[a][s], group.answers[b][s]) for s in group.answers[a] if s in group.answers[b]]
+        runs = [(x, y) for x, y in runs if x.fingerprint == y.fingerprint]
+        if not runs:
+            continue
         names = class_names.get(group.dataset, ())
-        gap = (recall[a] - recall[b]).dropna().sort_values(ascending=False, kind="stable")
+        gap = _recall([x for x, _ in runs]) - _recall([y for _, y in runs])
+        gap = gap.dropna().sort_values(ascending=False, kind="stable")
         data = pd.DataFrame({"class": gap.index, "a": a, "b": b, "difference": gap.to_numpy()})
         with canvas(6.4, 4.2 if names else 3.2) as (figure, (axes,)):
             colours = np.where(gap > 0, look[a].colour, look[b].colour)
@@ -108,6 +107,17 @@ def class_differences(groups: Sequence[Group], methods: Sequence[str], class_nam
             figure,
             name=file_name(group.scenario, group.dataset, group.condition, "classes"),
             title=f"Class by class on {group.dataset}",
-            caption=f"Recall of {a} minus recall of {b} in each class, mean over seeds, sorted.",
+            caption=f"{place(group.scenario, group.dataset, group.condition)}. Recall of {a} minus recall of {b} in "
+            "each class, mean over seeds, sorted.",
             data=_with_names(data, names),
         )
+
+
+def _recall(runs: Sequence[Answers]) -> pd.Series:
+    """Return the recall of each class, mean over some runs, by class id."""
+    found = []
+    for run in runs:
+        asked = np.bincount(run.labels)
+        classes = np.flatnonzero(asked)
+        found.append(pd.Series(np.bincount(run.labels, run.right)[classes] / asked[classes], index=classes))
+    return pd.concat(found, axis=1).mean(axis=1)

@@ -13,30 +13,57 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
 
-def compact(table: pa.Table) -> pd.DataFrame:
-    """Return a table as a frame with its texts as categories and its lists as Arrow arrays."""
-    columns: dict[str, Any] = {}
+def narrow(table: pa.Table) -> pa.Table:
+    """Return a table with its texts as dictionaries and its lists of whole numbers in as few bytes as hold them.
+
+    Lists of class ids and counts are most of what records are, texts repeat, and many numbers are not measured, which
+    takes no bytes at all: what is read is made small at once, since touching memory is what takes the time.
+    """
+    columns = {}
     for name in table.column_names:
         column = table[name]
         if pa.types.is_string(column.type):
-            columns[name] = _categories(column)
+            columns[name] = column.dictionary_encode()
         elif pa.types.is_list(column.type):
-            # Class ids and counts of a class fit half the bytes; the lists are most of what a report holds.
-            narrow = column.cast(pa.list_(pa.int32())).combine_chunks()
-            columns[name] = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([narrow])))
+            columns[name] = column.cast(pa.list_(_fewest_bytes(pc.list_flatten(column))))
+        elif pa.types.is_primitive(column.type) and column.null_count == len(column):
+            columns[name] = pa.nulls(len(column))
+        else:
+            columns[name] = column
+    return pa.table(columns)
+
+
+def _fewest_bytes(values: pa.ChunkedArray) -> pa.DataType:
+    """Return the smallest signed type that holds some whole numbers: one that holds -1 - n holds n."""
+    ends = pc.min_max(values).as_py()
+    return pa.from_numpy_dtype(np.min_scalar_type(min(ends["min"] or 0, -1 - (ends["max"] or 0))))
+
+
+def compact(table: pa.Table) -> pd.DataFrame:
+    """Return a table as a frame with its texts as categories and its lists as Arrow arrays."""
+    columns: dict[str, Any] = {}
+    small = narrow(table)
+    for name in small.column_names:
+        column = small[name]
+        if pa.types.is_dictionary(column.type):
+            columns[name] = _categories(column)
+        elif pa.types.is_list(column.type) or pa.types.is_null(column.type):
+            columns[name] = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([column.combine_chunks()])))
         else:
             columns[name] = column.to_pandas()
-    return pd.DataFrame(columns)
+    # Not copied into one block for all numbers: the columns are put in order next, which copies them once already.
+    return pd.DataFrame(columns, copy=False)
 
 
 def _categories(column: pa.ChunkedArray) -> pd.Categorical:
-    """Return texts as categories in ascending order; each chunk has few, so each is encoded on its own."""
-    found = column.dictionary_encode().unify_dictionaries()
+    """Return texts, encoded chunk by chunk, as categories in ascending order."""
+    found = column.unify_dictionaries()
     texts = found.chunk(0).dictionary.to_pylist() if found.num_chunks else []
     ascending = sorted(texts)
     place = {text: number for number, text in enumerate(ascending)}
@@ -94,9 +121,8 @@ def lists(column: pd.Series) -> tuple[NDArray[np.integer], Ints]:
     return np.concatenate([*rows, np.zeros(0, dtype=np.int64)]).astype(np.int64), np.cumsum([0, *sizes])
 
 
-def gather(values: NDArray[np.integer], starts: Ints, rows: Ints) -> tuple[NDArray[np.integer], Ints]:
-    """Return the values of some lists one after another, and the number in ``rows`` of the list each is of."""
+def gather(starts: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """Return where the values of some lists are, one list after another, and how many are of each."""
     sizes = starts[rows + 1] - starts[rows]
-    owner = np.repeat(np.arange(len(rows)), sizes)
-    before = np.cumsum(sizes) - sizes
-    return values[np.arange(len(owner)) + (starts[rows] - before)[owner]], owner
+    ends = np.cumsum(sizes)
+    return np.arange(sizes.sum()) + np.repeat(starts[rows] - (ends - sizes), sizes), sizes

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from reports.answers import Group
 from reports.draws import generator
@@ -78,7 +78,8 @@ def compare(groups: Iterable[Group], region: float = REGION) -> tuple[list[Compa
                 found.append(_compare(group, a, b, seeds))
     corrected = holm([c.difference.p for c in found])
     whole = [replace(c, p_holm=p) for c, p in zip(found, corrected, strict=True)]
-    return [replace(c, verdict=verdict(c, region)) for c in whole], said
+    # Groups of one data set say the same where its conditions do.
+    return [replace(c, verdict=verdict(c, region)) for c in whole], list(dict.fromkeys(said))
 
 
 def as_frame(found: Iterable[Comparison]) -> pd.DataFrame:
@@ -140,7 +141,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
     min(1, 2 P(X <= min)) with X binomial(only_a + only_b, 1/2); McNemar, Psychometrika 1947.
     """
-    return float(min(1.0, 2 * stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    return float(min(1.0, 2 * special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def permutation(differences: Sequence[Floats], *, shared: bool, purpose: str) -> float:
@@ -180,7 +181,7 @@ def seeds_to_settle(mean: float, spread: Spread, n_queries: int, power: float = 
         return None
     for s in range(2, _MOST_SEEDS + 1):
         error, df = expected_error(spread, s, n_queries)
-        if abs(mean) >= (stats.t.ppf(1 - ALPHA / 2, df) + stats.t.ppf(power, df)) * error:
+        if abs(mean) >= (special.stdtrit(df, 1 - ALPHA / 2) + special.stdtrit(df, power)) * error:
             return s
     return None
 

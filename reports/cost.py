@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports.columns import mentions, plain
@@ -38,20 +39,26 @@ _LAST = ["state_bytes", "exemplars", "encoder_flops", *BYTES]
 
 def per_cell(records: pd.DataFrame) -> pd.DataFrame:
     """Return :data:`COSTS` by cell; null where a session of it was not measured."""
-    wanted = [*_SUMMED, *_LAST, *(f"{phase}_{kind}" for phase in PHASES for kind in ("peak_bytes", "peak_gpu_bytes"))]
-    frame = records.reindex(columns=["cell", "session", "n_queries", *wanted])
-    frame = frame.sort_values(["cell", "session"], kind="stable")
-    numbers = frame[wanted].astype("float64").assign(n=frame["n_queries"].astype("float64"))
+    peaks = {kind: [f"{phase}_{kind}" for phase in PHASES] for kind in ("peak_bytes", "peak_gpu_bytes")}
+    wanted = [*_SUMMED, *_LAST, *(name for names in peaks.values() for name in names)]
+    # Columns of a million nulls are left alone: what is not measured anywhere is null by cell too.
+    measured = [name for name in wanted if name in records and records[name].notna().any()]
+    frame = records[["cell", "session", "n_queries", *measured]].sort_values(["cell", "session"], kind="stable")
+    numbers = frame[["n_queries", *measured]].astype("float64")
     groups = numbers.groupby(frame["cell"])
-    missing = numbers[_SUMMED].isna().groupby(frame["cell"]).any()
-    found = groups[_SUMMED].sum().mask(missing)
-    found[_LAST] = numbers[_LAST].assign(cell=frame["cell"]).drop_duplicates("cell", keep="last").set_index("cell")
-    for kind in ("peak_bytes", "peak_gpu_bytes"):
-        found[kind] = groups[[f"{phase}_{kind}" for phase in PHASES]].max().max(axis=1)
+    summed, last = ([name for name in names if name in measured] for names in (_SUMMED, _LAST))
+    sums = groups[["n_queries", *summed]].sum()
+    missing = numbers[summed].isna().groupby(frame["cell"]).any()
+    found = sums[summed].mask(missing)
+    found[last] = numbers[last].assign(cell=frame["cell"]).drop_duplicates("cell", keep="last").set_index("cell")
+    for kind, names in peaks.items():
+        known = [name for name in names if name in measured]
+        found[kind] = groups[known].max().max(axis=1) if known else np.nan
+    found = found.reindex(columns=[name for name in COSTS if name not in PER_QUERY])
     for phase in ("retrieve", "score"):
-        found[f"{phase}_flops_per_query"] = found[f"{phase}_flops"] / groups["n"].sum()
+        found[f"{phase}_flops_per_query"] = found[f"{phase}_flops"] / sums["n_queries"]
     found["answer_flops_per_query"] = found["retrieve_flops_per_query"] + found["score_flops_per_query"]
-    return found[COSTS]
+    return found[COSTS].astype("float64")
 
 
 def tables(means: pd.DataFrame, records: pd.DataFrame) -> list[Table]:

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.errors import BenchError
 from reports import metrics
 from reports.columns import gather, lists, ranks
 from reports.episodes import independent
 
 Ints = NDArray[np.int64]
 
-_LARGEST = 1 << 22
-"""Most counts in one stack; of more cells there are several, so that what is computed from one stays small."""
+_LARGEST = 1 << 18
+"""Most counts in one stack; of more cells there are several, so that what is computed from one stays in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +56,11 @@ def stacks(records: pd.DataFrame) -> Iterator[Counts]:
     order = order[~apart[order]]
     if not len(order):
         return
-    flat = {name: lists(records[name]) for name in ("classes", "class_total", "class_correct")}
-    starts = flat["classes"][1]
+    (classes, starts), *counted = (lists(records[name]) for name in ("classes", "class_total", "class_correct"))
+    if not all(np.array_equal(starts, begins) for _, begins in counted):
+        raise BenchError("records have other numbers of classes than of counts, so they are damaged; run again")
+    total, correct = (values for values, _ in counted)
+    widest_id = int(classes.max(initial=0))
     # Cells are numbered as they lie; each is the rows from its first to its last.
     first = np.append(True, np.diff(cell_of_record[order]) != 0)
     begin = np.flatnonzero(first)
@@ -69,10 +73,12 @@ def stacks(records: pd.DataFrame) -> Iterator[Counts]:
     last = begin + sessions - 1
 
     def stacked(which: Ints, s: int, c: int) -> Iterator[Counts]:
-        at_once = max(1, _LARGEST // (s * c))
+        # A stack marks which ids its cells have, so large ids make it large too.
+        at_once = max(1, _LARGEST // max(s * c, widest_id))
         for part in (which[i : i + at_once] for i in range(0, len(which), at_once)):
             rows = order[(last[part][:, None] - np.arange(s)[::-1]).ravel()]
-            made = _stack({name: (*parts, rows) for name, parts in flat.items()}, names[part].tolist(), s, c)
+            at, each = gather(starts, rows)
+            made = _stack(names[part].tolist(), s, c, each, classes[at], total[at], correct[at])
             if isinstance(made, Counts):
                 yield made
                 continue
@@ -89,21 +95,29 @@ def stacks(records: pd.DataFrame) -> Iterator[Counts]:
 
 
 def _stack(
-    flat: dict[str, tuple[NDArray[np.integer], Ints, Ints]], cells: list[str], s: int, c: int
+    cells: list[str],
+    s: int,
+    c: int,
+    each: Ints,
+    classes: NDArray[np.integer],
+    total: NDArray[np.integer],
+    correct: NDArray[np.integer],
 ) -> Counts | NDArray[np.bool_]:
-    """Return the counts of some cells with s rows each; or, if some have more than c classes in all, which."""
-    classes, row = gather(*flat["classes"])
-    cell = row // s
+    """Return the counts of some cells with s rows each; or, if some have more than c classes in all, which.
+
+    ``each`` is how many of the class ids, and of the counts with them, are of each row.
+    """
     # A class has the same column in every session of its cell: its rank among the ids of the cell.
-    there = np.zeros((len(cells), int(classes.max()) + 1), dtype=bool)
-    there[cell, classes] = True
+    width = int(classes.max()) + 1
+    row = np.arange(len(each))
+    key = np.repeat(row // s * width, each) + classes
+    there = np.zeros((len(cells), width), dtype=bool)
+    there.ravel()[key] = True
     more = there.sum(1) != c
     if more.any():
         return np.asarray(more)
-    column = (there.cumsum(1) - 1)[cell, classes]
-    where = row * c + column
-    correct, total = (np.zeros(len(cells) * s * c, dtype=np.int32) for _ in range(2))
-    correct[where] = gather(*flat["class_correct"])[0]
-    total[where] = gather(*flat["class_total"])[0]
+    where = np.repeat(row * c, each) + (there.cumsum(1) - 1).ravel()[key]
+    dense = np.zeros((2, len(cells) * s * c), dtype=np.int32)
+    dense[0, where], dense[1, where] = correct, total
     shape = (len(cells), s, c)
-    return Counts(cells, np.nonzero(there)[1].reshape(-1, c), correct.reshape(shape), total.reshape(shape))
+    return Counts(cells, np.nonzero(there)[1].reshape(-1, c), dense[0].reshape(shape), dense[1].reshape(shape))

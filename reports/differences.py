@@ -21,7 +21,7 @@ _MOMENT = ("arguments", "threads")
 
 _READ = [
     *("run", "seed", "scenario", "scenario_params", "method", "method_name", "method_params"),
-    *("dataset", "features_fingerprint", "encoder", "provenance"),
+    *("dataset", "features_fingerprint", "encoder", "search", "provenance"),
 ]
 
 
@@ -77,6 +77,10 @@ def _settings(manifest: Mapping[str, Any], records: pd.DataFrame) -> Iterator[tu
         own = str(dataset).split("@", 1)[0]
         yield f"data of {own}", " / ".join(sorted({str(f)[:12] for f in part["features_fingerprint"].unique()}))
         yield f"encoder of {own}", " / ".join(sorted({str(e) for e in part["encoder"].unique()}))
+    # Whatever way an exact search takes, it gives the same neighbours.
+    searches = {"exact" if text.startswith("exact") else text for text in records["search"].dropna().unique()}
+    if searches:
+        yield "search", " / ".join(sorted(searches))
     texts = sorted(records["provenance"].dropna().unique())
     if texts:
         # A run that was stopped and went on elsewhere has several; the first stands for it.

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from reports.columns import gather, lists
+from reports.columns import lists
 
 
 def independent(records: pd.DataFrame) -> set[str]:
@@ -22,8 +22,8 @@ def scores(records: pd.DataFrame) -> pd.DataFrame:
     counts = ["class_correct", "class_total"]
     frame = records[["cell", "session", "n_correct", "n_queries", *counts]]
     frame = frame.sort_values(["cell", "session"], kind="stable", ignore_index=True)
-    rows = np.arange(len(frame))
-    (correct, owner), (total, _) = (gather(*lists(frame[name]), rows) for name in counts)
+    (correct, starts), (total, _) = (lists(frame[name]) for name in counts)
+    owner = np.repeat(np.arange(len(frame)), np.diff(starts))
     asked = total > 0
     recall = np.bincount(owner[asked], correct[asked] / total[asked]) / np.bincount(owner[asked])
     table = frame.assign(accuracy=frame["n_correct"] / frame["n_queries"], mean_class_recall=recall)

@@ -17,8 +17,8 @@ import pandas as pd
 from bench.errors import BenchError
 from reports import answers, estimates
 from reports.cost import COSTS
-from reports.counts import stacks
 from reports.load import load
+from reports.scores import scores
 from reports.style import condition_text, slug
 from reports.summary import SCORES, per_cell, per_session
 
@@ -55,9 +55,9 @@ class Track:
 def tracks(folders: Sequence[Path]) -> list[Track]:
     """Return every finished cell of some runs, sorted by name."""
     loaded = load(folders)
-    records, counted = loaded.records, list(stacks(loaded.records))
-    cells = per_cell(records, counted, estimates.per_cell_extra(answers.groups(loaded)))
-    by_cell = dict(list(per_session(records, counted).groupby("cell")))
+    records, scored = loaded.records, scores(loaded.records)
+    cells = per_cell(records, scored, estimates.per_cell_extra(answers.groups(loaded)))
+    by_cell = dict(list(per_session(records, scored).groupby("cell")))
     first = records.drop_duplicates("cell").set_index("cell")
     created = {str(info.manifest["run"]): str(info.manifest.get("created", "")) for info in loaded.runs}
     found = []

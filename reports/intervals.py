@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 
@@ -57,7 +57,7 @@ class Estimate:
             return float("nan")
         if self.error == 0:
             return 1.0 if self.mean == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.mean) / self.error, self.df))
+        return float(2 * special.stdtr(self.df, -abs(self.mean) / self.error))
 
 
 def t_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
@@ -68,7 +68,7 @@ def t_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
     x = np.asarray(values, dtype=np.float64)
     if len(x) < 2 or np.isnan(x).any():
         return float("nan"), float("nan")
-    half = float(stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    half = float(special.stdtrit(len(x) - 1, (1 + level) / 2) * x.std(ddof=1) / np.sqrt(len(x)))
     return float(x.mean()) - half, float(x.mean()) + half
 
 
@@ -79,7 +79,7 @@ def wilson(correct: float, total: int, level: float = LEVEL) -> tuple[float, flo
     """
     if total == 0:
         return float("nan"), float("nan")
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(special.ndtri((1 + level) / 2))
     p = correct / total
     scale = 1 + z * z / total
     centre = (p + z * z / (2 * total)) / scale
@@ -177,5 +177,5 @@ def _student(
     mean: float, variance: float, df: float, over: str, spread: Spread, shape: tuple[int, int], level: float
 ) -> Estimate:
     error = float(np.sqrt(variance))
-    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    half = float(special.stdtrit(df, (1 + level) / 2)) * error
     return Estimate(float(mean), float(mean) - half, float(mean) + half, error, float(df), over, spread, *shape)

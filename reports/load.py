@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.errors import BenchError
-from bench.records import read_table
+from bench.records import COLUMNS, read_tables, upgraded
 from bench.store import read_manifest, read_predictions, runs_below
 from reports import names
-from reports.columns import compact, mentions, plain, ranks, renamed
+from reports.columns import compact, mentions, narrow, plain, ranks, renamed
 from reports.episodes import independent
 from reports.oracle import mark
 
@@ -33,8 +33,14 @@ RESULT = [
 ]
 """What makes two cells of different runs the same result."""
 
-UNREAD = ("support_fingerprint", "memory_fingerprint")
-"""Columns of the records that no part of a report reads; they are long and differ in every row."""
+UNREAD = (
+    *("support_fingerprint", "memory_fingerprint", "support_items", "memory_items"),
+    *("search_details", "index_seconds"),
+)
+"""Columns of the records that no part of a report reads."""
+
+_AT_ONCE = 20_000
+"""Rows that are read before they are made small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +87,14 @@ class Loaded:
         """The run each cell is of."""
         return self.records[["run", "cell"]].drop_duplicates("cell")
 
+    @cached_property
+    def _predicted(self) -> set[str]:
+        """The cells that have predictions: a folder is listed once, not asked for a million files one by one."""
+        return {path.stem for run in self.runs for path in (run.folder / "predictions").glob("*.parquet")}
+
     def predictions(self, cells: Sequence[str]) -> pd.DataFrame:
         """Return the predictions of some cells, one row a query, sorted by cell, session and query."""
-        wanted = self._homes[self._homes["cell"].isin(list(cells))]
+        wanted = self._homes[self._homes["cell"].isin([cell for cell in cells if cell in self._predicted])]
         folders = {str(run.manifest["run"]): run.folder for run in self.runs}
         parts = [
             read_predictions(folders[str(run)], sorted(part["cell"])) for run, part in wanted.groupby("run", sort=True)
@@ -101,24 +112,26 @@ def load(folders: Sequence[Path]) -> Loaded:
     Raises
     ------
     BenchError
-        If there is no record, a file is damaged, or a run was written by a newer version of the schema.
+        If a folder has no run, there is no record of an answer, a file is damaged, or a run was written by a newer
+        version of the schema.
     """
-    found = sorted({path.resolve() for folder in folders for path in runs_below(folder)})
-    if not found:
-        places = ", ".join(str(folder) for folder in folders)
-        raise BenchError(f"no run in {places}; make one with `bench run`, or name the folder given to its --out")
+    below = {folder: runs_below(folder) for folder in folders}
+    without = ", ".join(str(folder) for folder, runs in below.items() if not runs)
+    if without:
+        raise BenchError(f"no run in {without}; make one with `bench run`, or name the folder given to its --out")
+    found = sorted({path.resolve() for runs in below.values() for path in runs})
     infos, tables = [], []
     for folder in found:
         manifest = read_manifest(folder)
-        table = read_table(folder, UNREAD)
-        infos.append(RunInfo(folder, manifest, len(table["cell"].unique()) if table is not None else 0))
-        if table is not None:
-            created = pa.repeat(str(manifest.get("created", "")), len(table))
-            tables.append(table.append_column("created", created))
+        parts = list(_read(folder))
+        cells = {cell for part in parts for cell in part["cell"].unique().to_pylist()}
+        infos.append(RunInfo(folder, manifest, len(cells)))
+        created = str(manifest.get("created", ""))
+        tables += [part.append_column("created", _repeated(created, len(part))) for part in parts]
     if not tables:
         places = ", ".join(str(folder) for folder in found)
         raise BenchError(f"no finished cell in {places} yet; go on with the same `bench run`, then report again")
-    frame = compact(pa.concat_tables(tables, promote_options="default"))
+    frame = compact(pa.concat_tables(tables, promote_options="permissive"))
     del tables
     frame, repeated = _newest(_join_experiments(frame))
     frame = _label(frame, "method", "method_params", GROUP)
@@ -130,10 +143,29 @@ def load(folders: Sequence[Path]) -> Loaded:
     used = set(shown.itertuples(index=False, name=None))
     class_names = names.of_runs({str(info.manifest["run"]): info.manifest for info in infos}, used)
     done = _sorted(frame, "ok", [*CELL, "session", "cell"])
-    done = done.astype({"session": "int64", "n_queries": "int64", "n_correct": "int64"})
     skipped = _sorted(frame, "skipped", [*CELL, "cell"])
+    if not len(done):
+        raise BenchError(f"nothing to report, since every cell was skipped: {'; '.join(_skips(skipped))}")
+    done = done.astype({"session": "int64", "n_queries": "int64", "n_correct": "int64"})
     runs = tuple(sorted(infos, key=lambda info: str(info.manifest["run"])))
     return Loaded(done, skipped, runs, (*_run_warnings(runs, repeated), *record_warnings(done, skipped)), class_names)
+
+
+def _read(folder: Path) -> Iterator[pa.Table]:
+    """Yield the records of a run, some files at a time, with texts and lists made small."""
+    columns = {name: about for name, about in COLUMNS.items() if name not in UNREAD}
+    waiting: list[pa.Table] = []
+    paths = sorted((folder / "records").glob("*.parquet"))
+    for path in paths:
+        waiting += read_tables([path], UNREAD)
+        if sum(map(len, waiting)) >= _AT_ONCE or path == paths[-1]:
+            yield narrow(upgraded(waiting, columns, "records", folder))
+            waiting = []
+
+
+def _repeated(text: str, times: int) -> pa.DictionaryArray:
+    """Return a text for each of some rows, as a dictionary of one."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, dtype=np.int32)), pa.array([text]))
 
 
 def _sorted(frame: pd.DataFrame, status: str, order: Sequence[str]) -> pd.DataFrame:
@@ -201,19 +233,13 @@ def _run_warnings(runs: Sequence[RunInfo], repeated: int) -> list[str]:
         if run.finished < run.planned
     ]
     if repeated:
-        said.append(f"{repeated} cells were run more than once (by other code or another device); the newest are shown")
+        said.append(f"{repeated} cells were run more than once (by other code, device or search); the newest are shown")
     return said
 
 
 def record_warnings(done: pd.DataFrame, skipped: pd.DataFrame) -> list[str]:
-    """Return what the records themselves warn of: skips, adapted methods, oracle budgets, seeds."""
-    said = []
-    # A reason can name counts that differ by seed and by data set: one of them stands for all.
-    skipped = plain(skipped[["method", "reason", "dataset"]])
-    alike = skipped["reason"].str.replace(r"\d+", "#", regex=True)
-    for (method, _), part in skipped.groupby(["method", alike], sort=True):
-        where = ", ".join(sorted(part["dataset"].unique()))
-        said.append(f"{method} was skipped on {where}: {min(part['reason'])}")
+    """Return what the records themselves warn of: skips, adapted methods, oracle budgets, searches, seeds."""
+    said = list(_skips(skipped))
     adapted = sorted(done.loc[done["fidelity"] == "adapted", "method"].unique())
     if adapted:
         said.append(f"adapted, not faithful to their papers: {', '.join(adapted)} (see `bench list methods`)")
@@ -223,6 +249,7 @@ def record_warnings(done: pd.DataFrame, skipped: pd.DataFrame) -> list[str]:
     over = sorted(done.loc[mentions(done["details"], '"over_budget": true'), "method"].unique())
     if over:
         said.append(f"carried more than the budget in bytes, so not compared at equal memory: {', '.join(over)}")
+    said += _approximate(done)
     groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
     for key, values in done.groupby([*GROUP, "method"], sort=True)["seed"]:
         *group, method = (str(part) for part in key)
@@ -233,19 +260,43 @@ def record_warnings(done: pd.DataFrame, skipped: pd.DataFrame) -> list[str]:
     return said
 
 
+def _approximate(done: pd.DataFrame) -> Iterator[str]:
+    """Yield a line an approximate search: how many of the neighbours it found at worst, and who asked it."""
+    told = done.loc[done["search_recall"].notna(), ["search", "method", "search_recall"]]
+    for search, part in told.groupby("search", sort=True):
+        methods = ", ".join(sorted(part["method"].unique()))
+        yield (
+            f"neighbours were searched approximately ({search}) for {methods}: in the worst session it found "
+            f"{100 * part['search_recall'].min():.4g} % of the exact ones"
+        )
+
+
+def _skips(skipped: pd.DataFrame) -> Iterator[str]:
+    """Yield a line a method and reason: where it was skipped, and why."""
+    # A reason can name counts that differ by seed and by data set: one of them stands for all.
+    told = plain(skipped[["method", "reason", "dataset"]])
+    alike = told["reason"].str.replace(r"\d+", "#", regex=True)
+    for (method, _), part in told.groupby(["method", alike], sort=True):
+        where = ", ".join(sorted(part["dataset"].unique()))
+        yield f"{method} was skipped on {where}: {min(part['reason'])}"
+
+
 def _seed_warnings(done: pd.DataFrame, groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]]) -> list[str]:
     """Return what is to be said of too few seeds; episodes are enough of a sample, but not of trainings."""
     apart = done[done["cell"].isin(independent(done))]
     dealt = set(apart[GROUP].drop_duplicates().itertuples(index=False, name=None))
-    fewest, of_episodes = (
-        min((len(s) for key, methods in groups.items() if (key in dealt) == e for s in methods.values()), default=0)
+    counts, of_episodes = (
+        [(method, len(s)) for key, methods in groups.items() if (key in dealt) == e for method, s in methods.items()]
         for e in (False, True)
     )
+    fewest = min((n for _, n in counts), default=0)
     said = []
-    if of_episodes == 1:
+    if any(n == 1 for _, n in of_episodes):
         said.append("one seed of few-shot episodes: the interval shown is over its episodes alone")
     if fewest == 1:
-        said.append("one seed: there is no interval over seeds, the interval shown is over queries alone")
+        alone = sorted({method for method, n in counts if n == 1})
+        whose = f" of {', '.join(alone)}" if any(n > 1 for _, n in counts) else ""
+        said.append(f"one seed{whose}: there is no interval over seeds, the interval shown is over queries alone")
     elif 1 < fewest < 5:
         said.append(f"few seeds ({fewest}): intervals are wide and small differences stay undecided")
     return said

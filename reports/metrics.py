@@ -10,36 +10,20 @@ T is the last session, b(k) the session in which class k arrives, and O the clas
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from functools import wraps
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Sessions = NDArray[np.int64]
+"""The session b(k) in which each class arrives [..., c], as :func:`arrival` gives it."""
 
 
-def _quiet(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """Let means over nothing be NaN without a warning; that is what they are here."""
-
-    @wraps(function)
-    def inner(a: Array) -> Array:
-        with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return function(a)
-
-    return inner
-
-
-def arrival(a: Array) -> NDArray[np.int64]:
+def arrival(a: Array) -> Sessions:
     """Return b [..., c]: the first session in which a class is there; s for a class that never is."""
     there = ~np.isnan(a)
     return np.asarray(np.where(there.any(-2), there.argmax(-2), a.shape[-2]), dtype=np.int64)
-
-
-def _old(a: Array) -> NDArray[np.bool_]:
-    return np.asarray(arrival(a) < a.shape[-2] - 1)
 
 
 def overall(correct: NDArray[np.integer], total: NDArray[np.integer]) -> Array:
@@ -50,25 +34,45 @@ def overall(correct: NDArray[np.integer], total: NDArray[np.integer]) -> Array:
     correct, total : integer arrays [..., s, c]
         Rightly answered and all queries of a class; 0 of 0 for a class that has not arrived.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(correct.sum(-1) / total.sum(-1), dtype=np.float64)
+    return ratio(correct.sum(-1), total.sum(-1))
 
 
-def of_group(correct: NDArray[np.integer], total: NDArray[np.integer], *, new: bool) -> Array:
+def of_group(
+    correct: NDArray[np.integer], total: NDArray[np.integer], *, new: bool, first: Sessions | None = None
+) -> Array:
     """Return accuracy over the queries of the new, or of the old, classes after each session [..., s].
 
     New in session t are the classes with b(k) = t, old those with b(k) < t; NaN where there is none (old in session 0).
+    ``first`` is b, where it is known.
     """
-    session = np.arange(total.shape[-2])[:, None]
-    first = arrival(np.where(total > 0, 0.0, np.nan))[..., None, :]
-    mask = first == session if new else first < session
-    return overall(np.where(mask, correct, 0), np.where(mask, total, 0))
+    first = arrival(np.where(total > 0, 0.0, np.nan)) if first is None else first
+    right, asked = _of_new(correct, first), _of_new(total, first)
+    if not new:
+        # Whatever has a query has arrived, and what is not new is old.
+        right, asked = correct.sum(-1) - right, total.sum(-1) - asked
+    return ratio(right, asked)
 
 
-@_quiet
+def _of_new(counts: NDArray[np.integer], first: Sessions) -> Sessions:
+    """Return the sum of counts [..., s, c] over the classes that arrive in each session [..., s]."""
+    s, c = counts.shape[-2:]
+    lead = counts.shape[:-2]
+    own = np.arange(int(np.prod(lead)))[:, None] * s + np.minimum(first, s - 1).reshape(-1, c)
+    sums = np.bincount(own.ravel(), _at(counts, first).ravel(), minlength=int(np.prod(lead)) * s)
+    # A sum of counts is a whole number, and exact as a float.
+    return np.asarray(sums, dtype=np.int64).reshape(*lead, s)
+
+
+def mean_over_classes(values: Array) -> Array:
+    """Return the mean over the classes that have a value [...] of values [..., c]; NaN where none has."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0.0).sum(-1) / known.sum(-1))
+
+
 def recall(a: Array) -> Array:
     """Return mean per-class recall after each session [..., s]: the mean of A[t, k] over classes that are there."""
-    return np.asarray(np.nanmean(a, -1))
+    return mean_over_classes(a)
 
 
 def average_incremental(accuracy: Array) -> Array:
@@ -79,7 +83,6 @@ def average_incremental(accuracy: Array) -> Array:
     return np.asarray(accuracy.mean(-1))
 
 
-@_quiet
 def forgetting_per_class(a: Array) -> Array:
     """Return forgetting of each class [..., c]; NaN for classes of the last session.
 
@@ -89,36 +92,34 @@ def forgetting_per_class(a: Array) -> Array:
     """
     if a.shape[-2] < 2:
         return np.full(a.shape[:-2] + a.shape[-1:], np.nan)
-    return np.asarray(np.nanmax(a[..., :-1, :], -2) - a[..., -1, :])
+    return np.asarray(np.fmax.reduce(a[..., :-1, :], axis=-2) - a[..., -1, :])
 
 
-@_quiet
 def forgetting(a: Array) -> Array:
     """Return the mean of :func:`forgetting_per_class` over O [...]."""
-    return np.asarray(np.nanmean(forgetting_per_class(a), -1))
+    return mean_over_classes(forgetting_per_class(a))
 
 
-@_quiet
-def backward_transfer(a: Array) -> Array:
-    """Return backward transfer [...]: the mean over O of A[T, k] - A[b(k), k].
+def backward_transfer(a: Array, first: Sessions | None = None) -> Array:
+    """Return backward transfer [...]: the mean over O of A[T, k] - A[b(k), k]; ``first`` is b, where it is known.
 
     Lopez-Paz and Ranzato, GEM, NeurIPS 2017, arXiv:1706.08840, eq. 3, with a class in place of a task; negative
     when what was learned later hurt.
     """
-    change = np.where(_old(a), a[..., -1, :] - _at_arrival(a), np.nan)
-    return np.asarray(np.nanmean(change, -1))
+    first = arrival(a) if first is None else first
+    return mean_over_classes(np.where(first < a.shape[-2] - 1, a[..., -1, :] - _at(a, first), np.nan))
 
 
-@_quiet
-def learning_accuracy(a: Array) -> Array:
+def learning_accuracy(a: Array, first: Sessions | None = None) -> Array:
     """Return the mean over classes of A[b(k), k] [...]: how well a class is learned when it arrives.
 
     Riemer et al., Learning to Learn without Forgetting, ICLR 2019, arXiv:1810.11910, "learning accuracy" (LA).
+    ``first`` is b, where it is known.
     """
-    return np.asarray(np.nanmean(_at_arrival(a), -1))
+    return mean_over_classes(_at(a, arrival(a) if first is None else first))
 
 
-def forward_transfer(a: Array, before: Array, chance: Array) -> Array:
+def forward_transfer(a: Array, before: Array, chance: Array, first: Sessions | None = None) -> Array:
     """Return forward transfer [...]: the mean over classes with b(k) > 0 of B[k] - chance[k].
 
     Lopez-Paz and Ranzato, GEM, NeurIPS 2017, arXiv:1706.08840, eq. 4. ``before`` B [..., c] is the accuracy on class k
@@ -129,19 +130,21 @@ def forward_transfer(a: Array, before: Array, chance: Array) -> Array:
     B[k] would be 0 for every method, whatever it has learned, and the difference would measure the protocol. Methods
     that could answer by a class's text alone would do so from the text, which no session has taught them. So the
     incremental scenario does not ask for B, and the result there is NaN: not measured. It is for protocols that do.
+    ``first`` is b, where it is known.
     """
-    later = (arrival(a) > 0) & (arrival(a) < a.shape[-2])
+    first = arrival(a) if first is None else first
+    later = (first > 0) & (first < a.shape[-2])
     gain = np.where(later, before - chance, 0.0)
+    return ratio(gain.sum(-1), later.sum(-1))
+
+
+def _at(values: NDArray[Any], first: Sessions) -> NDArray[Any]:
+    """Return the values [..., s, c] of each class in the session in which it arrives [..., c]."""
+    row = np.minimum(first, values.shape[-2] - 1)[..., None, :]
+    return np.take_along_axis(values, row, -2)[..., 0, :]
+
+
+def ratio(part: NDArray[Any], whole: NDArray[np.integer]) -> Array:
+    """Return shares, for instance A [..., s, c] of counts of rightly answered and of all queries; NaN for 0 of 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(gain.sum(-1) / later.sum(-1))
-
-
-def _at_arrival(a: Array) -> Array:
-    row = np.minimum(arrival(a), a.shape[-2] - 1)[..., None, :]
-    return np.take_along_axis(a, row, -2)[..., 0, :]
-
-
-def ratio(correct: NDArray[np.integer], total: NDArray[np.integer]) -> Array:
-    """Return A [..., s, c] of counts; NaN where a class has no query."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(correct / total, dtype=np.float64)
+        return np.asarray(part / whole, dtype=np.float64)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.files import write_atomically
@@ -19,7 +22,15 @@ WRITTEN = "report-files.json"
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """Return a table as CSV: shares with six decimals, empty for what was not measured."""
-    return table.to_csv(index=False, float_format="%.6f", lineterminator="\n").encode()
+    texts = {str(name): _six_decimals(column) for name, column in table.items() if column.dtype == np.float64}
+    return table.assign(**texts).to_csv(index=False, lineterminator="\n").encode()
+
+
+def _six_decimals(column: pd.Series) -> NDArray[np.object_]:
+    # Costs repeat and many were not measured: each number is written once. Equal are equal bits, so -0 is not 0.
+    codes, bits = pd.factorize(np.ascontiguousarray(column.to_numpy()).view(np.int64))
+    numbers = bits.view(np.float64).tolist()
+    return np.array(["" if math.isnan(number) else f"{number:.6f}" for number in numbers], dtype=object)[codes]
 
 
 def parquet_bytes(table: pd.DataFrame) -> bytes:
@@ -67,6 +78,8 @@ def _written(path: Path) -> dict[str, str]:
         return {str(name): str(content) for name, content in found.items()}
     except FileNotFoundError:
         return {}
+    except NotADirectoryError:
+        raise BenchError(f"{path.parent} is, or lies in, a file and no folder; choose another --out") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"{path} is damaged ({error}); delete the folder, or choose another --out") from None
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.version import SCHEMA, __version__
 from reports.load import Loaded
-from reports.style import Picture
+from reports.style import Picture, natural
 from reports.tables import Cell, Table
 
 _HERE = Path(__file__).parent
@@ -45,7 +45,8 @@ def _data_uri(svg: bytes) -> str:
 def _facts(records: pd.DataFrame) -> list[tuple[str, str]]:
     """Return what the report is about, in numbers."""
     names = {"method": "methods", "dataset": "data sets", "scenario": "scenarios", "seed": "seeds", "cell": "cells"}
-    return [(label, str(records[column].nunique())) for column, label in names.items()]
+    counts = {label: int(records[column].nunique()) for column, label in names.items()}
+    return [(label if n != 1 else label.removesuffix("s"), str(n)) for label, n in counts.items()]
 
 
 def _sections(pictures: Sequence[Picture]) -> list[tuple[str, list[Picture]]]:
@@ -61,7 +62,8 @@ def _sections(pictures: Sequence[Picture]) -> list[tuple[str, list[Picture]]]:
         "forgetting": "Forgetting",
         "gallery": "What answers rest on",
     }
-    found = {title: [p for p in pictures if p.name.rsplit("-", 1)[-1] == kind] for kind, title in titles.items()}
+    ordered = sorted(pictures, key=lambda p: natural(p.name))
+    found = {title: [p for p in ordered if p.name.rsplit("-", 1)[-1] == kind] for kind, title in titles.items()}
     return [(title, part) for title, part in found.items() if part]
 
 

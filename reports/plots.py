@@ -12,7 +12,7 @@ import pandas as pd
 from reports.answers import Group
 from reports.load import GROUP
 from reports.ranks import Ranking
-from reports.style import Look, Picture, canvas, condition_text, file_name, looks, natural, picture, slug
+from reports.style import Look, Picture, canvas, file_name, looks, natural, picture, place, slug, title
 from reports.tables import PHASES
 
 if TYPE_CHECKING:
@@ -58,15 +58,16 @@ def tradeoffs(means: pd.DataFrame) -> Iterator[Picture]:
                 _scatter(axes, data, cost, look)
                 axes.set_xlabel(label)
             row[0].set_ylabel("top-1 accuracy (%)")
-            row[0].set_title(f"{dataset}: {condition_text(str(condition))}", loc="left")
+            row[0].set_title(title(dataset, condition), loc="left")
             handles, names = row[-1].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
         yield picture(
             figure,
             name=file_name(scenario, dataset, condition, "cost"),
             title=f"Accuracy against cost on {dataset}",
-            caption="The stepped line is the front: no method is both cheaper and better. Bars are 95 % intervals. "
-            "FLOPs leave the encoder out; a method whose FLOPs nobody can count is not drawn against them.",
+            caption=f"{place(scenario, dataset, condition)}. The stepped line is the front: no method is both cheaper "
+            "and better. Bars are 95 % intervals. FLOPs leave the encoder out; a method whose FLOPs nobody can count "
+            "is not drawn against them.",
             data=data,
         )
 
@@ -84,6 +85,11 @@ def _scatter(axes: Axes, data: pd.DataFrame, cost: str, look: dict[str, Look]) -
     best = data[data[f"on_{cost}_front"]].sort_values(cost)
     axes.step(best[cost], 100 * best["accuracy"], where="post", color="#777777", linewidth=1, zorder=0)
     axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    if high < 4 * low:
+        # Costs that are nearly the same are drawn side by side, not spread over the whole width by their last digits.
+        centre = np.sqrt(low * high)
+        axes.set_xlim(centre / 2, 2 * centre)
     large = EngFormatter(sep="")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, place: large(value) if value >= 1000 else f"{value:g}")
@@ -123,17 +129,20 @@ def disagreements(groups: Sequence[Group]) -> Iterator[Picture]:
             axes.set_xlabel("is wrong")
             axes.set_ylabel("is right")
             axes.grid(visible=False)
-            dark = float(np.nanmax(grid.to_numpy())) / 2
-            for i, j in np.argwhere(~np.isnan(grid.to_numpy()) & ~np.eye(len(methods), dtype=bool)):
-                value = float(grid.iloc[i, j])
-                axes.text(j, i, f"{value:.1f}", ha="center", va="center", color="white" if value > dark else "black")
+            shown = grid.to_numpy()
+            dark = float(np.nanmax(shown)) / 2
+            for i, j in np.argwhere(~np.isnan(shown) & ~np.eye(len(methods), dtype=bool)):
+                shade = "white" if shown[i, j] > dark else "black"
+                # What lies within the axes asks for no room around them.
+                axes.text(j, i, f"{shown[i, j]:.1f}", ha="center", va="center", color=shade, in_layout=False)
             axes.set_title(f"{group.dataset} (% of queries)", loc="left")
             figure.colorbar(image, ax=axes, shrink=0.8)
         yield picture(
             figure,
             name=file_name(group.scenario, group.dataset, group.condition, "disagreement"),
             title=f"Who is right where the other is wrong on {group.dataset}",
-            caption="Share of queries that the method of the row answers rightly and that of the column does not.",
+            caption=f"{place(group.scenario, group.dataset, group.condition)}. Share of queries that the method of the "
+            "row answers rightly and that of the column does not.",
             data=data,
         )
 
@@ -155,12 +164,12 @@ def sweeps(means: pd.DataFrame) -> Iterator[Picture]:
                 with canvas() as (figure, (axes,)):
                     _lines(axes, data, key, look)
                     axes.set_ylabel("top-1 accuracy (%)")
-                    axes.set_title(f"{dataset}: {condition_text(str(others))}".rstrip(": "), loc="left")
+                    axes.set_title(title(dataset, others), loc="left")
                 yield picture(
                     figure,
                     name=slug(str(scenario), str(dataset), key, str(number) if number else "", "sweep"),
                     title=f"Accuracy against {key} on {dataset}",
-                    caption="Bands are 95 % intervals.",
+                    caption=f"{place(scenario, dataset, others)}. Bands are 95 % intervals.",
                     data=data,
                 )
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from bench.errors import BenchError
 from reports.compare import ALPHA, holm
@@ -65,7 +65,7 @@ def rank(methods: Sequence[str], scores: ArrayLike) -> Ranking:
             f"{n} data sets and {k} methods are too few to rank: with fewer than {FEWEST} data sets no pair can differ "
             "at 5 % whatever the results, and two methods need no ranks; run more data sets"
         )
-    ranks = stats.rankdata(-x, axis=1).mean(0)
+    ranks = scipy.stats.rankdata(-x, axis=1).mean(0)
     order = np.lexsort((np.asarray(methods), ranks))
     x, ranks = x[:, order], ranks[order]
     chi2, p = friedman(x)
@@ -94,13 +94,13 @@ def friedman(x: Floats) -> tuple[float, float]:
     Friedman, The use of ranks to avoid the assumption of normality, JASA 1937; Conover, 1999, section 5.8.
     """
     n, k = x.shape
-    ranks = stats.rankdata(x, axis=1)
+    ranks = scipy.stats.rankdata(x, axis=1)
     ties = sum(float((c**3 - c).sum()) for c in (np.unique(row, return_counts=True)[1] for row in ranks))
     correction = 1 - ties / (n * k * (k * k - 1))
     if correction == 0:
         return 0.0, 1.0
     chi2 = 12 * n / (k * (k + 1)) * (float((ranks.mean(0) ** 2).sum()) - k * (k + 1) ** 2 / 4) / correction
-    return chi2, float(stats.chi2.sf(chi2, k - 1))
+    return chi2, float(scipy.stats.chi2.sf(chi2, k - 1))
 
 
 def iman_davenport(chi2: float, n: int, k: int) -> float:
@@ -109,7 +109,7 @@ def iman_davenport(chi2: float, n: int, k: int) -> float:
     Iman and Davenport, Approximations of the critical region of the Friedman statistic, 1980.
     """
     below = n * (k - 1) - chi2
-    return 0.0 if below <= 1e-12 else float(stats.f.sf((n - 1) * chi2 / below, k - 1, (k - 1) * (n - 1)))
+    return 0.0 if below <= 1e-12 else float(scipy.stats.f.sf((n - 1) * chi2 / below, k - 1, (k - 1) * (n - 1)))
 
 
 def nemenyi(k: int, n: int, alpha: float = ALPHA) -> float:
@@ -118,13 +118,13 @@ def nemenyi(k: int, n: int, alpha: float = ALPHA) -> float:
     q is the upper quantile of the studentised range of k means with infinite degrees of freedom, divided by sqrt 2
     (Demsar, JMLR 2006, table 5a).
     """
-    q = float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) / np.sqrt(2)
+    q = float(scipy.stats.studentized_range.ppf(1 - alpha, k, np.inf)) / np.sqrt(2)
     return float(q * np.sqrt(k * (k + 1) / (6 * n)))
 
 
 def wilcoxon(a: Floats, b: Floats) -> float:
     """Return the two-sided p-value of Wilcoxon's signed-rank test, zeros split (Pratt); 1 if nothing differs."""
-    return 1.0 if (a == b).all() else float(stats.wilcoxon(a, b, zero_method="pratt").pvalue)
+    return 1.0 if (a == b).all() else float(scipy.stats.wilcoxon(a, b, zero_method="pratt").pvalue)
 
 
 def cliques(ranks: Floats, critical: float) -> tuple[tuple[int, int], ...]:
@@ -142,7 +142,9 @@ def interquartile_mean(x: ArrayLike) -> float:
 
     Agarwal et al., Deep RL at the Edge of the Statistical Precipice, NeurIPS 2021, arXiv:2108.13264, section 4.3.
     """
-    return float(stats.trim_mean(np.ravel(np.asarray(x, dtype=np.float64)), 0.25))
+    values = np.sort(np.ravel(np.asarray(x, dtype=np.float64)))
+    quarter = len(values) // 4
+    return float(values[quarter : len(values) - quarter].mean())
 
 
 def performance_profile(x: ArrayLike, thresholds: ArrayLike) -> Floats:

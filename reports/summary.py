@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from reports import cost, episodes, metrics
+from reports import cost, episodes
 from reports.columns import lengths, plain
 from reports.cost import COSTS
-from reports.counts import Counts
 from reports.estimates import EXTRA, Key
 from reports.intervals import Estimate, t_interval, wilson
 from reports.load import CELL, GROUP
-
-INCREMENTAL = [
-    *("average_incremental_accuracy", "old_accuracy", "new_accuracy"),
-    *("forgetting", "backward_transfer", "learning_accuracy", "forward_transfer"),
-]
-"""Metrics that need more than one session; null elsewhere. ``forward_transfer`` is null where it is not measured."""
-
-COUNTED = ["accuracy", "mean_class_recall", *INCREMENTAL]
-"""Metrics that the records' counts give."""
+from reports.scores import COUNTED, INCREMENTAL, Scores
 
 SCORES = ["accuracy", "mean_class_recall", *EXTRA, *INCREMENTAL]
 """Metrics of a cell, all in [-1, 1]; ``accuracy`` is over the queries of the last session.
@@ -35,19 +26,16 @@ SIGNED = ["forgetting", "backward_transfer", "forward_transfer"]
 FACTS = ["sessions", "episodes", "n_classes", "n_queries", "fidelity", "selection", "encoder", "branches"]
 
 
-_SESSION_SCORES = ["accuracy", "old_accuracy", "new_accuracy", "mean_class_recall", "n_classes"]
-
-
-def per_cell(records: pd.DataFrame, counted: Sequence[Counts], extra: pd.DataFrame) -> pd.DataFrame:
+def per_cell(records: pd.DataFrame, scored: Scores, extra: pd.DataFrame) -> pd.DataFrame:
     """Return one row a cell: what it is, its scores after the last session, and its cost.
 
-    ``counted`` is what :func:`reports.counts.stacks` makes of the records; ``extra`` holds the scores that need
+    ``scored`` is what :func:`reports.scores.scores` makes of the records; ``extra`` holds the scores that need
     predictions, and a cell that is not in it has null for them.
     """
     apart = records[records["cell"].isin(episodes.independent(records))]
-    parts = [_scores(counts) for counts in counted]
+    parts = [scored.last] if len(scored.last) else []
     parts += [episodes.scores(apart).reindex(columns=["cell", *COUNTED])] if len(apart) else []
-    scores = pd.concat(parts, ignore_index=True)
+    ends = pd.concat(parts, ignore_index=True).set_index("cell")
     read = [*CELL, "n_queries", "fidelity", "selection", "encoder", "branches"]
     frame = records[["cell", "session", *read]].assign(n_classes=lengths(records["classes"]))
     frame = frame.sort_values(["cell", "session"], kind="stable")
@@ -56,47 +44,17 @@ def per_cell(records: pd.DataFrame, counted: Sequence[Counts], extra: pd.DataFra
     dealt = episodes.facts(apart)
     facts["n_queries"] = dealt["n_queries"].reindex(facts.index).fillna(facts["n_queries"]).astype("int64")
     facts["episodes"] = dealt["episodes"].reindex(facts.index).astype("Int64")
-    joined = facts.join(cost.per_cell(records)).join(scores.set_index("cell")).reset_index()
+    joined = facts.join(cost.per_cell(records)).join(ends).reset_index()
     joined = joined.merge(extra, on=CELL, how="left")
     return joined.sort_values(CELL, ignore_index=True)[[*CELL, *FACTS, *SCORES, *COSTS, "cell"]]
 
 
-def _scores(counts: Counts) -> pd.DataFrame:
-    a = counts.matrix
-    overall = metrics.overall(counts.correct, counts.total)
-    table = {"cell": counts.cells, "accuracy": overall[:, -1], "mean_class_recall": metrics.recall(a)[:, -1]}
-    if a.shape[1] > 1:
-        unmeasured = np.full((len(a), a.shape[2]), np.nan)
-        table |= {
-            "average_incremental_accuracy": metrics.average_incremental(overall),
-            "old_accuracy": metrics.of_group(counts.correct, counts.total, new=False)[:, -1],
-            "new_accuracy": metrics.of_group(counts.correct, counts.total, new=True)[:, -1],
-            "forgetting": metrics.forgetting(a),
-            "backward_transfer": metrics.backward_transfer(a),
-            "learning_accuracy": metrics.learning_accuracy(a),
-            "forward_transfer": metrics.forward_transfer(a, unmeasured, unmeasured),
-        }
-    return pd.DataFrame({name: table.get(name, np.nan) for name in ["cell", *COUNTED]})
-
-
-def per_session(records: pd.DataFrame, counted: Sequence[Counts]) -> pd.DataFrame:
+def per_session(records: pd.DataFrame, scored: Scores) -> pd.DataFrame:
     """Return one row a cell and session: accuracy on all, old and new classes, and mean per-class recall."""
     named = records[[*CELL, "cell"]].drop_duplicates("cell").sort_values(CELL, kind="stable", ignore_index=True)
-    place = pd.Series(named.index, index=named["cell"].astype("str"))
-    parts = [pd.DataFrame(columns=["place", "session", *_SESSION_SCORES])] if not counted else []
-    for counts in counted:
-        b, s = counts.total.shape[:2]
-        columns = {
-            "accuracy": metrics.overall(counts.correct, counts.total),
-            "old_accuracy": metrics.of_group(counts.correct, counts.total, new=False),
-            "new_accuracy": metrics.of_group(counts.correct, counts.total, new=True),
-            "mean_class_recall": metrics.recall(counts.matrix),
-            "n_classes": (counts.total > 0).sum(-1),
-        }
-        flat = {name: np.asarray(values).reshape(-1) for name, values in columns.items()}
-        at = np.repeat(place[counts.cells].to_numpy(), s)
-        parts.append(pd.DataFrame({"place": at, "session": np.tile(np.arange(s), b), **flat}))
-    frame = pd.concat(parts, ignore_index=True).sort_values(["place", "session"], ignore_index=True)
+    place = pd.Series(named.index, index=named["cell"].astype("str"))[scored.last["cell"]].to_numpy()
+    frame = scored.sessions.assign(place=place[scored.sessions["place"]])
+    frame = frame.sort_values(["place", "session"], ignore_index=True)
     cells = named.iloc[frame["place"].to_numpy(dtype=np.int64)].reset_index(drop=True)
     return cells[CELL].join(frame.drop(columns="place")).assign(cell=cells["cell"])
 

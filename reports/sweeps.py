@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from reports.compare import holm
-from reports.intervals import t_interval
+from reports.intervals import estimate, t_interval
+from reports.style import condition_text
 from reports.tables import Cell, Table, percent, probability, without_constants
 
 ALL = "mean of all"
@@ -50,11 +50,12 @@ def changes(cells: pd.DataFrame) -> pd.DataFrame:
 def _sweeps(cells: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
     """Yield the cells of each sweep with the swept ``value``: all but one number of the condition stays the same."""
     told = {condition: json.loads(condition) for condition in cells["condition"].unique()}
-    settings = cells["condition"].astype(object).map(told)
+    conditions = cells["condition"].astype(object)
     for key in sorted({key for one in told.values() for key in one}):
-        value = pd.Series([_number(one.get(key)) for one in settings], index=cells.index, dtype="float64")
-        others = [json.dumps({k: v for k, v in one.items() if k != key}, sort_keys=True) for one in settings]
-        parts = cells.assign(value=value, others=others).dropna(subset=["value", "accuracy"])
+        value = {text: _number(one.get(key)) for text, one in told.items()}
+        others = {text: json.dumps({k: one[k] for k in one if k != key}, sort_keys=True) for text, one in told.items()}
+        parts = cells.assign(value=conditions.map(value).astype("float64"), others=conditions.map(others))
+        parts = parts.dropna(subset=["value", "accuracy"])
         for (scenario, same), part in parts.groupby(["scenario", "others"], sort=True, observed=True):
             if part["value"].min() < part["value"].max():
                 yield (str(scenario), key, str(same)), part
@@ -100,7 +101,7 @@ def _compared(found: pd.DataFrame) -> Iterator[dict[str, object]]:
             "change": own.mean(),
             "low": low,
             "high": high,
-            "p": float(stats.ttest_1samp(difference, 0).pvalue) if apart else float("nan"),
+            "p": estimate([difference], shared=False).p if apart else float("nan"),
             "seeds": len(own),
         }
 
@@ -113,7 +114,8 @@ def table(found: pd.DataFrame) -> Table | None:
     for row in found.to_dict("records"):
         known = not np.isnan(row["low"])
         change = percent(row["change"]) + (f" [{percent(row['low'])}, {percent(row['high'])}]" if known else "")
-        swept = row["swept"] + ("" if row["others"] == "{}" else f" ({row['others']})")
+        others = condition_text(row["others"])
+        swept = f"{row['swept']} ({others})" if others else row["swept"]
         rows.append(
             (
                 *(Cell(str(text), str(text)) for text in (row["scenario"], swept, row["dataset"], row["method"])),

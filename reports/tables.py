@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -55,7 +56,7 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
-    @property
+    @cached_property
     def numeric(self) -> tuple[bool, ...]:
         """Whether a column sorts by numbers, and is set to the right."""
         return tuple(all(isinstance(r[c].value, float) for r in self.rows) for c in range(len(self.head)))
@@ -106,9 +107,14 @@ def scores(means: pd.DataFrame, comparisons: Sequence[Comparison]) -> Table:
             )
         )
     head = ("scenario", "data set", "condition", "method", *(f"{HEADS[s]} %" for s in shown), "seeds", "queries")
-    caption = (
+    intervals = (
         "Mean over seeds with 95 % intervals: over seeds and queries, for forgetting and backward transfer over seeds "
-        "alone. Bold: no other method is shown to be better in accuracy. An oracle chose on "
+        "alone."
+        if (means["seeds"] > 1).any()
+        else "One seed: 95 % intervals are over its queries (or episodes) alone, and there is none over seeds."
+    )
+    caption = (
+        f"{intervals} Bold: no other method is shown to be better in accuracy. An oracle chose on "
         "the queries themselves: it is an upper bound, stands last and is compared with no other."
     )
     if "calibration_error" in shown:
@@ -143,11 +149,12 @@ def comparisons_table(found: Sequence[Comparison], region: float) -> Table:
         *("scenario", "data set", "condition", "a", "b", "a - b, points", "a is", "p (Holm)", "p (permutation)"),
         *("McNemar p < 0.05", "P(a ahead)", "seeds needed"),
     )
+    over = "both" if any(len(c.seeds) > 1 for c in found) else "the queries of one seed"
     caption = (
-        "Accuracy of a minus accuracy of b on the same queries and seeds, with 95 % interval over both; p after Holm's "
-        f"correction over all {len(found)} rows. Equivalent: the interval lies within +-{100 * region:g} points. "
-        "Permutation over queries and McNemar a seed speak of these seeds and new queries. Seeds needed: for 80 % "
-        "power at this difference."
+        f"Accuracy of a minus accuracy of b on the same queries and seeds, with 95 % interval over {over}; p after "
+        f"Holm's correction over all {len(found)} rows. Equivalent: the interval lies within +-{100 * region:g} "
+        "points. Permutation over queries and McNemar a seed speak of these seeds and new queries. Seeds needed: for "
+        "80 % power at this difference."
     )
     return without_constants(Table("comparisons", "Paired comparisons", caption, head, tuple(rows)))
 

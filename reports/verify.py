@@ -9,8 +9,8 @@ from typing import Literal
 
 from bench.errors import BenchError
 from reports import answers, estimates, published
-from reports.counts import stacks
 from reports.load import load
+from reports.scores import scores
 from reports.style import condition_text
 from reports.summary import over_seeds, per_cell
 from reports.tables import percent, share
@@ -69,7 +69,7 @@ def verify(
     """
     loaded = load(folders)
     groups = list(answers.groups(loaded))
-    cells = per_cell(loaded.records, list(stacks(loaded.records)), estimates.per_cell_extra(groups))
+    cells = per_cell(loaded.records, scores(loaded.records), estimates.per_cell_extra(groups))
     found = published.measured(loaded.records, over_seeds(cells, estimates.intervals(groups)))
     if found.empty:
         raise BenchError(

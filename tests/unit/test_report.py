@@ -12,9 +12,10 @@ import pytest
 from bench.errors import BenchError
 from bench.version import SCHEMA
 from reports.build import build
-from reports.counts import stacks
+from reports.differences import differences
 from reports.estimates import per_cell_extra
 from reports.load import load
+from reports.scores import scores
 from reports.summary import per_cell, per_session
 from tests.statistics.runs import make_run
 
@@ -28,12 +29,12 @@ def run(tmp_path_factory):
 
 def cells_of(run):
     records = load([run]).records
-    return per_cell(records, list(stacks(records)), per_cell_extra([]))
+    return per_cell(records, scores(records), per_cell_extra([]))
 
 
 def sessions_of(run):
     records = load([run]).records
-    return per_session(records, list(stacks(records)))
+    return per_session(records, scores(records))
 
 
 def contents(folder):
@@ -102,6 +103,29 @@ def test_no_run_and_no_record_are_one_line(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_without_a_run_is_named_and_nothing_is_written(run, tmp_path):
+    (tmp_path / "typo").mkdir()
+    with pytest.raises(BenchError, match=r"no run in .*typo;"):
+        build([run, tmp_path / "typo"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_file_in_place_of_the_report_is_one_line(run, tmp_path, out):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BenchError, match=r"is, or lies in, a file and no folder; choose another --out"):
+        build([run], tmp_path / out)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_that_skipped_everything_says_why(tmp_path):
+    folder = make_run(tmp_path / "r", {"m": 0.5, "n": 0.5}, status="skipped", reason="needs texts")
+    said = "every cell was skipped: m was skipped on made: needs texts; n was skipped on made: needs texts"
+    with pytest.raises(BenchError, match=said):
+        build([folder], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_in_progress_is_reported_and_said(tmp_path):
     folder = make_run(tmp_path / "r", METHODS, cells=20)
     assert "run abc123 is not finished: 9 of 20 cells are there" in load([folder]).warnings
@@ -110,7 +134,30 @@ def test_a_run_in_progress_is_reported_and_said(tmp_path):
 def test_one_seed_has_no_interval_over_seeds(tmp_path):
     folder = make_run(tmp_path / "r", METHODS, seeds=(0,), sessions=1)
     text = build([folder], tmp_path / "out")
-    assert "one seed: there is no interval over seeds" in text
+    assert "one seed: there is no interval over seeds, the interval shown is over queries alone" in text
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "One seed: 95 % intervals are over its queries (or episodes) alone" in page
+    assert "with 95 % interval over the queries of one seed" in page
+
+
+def test_one_seed_of_some_methods_names_them(tmp_path):
+    make_run(tmp_path / "a", {"good": 0.8}, seeds=(0, 1), run="a")
+    make_run(tmp_path / "b", {"bad": 0.4}, seeds=(0,), run="b")
+    assert any(warning.startswith("one seed of bad: ") for warning in load([tmp_path]).warnings)
+
+
+def test_an_approximate_search_is_warned_of_with_its_worst_recall(tmp_path):
+    make_run(tmp_path / "a", {"knn": 0.8}, run="a", search="hnsw:ef=8", search_recall=0.9375)
+    make_run(tmp_path / "b", {"mml": 0.8}, run="b", search="exact-bf16")
+    loaded = load([tmp_path])
+    said = [warning for warning in loaded.warnings if "approximately" in warning]
+    assert said == [
+        "neighbours were searched approximately (hnsw:ef=8) for knn: in the worst session it found 93.75 % of the "
+        "exact ones"
+    ]
+    found = {(row[0].text, row[1].text): row[2].text for row in differences(loaded)[0].rows}
+    assert found["search", "hnsw:ef=8"] == "a"
+    assert found["search", "exact"] == "b"
 
 
 def test_unequal_seeds_are_said(tmp_path):

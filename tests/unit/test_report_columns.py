@@ -5,11 +5,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from bench.errors import BenchError
 from reports.build import build
-from reports.columns import compact, gather, lengths, lists, mentions, plain, ranks, renamed
+from reports.columns import compact, gather, lengths, lists, mentions, narrow, plain, ranks, renamed
 from reports.counts import stacks
 from reports.intervals import wilson
 from reports.load import load
+from reports.output import csv_bytes
 from tests.statistics.runs import make_run
 
 TEXTS = ["b", None, "a", "c", "a"]
@@ -43,9 +45,39 @@ def test_lists_are_the_same_in_arrow_and_in_objects(table):
         assert values.tolist() == [7, 8, 9, 4, 5]
         assert starts.tolist() == [0, 3, 5, 5]
         assert lengths(column).tolist() == [2, 1, 0, 3, 1]
-        found, owner = gather(*lists(column), np.array([4, 0, 3]))
-        assert found.tolist() == [1, 4, 5, 7, 8, 9]
-        assert owner.tolist() == [0, 1, 1, 2, 2, 2]
+        values, starts = lists(column)
+        found, sizes = gather(starts, np.array([4, 0, 3]))
+        assert values[found].tolist() == [1, 4, 5, 7, 8, 9]
+        assert sizes.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("largest", "kind"), [(127, pa.int8()), (128, pa.int16()), (40_000, pa.int32()), (2**31, pa.int64())]
+)
+def test_lists_take_as_few_bytes_as_hold_them(largest, kind):
+    table = pa.table({"list": pa.array([[0, largest], []], pa.list_(pa.int64()))})
+    assert narrow(table)["list"].type.value_type == kind
+    assert narrow(table)["list"].to_pylist() == [[0, largest], []]
+    few = narrow(pa.table({"list": pa.array([[1]], pa.list_(pa.int64()))}))
+    both = compact(pa.concat_tables([few, narrow(table)], promote_options="permissive"))
+    assert lists(both["list"])[0].tolist() == [1, 0, largest]
+
+
+def test_numbers_that_were_measured_nowhere_take_no_bytes_and_are_null():
+    nothing = narrow(pa.table({"n": pa.array([None, None], pa.int64()), "x": pa.array([0.5, None])}))
+    assert nothing["n"].nbytes == 0
+    alone = compact(nothing)
+    assert alone["n"].isna().tolist() == [True, True]
+    assert alone["x"].tolist()[0] == 0.5
+    beside = pa.concat_tables([nothing, pa.table({"n": [7], "x": [1.5]})], promote_options="permissive")
+    assert compact(beside)["n"].tolist()[2] == 7
+
+
+def test_counts_of_other_lengths_than_the_classes_are_refused():
+    frame = pd.DataFrame({"cell": ["c"], "session": [0], "classes": [[1, 2]], "session_kind": ["built"]})
+    frame = frame.assign(class_total=[[4, 4]], class_correct=[[4]])
+    with pytest.raises(BenchError, match="damaged; run again"):
+        list(stacks(frame))
 
 
 def test_a_name_changes_where_the_pair_does():
@@ -68,6 +100,14 @@ def test_a_cell_whose_classes_come_and_go_leaves_the_others_their_sessions():
     assert found["grows"].correct.tolist() == [[[1, 2, 0], [1, 2, 3]]]
     assert found["moves"].correct.tolist() == [[[2, 3, 4]]]
     assert found["moves"].classes.tolist() == [[2, 3, 4]]
+
+
+def test_csv_is_what_pandas_writes_number_by_number():
+    numbers = [1.5, np.nan, -0.0, 0.0, np.inf, 1e-9, -1e-9, 1.5]
+    whole = pd.array([1, None, 3, 4, 5, 6, 7, 8], dtype="Int64")
+    table = pd.DataFrame({"x": numbers, "n": range(8), "whole": whole, "text": ["a,b", *"bcdefg", None]})
+    for part in (table, table[["x"]], table[:0]):
+        assert csv_bytes(part) == part.to_csv(index=False, float_format="%.6f", lineterminator="\n").encode()
 
 
 @pytest.mark.parametrize("total", [1, 3, 7, 20, 360])

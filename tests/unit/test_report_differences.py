@@ -3,6 +3,7 @@
 import json
 
 import pandas as pd
+import pytest
 
 from reports.build import build
 from reports.differences import differences
@@ -83,3 +84,16 @@ def test_other_queries_are_left_out_and_said(tmp_path):
     text = build([tmp_path], tmp_path / "out")
     assert len(pd.read_csv(tmp_path / "out" / "comparisons.csv")) == 0
     assert "m and n on made had different queries in 3 seeds" in text
+    assert not list((tmp_path / "out" / "figures").glob("*-classes.*"))
+
+
+def test_classes_are_compared_over_shared_seeds_alone(tmp_path):
+    make_run(tmp_path / "a", {"m": 0.5}, run="a", seeds=(0, 1))
+    make_run(tmp_path / "b", {"n": 0.7}, run="b", seeds=(1, 2))
+    build([tmp_path], tmp_path / "out")
+    (path,) = (tmp_path / "out" / "figures").glob("*-classes.csv")
+    found = pd.read_csv(path).set_index("class")["difference"]
+    cells = pd.concat(pd.read_parquet(p) for p in tmp_path.glob("?/predictions/*.parquet"))
+    last = cells[(cells["session"] == 2) & cells["cell"].str.contains(r"-1-\d+-\d+-[ab]$")]
+    right = (last["label"] == last["prediction"]).groupby([last["cell"].str[-1], last["label"]]).mean()
+    assert found.sort_index().to_numpy() == pytest.approx((right["b"] - right["a"]).to_numpy(), abs=1e-6)

@@ -10,12 +10,13 @@ import pytest
 
 from reports.answers import groups
 from reports.build import build
-from reports.counts import stacks
 from reports.estimates import intervals, per_cell_extra
+from reports.figures import curves
 from reports.load import load
 from reports.overall import across
 from reports.plots import detailed, front, sweeps
-from reports.style import file_name, natural
+from reports.scores import scores
+from reports.style import condition_text, file_name, natural
 from reports.summary import over_seeds, per_cell
 from reports.tables import Cell, Table, latex, markdown
 from tests.statistics.runs import make_run
@@ -89,7 +90,7 @@ def test_a_swept_condition_gets_a_curve(tmp_path):
     conditions = tuple({"shots": n, "increment": 2} for n in (1, 4, 16))
     folder = make_run(tmp_path / "r", {"m": 0.5, "n": 0.6}, conditions=conditions, sessions=1, per=4)
     records = load([folder]).records
-    pictures = list(sweeps(over_seeds(per_cell(records, list(stacks(records)), per_cell_extra([])), {})))
+    pictures = list(sweeps(over_seeds(per_cell(records, scores(records), per_cell_extra([])), {})))
     assert [picture.name for picture in pictures] == ["incremental-made-shots-sweep"]
     assert sorted(pictures[0].data["shots"].unique()) == [1, 4, 16]
     assert len(pictures[0].data) == 6
@@ -103,7 +104,7 @@ def test_six_data_sets_get_a_diagram_and_two_are_told_why_not(tmp_path, n):
     found = list(groups(loaded))
     out = across(
         found,
-        over_seeds(per_cell(loaded.records, list(stacks(loaded.records)), per_cell_extra(found)), intervals(found)),
+        over_seeds(per_cell(loaded.records, scores(loaded.records), per_cell_extra(found)), intervals(found)),
     )
     diagrams = [picture for picture in out.pictures if "difference" in picture.name]
     overall = out.tables[0]
@@ -205,6 +206,33 @@ def test_light_and_dark_are_two_looks(report, tmp_path):
     assert shades[1] < 0.4
 
 
+def test_figures_stand_in_the_order_of_their_numbers(tmp_path):
+    conditions = tuple({"shots": n} for n in (1, 16, 2))
+    make_run(tmp_path / "r", {"m": 0.5, "n": 0.6}, conditions=conditions, sessions=1)
+    build([tmp_path], tmp_path / "out")
+    text = (tmp_path / "out" / "report.html").read_text()
+    places = [text.index(f"figures/incremental-made-shots-{n}-cost.csv") for n in (1, 2, 16)]
+    assert places == sorted(places)
+    assert "<b>1</b> scenario</li>" in text
+    assert "incremental on made, shots 16. Share of queries" in text
+
+
+def test_a_curve_runs_over_sessions_where_classes_stay_the_same(tmp_path):
+    counts = [[2, 4, 4], [2, 4, 6]]
+    for classes, label in zip(counts, ("session", "classes seen so far"), strict=True):
+        rows = [("s", "d", "{}", m, 0, f"{m}", t, 0.5, c) for m in "ab" for t, c in enumerate(classes)]
+        names = [*("scenario", "dataset", "condition", "method", "seed", "cell", "session", "accuracy", "n_classes")]
+        (picture,) = curves(pd.DataFrame(rows, columns=names))
+        assert f">{label}</text>".encode() in picture.svg
+        assert picture.data["classes_seen"].tolist() == 2 * classes
+
+
+def test_conditions_in_words():
+    assert (
+        condition_text('{"shots": 4, "script": ["add", "remove"], "k": null}') == "shots 4, script add remove, k none"
+    )
+
+
 def test_conditions_sort_by_their_numbers():
     texts = ['{"shots": 16}', '{"shots": 2}', '{"shots": 1.5}']
     assert sorted(texts, key=natural) == texts[::-1]
@@ -214,6 +242,6 @@ def test_long_sweeps_get_figures_of_their_own_at_both_ends_only(tmp_path):
     conditions = tuple({"shots": n} for n in (1, 2, 4, 16))
     folder = make_run(tmp_path / "r", {"m": 0.5}, seeds=(0,), conditions=conditions, sessions=1)
     records = load([folder]).records
-    kept, notes = detailed(over_seeds(per_cell(records, list(stacks(records)), per_cell_extra([])), {}))
+    kept, notes = detailed(over_seeds(per_cell(records, scores(records), per_cell_extra([])), {}))
     assert kept["condition"].tolist() == ['{"shots": 1}', '{"shots": 16}']
     assert "first and last of 4" in notes[0]

@@ -8,11 +8,11 @@ import pytest
 from bench.errors import BenchError
 from bench.experiments import published as numbers
 from reports.build import build
-from reports.counts import stacks
 from reports.estimates import per_cell_extra
 from reports.load import load
 from reports.output import WRITTEN, parquet_bytes, publish
 from reports.published import measured, published
+from reports.scores import scores
 from reports.summary import over_seeds, per_cell
 from tests.statistics.runs import make_run
 
@@ -34,7 +34,7 @@ def test_the_same_data_set_has_a_difference(tmp_path):
     assert mml["difference"] == pytest.approx(mean - 0.756, abs=1e-6)
     assert "encoder of the published number not recorded" in mml["remark"]
     # ImageNet-S was not run, and CUB does not stand in for it.
-    assert set(found.query("published_dataset == 'imagenet-s'")["remark"]) == {"not measured"}
+    assert set(found.query("published_dataset == 'imagenet_s'")["remark"]) == {"not measured"}
     assert found.query("label == 'no kNN'")["measured"].isna().all()
     assert "## Published" in (out / "report.md").read_text()
     assert 'id="published-table"' in (out / "report.html").read_text()
@@ -54,7 +54,7 @@ def test_a_variant_is_not_taken_for_its_method(tmp_path):
 def test_other_data_is_said_and_gets_no_difference(tmp_path):
     found, _ = report(tmp_path, experiment="t05", datasets=("glyphs",))
     mml = found.query("method == 'mml'")
-    assert set(mml["published_dataset"]) == {"cub", "imagenet-s"}
+    assert set(mml["published_dataset"]) == {"cub", "imagenet_s"}
     assert (mml["dataset"] == "glyphs").all()
     assert mml["measured"].notna().all()
     assert mml["difference"].isna().all()
@@ -76,7 +76,7 @@ def test_the_row_of_the_encoder_is_compared_and_another_is_said(tmp_path, encode
 
 
 def test_a_setting_of_the_table_must_agree(tmp_path):
-    found, _ = report(tmp_path, experiment="t17", datasets=("imagenet-s",), method_params='{"logit_scale": 8}')
+    found, _ = report(tmp_path, experiment="t17", datasets=("imagenet_s",), method_params='{"logit_scale": 8}')
     assert found.query("method == 'mml'")["published"].tolist() == [83.5]
     assert found.query("method == 'mml'")["label"].tolist() == ["temperature 8"]
 
@@ -88,7 +88,7 @@ def test_an_average_needs_every_data_set(tmp_path, complete):
     settings = {"encoder": "ALIGN", "seeds": (0,), "sessions": 1, "scenario_params": '{"train_images": 1}'}
     folder = make_run(tmp_path / "r", {"mml": 0.7}, experiment="t14", datasets=sets, **settings)
     records = load([folder]).records
-    means = over_seeds(per_cell(records, list(stacks(records)), per_cell_extra([])), {})
+    means = over_seeds(per_cell(records, scores(records), per_cell_extra([])), {})
     found = published(measured(records, means))
     own = found.query("method == 'mml'")
     average = own.query("dataset == 'average'")
