@@ -1,12 +1,13 @@
 """The speed of exact search: ours, faiss and torch in one group, and the bare product that bounds them.
 
-``BENCH_SPEED_KEYS=50000,200000,700000`` chooses other sizes than the two that a plain run takes.
+``BENCH_SPEED_KEYS=50000,200000,700000`` chooses other sizes than the two that a plain run takes, and
+``BENCH_SPEED_THREADS=2`` another number of threads than one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import faiss
@@ -22,6 +23,14 @@ Benchmark = Callable[..., Any]
 D, K, QUERIES = 512, 32, 2000
 _BLOCK = 1 << 13
 SIZES = [int(m) for m in os.environ.get("BENCH_SPEED_KEYS", "50000,200000").split(",")]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(os.environ.get("BENCH_SPEED_THREADS", before)))
+    yield
+    torch.set_num_threads(before)
 
 
 def draw(n: int, purpose: str) -> torch.Tensor:
