@@ -18,6 +18,7 @@ _ROWS_ELSEWHERE = 1 << 16
 
 def normalise(x: Tensor) -> Tensor:
     """Return float32 rows of unit Euclidean norm, [n, d]; a zero row stays zero."""
+    # A norm reads d numbers at 2 FLOPs, one comparison keeps it from zero, and d numbers are divided by it.
     with counted_as(elementwise=3 * x.numel() + math.prod(x.shape[:-1])):
         return F.normalize(x.float(), dim=-1)
 
@@ -36,7 +37,8 @@ def class_sums(x: Tensor, columns: Tensor, n_classes: int, *, unit: bool = False
     """
     sums = torch.zeros(n_classes, x.shape[1], dtype=torch.float64, device=x.device)
     step = _ROWS if x.device.type == "cpu" else _ROWS_ELSEWHERE
-    with counted_as(elementwise=(4 * x.numel() + len(x)) if unit else x.numel()):
+    # One addition a number, after what unit norm takes.
+    with counted_as(elementwise=4 * x.numel() + len(x) if unit else x.numel()):
         for start in range(0, len(x), step):
             rows = x[start : start + step]
             # Summed in double, so that the order of the rows (an edited memory, another batch) shows only below 1e-15.
@@ -81,6 +83,7 @@ def herd(x: Tensor, count: int) -> Tensor:
     total = torch.zeros_like(mean)
     free = torch.ones(len(x), dtype=torch.bool, device=x.device)
     steps = min(count, len(x))
+    # A step: x added, divided, subtracted, squared and summed; the least of n gaps; and the sum of those chosen.
     with counted_as(elementwise=steps * (5 * x.numel() + len(x) + x.shape[1])):
         for step in range(1, steps + 1):
             gap = ((mean - (total + x) / step) ** 2).sum(1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.algebra import class_counts, class_sums
 from bench.logistic import Linear
+from bench.meter import counted_as
 from bench.streams import Stream
 
 _ROWS = 1 << 12
@@ -40,9 +41,10 @@ class Moments:
     def of(x: Tensor, columns: Tensor, n_classes: int) -> Moments:
         """Return the moments of rows [n, d] whose classes are ``columns`` [n]."""
         gram = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-        for rows in x.split(_ROWS):
-            wide = rows.double()
-            gram.addmm_(wide.T, wide)
+        with counted_as(products=2 * x.numel() * x.shape[1]):
+            for rows in x.split(_ROWS):
+                wide = rows.double()
+                gram.addmm_(wide.T, wide)
         return Moments(class_counts(columns, n_classes), class_sums(x, columns, n_classes), gram)
 
     @property

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import open_clip
 import torch
 from PIL import Image
 from torch import Tensor
 
 from bench.encoders.encoder import DTYPES, Encoder, Precision
-from bench.glyphs.encoder import load, pixels
 
 NAME = "glyphs"
 
@@ -25,6 +23,11 @@ def load_bundled(
     *, precision: Precision = "fp32", device: str | torch.device = "cpu", projected: bool = True
 ) -> Encoder:
     """Return the bundled encoder; see ``docs/glyphs.md``."""
+    # open_clip takes seconds to import, and most runs read features only.
+    import open_clip
+
+    from bench.glyphs.encoder import load, pixels
+
     loaded = load()
 
     def transform(image: Image.Image) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -91,6 +92,16 @@ def test_workers_end_with_the_process_that_started_them(bench_command: list[str]
     process.kill()
     process.wait()
     assert not psutil.wait_procs(workers, timeout=30)[1], "a worker was left running"
+
+
+def test_a_run_on_features_imports_neither_open_clip_nor_a_compiler(tmp_path: Path) -> None:
+    # Every worker would pay for them, in seconds.
+    code = (
+        "import sys, bench; bench.run('incremental', ['protonet'], 'digits', seeds=1); "
+        "print([name for name in ('open_clip', 'transformers', 'torchvision', 'torch._dynamo') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

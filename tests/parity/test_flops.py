@@ -1,6 +1,7 @@
 """Counted FLOPs against counts by hand and against the numbers of the paper."""
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,10 +9,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.algebra import class_means, class_sums, herd, normalise
 from bench.attention import Block, integrate, integrate_each, standardise
 from bench.encoder_flops import encoder_flops, residual_network_flops, vision_transformer_flops
 from bench.evaluate import Outcome, query_blocks, run_cell
 from bench.flops import count, search_flops
+from bench.gaussians import Moments
+from bench.logistic import LogisticRegression
+from bench.meter import Meter, metered, phase
 from bench.streams import Stream
 from bench.task import Episode, Session
 from methods.knn import KNN
@@ -193,10 +198,44 @@ def test_linear_probe_by_hand() -> None:
     assert outcome.cost["score_flops"] == pytest.approx(2 * q * c * d + 3 * q * d + q * c, rel=0.05)
 
 
-def test_an_evaluation_of_logistic_regression_by_hand() -> None:
-    from bench.logistic import LogisticRegression
-    from bench.meter import Meter, metered, phase
+def charged(function: Callable[[], Any]) -> tuple[int, int]:
+    """Return the products and elementwise FLOPs that a method is charged for what a function does."""
+    meter = Meter()
+    with metered(meter), phase("build"):
+        function()
+    return meter.flops["build", "product"], meter.flops["build", "elementwise"]
 
+
+X = torch.randn(2500, 6, generator=Stream(0).torch())
+COLUMNS = torch.arange(len(X)) % 4
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda: normalise(X),
+        lambda: normalise(X.half()),
+        lambda: normalise(X.view(5, 500, 6)),
+        lambda: normalise(X[0]),
+        lambda: normalise(X[:0]),
+        lambda: normalise(X.clone().requires_grad_()).sum().backward(),
+        lambda: class_sums(X, COLUMNS, 4),
+        lambda: class_sums(X.half(), COLUMNS, 4, unit=True),
+        lambda: class_means(X, COLUMNS, 5),
+        lambda: Moments.of(X, COLUMNS, 4),
+        lambda: herd(X[:9], 4),
+        lambda: herd(X[:3], 7),
+        lambda: task().columns(torch.tensor([7, 9, 7, 3])),
+        lambda: LogisticRegression(X[:40], COLUMNS[:40], 4).fit(1.0),
+    ],
+)
+def test_what_methods_share_is_charged_what_is_counted(what: Callable[[], Any]) -> None:
+    # Without a meter each operation is counted; with one these functions are charged by their own formulas.
+    counted = count(what)
+    assert charged(what) == (counted.products, counted.elementwise)
+
+
+def test_an_evaluation_of_logistic_regression_by_hand() -> None:
     n, d, c = 40, DIMENSION, 3
     x = torch.randn(n, d, generator=Stream(0).torch())
     regression = LogisticRegression(x, torch.arange(n) % c, c)
