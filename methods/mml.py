@@ -331,6 +331,8 @@ class MML:
             images = Features(kept.x, kept.labels, kept.ids, task.support.class_names)
         brief = replace(self, epochs=self.adapt_epochs)
         weights = brief._fit(state, images, task.columns(images.labels), None, None, rng=rng.child("adapt"))
+        if weights is state.weights:
+            return state
         trained = "support" if state.trained in ("no", "support") else f"{state.trained}, then support"
         return replace(state, weights=weights, trained=trained)
 
@@ -350,6 +352,9 @@ class MML:
         leaves = [*live.image.tensors(), *live.text.tensors()]
         f = self._scale(images.x)
         places = self._neighbours_without_self(state, images)
+        if self.integration == "attention" and all(at is None for at in places):
+            # Nothing is retrieved, as by a text memory without texts, so no weight takes part.
+            return state.weights
         # Neighbours and all that does not depend on weights are computed once, not once a batch.
         prepared = [self._prepare(branch.searched.x) for branch in (state.image, state.text)]
 

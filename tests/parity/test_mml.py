@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,15 @@ def test_a_class_without_text_does_not_take_the_answers_of_those_that_have_one()
     assert torch.equal((queries @ (p_image + p_text).T).argmax(1), columns)
     as_they_are = torch.cat([texts[:10], images[10:]])
     assert ((queries @ (p_image + as_they_are).T).argmax(1) >= 10).all()
+
+
+def test_where_nothing_can_be_retrieved_nothing_is_trained() -> None:
+    task = toy.task(CLASSES)
+    memory = task.memory.replace(texts=task.memory.texts.take([]))
+    bare = replace(task, memory=memory, prompts=task.prompts.of_classes([]))
+    state = mml(memory="text").build(bare, rng=Stream(0))
+    assert state.trained == "no"
+    assert mml(memory="text").score(state, task.support.x).shape == (len(task.support), len(CLASSES))
 
 
 def test_memory_replacement_leaves_the_weights_as_they_were() -> None:
