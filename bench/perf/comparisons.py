@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -204,6 +206,51 @@ def _bootstrap(device: str) -> Trial:
     return Trial({"poisson": lambda: moments(resampled_means(sample, 1000)), "naive": lambda: moments(naive())}, 1e-3)
 
 
+def _report(device: str) -> Trial:
+    """Answer with accuracy, its mean over sessions, mean per-class recall and forgetting of each cell."""
+    from reports.columns import compact
+    from reports.scores import scores
+
+    table = _records(cells=500)
+    names = ["accuracy", "average_incremental_accuracy", "mean_class_recall", "forgetting"]
+
+    def naive() -> pd.DataFrame:
+        counts = table.to_pandas().explode(["classes", "class_total", "class_correct"])
+        counts = counts.astype({"class_total": int, "class_correct": int})
+        counts["right"] = counts["class_correct"] / counts["class_total"]
+        sums = counts.pivot_table(["class_correct", "class_total"], "cell", "session", aggfunc="sum")
+        accuracy = sums["class_correct"] / sums["class_total"]
+        last = counts["session"] == counts["session"].max()
+        now = counts[last].set_index(["cell", "classes"])["right"]
+        best = counts[~last].groupby(["cell", "classes"])["right"].max()
+        means = [accuracy.iloc[:, -1], accuracy.mean(axis=1), now.groupby("cell").mean()]
+        found: pd.DataFrame = pd.concat([*means, (best - now).dropna().groupby("cell").mean()], axis=1)
+        return found
+
+    return Trial(
+        {
+            "scores": lambda: torch.from_numpy(scores(compact(table)).last[names].to_numpy(dtype=np.float64)),
+            "naive": lambda: torch.from_numpy(naive().to_numpy(dtype=np.float64)),
+        },
+        1e-9,
+    )
+
+
+def _records(cells: int) -> pa.Table:
+    """Return what a file of class-incremental records holds for scores: ten sessions of ten classes a cell."""
+    random = Stream(0).child("perf", "report").numpy()
+    rows = []
+    for cell in range(cells):
+        order = random.permutation(100).tolist()
+        for session in range(10):
+            classes = sorted(order[: 10 * (session + 1)])
+            correct = random.binomial(10, 0.7, len(classes)).tolist()
+            kind = "extended" if session else "built"
+            rows.append((f"{cell:04d}", session, kind, classes, correct, [10] * len(classes)))
+    names = ["cell", "session", "session_kind", "classes", "class_correct", "class_total"]
+    return pa.table({name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+
+
 COMPARISONS = (
     Comparison("search", "50,000 x 512, 2000 queries, k = 32", _search),
     Comparison("vote", "2000 queries, 100 neighbours, 1000 classes", _vote),
@@ -212,6 +259,7 @@ COMPARISONS = (
     Comparison("mml-train-step", "batch 256, k = 32, d = 512", _mml_step),
     Comparison("mml-train-epoch", "a batch of 256 and a memory of 200,000, k = 32, d = 512", _mml_epoch),
     Comparison("incremental", "ten sessions of 20 classes, 50 images a class, d = 512", _incremental, ("cpu",)),
+    Comparison("report", "scores of 500 cells of ten sessions, 100 classes", _report, ("cpu",)),
     Comparison("bootstrap", "1000 resamples, 5 methods, 5000 queries", _bootstrap, ("cpu",)),
 )
 """All comparisons, in the order in which they are shown."""

@@ -22,6 +22,7 @@ SIDES = {
     "mml-train-step": ("folded", "per_neighbour"),
     "mml-train-epoch": ("found_before", "in_every_batch"),
     "incremental": ("extended", "rebuilt"),
+    "report": ("scores", "naive"),
     "bootstrap": ("poisson", "naive"),
 }
 """What stands side by side, the harness's own first."""

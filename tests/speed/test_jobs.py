@@ -23,6 +23,7 @@ from bench.orders import order
 from bench.planning import prepare
 from bench.store import Store
 from tests import toy
+from tests.speed.quiet import needs_quiet
 
 SWEEP = (
     *("run", "--scenario", "incremental", "--data", "digits", "--quiet", "--seeds", "12"),
@@ -95,7 +96,7 @@ def children() -> float:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(not os.environ.get("BENCH_FULL_SPEED"), reason="needs an idle machine; set BENCH_FULL_SPEED=1")
+@needs_quiet
 def test_two_processes_are_1_7_times_as_fast_as_one(bench_command: list[str], tmp_path: Path) -> None:
     if cores() < 2:
         pytest.skip("one processor cannot do the work of two")

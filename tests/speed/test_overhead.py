@@ -31,6 +31,7 @@ from bench.records import read_records
 from bench.runner import execute
 from bench.streams import Stream
 from bench.task import Card, Dataset
+from tests.speed.quiet import QUIET
 
 CHEAP = ("knn", "protonet", "simplecil", "slda")
 METHODS = (*CHEAP, "ranpac", "linear-probe", "icarl", "mml")
@@ -88,7 +89,7 @@ def test_share_outside_methods(
     benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, methods: tuple[str, ...], name: str
 ) -> None:
     """On digits sessions are tiny, so the share is far above that on data sets of a usual size."""
-    if len(methods) > len(CHEAP) and name != "digits" and not os.environ.get("BENCH_FULL_SPEED"):
+    if len(methods) > len(CHEAP) and name != "digits" and not QUIET:
         pytest.skip("takes minutes; set BENCH_FULL_SPEED=1")
     monkeypatch.setattr(time, "perf_counter", time.process_time)
     data, folders = data_of(name), iter(tmp_path / str(n) for n in range(100))

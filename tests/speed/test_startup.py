@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.speed.quiet import needs_quiet
+
 HELP = [sys.executable, "-m", "bench", "--help"]
 CLICK = [sys.executable, "-c", "import click"]
 
@@ -23,6 +25,7 @@ def test_startup(benchmark: Callable[..., Any], engine: str) -> None:
     assert done.returncode == 0
 
 
+@needs_quiet
 def test_help_takes_at_most_twice_as_long_as_importing_click() -> None:
     taken: dict[str, list[float]] = {"help": [], "click": []}
     # In turn, so that a busy machine slows both; the median of the ratios forgives single hitches.
