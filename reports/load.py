@@ -20,6 +20,7 @@ from reports import names
 from reports.columns import compact, mentions, narrow, plain, ranks, renamed
 from reports.episodes import independent
 from reports.oracle import mark
+from reports.progress import unfinished
 
 GROUP = ["scenario", "dataset", "condition"]
 """What makes two results comparable; a table and a figure are about one such group."""
@@ -49,7 +50,12 @@ class RunInfo:
 
     folder: Path
     manifest: dict[str, Any]
-    finished: int
+    cells: frozenset[str]
+
+    @property
+    def finished(self) -> int:
+        """Number of cells that are there; a skipped one is."""
+        return len(self.cells)
 
     @property
     def planned(self) -> int:
@@ -88,17 +94,26 @@ class Loaded:
         return self.records[["run", "cell"]].drop_duplicates("cell")
 
     @cached_property
-    def _predicted(self) -> set[str]:
-        """The cells that have predictions: a folder is listed once, not asked for a million files one by one."""
-        return {path.stem for run in self.runs for path in (run.folder / "predictions").glob("*.parquet")}
+    def _predicted(self) -> dict[str, dict[str, Path]]:
+        """By run, the cells that have predictions, and where: a run has several folders if these are its shards.
+
+        A folder is listed once, not asked for a million files one by one.
+        """
+        found: dict[str, dict[str, Path]] = {}
+        for run in self.runs:
+            paths = (run.folder / "predictions").glob("*.parquet")
+            found.setdefault(str(run.manifest["run"]), {}).update((path.stem, run.folder) for path in paths)
+        return found
 
     def predictions(self, cells: Sequence[str]) -> pd.DataFrame:
         """Return the predictions of some cells, one row a query, sorted by cell, session and query."""
-        wanted = self._homes[self._homes["cell"].isin([cell for cell in cells if cell in self._predicted])]
-        folders = {str(run.manifest["run"]): run.folder for run in self.runs}
-        parts = [
-            read_predictions(folders[str(run)], sorted(part["cell"])) for run, part in wanted.groupby("run", sort=True)
-        ]
+        by_folder: dict[Path, list[str]] = {}
+        for run, part in self._homes[self._homes["cell"].isin(cells)].groupby("run", sort=True):
+            known = self._predicted[str(run)]
+            for cell in part["cell"]:
+                if cell in known:
+                    by_folder.setdefault(known[cell], []).append(cell)
+        parts = [read_predictions(folder, sorted(there)) for folder, there in by_folder.items()]
         parts = [part for part in parts if len(part)]
         if not parts:
             return read_predictions(self.runs[0].folder, [])
@@ -124,8 +139,8 @@ def load(folders: Sequence[Path]) -> Loaded:
     for folder in found:
         manifest = read_manifest(folder)
         parts = list(_read(folder))
-        cells = {cell for part in parts for cell in part["cell"].unique().to_pylist()}
-        infos.append(RunInfo(folder, manifest, len(cells)))
+        cells = frozenset(cell for part in parts for cell in part["cell"].unique().to_pylist())
+        infos.append(RunInfo(folder, manifest, cells))
         created = str(manifest.get("created", ""))
         tables += [part.append_column("created", _repeated(created, len(part))) for part in parts]
     if not tables:
@@ -133,7 +148,8 @@ def load(folders: Sequence[Path]) -> Loaded:
         raise BenchError(f"no finished cell in {places} yet; go on with the same `bench run`, then report again")
     frame = compact(pa.concat_tables(tables, promote_options="permissive"))
     del tables
-    frame, repeated = _newest(_join_experiments(frame))
+    said = list(unfinished(infos, frame[["run", "cell", "method", "dataset", "seed"]]))
+    frame, repeated = _newest(_join_experiments(frame), len(infos))
     frame = _label(frame, "method", "method_params", GROUP)
     frame = mark(frame)
     frame = _label(frame, "scenario", "scenario_params", ["dataset", "condition"])
@@ -147,8 +163,10 @@ def load(folders: Sequence[Path]) -> Loaded:
     if not len(done):
         raise BenchError(f"nothing to report, since every cell was skipped: {'; '.join(_skips(skipped))}")
     done = done.astype({"session": "int64", "n_queries": "int64", "n_correct": "int64"})
-    runs = tuple(sorted(infos, key=lambda info: str(info.manifest["run"])))
-    return Loaded(done, skipped, runs, (*_run_warnings(runs, repeated), *record_warnings(done, skipped)), class_names)
+    runs = tuple(sorted(infos, key=lambda info: tuple(str(info.manifest.get(k)) for k in ("run", "shard", "created"))))
+    if repeated:
+        said.append(f"{repeated} cells were run more than once (by other code, device or search); the newest are shown")
+    return Loaded(done, skipped, runs, (*said, *record_warnings(done, skipped)), class_names)
 
 
 def _read(folder: Path) -> Iterator[pa.Table]:
@@ -184,10 +202,10 @@ def _join_experiments(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns="experiment").merge(joined, on=RESULT, how="left")
 
 
-def _newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _newest(frame: pd.DataFrame, folders: int) -> tuple[pd.DataFrame, int]:
     """Return the frame with each result once, from the run created last, and how many cells were dropped."""
-    if len(frame["run"].unique()) == 1:
-        # A run has each result once; looking for repetitions is for several runs.
+    if folders == 1:
+        # A folder has each result once; looking for repetitions is for several.
         return frame, 0
     what = [*RESULT, "session"]
     order = [*what, "created", "run"]
@@ -224,17 +242,6 @@ def _name_datasets(frame: pd.DataFrame) -> pd.DataFrame:
     pairs = plain(frame[["dataset", "features_fingerprint"]].drop_duplicates())
     told = {(d, f): f"{d}@{f[:6]}" for d, f in pairs.itertuples(index=False, name=None) if d in shared}
     return renamed(frame, "dataset", "features_fingerprint", told)
-
-
-def _run_warnings(runs: Sequence[RunInfo], repeated: int) -> list[str]:
-    said = [
-        f"run {run.manifest['run']} is not finished: {run.finished} of {run.planned} cells are there"
-        for run in runs
-        if run.finished < run.planned
-    ]
-    if repeated:
-        said.append(f"{repeated} cells were run more than once (by other code, device or search); the newest are shown")
-    return said
 
 
 def record_warnings(done: pd.DataFrame, skipped: pd.DataFrame) -> list[str]:

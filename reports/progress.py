@@ -1,0 +1,66 @@
+"""How far runs got: what is not there yet of those that are not finished, so that no table is taken for complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from reports.columns import plain
+
+if TYPE_CHECKING:
+    from reports.load import RunInfo
+
+
+def unfinished(runs: Sequence[RunInfo], cells: pd.DataFrame) -> Iterator[str]:
+    """Yield a line a run that lacks cells: how many, and which methods, data sets and seeds have fewest.
+
+    Folders of one run are counted together: they are its shards, or copies of it. A skipped cell is finished.
+
+    Parameters
+    ----------
+    runs : sequence of RunInfo
+    cells : DataFrame
+        ``run``, ``cell``, ``method``, ``dataset`` and ``seed`` of every record, by the names that the run gives them.
+    """
+    by_run: dict[str, list[RunInfo]] = {}
+    for info in runs:
+        by_run.setdefault(str(info.manifest["run"]), []).append(info)
+    for run, parts in sorted(by_run.items()):
+        manifest = parts[0].manifest
+        planned = int(manifest.get("cells_of_all_shards", parts[0].planned))
+        there = frozenset().union(*(part.cells for part in parts))
+        if len(there) >= planned:
+            continue
+        said = [f"run {run} is not finished: {len(there)} of {planned} cells are there"]
+        own = plain(cells[(cells["run"] == run).to_numpy()].drop_duplicates("cell"))
+        said += _lacking(manifest, own, planned)
+        shards = sorted(str(part.manifest["shard"]) for part in parts if "shard" in part.manifest)
+        said += [f"these are its shards {', '.join(shards)} alone"] if shards else []
+        yield "; ".join(said)
+
+
+def _lacking(manifest: Mapping[str, Any], cells: pd.DataFrame, planned: int) -> Iterator[str]:
+    """Yield what has no cell at all, then which methods have fewer than others; an older manifest names nothing."""
+    methods = [str(entry["label"]) for entry in manifest.get("methods", [])]
+    expected = {
+        "method": methods,
+        "data set": [str(card["name"]) for card in manifest.get("datasets", [])],
+        "seed": [str(seed) for seed in manifest.get("seeds", [])],
+    }
+    columns = {"method": "method", "data set": "dataset", "seed": "seed"}
+    for what, names in expected.items():
+        none = _absent(names, cells[columns[what]])
+        if none:
+            yield f"no cell yet of {what if len(none) == 1 else f'{what}s'} {', '.join(none)}"
+    counts = cells["method"].value_counts()
+    most = int(counts.max()) if len(counts) else 0
+    fewer = [f"{name} {counts[name]}" for name in methods if 0 < counts.get(name, 0) < most]
+    if fewer:
+        yield f"fewer cells than of other methods ({most} of {planned // len(methods)}): {', '.join(fewer)}"
+
+
+def _absent(names: Iterable[str], there: pd.Series) -> list[str]:
+    known = set(there.astype("str"))
+    return [name for name in names if name not in known]
