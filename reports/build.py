@@ -79,7 +79,7 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
     wanted = set(detailed.itertuples(index=False, name=None))
     close = [group for group in fair if (group.scenario, group.dataset, group.condition) in wanted]
     pictures = [
-        *figures.curves(per_session(loaded.records, scored)),
+        *figures.curves(per_session(loaded.records, scored), cost.edit_names(loaded.records)),
         *plots.sweeps(means),
         *plots.tradeoffs(means.merge(detailed)),
         *across.pictures,

@@ -153,6 +153,16 @@ def _bytes(means: pd.DataFrame) -> Table:
     return without_constants(Table("bytes", "Stored bytes", caption, head, tuple(rows)))
 
 
+def edit_names(records: pd.DataFrame) -> dict[tuple[str, str, str], dict[int, str]]:
+    """Return, by scenario, data set and condition, the edit of the memory in each session; ``none`` in the first."""
+    told = plain(records.loc[mentions(records["notes"], '"edit"'), [*GROUP, "session", "notes"]])
+    found: dict[tuple[str, str, str], dict[int, str]] = {}
+    for row in told.drop_duplicates([*GROUP, "session"]).sort_values("session").to_dict("records"):
+        by_session = found.setdefault((str(row["scenario"]), str(row["dataset"]), str(row["condition"])), {})
+        by_session[int(row["session"])] = str(json.loads(row["notes"])["edit"])
+    return found
+
+
 def edits(records: pd.DataFrame) -> pd.DataFrame:
     """Return one row an edit of a memory and method: its seconds and FLOPs, mean over seeds.
 

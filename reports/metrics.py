@@ -53,6 +53,19 @@ def of_group(
     return ratio(right, asked)
 
 
+def of_start(
+    correct: NDArray[np.integer], total: NDArray[np.integer], *, start: bool, first: Sessions | None = None
+) -> Array:
+    """Return accuracy after each session [..., s] over the queries of the classes with b(k) = 0, or of all others.
+
+    Where few sessions bring classes (a memory that is edited), old and new by :func:`of_group` change their meaning
+    from one session to the next; these two groups do not.
+    """
+    first = arrival(np.where(total > 0, 0.0, np.nan)) if first is None else first
+    among = ((first == 0) == start)[..., None, :]
+    return ratio(np.where(among, correct, 0).sum(-1), np.where(among, total, 0).sum(-1))
+
+
 def _of_new(counts: NDArray[np.integer], first: Sessions) -> Sessions:
     """Return the sum of counts [..., s, c] over the classes that arrive in each session [..., s]."""
     s, c = counts.shape[-2:]

@@ -22,8 +22,12 @@ INCREMENTAL = [
 COUNTED = ["accuracy", "mean_class_recall", *INCREMENTAL]
 """Metrics that the records' counts give."""
 
-SESSION = ["accuracy", "old_accuracy", "new_accuracy", "mean_class_recall", "n_classes"]
-"""Metrics after each session, and the number of classes that were asked for."""
+SESSION = [
+    *("accuracy", "old_accuracy", "new_accuracy", "start_accuracy", "later_accuracy"),
+    *("mean_class_recall", "n_classes"),
+]
+"""Metrics after each session, and the number of classes that were asked for. ``start_accuracy`` is over the classes of
+session 0 and ``later_accuracy`` over all others; both are null where every session brings classes."""
 
 
 Columns = Mapping[str, NDArray[Any]]
@@ -80,6 +84,12 @@ def _of(counts: Counts, place: NDArray[np.int64]) -> tuple[Columns, Columns, Col
         "mean_class_recall": metrics.recall(a),
         "n_classes": (counts.total > 0).sum(-1),
     }
+    stays = ~(np.diff(by_session["n_classes"], axis=1) > 0).all(1)
+    for name, start in (("start_accuracy", True), ("later_accuracy", False)):
+        by_session[name] = np.full((b, s), np.nan)
+        if stays.any():
+            of = (counts.correct[stays], counts.total[stays])
+            by_session[name][stays] = metrics.of_start(*of, start=start, first=first[stays])
     last = {name: values[:, -1] for name, values in by_session.items() if name in COUNTED}
     if s > 1:
         unmeasured = np.full((b, c), np.nan)

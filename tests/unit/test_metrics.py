@@ -59,6 +59,17 @@ def test_counts_give_overall_old_and_new():
     assert metrics.average_incremental(metrics.overall(correct, total)) == pytest.approx(0.55)
 
 
+def test_classes_of_the_start_and_later_ones_stay_the_same_groups():
+    # Class 2 comes in session 1; in session 2 nothing comes, so that old would hold all and new nothing.
+    total = np.array([[10, 20, 0], [10, 20, 30], [10, 20, 30]])
+    correct = np.array([[5, 10, 0], [10, 20, 15], [0, 15, 30]])
+    assert metrics.of_start(correct, total, start=True) == pytest.approx([15 / 30, 1, 15 / 30])
+    later = metrics.of_start(correct, total, start=False)
+    assert np.isnan(later[0])
+    assert later[1:] == pytest.approx([0.5, 1])
+    assert np.isnan(metrics.of_group(correct, total, new=True)[2])
+
+
 def test_one_session_has_no_forgetting_and_no_transfer():
     one = A[-1:]
     assert np.isnan(metrics.forgetting(one))
