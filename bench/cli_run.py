@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from bench import interpreters
+
 
 @click.command()
 @click.option("--scenario", help="Scenario to run.  [default: incremental]")
@@ -91,29 +93,31 @@ def run(
     if encoder is not None:
         settings["data"] = _encoded(_names(settings["data"]), encoder, settings["device"], progress=not quiet)
 
-    from bench.pieces import Shard
-    from bench.planning import prepare
-    from bench.runner import execute
+    # Workers import what they need while this process imports the same and plans.
+    with interpreters.waiting(jobs if jobs and ray is None else 1) as ready:
+        from bench.pieces import Shard
+        from bench.planning import prepare
+        from bench.runner import execute
 
-    part = Shard.parse(shard) if shard is not None else None
+        part = Shard.parse(shard) if shard is not None else None
 
-    planned = prepare(
-        scenario=_names(settings["scenario"]),
-        methods=_names(settings["methods"]),
-        data=_names(settings["data"]),
-        seeds=settings["seeds"],
-        assignments=settings["set"],
-        out=Path(settings["out"]),
-        device=settings["device"],
-        experiment=settings.get("experiment"),
-        load=load,
-        save_states=save_states,
-        oracle=oracle,
-        search=settings["search"],
-    )
-    if part is not None:
-        planned = planned.shard(part)
-    execute(planned, progress=not quiet, jobs=jobs, ray=ray)
+        planned = prepare(
+            scenario=_names(settings["scenario"]),
+            methods=_names(settings["methods"]),
+            data=_names(settings["data"]),
+            seeds=settings["seeds"],
+            assignments=settings["set"],
+            out=Path(settings["out"]),
+            device=settings["device"],
+            experiment=settings.get("experiment"),
+            load=load,
+            save_states=save_states,
+            oracle=oracle,
+            search=settings["search"],
+        )
+        if part is not None:
+            planned = planned.shard(part)
+        execute(planned, progress=not quiet, jobs=jobs, ray=ray, ready=ready)
     _say_what_was_skipped(planned.folder)
     click.echo(f"{planned.n_cells} cells in {planned.folder}")
     click.echo(f"next: bench report {planned.folder}")
@@ -161,9 +165,12 @@ def _names(value: Any) -> list[str]:
 
 
 def _say_what_was_skipped(folder: Path) -> None:
-    from bench.records import read_records
+    from bench.records import COLUMNS, read_table
 
-    frame = read_records(folder)
-    skipped = frame[frame["status"] == "skipped"].drop_duplicates(["method", "dataset", "reason"])
-    for row in skipped.itertuples():
-        click.echo(f"skipped {row.method} on {row.dataset}: {row.reason}", err=True)
+    # Not as a data frame: importing pandas would take longer than all the rest of this.
+    wanted = ("schema", "status", "method", "dataset", "reason")
+    table = read_table(folder, without=set(COLUMNS) - set(wanted))
+    rows = table.to_pylist() if table is not None else []
+    skips = {(row["method"], row["dataset"], row["reason"]) for row in rows if row["status"] == "skipped"}
+    for method, dataset, reason in sorted(skips):
+        click.echo(f"skipped {method} on {dataset}: {reason}", err=True)

@@ -6,8 +6,6 @@ import json
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -15,7 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Protocol
 
+from bench import interpreters
 from bench.errors import BenchError
+from bench.interpreters import Interpreter, threads_each
 from bench.orders import Order, order
 from bench.pieces import Piece
 from bench.planning import Run
@@ -26,8 +26,6 @@ Step = Callable[[str, int], None]
 
 _CHANCES = 2
 """How often a cell, or the start of a worker, may lose its worker before it is given up."""
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class WorkerLost(Exception):  # noqa: N818 - the scheduler's business, not the user's
@@ -59,17 +57,6 @@ class Worker(Protocol):
         """Stop at once, whatever it does."""
 
 
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads_each(jobs: int) -> int:
-    """Return the threads of each of some workers: the user's OMP_NUM_THREADS, or an equal share of the processors."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) else max(1, cores() // jobs)
-
-
 @dataclass(frozen=True)
 class Crew:
     """Workers that can be had.
@@ -90,32 +77,24 @@ class Crew:
         distribute(work, min(self.count, len(work)), self.start, store, step)
 
 
-def crew(run: Run, store: Store, jobs: int, command: list[str] | None) -> Crew:
-    """Return ``jobs`` processes of this machine; a run that cannot be sent to them raises :class:`BenchError`."""
+def crew(run: Run, store: Store, jobs: int, command: list[str] | None, ready: deque[Interpreter]) -> Crew:
+    """Return ``jobs`` processes of this machine, first those that are ``ready``.
+
+    A run that cannot be sent to them raises :class:`BenchError`.
+    """
     told = order(run, command, threads_each(jobs))
-    return Crew(jobs, lambda number: Process(told, store, number))
+    return Crew(jobs, lambda number: Process(told, store, number, ready))
 
 
 class Process:
-    """A fresh interpreter, fed through its standard input.
+    """An interpreter, fed through its standard input. Packs are memory-mapped, so all processes share their pages."""
 
-    It is not forked: threads of torch, Arrow and CUDA do not survive a fork. Packs are memory-mapped, so the processes
-    share their pages.
-    """
-
-    def __init__(self, told: Order, store: Store, number: int) -> None:
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(told.threads)) | _own_gpu(number)
-        # A session of its own: Ctrl-C reaches the parent only, which then stops its workers.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            env=environment,
-            start_new_session=True,
-        )
-        self._say([told.to_json(), str(store.folder.resolve())])
+    def __init__(self, told: Order, store: Store, number: int, ready: deque[Interpreter]) -> None:
+        try:
+            self._process = ready.popleft()
+        except IndexError:
+            self._process = interpreters.start(told.threads)
+        self._say([told.to_json(), str(store.folder.resolve()), _own_gpu(number)])
 
     def ready(self) -> None:
         """Wait until the process has planned the run."""
@@ -154,7 +133,7 @@ def _of(pipe: IO[str] | None) -> IO[str]:
 
 
 def _own_gpu(number: int) -> dict[str, str]:
-    """Return the environment in which a worker sees one GPU: workers take the visible ones in turn."""
+    """Return what to add to a worker's environment so that it sees one GPU: workers take the visible ones in turn."""
     import torch
 
     count = torch.cuda.device_count()

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.jobs import THREAD_VARIABLES, Crew, WorkerError, WorkerLost, cores, threads_each
+from bench.interpreters import THREAD_VARIABLES, cores, threads_each
+from bench.jobs import Crew, WorkerError, WorkerLost
 from bench.orders import Order, order
 from bench.pieces import Piece
 from bench.planning import Run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from bench.training import conducted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.interpreters import Interpreter
     from bench.jobs import Crew, Step
 
 __all__ = ["Began", "Finished", "execute", "perform", "prepare", "provenance_of", "run"]
@@ -52,6 +54,7 @@ def execute(
     progress: bool = False,
     jobs: int | None = None,
     ray: str | None = None,
+    ready: deque[Interpreter] | None = None,
 ) -> None:
     """Run every cell that is not finished, and write each as soon as it is.
 
@@ -61,6 +64,8 @@ def execute(
         Worker processes; 1 computes in this one. None is 1, and with ``ray`` as many as there is room for.
     ray : str, optional
         ``local`` or the address of a Ray cluster whose processors do the work.
+    ready : deque of Interpreter, optional
+        Interpreters that wait to be workers of this machine; see :func:`bench.interpreters.waiting`.
     """
     if jobs is not None and jobs < 1:
         raise BenchError(f"--jobs {jobs} leaves nobody to work; write 1 or more")
@@ -75,7 +80,7 @@ def execute(
         elif jobs is not None and jobs > 1:
             from bench import jobs as processes
 
-            crew = processes.crew(run, store, jobs, arguments)
+            crew = processes.crew(run, store, jobs, arguments, ready if ready is not None else deque())
         store.open(dict(run.manifest))
         finished = store.finished()
         step = stack.enter_context(_progress(run, finished, progress))

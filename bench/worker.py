@@ -1,6 +1,7 @@
 """A worker process of ``bench run --jobs``: reads pieces from standard input, writes their cells, says so.
 
 The first line is the order, each further one a piece; what happens is said on standard output, a JSON list a line.
+What every run needs is imported before there is an order, since the process that gives it may still be planning.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ def main() -> None:
     def say(*event: Any) -> None:
         said.write(json.dumps(event) + "\n")
 
-    order, folder = json.loads(sys.stdin.readline())
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
     try:
-        _serve(order, Path(folder), lines, say)
+        _serve(lines, say)
     except BenchError as error:
         say("refused", str(error))
     except Exception:
@@ -44,14 +44,17 @@ def _listen(source: TextIO, lines: queue.Queue[str]) -> None:
     os._exit(0)
 
 
-def _serve(order: str, folder: Path, lines: queue.Queue[str], say: Any) -> None:
+def _serve(lines: queue.Queue[str], say: Any) -> None:
     from bench.orders import Order
     from bench.pieces import Piece
     from bench.runner import Finished, perform, provenance_of
     from bench.store import Store
 
+    order, folder, environment = json.loads(lines.get())
+    # torch looks for GPUs when it is first asked for one, so that it is early enough to say here which it may see.
+    os.environ |= environment
     told = Order.from_json(order)
-    run, store = told.plan(folder), Store(folder)
+    run, store = told.plan(Path(folder)), Store(Path(folder))
     provenance = provenance_of(run, told.command)
     say("ready")
     while True:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bench.jobs import cores
+from bench.interpreters import cores
 from bench.perf.timing import in_turn
 from bench.provenance import processor
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -48,6 +50,34 @@ def test_a_killed_worker_loses_and_changes_nothing(bench: Bench, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mark").exists(), "no worker was killed"
     equal(run_folder(tmp_path / "serial"), run_folder(tmp_path / "parallel"))
+
+
+def test_modules_of_the_working_directory_are_not_taken_for_those_of_the_harness(bench: Bench, tmp_path: Path) -> None:
+    for name in ("scenarios", "methods", "reports", "bench"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not the one that is meant')\n")
+    done = bench("run", "--methods", "protonet", "--data", "digits", "--seeds", "2", "--quiet", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_workers_that_wait_end_with_a_refusal(bench_command: list[str], tmp_path: Path) -> None:
+    mark = f"mark-{os.getpid()}"
+    done = subprocess.run(
+        [*bench_command, "run", "--methods", "no-such-method", "--data", "digits", "--jobs", "2"],
+        cwd=tmp_path,
+        env=os.environ | {"BENCH_TEST_MARK": mark},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    left = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("BENCH_TEST_MARK") == mark and process.status() != psutil.STATUS_ZOMBIE:
+                left.append(process)
+    assert not left
 
 
 def test_a_cell_that_kills_its_worker_twice_is_named(bench: Bench, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import numpy as np
 import pytest
 
 from bench.importer import Options, import_pack
-from bench.jobs import Process, cores
+from bench.interpreters import cores
+from bench.jobs import Process
 from bench.orders import order
 from bench.planning import prepare
 from bench.store import Store
@@ -64,7 +66,7 @@ def test_start_of_a_worker(benchmark: Any, tmp_path: Path, name: str) -> None:
 
     def start() -> float:
         before = children()
-        worker = Process(told, Store(run.folder), 0)
+        worker = Process(told, Store(run.folder), 0, deque())
         try:
             worker.ready()
         finally:
