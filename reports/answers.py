@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.columns import plain
-from reports.episodes import fingerprints, independent
+from reports.episodes import independent
 from reports.load import GROUP, Loaded
 
 Floats = NDArray[np.float64]
@@ -81,19 +81,16 @@ class Group:
 
 def groups(loaded: Loaded) -> Iterator[Group]:
     """Yield each group with its answers; cells without predictions are left out."""
-    records = loaded.records[[*GROUP, "cell", "session", "method", "seed", "queries_fingerprint"]]
-    last = plain(records.drop_duplicates("cell", keep="last"))
-    several = fingerprints(records[records["cell"].isin(independent(loaded.records))])
+    last = plain(loaded.records[[*GROUP, "cell", "method", "seed"]].drop_duplicates("cell", keep="last"))
+    several = independent(loaded.records)
     for (scenario, dataset, condition), part in last.groupby(GROUP, sort=True):
         table = loaded.predictions(part["cell"].tolist())
         by_cell = dict(list(table.groupby("cell", sort=False)))
         answers: dict[str, dict[int, Answers]] = {}
         for row in part[part["cell"].isin(list(by_cell))].to_dict("records"):
-            cell = row["cell"]
-            if cell in several:
-                found = _of_episodes(by_cell[cell], several[cell])
-            else:
-                found = _answers(by_cell[cell], str(row["queries_fingerprint"]))
+            cell = str(row["cell"])
+            made = _of_episodes if cell in several else _answers
+            found = made(by_cell[cell], loaded.queries[cell])
             answers.setdefault(str(row["method"]), {})[int(row["seed"])] = found
         yield Group(str(scenario), str(dataset), str(condition), answers)
 

@@ -63,7 +63,7 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
     shown = [tables.scores(means, found), *cost.tables(means, loaded.records)]
     shown += [tables.comparisons_table(found, compare.REGION)] if found else []
     shown += across.tables
-    swept = sweeps.changes(cells[cells["selection"] != oracle.WORD])
+    swept, unlike_ends = sweeps.changes(cells[cells["selection"] != oracle.WORD], fair, loaded.queries)
     changed = sweeps.table(swept)
     shown += [changed] if changed is not None else []
     looked_at = evidence.table(loaded.records)
@@ -95,7 +95,7 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
         pictures += shown_near
     unequal, unlike = differences.differences(loaded)
     shown += [unequal] if unequal is not None else []
-    warnings = [*loaded.warnings, *unlike, *audit.warnings(audited), *unpaired]
+    warnings = [*loaded.warnings, *unlike, *audit.warnings(audited), *unpaired, *unlike_ends]
 
     for name, frame in frames.items():
         files |= {f"{name}.csv": csv_bytes(frame), f"{name}.parquet": parquet_bytes(frame)}

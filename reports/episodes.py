@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from reports.columns import lists
+from reports.columns import lists, plain
 
 
 def independent(records: pd.DataFrame) -> set[str]:
@@ -37,9 +37,16 @@ def facts(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def fingerprints(records: pd.DataFrame) -> dict[str, str]:
-    """Return, by cell of episodes, a hash of the queries of all of them in order."""
-    ordered = records.sort_values(["cell", "session"], kind="stable")
-    return {
+    """Return, by cell, the hash of the queries it is scored on: of the last session, or of all its episodes in order.
+
+    Cells with equal ones pair, query by query.
+    """
+    read = records[["cell", "session", "queries_fingerprint"]]
+    apart = read["cell"].isin(independent(records)).to_numpy()
+    last = plain(read[~apart].sort_values("session", kind="stable").drop_duplicates("cell", keep="last"))
+    found = dict(zip(last["cell"], last["queries_fingerprint"].astype("str"), strict=True))
+    episodes = plain(read[apart].sort_values(["cell", "session"], kind="stable"))
+    return found | {
         str(cell): hashlib.sha256("\x1f".join(map(str, values)).encode()).hexdigest()
-        for cell, values in ordered.groupby("cell")["queries_fingerprint"]
+        for cell, values in episodes.groupby("cell")["queries_fingerprint"]
     }

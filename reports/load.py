@@ -18,7 +18,7 @@ from bench.records import COLUMNS, read_tables, upgraded
 from bench.store import read_manifest, read_predictions, runs_below
 from reports import names
 from reports.columns import compact, mentions, narrow, plain, ranks, renamed
-from reports.episodes import independent
+from reports.episodes import fingerprints, independent
 from reports.oracle import mark
 from reports.progress import unfinished
 
@@ -104,6 +104,11 @@ class Loaded:
             paths = (run.folder / "predictions").glob("*.parquet")
             found.setdefault(str(run.manifest["run"]), {}).update((path.stem, run.folder) for path in paths)
         return found
+
+    @cached_property
+    def queries(self) -> dict[str, str]:
+        """By cell, the hash of its queries; equal ones pair."""
+        return fingerprints(self.records)
 
     def predictions(self, cells: Sequence[str]) -> pd.DataFrame:
         """Return the predictions of some cells, one row a query, sorted by cell, session and query."""

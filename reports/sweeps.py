@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from reports.answers import Answers, Group
+from reports.columns import plain
 from reports.compare import holm
-from reports.intervals import estimate, t_interval
+from reports.intervals import Estimate, Floats, estimate
 from reports.style import condition_text
 from reports.tables import Cell, Table, percent, probability, without_constants
 
@@ -17,34 +20,79 @@ ALL = "mean of all"
 """Stands for the mean over all data sets on which every method of a sweep was run."""
 
 
-def changes(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a sweep x data set x method: what accuracy becomes from the least to the largest value.
+Ends = dict[str, dict[int, "End"]]
+"""By method and seed, what both ends of a sweep gave on one data set."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class End:
+    """Accuracy of one method and seed at the first and the last value, on the same queries.
+
+    Attributes
+    ----------
+    first, last : float
+    queries : str
+        Hash of the queries; equal ones pair.
+    change : float64 array [q] or None
+        What each query (or episode) adds to the change, times q: the mean is last minus first. None where either end
+        has no predictions.
+    episodes : bool
+    """
+
+    first: float
+    last: float
+    queries: str
+    change: Floats | None
+    episodes: bool = False
+
+
+def changes(
+    cells: pd.DataFrame, groups: Iterable[Group], fingerprints: Mapping[str, str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return one row a sweep x data set x method, and what was left out because its queries differ.
 
     Parameters
     ----------
     cells : DataFrame
-        One row a cell with ``scenario``, ``dataset``, ``condition``, ``method``, ``seed`` and ``accuracy``.
+        One row a cell with ``scenario``, ``dataset``, ``condition``, ``method``, ``seed``, ``cell`` and ``accuracy``.
+    groups : iterable of Group
+        Their answers, as far as they have predictions.
+    fingerprints : mapping
+        By cell, the hash of its queries (:func:`reports.episodes.fingerprints`).
 
     Returns
     -------
     DataFrame
-        ``first`` and ``last`` are mean accuracies, ``change`` their difference with Student's interval over seeds
-        (``low``, ``high``); ``p`` is that of a paired t-test over seeds against the method of the same row group
-        that loses least, ``p_holm`` the same after Holm's correction over all rows; NaN where it is that method or
-        seeds are fewer than two.
+        ``first`` and ``last`` are mean accuracies at the least and at the largest value, over the seeds that have both
+        with the same queries; ``change`` is their difference with its 95 % interval (``low``, ``high``), which speaks
+        for what ``over`` says: ``seeds and queries`` where all of these seeds have predictions, as in paired
+        comparisons, else ``seeds``. ``p`` is that of the difference of changes to the method of the same row group
+        that loses least, on the seeds and queries they share; ``p_holm`` the same after Holm's correction over all
+        rows; NaN where it is that method or nothing can be said.
+    list of str
+        A line a data set and method of which seeds were left out.
     """
+    answers = {(g.scenario, g.dataset, g.condition): g.answers for g in groups}
     rows: list[dict[str, object]] = []
+    said: list[str] = []
     for (scenario, key, others), part in _sweeps(cells):
-        wide = _ends(part)
-        if wide.empty:
-            continue
-        for dataset, found in [*wide.groupby("dataset", sort=True), *_over_all(wide)]:
+        by_dataset: dict[str, Ends] = {}
+        for dataset, found in part.groupby("dataset", sort=True, observed=True):
+            ends, left = _ends(found, answers, fingerprints)
+            said += [
+                f"{method} on {dataset} had other queries at the largest {key} of {scenario} than at the least in "
+                f"{number} seeds, which are left out of what the sweep changes"
+                for method, number in left.items()
+            ]
+            if ends:
+                by_dataset[str(dataset)] = ends
+        for dataset, ends in [*by_dataset.items(), *_over_all(by_dataset)]:
             rows += [
-                {"scenario": scenario, "swept": key, "others": others, "dataset": str(dataset), **row}
-                for row in _compared(found)
+                {"scenario": scenario, "swept": key, "others": others, "dataset": dataset, **row}
+                for row in _compared(ends)
             ]
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(table["p"])) if rows else table
+    return table.assign(p_holm=holm(table["p"])) if rows else table, list(dict.fromkeys(said))
 
 
 def _sweeps(cells: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
@@ -65,45 +113,119 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
 
 
-def _ends(part: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy at the first and the last value, one row a data set x method x seed that has both."""
-    keys = ["dataset", "method", "seed"]
-    values = part.groupby("dataset", observed=True)["value"]
-    ends = [
-        part[part["value"] == end].groupby(keys, sort=True, observed=True)["accuracy"].mean().rename(name)
-        for name, end in (("first", values.transform("min")), ("last", values.transform("max")))
-    ]
-    return pd.concat(ends, axis=1, join="inner").reset_index()
+def _ends(
+    part: pd.DataFrame,
+    answers: Mapping[tuple[str, str, str], Mapping[str, Mapping[int, Answers]]],
+    of: Mapping[str, str],
+) -> tuple[Ends, dict[str, int]]:
+    """Return both ends of a sweep on one data set where their queries are the same, and how many seeds they are not."""
+    keys = ["method", "seed"]
+    first, last = (
+        part[part["value"] == end].drop_duplicates(keys) for end in (part["value"].min(), part["value"].max())
+    )
+    found: Ends = {}
+    left: dict[str, int] = {}
+    if part["value"].nunique() < 2:
+        return found, left
+    for row in plain(first.merge(last, on=keys, suffixes=("_a", "_b")).sort_values(keys)).to_dict("records"):
+        method, seed = str(row["method"]), int(row["seed"])
+        if of[str(row["cell_a"])] != of[str(row["cell_b"])]:
+            left[method] = left.get(method, 0) + 1
+            continue
+        before, after = (
+            answers.get((str(row[f"scenario_{e}"]), str(row[f"dataset_{e}"]), str(row[f"condition_{e}"])), {})
+            .get(method, {})
+            .get(seed)
+            for e in "ab"
+        )
+        found.setdefault(method, {})[seed] = End(
+            first=float(row["accuracy_a"]),
+            last=float(row["accuracy_b"]),
+            queries=of[str(row["cell_a"])],
+            change=None if before is None or after is None else after.hits.astype(np.float64) - before.hits,
+            episodes=before is not None and before.episode is not None,
+        )
+    return found, left
 
 
-def _over_all(wide: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the mean over data sets, where there are several that share methods."""
-    count = wide["dataset"].nunique()
-    everywhere = wide.groupby("method", observed=True)["dataset"].transform("nunique") == count
-    if count > 1 and everywhere.any():
-        means = wide[everywhere].groupby(["method", "seed"], observed=True)[["first", "last"]].mean().reset_index()
-        yield f"{ALL} {count}", means
+def _over_all(by_dataset: Mapping[str, Ends]) -> Iterator[tuple[str, Ends]]:
+    """Yield the mean over data sets of the methods that were run on all of them, where there are several."""
+    each = list(by_dataset.values())
+    methods = sorted(set.intersection(*(set(ends) for ends in each))) if len(each) > 1 else []
+    found = {method: _joined([ends[method] for ends in each]) for method in methods}
+    found = {method: seeds for method, seeds in found.items() if seeds}
+    if found:
+        yield f"{ALL} {len(each)}", found
 
 
-def _compared(found: pd.DataFrame) -> Iterator[dict[str, object]]:
-    change = found.assign(change=found["last"] - found["first"])
-    by_seed = change.pivot_table(index="seed", columns="method", values="change", observed=True)
-    means = found.groupby("method", observed=True)[["first", "last"]].mean()
-    best = by_seed.mean().idxmax()
-    for method in by_seed.mean().sort_values(ascending=False, kind="stable").index:
-        own = by_seed[method].dropna()
-        low, high = t_interval(own)
-        difference = (by_seed[method] - by_seed[best]).dropna().to_numpy()
-        apart = method != best and len(difference) > 1 and bool(np.ptp(difference))
+def _joined(each: Sequence[Mapping[int, End]]) -> dict[int, End]:
+    """Return the mean over d data sets, by the seeds that all have; the data sets are these, and not drawn.
+
+    With y_d the changes of the q_d queries of data set d and m_d their mean over queries and seeds, the joined changes
+    are mean(m) + Q / (d q_d) (y_d - m_d), Q queries in all. Their mean in a seed is the mean over data sets, and their
+    spread is that within data sets: how far these differ is no part of the error.
+    """
+    seeds = sorted(set.intersection(*(set(ends) for ends in each)))
+    parts = [[ends[seed].change for ends in each] for seed in seeds]
+    whole = [[values for values in part if values is not None] for part in parts]
+    known = bool(seeds) and all(len(part) == len(each) for part in whole)
+    means = (
+        [float(np.mean([values.mean() for values in column])) for column in zip(*whole, strict=True)] if known else []
+    )
+
+    def change(part: Sequence[Floats]) -> Floats:
+        total = sum(map(len, part))
+        scaled = [total / (len(part) * len(y)) * (y - m) for y, m in zip(part, means, strict=True)]
+        return np.concatenate(scaled) + float(np.mean(means))
+
+    return {
+        seed: End(
+            first=float(np.mean([ends[seed].first for ends in each])),
+            last=float(np.mean([ends[seed].last for ends in each])),
+            queries=" ".join(ends[seed].queries for ends in each),
+            change=change(part) if known else None,
+            episodes=any(ends[seed].episodes for ends in each),
+        )
+        for seed, part in zip(seeds, whole, strict=True)
+    }
+
+
+def _compared(ends: Ends) -> Iterator[dict[str, object]]:
+    """Yield the row of each method, the one that loses least first."""
+    own = {method: _estimate(list(seeds.values())) for method, seeds in ends.items()}
+    order = sorted(own, key=lambda method: (-own[method].mean, method))
+    best = ends[order[0]]
+    for method in order:
+        seeds = ends[method]
+        common = [s for s in seeds if s in best and seeds[s].queries == best[s].queries]
+        apart = _estimate([_less(seeds[s], best[s]) for s in common]) if method != order[0] and common else None
+        # Seeds that differ by exactly the same say nothing of how sure that is.
+        told = apart is not None and (apart.error > 0 or apart.mean == 0)
         yield {
-            "method": str(method),
-            **means.loc[method].to_dict(),
-            "change": own.mean(),
-            "low": low,
-            "high": high,
-            "p": estimate([difference], shared=False).p if apart else float("nan"),
-            "seeds": len(own),
+            "method": method,
+            "first": float(np.mean([end.first for end in seeds.values()])),
+            "last": float(np.mean([end.last for end in seeds.values()])),
+            "change": own[method].mean,
+            "low": own[method].low,
+            "high": own[method].high,
+            "over": own[method].over,
+            "p": apart.p if apart is not None and told else float("nan"),
+            "seeds": len(seeds),
         }
+
+
+def _less(a: End, b: End) -> End:
+    """Return the change of a minus the change of b."""
+    change = None if a.change is None or b.change is None else a.change - b.change
+    return replace(a, first=a.first - b.first, last=a.last - b.last, change=change)
+
+
+def _estimate(pairs: Sequence[End]) -> Estimate:
+    """Return the mean change, over seeds and queries where all have predictions, else over seeds."""
+    values = [end.change for end in pairs if end.change is not None]
+    if len(values) < len(pairs):
+        return estimate([np.array([end.last - end.first]) for end in pairs], shared=False)
+    return estimate(values, shared=len({end.queries for end in pairs}) == 1, episodes=pairs[0].episodes)
 
 
 def table(found: pd.DataFrame) -> Table | None:
@@ -121,12 +243,15 @@ def table(found: pd.DataFrame) -> Table | None:
                 *(Cell(str(text), str(text)) for text in (row["scenario"], swept, row["dataset"], row["method"])),
                 *(Cell(percent(row[end]), float(row[end])) for end in ("first", "last")),
                 Cell(change, float(row["change"])),
+                Cell(str(row["over"]), str(row["over"])),
                 Cell(probability(row["p_holm"]), float(row["p_holm"])),
             )
         )
     caption = (
         "Accuracy at the least and at the largest value of what the scenario varies, and the change in points with its "
-        "95 % interval over seeds. p: paired t-test over seeds against the method that loses least, after Holm's "
+        "95 % interval, on the seeds that had the same queries at both: over seeds and queries where these have "
+        "predictions, else over what is said, which speaks for these queries alone. A mean over data sets speaks for "
+        "these data sets. p: of the same pairs, against the change of the method that loses least, after Holm's "
         f"correction over all {len(found)} rows; a dash for that method itself."
     )
     head = (
@@ -137,6 +262,7 @@ def table(found: pd.DataFrame) -> Table | None:
         "at the least %",
         "at the largest %",
         "change, points",
+        "interval over",
         "p (Holm)",
     )
     return without_constants(Table("sweeps", "What a sweep changes", caption, head, tuple(rows)))
