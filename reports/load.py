@@ -35,7 +35,7 @@ RESULT = [
 """What makes two cells of different runs the same result."""
 
 UNREAD = (
-    *("support_fingerprint", "memory_fingerprint", "support_items", "memory_items"),
+    *("support_fingerprint", "memory_fingerprint", "support_items"),
     *("search_details", "index_seconds"),
 )
 """Columns of the records that no part of a report reads."""

@@ -6,10 +6,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reports import published_costs
 from reports.columns import plain
 from reports.load import GROUP
 from reports.style import condition_text
@@ -29,10 +31,13 @@ UNRECORDED = "encoder of the published number not recorded"
 SAME = "same data set and encoder by name"
 """What a measured number may have in common with the published one."""
 
+OTHER_TASK = (OTHER_DATA, "other classes", "other memory")
+"""How a remark begins that makes the question another one: there is no difference to give."""
+
 COLUMNS = [
     *("experiment", "label", "published_dataset", "published_encoder", "unit", "published", "source"),
     *("scenario", "dataset", "condition", "method", "encoder", "seeds", "measured", "low", "high", "difference"),
-    "remark",
+    *("relative", "remark"),
 ]
 
 Row = dict[str, Any]
@@ -43,7 +48,8 @@ def measured(records: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     facts = ["experiment", "method_params", "scenario_params"]
     keys = [*GROUP, "method"]
     what = plain(records[[*keys, *facts]].dropna(subset="experiment").drop_duplicates(keys))
-    return means.merge(what, on=keys)
+    found = means.merge(what, on=keys)
+    return found.merge(published_costs.facts(records, found), on=keys) if len(found) else found
 
 
 def published(found: pd.DataFrame) -> pd.DataFrame:
@@ -57,8 +63,9 @@ def published(found: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        :data:`COLUMNS`. ``published`` is in its own unit, usually per cent; ``measured``, ``low``, ``high`` and
-        ``difference`` (measured minus published) are shares, and null where nothing was measured.
+        :data:`COLUMNS`. ``published`` is in its own unit, usually per cent. Of accuracies, ``measured``, ``low``,
+        ``high`` and ``difference`` (measured minus published) are shares; of costs, ``measured`` is in the published
+        unit and ``relative`` is measured / published - 1. Null where nothing was measured or the task is another.
     """
     # Imported here: a report on runs that are no experiments need not read them.
     from bench.experiments import names
@@ -83,8 +90,12 @@ def published(found: pd.DataFrame) -> pd.DataFrame:
                 "published": float(number.value),
                 "source": number.source,
             }
-            answers = _answers(number, own, by_name[name])
-            rows += [{**base, **_beside(number, answer)} for answer in answers] or [{**base, "remark": "not measured"}]
+            if number.measure is not None:
+                same = partial(_same_encoder, number)
+                beside = published_costs.beside(number, by_name[name], same)
+            else:
+                beside = [_beside(number, answer) for answer in _answers(number, own, by_name[name])]
+            rows += [{**base, **one} for one in beside] or [{**base, "remark": "not measured"}]
     table = pd.DataFrame(rows, columns=COLUMNS)
     order = [*COLUMNS[:4], "scenario", "dataset", "condition", "method"]
     return table.sort_values(order, kind="stable", ignore_index=True)
@@ -102,7 +113,8 @@ def _answers(number: Published, own: Sequence[Published], rows: Sequence[Row]) -
         if _same_encoder(number, row) or not any(_same_encoder(other, row) for other in alike if other is not number)
     ]
     if number.dataset == AVERAGE:
-        return _averages({n.dataset for n in own if n.label == number.label} - {AVERAGE}, fitting)
+        asked = {n.dataset: n.classes for n in own if n.label == number.label and n.dataset != AVERAGE}
+        return _averages(asked, fitting)
     on_it = [row for row in fitting if row["dataset"] == number.dataset]
     published_on = {n.dataset for n in own}
     return on_it or [row for row in fitting if row["dataset"] not in published_on]
@@ -130,8 +142,12 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-def _averages(datasets: set[str], rows: Sequence[Row]) -> list[Row]:
-    """Return the mean over the published data sets of each method and condition that was measured on all of them."""
+def _averages(asked: Mapping[str, int | None], rows: Sequence[Row]) -> list[Row]:
+    """Return the mean over the published data sets of each method and condition that was measured on all of them.
+
+    ``asked`` is how many classes of each were asked about.
+    """
+    datasets = set(asked)
     found: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
         key = tuple(str(row[column]) for column in ("scenario", "condition", "method"))
@@ -144,15 +160,26 @@ def _averages(datasets: set[str], rows: Sequence[Row]) -> list[Row]:
         used = [on[dataset] for dataset in sorted(datasets)]
         mean = sum(row["accuracy"] for row in used) / len(used)
         seeds = min(row["seeds"] for row in used)
-        averages.append(
-            {**used[0], "dataset": AVERAGE, "accuracy": mean, "accuracy_low": nan, "accuracy_high": nan, "seeds": seeds}
-        )
+        unlike = sorted({part for row in used for part in _other_task(asked[str(row["dataset"])], row)})
+        bounds = {"accuracy_low": nan, "accuracy_high": nan}
+        averages.append({**used[0], **bounds, "dataset": AVERAGE, "accuracy": mean, "seeds": seeds, "unlike": unlike})
     return averages
 
 
+def _other_task(asked: int | None, row: Row) -> list[str]:
+    """Return in what a row departs from the task of the paper: the classes asked about, what is retrieved from."""
+    said = []
+    if asked is not None and row["n_classes"] != asked:
+        said.append(f"other classes: {row['n_classes']} asked about, {asked} published")
+    memory = json.loads(row["condition"]).get("memory")
+    return [*said, f"other memory: {memory}"] if memory is not None else said
+
+
 def _beside(number: Published, row: Row) -> Row:
-    same_data = row["dataset"] == number.dataset
-    remarks = [] if same_data else [OTHER_DATA]
+    remarks = [] if row["dataset"] == number.dataset else [OTHER_DATA]
+    if not remarks:
+        remarks += row.get("unlike", _other_task(number.classes, row))
+    same_task = not remarks
     if "encoder" not in number.settings:
         remarks.append(UNRECORDED)
     elif not _same_encoder(number, row):
@@ -162,7 +189,7 @@ def _beside(number: Published, row: Row) -> Row:
         "measured": row["accuracy"],
         "low": row["accuracy_low"],
         "high": row["accuracy_high"],
-        "difference": row["accuracy"] - number.value / 100 if same_data else float("nan"),
+        "difference": row["accuracy"] - number.value / 100 if same_task else float("nan"),
         "remark": "; ".join(remarks) or SAME,
     }
 
@@ -173,8 +200,8 @@ def table(found: pd.DataFrame) -> Table:
     for row in found.to_dict("records"):
         where = str(row["published_dataset"])
         unit = "" if row["unit"] == ACCURACY else f" {row['unit']}"
-        there = isinstance(row["method"], str)
-        words = [str(row["dataset"]), condition_text(str(row["condition"]))] if there else ["-"]
+        words = [str(row["dataset"])] if isinstance(row["dataset"], str) else ["-"]
+        words += [condition_text(row["condition"])] if isinstance(row["condition"], str) else []
         rows.append(
             (
                 *(Cell(text, text) for text in (str(row["experiment"]), str(row["label"]), where)),
@@ -183,21 +210,23 @@ def table(found: pd.DataFrame) -> Table:
                 _text(row["method"]),
                 Cell(", ".join(w for w in words if w), ", ".join(words)),
                 _text(row["encoder"]),
-                Cell(share(row["measured"], row["low"], row["high"]), float(row["measured"])),
-                Cell(_points(row["difference"]), float(row["difference"])),
+                Cell(_measured(row), float(row["measured"])),
+                _difference(row),
                 Cell(str(row["remark"]), str(row["remark"])),
             )
         )
     sources = "; ".join(sorted(set(found["source"])))
     caption = (
         f"From: {sources}. Top-1 accuracy in per cent unless a unit stands with it; the difference is measured minus "
-        "published, in points. Data and encoder are compared by name alone: images, splits, memory and weights of one "
-        "name can differ from those of the paper, so a difference is no failed replication. Where the last column says "
-        "that the data set is another, there is no difference to give."
+        "published, in points, and of costs in per cent of the published. Data and encoder are compared by name alone: "
+        "images, splits, memory and weights of one name can differ from those of the paper, so a difference is no "
+        "failed replication. Where the last column says that data, classes or memory are other than the paper's, the "
+        "task is another and there is no difference of accuracies to give. FLOPs of one query are brought to the "
+        "published batch; two are a multiply-add."
     )
     head = (
         *("experiment", "published as", "published on", "published with", "published"),
-        *("method here", "measured on", "measured with", "measured %", "difference", "what differs"),
+        *("method here", "measured on", "measured with", "measured", "difference", "what differs"),
     )
     return Table("published", "Published", caption, head, tuple(rows))
 
@@ -207,5 +236,14 @@ def _text(value: object) -> Cell:
     return Cell(text, text)
 
 
-def _points(value: float) -> str:
-    return "-" if math.isnan(value) else f"{'+' if value > 0 else ''}{percent(value)}"
+def _measured(row: Mapping[Any, Any]) -> str:
+    if row["unit"] == ACCURACY or math.isnan(row["measured"]):
+        return share(row["measured"], row["low"], row["high"])
+    return f"{row['measured']:.4g} {row['unit']}"
+
+
+def _difference(row: Mapping[Any, Any]) -> Cell:
+    if not math.isnan(row["relative"]):
+        return Cell(f"{100 * row['relative']:+.3g} %", float(row["relative"]))
+    points = float(row["difference"])
+    return Cell("-" if math.isnan(points) else f"{'+' if points > 0 else ''}{percent(points)}", points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 from bench.errors import BenchError
 from reports import answers, estimates, published
 from reports.load import load
+from reports.published import ACCURACY
 from reports.scores import scores
 from reports.style import condition_text
 from reports.summary import over_seeds, per_cell
@@ -21,7 +23,7 @@ TOLERANCE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One published number beside what was measured; shares, not per cent.
+    """One published number beside what was measured; shares, not per cent, and costs in their unit.
 
     Attributes
     ----------
@@ -38,6 +40,7 @@ class Check:
     published: float
     verdict: Literal["within", "outside", "not compared"]
     why: str = ""
+    unit: str = ACCURACY
 
     @property
     def difference(self) -> float:
@@ -50,8 +53,9 @@ def verify(
 ) -> tuple[list[Check], tuple[str, ...]]:
     """Return a check for every published number that a run stands beside, and the run's warnings.
 
-    A number is compared if it was measured on a data set of the published name with the published encoder. The names
-    are all that can be checked: images, memory and weights of one name can differ from the paper's.
+    A number is compared if it was measured on a data set of the published name with the published encoder, and as many
+    classes were asked about. The names are all that can be checked of data and weights: images, memory and weights of
+    one name can differ from the paper's. Costs stand beside the published ones, without a verdict.
 
     Parameters
     ----------
@@ -79,19 +83,31 @@ def verify(
     beside = published.published(found)
     checks = [
         _check({str(k): v for k, v in row.items()}, tolerance / 100, any_encoder)
-        for row in beside.dropna(subset="method").to_dict("records")
-        if row["unit"] == published.ACCURACY
+        for row in beside.dropna(subset=["dataset", "measured"]).to_dict("records")
     ]
     return checks, loaded.warnings
 
 
 def _check(row: dict[str, object], tolerance: float, any_encoder: bool) -> Check:
-    words = [str(row["experiment"]), f"{row['label']} ({row['method']})", f"on {row['published_dataset']}"]
+    method = f" ({row['method']})" if isinstance(row["method"], str) else ""
+    words = [str(row["experiment"]), f"{row['label']}{method}", f"on {row['published_dataset']}"]
+    if row["unit"] != ACCURACY:
+        return Check(
+            what=", ".join([*words, f"measured on {row['dataset']}"]),
+            measured=float(str(row["measured"])),
+            low=math.nan,
+            high=math.nan,
+            published=float(str(row["published"])),
+            verdict="not compared",
+            why=f"{100 * float(str(row['relative'])):+.3g} %: a cost, to which no tolerance in points applies; "
+            f"{row['remark']}",
+            unit=str(row["unit"]),
+        )
     condition = condition_text(str(row["condition"]))
     measured, number = float(str(row["measured"])), float(str(row["published"])) / 100
     reasons = [part for part in str(row["remark"]).split("; ") if part not in (published.SAME, "")]
     if any_encoder:
-        reasons = [part for part in reasons if part == published.OTHER_DATA]
+        reasons = [part for part in reasons if part.startswith(published.OTHER_TASK)]
     if reasons:
         why = "; ".join(reasons).replace(published.OTHER_DATA, f"measured on {row['dataset']}")
         verdict: Literal["within", "outside", "not compared"] = "not compared"
@@ -116,6 +132,8 @@ def text(checks: Sequence[Check], warnings: Sequence[str], tolerance: float) -> 
     lines = []
     for c in (*compared, *rest):
         numbers = f"measured {share(c.measured, c.low, c.high)}, published {percent(c.published)}"
+        if c.unit != ACCURACY:
+            numbers = f"measured {c.measured:.4g}, published {c.published:g} {c.unit}"
         end = c.why or f"difference {round(100 * c.difference, 1) + 0.0:+.1f}"
         lines.append(f"{c.verdict}: {c.what}: {numbers}, {end}")
     lines += [f"warning: {warning}" for warning in warnings]

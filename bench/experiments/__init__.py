@@ -114,6 +114,10 @@ class Published:
         Percent of queries answered rightly, unless it says otherwise.
     source : str
         The paper and its table.
+    classes : int or None
+        How many classes were asked about; None for an average over data sets.
+    measure : str or None
+        The column of the records that measures it; None for accuracy.
     """
 
     experiment: str
@@ -122,8 +126,10 @@ class Published:
     dataset: str
     value: float
     source: str
+    classes: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "top-1 %"
+    measure: str | None = None
 
 
 @cache
@@ -222,7 +228,12 @@ def published(name: str) -> list[Published]:
     content = _content("published.yaml")
     experiment = read(name)
     source = f"{content['papers'][experiment.paper]}, {experiment.of}"
-    return [Published(source=source, **row) for row in content["numbers"] if row["experiment"] == name]
+    asked = content["classes"]
+    return [
+        Published(source=source, classes=asked.get(row["dataset"]), **row)
+        for row in content["numbers"]
+        if row["experiment"] == name
+    ]
 
 
 def listing() -> list[dict[str, Any]]:

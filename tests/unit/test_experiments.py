@@ -13,6 +13,7 @@ from bench.datasets_declared import declarations
 from bench.errors import BenchError
 from bench.evaluate import lacking
 from bench.pack import FORMAT, write_manifest, write_split
+from bench.records import COLUMNS
 from bench.registry import METHODS
 from bench.settings import plan
 from bench.streams import Stream
@@ -160,6 +161,17 @@ def test_published_numbers_belong_to_an_experiment_and_name_its_methods_and_data
             assert number.method is None or number.method in {m.split(":")[0] for m in experiment.methods}
             assert number.source.endswith(experiment.of)
     assert not experiments.published("t01")  # an image in the paper's text
+
+
+def test_published_numbers_say_how_many_classes_were_asked_about() -> None:
+    declared = {name: card.classes for name, card in declarations().items()}
+    # Of a split the unseen classes are asked about.
+    asked = {**declared, "cub": 50, "imagenet_s": 200, "average": None}
+    for name in NAMES:
+        for number in experiments.published(name):
+            assert number.classes == asked[number.dataset]
+            assert (number.measure is None) == (number.unit == "top-1 %")
+            assert number.measure is None or number.measure in COLUMNS
 
 
 def test_published_averages_are_the_means_of_their_rows() -> None:

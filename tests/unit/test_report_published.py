@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,7 +19,8 @@ from tests.statistics.runs import make_run
 
 
 def report(folder, **settings):
-    wanted = {"seeds": (0, 1), "sessions": 1, "scenario": "web-zero-shot", "conditions": ({},)}
+    # 50 classes are asked about, as the papers do on CUB.
+    wanted = {"seeds": (0, 1), "sessions": 1, "per": 50, "queries": 4, "scenario": "web-zero-shot", "conditions": ({},)}
     make_run(folder / "r", {"mml": 0.7, "mml-text": 0.6}, **(wanted | settings))
     build([folder / "r"], folder / "out")
     return pd.read_csv(folder / "out" / "published.csv"), folder / "out"
@@ -81,13 +83,65 @@ def test_a_setting_of_the_table_must_agree(tmp_path):
     assert found.query("method == 'mml'")["label"].tolist() == ["temperature 8"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"per": 20}, "other classes: 20 asked about, 50 published"),
+        ({"conditions": ({"memory": "support split"},)}, "other memory: support split"),
+    ],
+)
+def test_another_task_is_said_and_gets_no_difference(tmp_path, settings, words):
+    found, _ = report(tmp_path, experiment="t05", datasets=("cub",), **settings)
+    mml = found.query("method == 'mml'")
+    assert mml["measured"].notna().all()
+    assert mml["difference"].isna().all()
+    assert mml["remark"].str.startswith(words).all()
+
+
+def test_costs_are_brought_to_the_published_batch_and_unit(tmp_path):
+    costs = {"encoder_flops": 8 * 10**9, "retrieve_flops": 3 * 10**8, "score_flops": 10**8, "memory_items": 1234}
+    made = {"experiment": "s4-5", "datasets": ("glyphs",), "encoder": "ViT-B-32:openai", "method_params": '{"k": 32}'}
+    make_run(tmp_path / "r", {"knn": 0.6, "mml": 0.7}, sessions=1, per=50, queries=4, **made, **costs)
+    build([tmp_path / "r"], tmp_path / "out")
+    found = pd.read_csv(tmp_path / "out" / "published.csv").set_index("label")
+    # 200 queries; two FLOPs are a multiply-add; a batch is 256.
+    assert found.loc["feature extraction", "measured"] == pytest.approx(4 * 256)
+    assert found.loc["kNN retrieval", "measured"] == pytest.approx(0.3 / 200 / 2 * 256)
+    assert found.loc["knowledge integration", "measured"] == pytest.approx(0.1 / 200 / 2 * 256)
+    assert found.loc["feature extraction", "relative"] == pytest.approx(4 * 256 / 1129.9 - 1, abs=1e-6)
+    assert found["difference"].isna().all()
+    assert found.loc["kNN retrieval", "remark"] == (
+        "same encoder by name; memory of 1,234 items in all (published: as many multiply-adds as 445,000 of 512 "
+        "dimensions)"
+    )
+    assert found.loc["knowledge integration", "remark"] == "same encoder by name; k 32; 50 classes, 1000 published"
+    assert found.loc["training", "remark"] == "not measured (it takes a GPU)"
+    assert found.loc["kNN retrieval", "method"] == "knn"
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "| 1024 billion multiply-adds | -9.37 % |" in text
+
+
+def test_peaks_of_a_gpu_are_set_beside_the_published_ones(tmp_path):
+    peaks = {"train_peak_gpu_bytes": 11 * 10**8, "score_peak_gpu_bytes": None}
+    make_run(tmp_path / "r", {"mml": 0.7}, sessions=1, experiment="s4-5", datasets=("imagenet",), **peaks)
+    build([tmp_path / "r"], tmp_path / "out")
+    found = pd.read_csv(tmp_path / "out" / "published.csv").set_index("label")
+    assert found.loc["training", "measured"] == pytest.approx(1.1)
+    assert found.loc["training", "relative"] == pytest.approx(-0.5)
+    assert np.isnan(found.loc["classifying 1000 classes", "measured"])
+
+
+@pytest.mark.parametrize("restricted", [True, False])
 @pytest.mark.parametrize("complete", [True, False])
-def test_an_average_needs_every_data_set(tmp_path, complete):
-    rows = {n.dataset for n in numbers("t14") if n.method == "mml"} - {"average"}
-    sets = tuple(sorted(rows))[0 if complete else 1 :]
+def test_an_average_needs_every_data_set(tmp_path, complete, restricted):
+    asked = {n.dataset: n.classes for n in numbers("t14") if n.method == "mml" and n.dataset != "average"}
+    sets = tuple(sorted(asked))[0 if complete else 1 :]
     settings = {"encoder": "ALIGN", "seeds": (0,), "sessions": 1, "scenario_params": '{"train_images": 1}'}
-    folder = make_run(tmp_path / "r", {"mml": 0.7}, experiment="t14", datasets=sets, **settings)
-    records = load([folder]).records
+    for name in sets:
+        per = 7 if restricted and name == sets[-1] else asked[name]
+        settings |= {"experiment": "t14", "datasets": (name,), "run": name, "per": per, "queries": 1}
+        make_run(tmp_path / "r" / name, {"mml": 0.7}, **settings)
+    records = load([tmp_path / "r"]).records
     means = over_seeds(per_cell(records, scores(records), per_cell_extra([])), {})
     found = published(measured(records, means))
     own = found.query("method == 'mml'")
@@ -97,6 +151,8 @@ def test_an_average_needs_every_data_set(tmp_path, complete):
         rest = own.query("dataset != 'average'")["measured"]
         assert average["measured"].item() == pytest.approx(rest.mean(), abs=1e-5)
         assert set(own["label"]) == {"MML (ImageNet-1)"}
+        assert average["difference"].isna().item() == restricted
+        assert average["remark"].item().startswith("other classes: 7 asked") == restricted
 
 
 def test_a_result_of_two_experiments_is_in_both(tmp_path):

@@ -10,7 +10,8 @@ from tests.statistics.runs import make_run
 
 
 def made(folder, **settings):
-    wanted = {"seeds": (0, 1), "sessions": 1, "per": 6, "scenario": "web-zero-shot", "conditions": ({},)}
+    # 50 classes are asked about, as the paper does on CUB.
+    wanted = {"seeds": (0, 1), "sessions": 1, "per": 50, "queries": 4, "scenario": "web-zero-shot", "conditions": ({},)}
     wanted |= {"experiment": "t02", "datasets": ("cub",), "encoder": "open_clip ViT-B-32 openai"}
     return make_run(folder / "r", {"mml": 0.7, "zero-shot": 0.5}, **(wanted | settings))
 
@@ -63,6 +64,28 @@ def test_other_data_is_never_compared(tmp_path):
     status, out = call(made(tmp_path, datasets=("glyphs",)), "--any-encoder")
     assert status == 2
     assert "measured on glyphs" in out
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"per": 20}, "other classes: 20 asked about, 50 published"),
+        ({"conditions": ({"memory": "support split"},)}, "other memory: support split"),
+    ],
+)
+def test_another_task_is_never_compared(tmp_path, settings, words):
+    status, out = call(made(tmp_path, **settings), "--tolerance", "100", "--any-encoder")
+    assert status == 2
+    assert words in out
+
+
+def test_a_cost_stands_beside_the_published_one_without_a_verdict(tmp_path):
+    folder = made(tmp_path, experiment="s4-5", datasets=("glyphs",), score_flops=10**9)
+    status, out = call(folder)
+    assert status == 2
+    (line,) = [line for line in out.splitlines() if "knowledge integration (mml)" in line]
+    # 200 queries took a billion FLOPs, so 256 take 0.64 billion multiply-adds.
+    assert "measured on glyphs: measured 0.64, published 10.7 billion multiply-adds, -94 %: a cost" in line
 
 
 def test_a_run_that_is_no_experiment_is_one_line(tmp_path):
