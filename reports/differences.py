@@ -65,9 +65,10 @@ def _settings(manifest: Mapping[str, Any], records: pd.DataFrame) -> Iterator[tu
     yield "seeds", _list(manifest.get("seeds") or records["seed"].unique())
     for what, column in (("scenarios", "scenario"), ("methods", "method"), ("data sets", "dataset")):
         yield what, _list(records[column].unique())
-    yield "device", str(manifest.get("device", "-"))
-    yield "harness code", str(manifest.get("code", "-"))[:12]
-    yield "schema", str(manifest.get("schema", "-"))
+    # What an older manifest does not say is no difference.
+    for what, key in (("device", "device"), ("harness code", "code"), ("schema", "schema")):
+        if key in manifest:
+            yield what, str(manifest[key])[:12]
     for name, column in (("method_name", "method_params"), ("scenario", "scenario_params")):
         for (recipe,), part in records.groupby([name], sort=True):
             settings = [json.loads(text) for text in sorted(part[column].unique())]

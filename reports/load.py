@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,10 @@ import pyarrow as pa
 from bench.errors import BenchError
 from bench.records import COLUMNS, read_tables, upgraded
 from bench.store import read_manifest, read_predictions, runs_below
-from reports import names
+from reports import names, progress
 from reports.columns import compact, mentions, narrow, plain, ranks, renamed
 from reports.episodes import fingerprints, independent
 from reports.oracle import mark
-from reports.progress import unfinished
 
 GROUP = ["scenario", "dataset", "condition"]
 """What makes two results comparable; a table and a figure are about one such group."""
@@ -80,6 +79,8 @@ class Loaded:
         What a reader must know before believing a number.
     class_names : mapping
         By data set, the names of its classes by id; a data set whose runs do not name them is not in it.
+    predicted : mapping
+        By run, the cells that have predictions, each with its folder: a run has several if these are its shards.
     """
 
     records: pd.DataFrame
@@ -87,23 +88,12 @@ class Loaded:
     runs: tuple[RunInfo, ...]
     warnings: tuple[str, ...]
     class_names: names.ClassNames
+    predicted: Mapping[str, Mapping[str, Path]]
 
     @cached_property
     def _homes(self) -> pd.DataFrame:
         """The run each cell is of."""
         return self.records[["run", "cell"]].drop_duplicates("cell")
-
-    @cached_property
-    def _predicted(self) -> dict[str, dict[str, Path]]:
-        """By run, the cells that have predictions, and where: a run has several folders if these are its shards.
-
-        A folder is listed once, not asked for a million files one by one.
-        """
-        found: dict[str, dict[str, Path]] = {}
-        for run in self.runs:
-            paths = (run.folder / "predictions").glob("*.parquet")
-            found.setdefault(str(run.manifest["run"]), {}).update((path.stem, run.folder) for path in paths)
-        return found
 
     @cached_property
     def queries(self) -> dict[str, str]:
@@ -114,7 +104,7 @@ class Loaded:
         """Return the predictions of some cells, one row a query, sorted by cell, session and query."""
         by_folder: dict[Path, list[str]] = {}
         for run, part in self._homes[self._homes["cell"].isin(cells)].groupby("run", sort=True):
-            known = self._predicted[str(run)]
+            known = self.predicted[str(run)]
             for cell in part["cell"]:
                 if cell in known:
                     by_folder.setdefault(known[cell], []).append(cell)
@@ -144,6 +134,12 @@ def load(folders: Sequence[Path]) -> Loaded:
     for folder in found:
         manifest = read_manifest(folder)
         parts = list(_read(folder))
+        others = {run for part in parts for run in part["run"].unique().to_pylist()} - {str(manifest.get("run"))}
+        if others:
+            raise BenchError(
+                f"{folder} is the folder of run {manifest.get('run')} and holds records of run "
+                f"{', '.join(map(str, others))}; move those to a folder with their own run.json"
+            )
         cells = frozenset(cell for part in parts for cell in part["cell"].unique().to_pylist())
         infos.append(RunInfo(folder, manifest, cells))
         created = str(manifest.get("created", ""))
@@ -153,7 +149,7 @@ def load(folders: Sequence[Path]) -> Loaded:
         raise BenchError(f"no finished cell in {places} yet; go on with the same `bench run`, then report again")
     frame = compact(pa.concat_tables(tables, promote_options="permissive"))
     del tables
-    said = list(unfinished(infos, frame[["run", "cell", "method", "dataset", "seed"]]))
+    said = list(progress.unfinished(infos, frame[["run", "cell", "method", "dataset", "seed"]]))
     frame, repeated = _newest(_join_experiments(frame), len(infos))
     frame = _label(frame, "method", "method_params", GROUP)
     frame = mark(frame)
@@ -171,7 +167,9 @@ def load(folders: Sequence[Path]) -> Loaded:
     runs = tuple(sorted(infos, key=lambda info: tuple(str(info.manifest.get(k)) for k in ("run", "shard", "created"))))
     if repeated:
         said.append(f"{repeated} cells were run more than once (by other code, device or search); the newest are shown")
-    return Loaded(done, skipped, runs, (*said, *record_warnings(done, skipped)), class_names)
+    predicted = progress.predicted(runs)
+    said += progress.unpredicted(done, predicted)
+    return Loaded(done, skipped, runs, (*said, *record_warnings(done, skipped)), class_names, predicted)
 
 
 def _read(folder: Path) -> Iterator[pa.Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -64,3 +65,24 @@ def _lacking(manifest: Mapping[str, Any], cells: pd.DataFrame, planned: int) -> 
 def _absent(names: Iterable[str], there: pd.Series) -> list[str]:
     known = set(there.astype("str"))
     return [name for name in names if name not in known]
+
+
+def predicted(runs: Sequence[RunInfo]) -> dict[str, dict[str, Path]]:
+    """Return where the predictions of each cell are; a folder is listed once, not asked for a million files."""
+    found: dict[str, dict[str, Path]] = {}
+    for run in runs:
+        paths = (run.folder / "predictions").glob("*.parquet")
+        found.setdefault(str(run.manifest["run"]), {}).update((path.stem, run.folder) for path in paths)
+    return found
+
+
+def unpredicted(done: pd.DataFrame, where: Mapping[str, Mapping[str, Path]]) -> Iterator[str]:
+    """Yield a line if cells have no predictions: how many, of which methods, and what they are missing from."""
+    cells = plain(done[["run", "cell", "method"]].drop_duplicates("cell"))
+    without = cells[[cell not in where[run] for run, cell in zip(cells["run"], cells["cell"], strict=True)]]
+    if len(without):
+        methods = ", ".join(sorted(set(without["method"])))
+        yield (
+            f"{len(without)} of {len(cells)} cells have no predictions ({methods}): they are in no paired comparison, and "
+            "intervals of their methods are over seeds alone"
+        )

@@ -182,6 +182,33 @@ def test_a_copy_of_a_run_beside_it_changes_nothing(run, built, tmp_path):
         assert (tmp_path / "out" / name).read_bytes() == (built[0] / name).read_bytes()
 
 
+def test_cells_without_predictions_are_warned_of(tmp_path):
+    folder = make_run(tmp_path / "r", METHODS)
+    for path in (folder / "predictions").glob("made-fair-*"):
+        path.unlink()
+    said = (
+        "3 of 9 cells have no predictions (fair): they are in no paired comparison, and intervals of their methods are "
+        "over seeds alone"
+    )
+    assert f"warning: {said}" in build([folder], tmp_path / "out")
+    assert not any("no predictions" in warning for warning in load([make_run(tmp_path / "s", METHODS)]).warnings)
+
+
+def test_records_of_another_run_are_one_line(tmp_path):
+    folder = make_run(tmp_path / "r", METHODS)
+    manifest = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(manifest | {"run": "other"}))
+    with pytest.raises(BenchError, match="is the folder of run other and holds records of run abc123; move those"):
+        build([folder], tmp_path / "out")
+
+
+def test_what_an_old_manifest_lacks_is_no_difference(tmp_path):
+    folder = make_run(tmp_path / "r", METHODS, provenance=json.dumps({"device": "cpu"}))
+    manifest = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({key: manifest[key] for key in ("run", "schema")}))
+    assert differences(load([folder])) == (None, [])
+
+
 def test_one_seed_has_no_interval_over_seeds(tmp_path):
     folder = make_run(tmp_path / "r", METHODS, seeds=(0,), sessions=1)
     text = build([folder], tmp_path / "out")
