@@ -83,6 +83,6 @@ def unpredicted(done: pd.DataFrame, where: Mapping[str, Mapping[str, Path]]) -> 
     if len(without):
         methods = ", ".join(sorted(set(without["method"])))
         yield (
-            f"{len(without)} of {len(cells)} cells have no predictions ({methods}): they are in no paired comparison, and "
-            "intervals of their methods are over seeds alone"
+            f"{len(without)} of {len(cells)} cells have no predictions ({methods}): they are in no paired comparison, "
+            "and intervals of their methods are over seeds alone"
         )
