@@ -20,6 +20,7 @@ from reports import names, progress
 from reports.columns import compact, mentions, narrow, plain, ranks, renamed
 from reports.episodes import fingerprints, independent
 from reports.oracle import mark
+from reports.settings import TOLD, with_settings
 
 GROUP = ["scenario", "dataset", "condition"]
 """What makes two results comparable; a table and a figure are about one such group."""
@@ -28,7 +29,7 @@ CELL = [*GROUP, "method", "seed"]
 """What a result is about: one method in one group with one seed."""
 
 RESULT = [
-    *("scenario", "scenario_params", "dataset", "features_fingerprint", "condition"),
+    *("scenario", TOLD, "dataset", "features_fingerprint", "condition"),
     *("method", "method_params", "seed"),
 ]
 """What makes two cells of different runs the same result."""
@@ -150,10 +151,10 @@ def load(folders: Sequence[Path]) -> Loaded:
     frame = compact(pa.concat_tables(tables, promote_options="permissive"))
     del tables
     said = list(progress.unfinished(infos, frame[["run", "cell", "method", "dataset", "seed"]]))
-    frame, repeated = _newest(_join_experiments(frame), len(infos))
+    frame, repeated = _newest(_join_experiments(with_settings(frame)), len(infos))
     frame = _label(frame, "method", "method_params", GROUP)
     frame = mark(frame)
-    frame = _label(frame, "scenario", "scenario_params", ["dataset", "condition"])
+    frame = _label(frame, "scenario", TOLD, ["dataset", "condition"])
     own = frame["dataset"]
     frame = _name_datasets(frame)
     shown = plain(pd.DataFrame({"run": frame["run"], "own": own, "shown": frame["dataset"]}).drop_duplicates())
@@ -166,7 +167,9 @@ def load(folders: Sequence[Path]) -> Loaded:
     done = done.astype({"session": "int64", "n_queries": "int64", "n_correct": "int64"})
     runs = tuple(sorted(infos, key=lambda info: tuple(str(info.manifest.get(k)) for k in ("run", "shard", "created"))))
     if repeated:
-        said.append(f"{repeated} cells were run more than once (by other code, device or search); the newest are shown")
+        said.append(
+            f"{repeated} cells are in several runs (of other settings, code, device or search); the newest are shown"
+        )
     predicted = progress.predicted(runs)
     said += progress.unpredicted(done, predicted)
     return Loaded(done, skipped, runs, (*said, *record_warnings(done, skipped)), class_names, predicted)

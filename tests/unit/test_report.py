@@ -7,6 +7,8 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bench.errors import BenchError
@@ -260,13 +262,46 @@ def test_the_newest_of_two_equal_cells_is_shown(tmp_path):
     make_run(tmp_path / "new", {"m": 0.9}, run="aaa", created="2026-02-01T00:00:00+00:00")
     loaded = load([tmp_path])
     assert set(loaded.records["run"]) == {"aaa"}
-    assert any("3 cells were run more than once" in warning for warning in loaded.warnings)
+    assert any("3 cells are in several runs" in warning for warning in loaded.warnings)
 
 
 def test_two_settings_of_one_method_get_labels_that_say_what_differs(tmp_path):
     make_run(tmp_path / "a", {"knn": 0.5}, run="a", method_params='{"k": 8, "vote": "plain"}')
     make_run(tmp_path / "b", {"knn": 0.6}, run="b", method_params='{"k": 32, "vote": "plain"}')
     assert set(load([tmp_path]).records["method"]) == {"knn:k=8", "knn:k=32"}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "condition"),
+    [
+        ({"increment": None, "base": 0}, {"increment": 2, "base": 0}, {"increment": 2}),
+        ({"rates": [0, 0.4]}, {"rates": [0, 0.2, 0.4]}, {"rate": 0.4}),
+    ],
+)
+def test_settings_that_the_condition_says_keep_nothing_apart(tmp_path, one, two, condition):
+    for name, params in (("good", one), ("bad", two)):
+        settings = {"conditions": (condition,), "scenario_params": json.dumps(params)}
+        make_run(tmp_path / name, {name: 0.5}, run=name, **settings)
+    loaded = load([tmp_path])
+    assert loaded.records["scenario"].unique().tolist() == ["incremental"]
+    build([tmp_path], tmp_path / "out")
+    assert len(pd.read_csv(tmp_path / "out" / "comparisons.csv")) == 1
+    # What differs is said all the same.
+    (changed,) = one.keys() & two.keys() - {key for key in one if one[key] == two.get(key)}
+    assert f"incremental.{changed}" in (tmp_path / "out" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("queries", ["same", "other"])
+def test_other_settings_and_other_queries_are_kept_apart(tmp_path, queries):
+    for name, images, value in (("good", 16, "a"), ("bad", 4 if queries == "same" else 16, "b")):
+        settings = {"scenario_params": json.dumps({"train_images": images, "increment": None if name == "bad" else 2})}
+        folder = make_run(tmp_path / name, {name: 0.5}, run=name, **settings)
+        if queries == "other":
+            for path in (folder / "records").iterdir():
+                table = pd.read_parquet(path)
+                table["queries_fingerprint"] = value
+                pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+    assert load([tmp_path]).records["scenario"].nunique() == 2
 
 
 def test_skipped_adapted_and_oracle_are_warned_of(tmp_path):
