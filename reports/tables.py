@@ -103,7 +103,8 @@ def scores(means: pd.DataFrame, comparisons: Sequence[Comparison]) -> Table:
                     for s in shown
                 ),
                 Cell(str(row["seeds"]), float(row["seeds"])),
-                Cell(str(row["n_queries"]), str(row["n_queries"])),
+                # Seeds with queries of their own can have unequal numbers of them, which is a text.
+                Cell(str(n := row["n_queries"]), n if isinstance(n, str) else float(n)),
             )
         )
     head = ("scenario", "data set", "condition", "method", *(f"{HEADS[s]} %" for s in shown), "seeds", "queries")

@@ -209,6 +209,25 @@ def test_light_and_dark_are_two_looks(report, tmp_path):
     assert shades[1] < 0.4
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_every_column_fits_on_paper(report, tmp_path):
+    script = """
+    document.title = JSON.stringify([...document.querySelectorAll(".scroll, body")].map(
+      (e) => e.scrollWidth <= e.clientWidth && getComputedStyle(e).overflowX !== "auto"));
+    """
+    text = (report / "report.html").read_text()
+    assert text.count("@media print") == 1
+    page = tmp_path / "page.html"
+    page.write_text(
+        text.replace("@media print", "@media screen").replace("</body>", f"<script>{script}</script></body>")
+    )
+    # An A4 page on its side, less its margins, at 96 dots an inch.
+    dom = browse(tmp_path, page, "--window-size=1030,700", "--dump-dom")
+    fits = json.loads(re.search(r"<title>(.*?)</title>", dom).group(1))
+    assert len(fits) > 5
+    assert all(fits)
+
+
 def test_figures_stand_in_the_order_of_their_numbers(tmp_path):
     conditions = tuple({"shots": n} for n in (1, 16, 2))
     make_run(tmp_path / "r", {"m": 0.5, "n": 0.6}, conditions=conditions, sessions=1)
