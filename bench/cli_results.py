@@ -43,7 +43,9 @@ def report(folders: Sequence[Path], out: Path | None, galleries: int) -> None:
 @click.option("--data", help="The data set's pack, where its name no longer leads to it.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the images that a pack was made from.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the images.")
-@click.option("--top", default=8, show_default=True, help="Neighbours shown here of each memory.")
+@click.option(
+    "--top", default=8, show_default=True, type=click.IntRange(0), help="Neighbours shown here of each memory."
+)
 def explain(
     run: Path,
     query: str,

@@ -52,7 +52,7 @@ def text(case: Case, *, most: int = 8) -> str:
             lines.append("  the method does not say what its answer rests on; scores alone:")
             lines.append(f"  {_list(case, explained.before.scores)}")
         if explained.after is not None and explained.after.evidence is not None:
-            lines += [f"  afterwards {line}" for line in _speaking(case, explained.after)]
+            lines += [f"  afterwards {line}" for line in _afterwards(case, explained)]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -68,7 +68,7 @@ def html(case: Case, show: Pictures, *, most: int = 32) -> str:
             "verdict": _verdict(case, explained),
             "change": _change(case, explained) if explained.after is not None else "",
             "speaking": _speaking(case, explained.before),
-            "speaking_after": _speaking(case, explained.after) if explained.after is not None else [],
+            "speaking_after": _afterwards(case, explained),
             "weights": explained.before.evidence.weights if explained.before.evidence else "",
             "rows": neighbour_rows(case, explained.before, most=most, show=show),
             "scores": _list(case, explained.before.scores),
@@ -151,6 +151,21 @@ def _speaking(case: Case, answer: Answer) -> list[str]:
     """Return a line for each branch of neighbours and of prototypes: the classes that have most."""
     lines = [f"{branch} neighbours: {_list(case, sums)}" for branch, sums in class_weights(answer).items()]
     return lines + [f"{branch} prototypes: {_list(case, near)}" for branch, near in answer.prototypes.items()]
+
+
+def _afterwards(case: Case, explained: Explained) -> list[str]:
+    """Return the lines of the answer after the intervention, with the neighbours that stepped in; none without one."""
+    if explained.after is None:
+        return []
+    before = explained.before.evidence.neighbours if explained.before.evidence else ()
+    known = {(near.branch, near.item) for near in before}
+    arrived: dict[str, list[str]] = {}
+    for near in explained.after.evidence.neighbours if explained.after.evidence else ():
+        if (near.branch, near.item) not in known:
+            words = f"{near.item} ({case.name_of(near.label)}, cosine {near.similarity:.3f})"
+            arrived.setdefault(near.branch, []).append(words)
+    lines = _speaking(case, explained.after)
+    return lines + [f"new {branch} neighbours: {', '.join(items)}" for branch, items in arrived.items()]
 
 
 def _list(case: Case, values: Sequence[tuple[int, float]]) -> str:

@@ -105,6 +105,10 @@ def test_an_excluded_item_is_gone_and_nothing_else(made, data, case):
         assert gone not in {n.item for n in after}
         if method == "knn(k=5)":
             assert before[1:] == after[:-1]
+            stepped_in = after[-1]
+    line = f"afterwards new image neighbours: {stepped_in.item} (class {stepped_in.label}, cosine "
+    assert line in text(found)
+    assert line.removeprefix("afterwards ") in html(found, lambda item: None)
 
 
 @pytest.mark.parametrize("method", ["protonet", "tip-adapter"])
