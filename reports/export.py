@@ -110,8 +110,9 @@ def export(folders: Sequence[Path], to: str, out: Path) -> str:
         If the tracker's package is not installed, the folder holds something, or there is nothing to export.
     """
     found = tracks(folders)
+    there = out.exists()
     try:
-        filled = out.exists() and any(out.iterdir())
+        filled = there and any(out.iterdir())
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
@@ -120,6 +121,8 @@ def export(folders: Sequence[Path], to: str, out: Path) -> str:
     try:
         return WRITERS[to](found, out)
     except ImportError as error:
+        if not there:
+            out.rmdir()
         raise BenchError(
             f"{to} is not installed ({error.name or error}); `pip install 'retrieval-bench[export]'`"
         ) from None

@@ -142,7 +142,8 @@ def draw(case: Case, show: Show, name: str) -> Picture:
             for tile in tiles[min(len(near), NEIGHBOURS) :]:
                 tile.axis("off")
             if not near:
-                tiles[0].text(0, 0.5, _prototypes(case, answer), fontsize=7, va="center")
+                # Its tile is as wide as the others: what is written beyond it asks for no room.
+                tiles[0].text(0, 0.5, _prototypes(case, answer), fontsize=7, va="center", in_layout=False)
             for n, tile in zip(near, tiles, strict=False):
                 same = n.label == case.label
                 _tile(tile, show(n.item), _name(case, n.label), _RIGHT if same else _WRONG)

@@ -35,5 +35,8 @@ def name_of(names: Sequence[str], class_id: int) -> str:
 
 
 def short(text: str) -> str:
-    """Return a name that fits beside an axis."""
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1].rstrip() + "…"
+    """Return a name that fits beside an axis: its beginning and its end, since names of one kind begin alike."""
+    if len(text) <= _LONGEST:
+        return text
+    tail = _LONGEST // 2
+    return f"{text[: _LONGEST - tail - 1].rstrip()}…{text[-tail:].lstrip()}"

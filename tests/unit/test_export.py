@@ -78,6 +78,7 @@ def test_an_absent_package_is_one_line(run, tmp_path, monkeypatch, to, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(BenchError, match=rf"{to} is not installed .*pip install 'retrieval-bench\[export\]'"):
         export([run], to, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("to", list(WRITERS))

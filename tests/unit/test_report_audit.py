@@ -129,3 +129,7 @@ def test_names_fall_back_to_ids_and_are_cut():
     assert name_of(["cat"], 7) == "7"
     assert short("a" * 24) == "a" * 24
     assert len(short("a" * 60)) == 24
+    # Names of one kind begin alike, so that the end stays.
+    assert short("greek capital letter epsilon with dasia and varia") != short(
+        "greek capital letter epsilon with dasia and oxia"
+    )

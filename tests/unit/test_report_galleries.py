@@ -1,5 +1,7 @@
 """Neighbour galleries: which queries they show, and that what is drawn is what was computed."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -62,6 +64,18 @@ def test_a_gallery_shows_what_explain_says(made):
         shown = picture.data.query("kind == 'neighbour' and rank <= 8")
         assert picture.svg.count(b"<image ") >= len(shown)
     assert [p.svg for p in galleries(loaded, [group], 2)[0]] == [p.svg for p in pictures]
+
+
+def test_tiles_are_as_wide_where_a_method_has_prototypes_alone(tmp_path):
+    methods = ["knn:k=25", "protonet"]
+    run("incremental", methods, "digits", 1, set={"incremental.increment": 5}, out=tmp_path, device="cpu")
+    loaded = load([tmp_path])
+    (picture,) = galleries(loaded, list(groups(loaded)), 1)[0]
+    assert b"prototypes: " in picture.svg
+    # Every image is a query or a neighbour; a line of text must not push the neighbours to the edge.
+    tiles = re.findall(rb"<image [^>]*?width=\"([0-9.]+)\"", picture.svg)
+    assert len(tiles) > 8
+    assert all(float(width) > 50 for width in tiles)
 
 
 def test_the_report_has_galleries_on_request_only(made, tmp_path):
