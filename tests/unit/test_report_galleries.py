@@ -66,7 +66,8 @@ def test_a_gallery_shows_what_explain_says(made):
     assert [p.svg for p in galleries(loaded, [group], 2)[0]] == [p.svg for p in pictures]
 
 
-def test_tiles_are_as_wide_where_a_method_has_prototypes_alone(tmp_path):
+def test_tiles_are_as_wide_where_a_method_has_prototypes_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("reports.galleries.short", lambda name: name.center(24, "x"))
     methods = ["knn:k=25", "protonet"]
     run("incremental", methods, "digits", 1, set={"incremental.increment": 5}, out=tmp_path, device="cpu")
     loaded = load([tmp_path])
