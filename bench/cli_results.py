@@ -117,7 +117,10 @@ def export(folders: Sequence[Path], to: str, out: Path) -> None:
     """Write a RUN as the files of an experiment tracker, offline; needs `pip install 'retrieval-bench[export]'`."""
     from reports.export import export as write
 
-    click.echo(f"next: {write(list(folders), to, out)}")
+    how, warnings = write(list(folders), to, out)
+    for warning in warnings:
+        click.echo(f"warning: {warning}")
+    click.echo(f"next: {how}")
 
 
 def one_run(folder: Path) -> Path:

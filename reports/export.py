@@ -17,7 +17,7 @@ import pandas as pd
 from bench.errors import BenchError
 from reports import answers, estimates
 from reports.cost import COSTS
-from reports.load import load
+from reports.load import Loaded, load
 from reports.scores import scores
 from reports.style import condition_text, slug
 from reports.summary import SCORES, per_cell, per_session
@@ -52,9 +52,8 @@ class Track:
     seconds: float
 
 
-def tracks(folders: Sequence[Path]) -> list[Track]:
+def tracks(loaded: Loaded) -> list[Track]:
     """Return every finished cell of some runs, sorted by name."""
-    loaded = load(folders)
     records, scored = loaded.records, scores(loaded.records)
     cells = per_cell(records, scored, estimates.per_cell_extra(answers.groups(loaded)))
     by_cell = dict(list(per_session(records, scored).groupby("cell")))
@@ -101,15 +100,16 @@ def _seconds(created: str) -> float:
         return 0.0
 
 
-def export(folders: Sequence[Path], to: str, out: Path) -> str:
-    """Write the runs for a tracker into a new or empty folder and return how to look at it.
+def export(folders: Sequence[Path], to: str, out: Path) -> tuple[str, tuple[str, ...]]:
+    """Write the runs for a tracker into a new or empty folder; return how to look at it, and the runs' warnings.
 
     Raises
     ------
     BenchError
         If the tracker's package is not installed, the folder holds something, or there is nothing to export.
     """
-    found = tracks(folders)
+    loaded = load(folders)
+    found = tracks(loaded)
     there = out.exists()
     try:
         filled = there and any(out.iterdir())
@@ -119,7 +119,7 @@ def export(folders: Sequence[Path], to: str, out: Path) -> str:
     if filled:
         raise BenchError(f"{out} is not empty, and an export would be mixed with what is there; choose another --out")
     try:
-        return WRITERS[to](found, out)
+        return WRITERS[to](found, out), loaded.warnings
     except ImportError as error:
         if not there:
             out.rmdir()

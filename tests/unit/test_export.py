@@ -5,10 +5,13 @@ import sys
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from bench.cli import main
 from bench.errors import BenchError
 from reports.build import build
 from reports.export import WRITERS, export, tracks
+from reports.load import load
 from tests.statistics.runs import make_run
 
 
@@ -20,7 +23,7 @@ def run(tmp_path_factory):
 
 
 def test_a_track_holds_what_the_summary_holds(run, tmp_path):
-    found = tracks([run])
+    found = tracks(load([run]))
     assert [track.name for track in found] == [
         f"incremental/made/base-0-increment-2/{method}/seed-{seed}" for method in ("bad", "good") for seed in (0, 1)
     ]
@@ -40,8 +43,10 @@ def test_a_track_holds_what_the_summary_holds(run, tmp_path):
 
 def test_tensorboard_reads_what_was_written(run, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    assert export([run], "tensorboard", tmp_path / "out") == f"tensorboard --logdir {tmp_path / 'out'}"
-    for track in tracks([run]):
+    said, warnings = export([run], "tensorboard", tmp_path / "out")
+    assert said == f"tensorboard --logdir {tmp_path / 'out'}"
+    assert any(warning.startswith("few seeds (2)") for warning in warnings)
+    for track in tracks(load([run])):
         read = accumulator.EventAccumulator(str(tmp_path / "out" / track.name))
         read.Reload()
         curve = read.Scalars("session/accuracy")
@@ -53,11 +58,11 @@ def test_tensorboard_reads_what_was_written(run, tmp_path):
 def test_mlflow_reads_what_was_written(run, tmp_path):
     pytest.importorskip("sqlalchemy")
     mlflow = pytest.importorskip("mlflow")
-    said = export([run], "mlflow", tmp_path / "out")
+    said, _ = export([run], "mlflow", tmp_path / "out")
     client = mlflow.MlflowClient(tracking_uri=said.split()[-1])
     (place,) = client.search_experiments(filter_string="name = 'retrieval-bench'")
     runs = {found.info.run_name: found for found in client.search_runs([place.experiment_id])}
-    for track in tracks([run]):
+    for track in tracks(load([run])):
         found = runs.pop(track.name)
         assert found.data.metrics["final/accuracy"] == track.final["accuracy"]
         assert found.data.params["method.k"] == "8"
@@ -87,6 +92,14 @@ def test_a_folder_that_holds_something_is_left_alone(run, tmp_path, to):
     with pytest.raises(BenchError, match="is not empty"):
         export([run], to, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_in_progress_is_exported_and_said(tmp_path):
+    pytest.importorskip("tensorboard")
+    folder = make_run(tmp_path / "r", {"m": 0.5}, cells=9)
+    done = CliRunner().invoke(main, ["export", str(folder), "--to", "tensorboard", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0
+    assert "warning: run abc123 is not finished: 3 of 9 cells are there" in done.output
 
 
 def test_nothing_to_export_is_one_line(tmp_path):
