@@ -13,7 +13,7 @@ from reports.columns import plain
 from reports.load import GROUP
 from reports.names import ClassNames, name_of, short
 from reports.scores import Scores
-from reports.style import Picture, canvas, file_name, looks, picture, place
+from reports.style import Picture, canvas, file_name, looks, picture, place, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,8 +63,8 @@ def forgetting_maps(records: pd.DataFrame, scored: Scores, class_names: ClassNam
             _name_classes(axes, grid.columns, names)
             axes.set_xlabel(f"{axes.get_xlabel()}, most forgotten first")
             axes.grid(visible=False)
-            axes.set_title(f"{dataset}: forgetting of each class (points)", loc="left")
-            figure.colorbar(image, ax=axes, shrink=0.9)
+            axes.set_title(title(dataset, condition), loc="left")
+            figure.colorbar(image, ax=axes, shrink=0.9, label="forgetting (points)")
         yield picture(
             figure,
             name=file_name(scenario, dataset, condition, "forgetting"),
@@ -101,8 +101,8 @@ def class_differences(groups: Sequence[Group], methods: Sequence[str], class_nam
             axes.bar(range(len(gap)), 100 * gap, color=colours, width=0.9)
             _name_classes(axes, gap.index, names)
             axes.grid(visible=False, axis="x")
-            axes.set_ylabel(f"{a} - {b} (points)")
-            axes.set_title(f"{group.dataset}: recall of each class, the two best methods", loc="left")
+            axes.set_ylabel(f"recall of {a}\n- recall of {b} (points)")
+            axes.set_title(title(group.dataset, group.condition), loc="left")
         yield picture(
             figure,
             name=file_name(group.scenario, group.dataset, group.condition, "classes"),

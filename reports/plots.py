@@ -135,8 +135,8 @@ def disagreements(groups: Sequence[Group]) -> Iterator[Picture]:
                 shade = "white" if shown[i, j] > dark else "black"
                 # What lies within the axes asks for no room around them.
                 axes.text(j, i, f"{shown[i, j]:.1f}", ha="center", va="center", color=shade, in_layout=False)
-            axes.set_title(f"{group.dataset} (% of queries)", loc="left")
-            figure.colorbar(image, ax=axes, shrink=0.8)
+            axes.set_title(title(group.dataset, group.condition), loc="left")
+            figure.colorbar(image, ax=axes, shrink=0.8, label="% of queries")
         yield picture(
             figure,
             name=file_name(group.scenario, group.dataset, group.condition, "disagreement"),
