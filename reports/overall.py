@@ -99,9 +99,10 @@ def _table(scenario: str, groups: Sequence[Group], methods: Sequence[str], grid:
         if not np.isnan(low).any()
         else f"No interval over data sets: it takes {_FEWEST} of them, each with one condition and paired seeds."
     )
+    several = " Conditions of a data set are averaged first." if len(groups) > n else ""
     caption = (
-        f"Mean accuracy over {n} data sets of {scenario}. {why} The interquartile mean (IQM) leaves out the lowest and "
-        "the highest quarter."
+        f"Mean accuracy over {n} data sets of {scenario}.{several} {why} The interquartile mean (IQM) leaves out the "
+        "lowest and the highest quarter."
     )
     head = ("method", "mean %", "IQM %", "worst %")
     return Table(slug("overall", scenario), f"Overall: {scenario}", caption, head, rows)
