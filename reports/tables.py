@@ -210,7 +210,9 @@ def latex(table: Table) -> str:
     return "\n".join(
         [
             r"\begin{table}",
+            r"\centering",
             rf"\caption{{{_tex(table.caption)}}}",
+            rf"\label{{tab:{table.name}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             " & ".join(_tex(h) for h in table.head) + r" \\",
@@ -229,4 +231,6 @@ _TEX |= {mark: "\\" + mark for mark in "&%$#_{}"}
 
 
 def _tex(text: str) -> str:
-    return re.sub(r"[\\~^<>&%$#_{}]", lambda match: _TEX[match.group()], text)
+    escaped = re.sub(r"[\\~^<>&%$#_{}]", lambda match: _TEX[match.group()], text)
+    # A bracket at the head of a row would be an argument of the row before; a hyphen is no minus.
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", re.sub(r"^\[", "{}[", escaped.replace("+-", r"$\pm$")))

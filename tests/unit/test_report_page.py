@@ -137,6 +137,13 @@ def test_markdown_and_latex_hold_every_row():
     assert r"a\_b & n \\" in tex
     assert r"\textbf{1.0} \\" in tex
     assert r"\begin{tabular}{lr}" in tex
+    assert r"\label{tab:t}" in tex
+
+
+def test_latex_has_a_minus_and_no_bracket_at_the_head_of_a_row():
+    table = Table("t", "T", "within +-1", ("a", "b"), ((Cell("[x]", "x"), Cell("-3.1 [-5.2, -1.0] of a-1", -3.1)),))
+    assert r"{}[x] & $-$3.1 [$-$5.2, $-$1.0] of a-1 \\" in latex(table)
+    assert r"within $\pm$1" in latex(table)
 
 
 def test_long_conditions_give_short_names_that_differ():
