@@ -126,17 +126,19 @@ def _flops(means: pd.DataFrame) -> Table:
     rows = []
     for row in ordered(means):
         whole = sum(float(row[column]) for column in FLOPS)
-        values = [float(row[column]) for column in ("train_flops", "build_flops", *PER_QUERY, "encoder_flops")]
+        values = [float(row[column]) for column in ("train_flops", "build_flops", *PER_QUERY)]
+        values += [whole, float(row["encoder_flops"])]
         numbers = [(engineering(v), v) for v in values]
         shares = [float(row[c]) / whole if whole else math.nan for c in ("elementwise_flops", "formula_flops")]
         numbers += [("-" if math.isnan(v) else percent(v), v) for v in shares]
         rows.append(_row(row, numbers))
-    each = ("retrieve / query", "score / query", "answer / query", "encoder / image")
+    each = ("retrieve / query", "score / query", "answer / query", "total", "encoder / image")
     head = (*_ABOUT, "train", "build", *each, "elementwise %", "by formula %")
     caption = (
         "FLOPs, mean over seeds; a multiply-add is two. Train and build are sums over sessions; an answer is retrieval "
-        "and scoring, and what the encoder takes for the image comes on top. Searches are charged by formula, all "
-        "else is counted; a dash where something ran that nobody can count."
+        "and scoring, and what the encoder takes for the image comes on top. Retrieve is all searches, those for "
+        "training images too, by the number of queries. Total: all phases and sessions, the encoder left out. Searches "
+        "are charged by formula, all else is counted; a dash where something ran that nobody can count."
     )
     return without_constants(Table("flops", "FLOPs", caption, head, tuple(rows)))
 

@@ -211,6 +211,17 @@ def test_what_an_old_manifest_lacks_is_no_difference(tmp_path):
     assert differences(load([folder])) == (None, [])
 
 
+def test_flops_are_told_by_phase_by_query_and_in_all(tmp_path):
+    counted = {"train_flops": 5000, "build_flops": 1000, "retrieve_flops": 4000, "score_flops": 800}
+    counted |= {"elementwise_flops": 0, "formula_flops": 0, "encoder_flops": 7000}
+    folder = make_run(tmp_path / "r", {"m": 0.5}, sessions=1, per=4, **counted)
+    build([folder], tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text()
+    # 80 queries: 4 classes of 20.
+    assert "| train | build | retrieve / query | score / query | answer / query | total | encoder / image |" in text
+    assert "| m | 5.00 k | 1.00 k | 50 | 10 | 60 | 10.8 k | 7.00 k | 0.0 | 0.0 |" in text
+
+
 def test_one_seed_has_no_interval_over_seeds(tmp_path):
     folder = make_run(tmp_path / "r", METHODS, seeds=(0,), sessions=1)
     text = build([folder], tmp_path / "out")
