@@ -46,7 +46,7 @@ def text(case: Case, *, most: int = 8) -> str:
         rows = neighbour_rows(case, explained.before, most=most)
         if rows:
             assert explained.before.evidence is not None
-            lines.append(f"  neighbours; weights are {explained.before.evidence.weights}")
+            lines.append(f"  neighbours, + of the query's class; weights are {explained.before.evidence.weights}")
             lines += _grid(rows)
         if explained.before.evidence is None:
             lines.append("  the method does not say what its answer rests on; scores alone:")
