@@ -2,6 +2,9 @@
 
 Similarities are float64 dot products of the float32 unit vectors, each normalised as a row that lies contiguous in
 memory; ties go to the lowest position. What is not a number is nearest to nothing: its similarities are -inf.
+
+Equal vectors must give equal products, since duplicates tie. A matrix product may add the rows of one matrix in
+different orders; what is used here adds each in one.
 """
 
 from __future__ import annotations
@@ -10,20 +13,17 @@ import torch
 from torch import Tensor
 
 from bench.algebra import normalise
+from bench.search.pairs import dots_of_pairs
 
+_KEYS = 256
+"""Keys that are held in float64 at a time: 1 MiB for d = 512, which stays in the processor's cache."""
+_QUERIES = 1 << 12
+"""Queries that are held in float64 at a time."""
 _ELEMENTS = 1 << 18
-"""Elements compared in float64 at a time: 2 MiB, which stay in the processor's cache."""
+"""Elements compared in float64 at a time elsewhere than on a processor."""
 
 
-def dots(a: Tensor, b: Tensor) -> Tensor:
-    """Return the float64 dot products of the rows of two float32 tensors, [..., d] and [..., d], which may broadcast.
-
-    Equal rows give equal products: a row-wise sum adds each row in one fixed order, which a matrix product may not,
-    and then duplicates would not tie.
-    """
-    return a.double().mul(b).sum(-1)
-
-
+@torch.no_grad()
 def pair_similarities(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
     """Return the similarity of each pair (row of q, position in keys), float64 [n].
 
@@ -35,12 +35,33 @@ def pair_similarities(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor) 
         Any scale, dtype and device.
     rows, positions : int64 Tensor [n]
     """
-    # In the order of the positions the keys are read almost one after the other.
-    order = positions.argsort()
-    sims = torch.empty(len(rows), dtype=torch.float64, device=q.device)
-    for at in order.split(max(1, _ELEMENTS // q.shape[1])):
-        sims[at] = dots(normalise(keys[positions[at].to(keys.device)].to(q.device)), q[rows[at]])
-    return _told(sims)
+    # In the order of the positions the keys are read almost one after the other, each once.
+    order = positions.argsort(stable=True)
+    similarities = torch.empty(len(rows), dtype=torch.float64, device=q.device)
+    if q.device.type == "cpu":
+        for start in range(0, len(q), _QUERIES):
+            at = order
+            if len(q) > _QUERIES:
+                at = order[(rows[order] >= start) & (rows[order] < start + _QUERIES)]
+            some = q[start : start + _QUERIES].double()
+            similarities[at] = _by_key(some, keys, rows[at] - start, positions[at])
+    else:
+        for at in order.split(max(1, _ELEMENTS // q.shape[1])):
+            units = normalise(keys[positions[at].to(keys.device)].to(q.device))
+            similarities[at] = units.double().mul(q[rows[at]]).sum(-1)
+    return _told(similarities)
+
+
+def _by_key(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
+    """Return the dot product of each pair, which lie in the order of the positions; q is float64."""
+    distinct, counts = positions.unique_consecutive(return_counts=True)
+    ends = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    found = [q.new_zeros(0)]
+    for start in range(0, len(distinct), _KEYS):
+        units = normalise(keys[distinct[start : start + _KEYS].to(keys.device)].to(q.device)).double()
+        here = ends[start : start + _KEYS + 1]
+        found.append(dots_of_pairs(units, q, here - here[0], rows[here[0] : here[-1]]))
+    return torch.cat(found)
 
 
 def _told(similarities: Tensor) -> Tensor:
@@ -67,14 +88,13 @@ def nearest_of(q: Tensor, keys: Tensor, places: Tensor, k: int) -> tuple[Tensor,
 
 def search_float64(q: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return positions and float64 similarities of the k best keys, [q, k], by comparing all in float64."""
-    step = max(1, _ELEMENTS // q.shape[1])
     values = torch.zeros(len(q), 0, dtype=torch.float64, device=q.device)
     places = torch.zeros(len(q), 0, dtype=torch.int64, device=q.device)
-    for start in range(0, len(keys), step):
-        block = normalise(keys[start : start + step].to(q.device).contiguous())
-        sims = _told(torch.stack([dots(row, block) for row in q]))
-        here = torch.arange(start, start + len(block), device=q.device).expand_as(sims)
+    for start in range(0, len(keys), _KEYS):
+        here = torch.arange(start, min(start + _KEYS, len(keys)), device=q.device).expand(len(q), -1)
+        rows = torch.arange(len(q), device=q.device).unsqueeze(1).expand_as(here)
+        found = pair_similarities(q, keys, rows.reshape(-1), here.reshape(-1)).view(here.shape)
         # What was found before stands first and the sort is stable, so that ties stay with the lower positions.
-        values, order = torch.cat([values, sims], 1).sort(dim=1, descending=True, stable=True)
+        values, order = torch.cat([values, found], 1).sort(dim=1, descending=True, stable=True)
         values, places = values[:, :k], torch.cat([places, here], 1).gather(1, order[:, :k])
     return places, values

@@ -33,7 +33,7 @@ def widest(q: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     left : bool Tensor [q]
         Queries of which more than those may be among the nearest.
     """
-    wide = min(len(keys), k + max(16, k // 4))
+    wide = min(len(keys), k + max(8, k // 4))
     values, places, moved = _blocked(q, keys, wide)
     error = float32_error(q, moved)
     # k keys are as near as the k-th score less the error, and none is nearer than its score and the error.

@@ -126,7 +126,7 @@ class Exact:
 
     def products(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> list[Product]:
         """Return the products to try, the coarsest first and float32 last; none but for many keys on a processor."""
-        if not q.device.type == keys.device.type == "cpu" or len(keys) < 2 * streaming.block_rows(k):
+        if not q.device.type == keys.device.type == "cpu" or not streaming.pays(len(keys), k):
             return []
         products: list[Product] = [FP32]
         if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,10 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
+from bench.search.pairs import dots_of_pairs
 from bench.search.products import FP32, Product, Rounded, float32_error
 
-_GROUP = 16
+_GROUP = 32
 """Keys whose largest score is compared with the floor before any is looked at alone."""
+_GROUPS = 8
+"""Groups of a block for every neighbour that is wanted, at least."""
+_ENOUGH = 400
+"""Keys for every neighbour that is wanted from which all this is quicker than to sort."""
 _BLOCK = 1 << 13
 _SCORES = 1 << 23
 """Scores of one block: 16 MiB in bfloat16, 32 MiB in float32 and int32."""
@@ -26,8 +30,13 @@ _ROUNDING = 2.0**-20
 
 
 def block_rows(k: int) -> int:
-    """Return how many keys are compared at a time: at least two groups for every neighbour that is wanted."""
-    return max(_BLOCK, 2 * _GROUP * k)
+    """Return how many keys are compared at a time."""
+    return max(_BLOCK, _GROUPS * _GROUP * k)
+
+
+def pays(m: int, k: int) -> bool:
+    """Return whether so many keys are enough: of fewer, most have to be looked at alone."""
+    return m >= max(2 * _BLOCK, _ENOUGH * k)
 
 
 def rounded(product: Product, keys: Tensor) -> Rounded:
@@ -118,7 +127,7 @@ class Candidates:
             self.give_up(needy)
             reached[needy] = False
         self._look(scores, reached, least, block)
-        if self._waiting > self.k * len(self.queries):
+        if 2 * self._waiting > self.k * len(self.queries):
             self.tighten()
 
     def tighten(self) -> tuple[Tensor, Tensor]:
@@ -218,14 +227,7 @@ def _lowest(dtype: torch.dtype) -> float:
 
 def _dots(queries: Tensor, keys: Tensor, rows: Tensor, places: Tensor) -> Tensor:
     """Return the float32 dot product of each pair of query [q, d] and key [b, d], [c]; pairs are sorted by query."""
-    starts = torch.searchsorted(rows, torch.arange(len(queries) + 1))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
-        pairs = torch.sparse_csr_tensor(
-            starts, places, torch.zeros(len(rows)), (len(queries), len(keys)), check_invariants=False
-        )
-    found: Tensor = torch.sparse.sampled_addmm(pairs, queries, keys.T, beta=0.0)
-    return found.values()
+    return dots_of_pairs(queries, keys, torch.searchsorted(rows, torch.arange(len(queries) + 1)), places)
 
 
 def _by_row_and_score(rows: Tensor, scores: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ def small_blocks() -> Iterator[None]:
     """Blocks so small that a few hundred keys take every road and cross every border."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streaming, "_GROUP", 4)
+        patch.setattr(streaming, "_GROUPS", 2)
+        patch.setattr(streaming, "_ENOUGH", 16)
         patch.setattr(streaming, "_BLOCK", 32)
         patch.setattr(streaming, "_SCORES", 512)
         patch.setattr(streaming, "_PAIRS", 13)
@@ -199,6 +201,7 @@ def test_eight_bits_are_for_many_queries_or_keys_rounded_before_of_many_dimensio
     monkeypatch.setattr(exact, "has_int8_units", lambda: True)
     monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
     monkeypatch.setattr(streaming, "_BLOCK", 64)
+    monkeypatch.setattr(streaming, "_ENOUGH", 64)
     few, many, keys = draw(3, 64, "queries"), draw(300, 64, "queries"), draw(128, 64, "keys")
 
     def names(queries: torch.Tensor, keep: bool) -> list[str]:
