@@ -147,7 +147,7 @@ def explain(
     source = resolve(train_on) if train_on else None
     episode = deal_episode(Deal(scenario, dataset, source, condition, seed, {})).to(device)
     number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
-    wanted = parse_relabels(relabel, dataset.class_names)
+    wanted = _relabels(relabel, dataset, exclude)
     edited = intervene(episode, number, exclude, wanted) if exclude or wanted else None
     session = episode.sessions[number]
     ids = session.queries.ids.tolist()
@@ -183,6 +183,17 @@ def explain(
         )
         for name, explained in zip(names, found, strict=True)
     ]
+
+
+def _relabels(lines: Sequence[str], dataset: Dataset, exclude: Collection[str]) -> dict[str, int]:
+    """Return the class id each item is to have; an item that is left out too, or named twice, is refused."""
+    wanted = parse_relabels(lines, dataset.class_names)
+    for item in wanted:
+        if item in exclude:
+            raise BenchError(f"{item!r} is both left out and relabelled; ask for one of the two")
+    if len(wanted) < len(lines):
+        raise BenchError("an item is relabelled twice; name each once")
+    return wanted
 
 
 def _methods(manifest: Mapping[str, Any], rows: pd.DataFrame, which: Which) -> list[tuple[Named, Mapping[str, Any]]]:

@@ -187,6 +187,8 @@ def test_a_method_that_cannot_explain_shows_its_scores_on_request(made, data):
         (QUERY, {}, {"exclude": ["train/1x1"]}, r"item 'train/1x1' up to session 4; did you mean 'train/\d+'"),
         (QUERY, {}, {"relabel": ["train/1"]}, "is not ITEM=CLASS"),
         (QUERY, {}, {"relabel": ["train/1=clas 1"]}, "no class 'clas 1'; did you mean 'class 1'"),
+        (QUERY, {}, {"relabel": ["train/1=0"], "exclude": ["train/1"]}, "'train/1' is both left out and relabelled"),
+        (QUERY, {}, {"relabel": ["train/1=0", "train/1=1"]}, "an item is relabelled twice"),
     ],
 )
 def test_what_is_not_there_is_one_line(made, data, query, which, options, message):
