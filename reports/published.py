@@ -205,14 +205,13 @@ def table(found: pd.DataFrame) -> Table:
         rows.append(
             (
                 *(Cell(text, text) for text in (str(row["experiment"]), str(row["label"]), where)),
-                _text(row["published_encoder"]),
                 Cell(f"{row['published']:.10g}{unit}", float(row["published"])),
                 _text(row["method"]),
-                Cell(", ".join(w for w in words if w), ", ".join(words)),
-                _text(row["encoder"]),
                 Cell(_measured(row), float(row["measured"])),
                 _difference(row),
                 Cell(str(row["remark"]), str(row["remark"])),
+                Cell(", ".join(w for w in words if w), ", ".join(words)),
+                *(_text(row[encoder]) for encoder in ("published_encoder", "encoder")),
             )
         )
     sources = "; ".join(sorted(set(found["source"])))
@@ -220,13 +219,13 @@ def table(found: pd.DataFrame) -> Table:
         f"From: {sources}. Top-1 accuracy in per cent unless a unit stands with it; the difference is measured minus "
         "published, in points, and of costs in per cent of the published. Data and encoder are compared by name alone: "
         "images, splits, memory and weights of one name can differ from those of the paper, so a difference is no "
-        "failed replication. Where the last column says that data, classes or memory are other than the paper's, the "
+        "failed replication. Where data, classes or memory are other than the paper's, the "
         "task is another and there is no difference of accuracies to give. FLOPs of one query are brought to the "
         "published batch; two are a multiply-add."
     )
     head = (
-        *("experiment", "published as", "published on", "published with", "published"),
-        *("method here", "measured on", "measured with", "measured", "difference", "what differs"),
+        *("experiment", "published as", "published on", "published", "method here", "measured", "difference"),
+        *("what differs", "measured on", "published with", "measured with"),
     )
     return Table("published", "Published", caption, head, tuple(rows))
 
