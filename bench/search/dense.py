@@ -10,7 +10,8 @@ from bench.search.products import FP32, float32_error
 
 _SCORES = 1 << 24
 """Elements of the largest temporary matrix (64 MiB in float32), whatever the size of the memory."""
-_BLOCK = 1 << 15
+_BLOCK = 1 << 24
+"""Elements of keys that are brought to unit norm at a time: 64 MiB."""
 _MANY = 512
 """From so many queries on faiss is faster than sorting: it selects while the scores are in the cache."""
 
@@ -47,8 +48,9 @@ def _blocked(q: Tensor, keys: Tensor, wide: int) -> tuple[Tensor, Tensor, float]
     best, moved = (q.new_zeros(len(q), 0), torch.zeros(len(q), 0, dtype=torch.int64, device=q.device)), 0.0
     # faiss keeps no scores, so that keys which need no rounding are read at once and where they are.
     whole = FP32.as_stored(keys) if _by_faiss(q) and keys.device == q.device else None
-    for start in range(0, len(keys), _BLOCK if whole is None else len(keys)):
-        block = whole or FP32.round(keys[start : start + _BLOCK].to(q.device))
+    rows = max(wide, _BLOCK // keys.shape[1]) if whole is None else len(keys)
+    for start in range(0, len(keys), rows):
+        block = whole or FP32.round(keys[start : start + rows].to(q.device))
         moved = max(moved, float(block.moved.max()))
         values, at = _best(q, block.x, min(wide, len(block.x)))
         values, at = torch.cat([best[0], values], 1), torch.cat([best[1], at + start], 1)

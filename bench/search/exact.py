@@ -126,7 +126,7 @@ class Exact:
 
     def products(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> list[Product]:
         """Return the products to try, the coarsest first and float32 last; none but for many keys on a processor."""
-        if not q.device.type == keys.device.type == "cpu" or not streaming.pays(len(keys), k):
+        if not q.device.type == keys.device.type == "cpu" or not streaming.pays(len(keys), keys.shape[1], k):
             return []
         products: list[Product] = [FP32]
         if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):

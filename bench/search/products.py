@@ -137,7 +137,9 @@ class FloatProduct:
             stored = self.as_stored(x)
             if stored is not None:
                 return stored
-            unit = normalise(x.contiguous())
+            unit = torch.empty(x.shape, device=x.device)
+            for rows, into in zip(x.split(ROWS), unit.split(ROWS), strict=True):
+                into.copy_(normalise(rows.contiguous()))
             # Nothing, or not a number.
             moved = unit.sum(1).mul_(0)
             return Rounded.of(unit, moved, torch.ones_like(moved))

@@ -17,7 +17,9 @@ _GROUP = 32
 _GROUPS = 8
 """Groups of a block for every neighbour that is wanted, at least."""
 _ENOUGH = 400
-"""Keys for every neighbour that is wanted from which all this is quicker than to sort."""
+"""Keys for every neighbour that is wanted, at least, of a memory that is searched so."""
+_ELEMENTS = 1 << 24
+"""The most numbers in a block of keys: 64 MiB in float32."""
 _BLOCK = 1 << 13
 _SCORES = 1 << 23
 """Scores of one block: 16 MiB in bfloat16, 32 MiB in float32 and int32."""
@@ -34,9 +36,9 @@ def block_rows(k: int) -> int:
     return max(_BLOCK, _GROUPS * _GROUP * k)
 
 
-def pays(m: int, k: int) -> bool:
-    """Return whether so many keys are enough: of fewer, most have to be looked at alone."""
-    return m >= max(2 * _BLOCK, _ENOUGH * k)
+def pays(m: int, d: int, k: int) -> bool:
+    """Return whether all this is quicker than to sort: of few keys too many are candidates, and blocks grow with k."""
+    return m >= max(2 * _BLOCK, _ENOUGH * k) and d * block_rows(k) <= _ELEMENTS
 
 
 def rounded(product: Product, keys: Tensor) -> Rounded:

@@ -44,7 +44,7 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(streaming, "_BLOCK", 32)
         patch.setattr(streaming, "_SCORES", 512)
         patch.setattr(streaming, "_PAIRS", 13)
-        patch.setattr(dense, "_BLOCK", 50)
+        patch.setattr(dense, "_BLOCK", 50 * 16)
         patch.setattr(dense, "_MANY", 4)
         patch.setattr(exact, "_QUERIES", 7)
         yield
