@@ -122,7 +122,7 @@ UNSTABLE = (
 """Columns that differ between two runs of one thing: the clock and the machine."""
 
 _MANY = 1000
-"""Rows from which a file is worth the better compression."""
+"""Rows from which a file is worth the better compression, and threads that read it."""
 _SCHEMA_KEY = "retrieval_bench_schema"
 _ARROW = {"int": "int64", "float": "float64", "string": "string", "bool": "bool"}
 
@@ -174,7 +174,9 @@ def read_tables(paths: Sequence[Path], without: Collection[str] = ()) -> list[pa
     for path in paths:
         try:
             with pq.ParquetFile(path) as file:
-                tables.append(file.read([name for name in file.schema_arrow.names if name not in without]))
+                names = [name for name in file.schema_arrow.names if name not in without]
+                # To hand the columns of a few rows to threads takes longer than to read them.
+                tables.append(file.read(names, use_threads=file.metadata.num_rows >= _MANY))
         except (OSError, pa.ArrowException) as error:
             raise BenchError(f"{path} cannot be read ({error}); delete it and run again") from None
     return tables
