@@ -79,6 +79,12 @@ class Meter:
                 outer = self._open[-1][1]
                 outer[:] = [a + b for a, b in zip(outer, spent, strict=True)]
 
+    @property
+    def open_phase(self) -> str | None:
+        """The phase of training or building that is open; None in all others."""
+        name = self._open[-1][0] if self._open else None
+        return name if name in ("train", "build") else None
+
     def add(self, name: str, seconds: float) -> None:
         """Charge seconds that were spent before, on behalf of everyone (a shared retrieval)."""
         self.seconds[name] += seconds
@@ -241,6 +247,12 @@ def counted_as(products: int = 0, elementwise: int = 0) -> AbstractContextManage
     """
     meter = _current.get()
     return nullcontext() if meter is None else meter.counted_as(products, elementwise)
+
+
+def phase_of_search() -> str:
+    """Return what a search counts as: ``retrieve`` while queries are scored, else a part of training or building."""
+    meter = _current.get()
+    return (meter.open_phase if meter is not None else None) or "retrieve"
 
 
 def charge(name: str, seconds: float) -> None:

@@ -29,7 +29,8 @@ def narrow(table: pa.Table) -> pa.Table:
     for name in table.column_names:
         column = table[name]
         if pa.types.is_string(column.type):
-            columns[name] = column.dictionary_encode()
+            # In one piece, since small files make many, each of which would get a dictionary of its own.
+            columns[name] = column.combine_chunks().dictionary_encode()
         elif pa.types.is_list(column.type):
             columns[name] = column.cast(pa.list_(_fewest_bytes(pc.list_flatten(column))))
         elif pa.types.is_primitive(column.type) and column.null_count == len(column):

@@ -136,9 +136,9 @@ def _flops(means: pd.DataFrame) -> Table:
     head = (*_ABOUT, "train", "build", *each, "elementwise %", "by formula %")
     caption = (
         "FLOPs, mean over seeds; a multiply-add is two. Train and build are sums over sessions; an answer is retrieval "
-        "and scoring, and what the encoder takes for the image comes on top. Retrieve is all searches, those for "
-        "training images too, by the number of queries. Total: all phases and sessions, the encoder left out. Searches "
-        "are charged by formula, all else is counted; a dash where something ran that nobody can count."
+        "and scoring, and what the encoder takes for the image comes on top. Searches made to train or to build count "
+        "there. Total: all phases and sessions, the encoder left out. Searches are charged by formula, all else is "
+        "counted; a dash where something ran that nobody can count."
     )
     return without_constants(Table("flops", "FLOPs", caption, head, tuple(rows)))
 

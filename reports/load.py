@@ -180,11 +180,13 @@ def _read(folder: Path) -> Iterator[pa.Table]:
     columns = {name: about for name, about in COLUMNS.items() if name not in UNREAD}
     waiting: list[pa.Table] = []
     paths = sorted((folder / "records").glob("*.parquet"))
+    rows = 0
     for path in paths:
         waiting += read_tables([path], UNREAD)
-        if sum(map(len, waiting)) >= _AT_ONCE or path == paths[-1]:
+        rows += len(waiting[-1])
+        if rows >= _AT_ONCE or path == paths[-1]:
             yield narrow(upgraded(waiting, columns, "records", folder))
-            waiting = []
+            waiting, rows = [], 0
 
 
 def _repeated(text: str, times: int) -> pa.DictionaryArray:

@@ -66,8 +66,8 @@ def tradeoffs(means: pd.DataFrame) -> Iterator[Picture]:
             name=file_name(scenario, dataset, condition, "cost"),
             title=f"Accuracy against cost on {dataset}",
             caption=f"{place(scenario, dataset, condition)}. The stepped line is the front: no method is both cheaper "
-            "and better. Bars are 95 % intervals. FLOPs leave the encoder out and hold all searches, those for "
-            "training images too; a method whose FLOPs nobody can count is not drawn against them.",
+            "and better. Bars are 95 % intervals. FLOPs leave the encoder out; a method whose FLOPs nobody can count "
+            "is not drawn against them.",
             data=data,
         )
 

@@ -8,7 +8,7 @@ import weakref
 from torch import Tensor
 
 from bench.flops import search_flops
-from bench.meter import charge, charge_flops, phase, uncounted
+from bench.meter import charge, charge_flops, phase, phase_of_search, uncounted
 from bench.search.asked import note
 from bench.search.engines import Engine, Prepares, engine_in_force
 from bench.search.exact import Exact
@@ -20,7 +20,7 @@ class Index:
 
     All methods of a run ask the same (memory, queries) pairs, so a pair is searched once. Every asker is charged
     the seconds and the FLOPs of that search, whoever came first: a method's cost does not depend on its neighbours
-    in a run.
+    in a run. They count as retrieval for the queries, and as training or building in those phases.
     """
 
     def __init__(self, keys: Tensor) -> None:
@@ -35,21 +35,22 @@ class Index:
         k = min(k, len(self.keys))
         engine = engine_in_force()
         note(queries, self.keys, k)
+        here = phase_of_search()
         # What another engine does is not known from outside.
         exact = isinstance(engine, Exact)
-        charge_flops(search_flops(len(queries), *self.keys.shape) if exact else None, "retrieve")
+        charge_flops(search_flops(len(queries), *self.keys.shape) if exact else None, here)
         known = self._answers.get(id(queries))
         if known is not None:
             asked, version, by, answer, seconds = known
             if asked() is queries and version == queries._version and by == engine and answer.k >= k:
-                charge("retrieve", seconds)
+                charge(here, seconds)
                 return answer.first(k)
         if isinstance(engine, Prepares):
             # A phase of its own, so that it counts neither as retrieval nor in the phase of whoever came first.
             with phase("index"), uncounted():
                 engine.prepare(self.keys)
         start = time.perf_counter()
-        with phase("retrieve"), uncounted():
+        with phase(here), uncounted():
             answer = engine.search(queries, self.keys, k)
         seconds = time.perf_counter() - start
         place = id(queries)

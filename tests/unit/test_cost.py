@@ -10,18 +10,20 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import peaks
+from bench import peaks, run
 from bench.features import Features
+from bench.flops import search_flops
 from bench.incremental_net import Net
 from bench.logistic import Linear
 from bench.memory import Items
-from bench.meter import Meter, Repeats, charge_flops, counted_as, metered, phase, uncounted
+from bench.meter import PHASES, Meter, Repeats, charge_flops, counted_as, metered, phase, uncounted
 from bench.search import Index
 from bench.state import nbytes
 from bench.stored import stored
 from reports import cost
 from reports.cost import engineering
 from reports.plots import front
+from tests import toy
 
 A = torch.ones(4, 8)
 STEP = 2 * 4 * 8 * 4
@@ -136,6 +138,31 @@ def test_a_search_is_charged_alike_to_all_who_ask() -> None:
         costs.append((columns["retrieve_flops"], columns["score_flops"], columns["formula_flops"]))
     expected = 6 * 50 * (2 * 8 + 1) + 3 * 8 * 56
     assert costs == [(expected, 0, expected)] * 4
+
+
+@pytest.mark.parametrize(("around", "counted"), [("train", "train"), ("build", "build"), ("score", "retrieve")])
+def test_a_search_counts_where_it_is_made(around: str, counted: str) -> None:
+    keys, queries = torch.randn(50, 8), torch.randn(6, 8)
+    index, meter = Index(keys), Meter()
+    with metered(meter):
+        for _ in range(2):
+            with phase(around):
+                index.search(queries, 3)
+    assert {name: meter.phase_flops(name) for name in PHASES if meter.phase_flops(name)} == {
+        counted: 2 * (6 * 50 * (2 * 8 + 1) + 3 * 8 * 56)
+    }
+    assert meter.seconds[counted] > 0
+    assert counted == around or meter.seconds["score"] < meter.seconds["retrieve"]
+
+
+def test_retrieval_of_a_trained_method_is_that_of_the_queries_alone() -> None:
+    records = run("web-zero-shot", ["knn", "mml"], [toy.dataset()], seeds=1).set_index("method")
+    # Two classes of the toy are asked about, with eight images and three texts each.
+    q, images, texts = int(records.loc["knn", "n_queries"]), 2 * 8, 2 * 3
+    assert records.loc["knn", "memory_items"] == images + texts
+    by_branch = [search_flops(q, m, toy.DIMENSION) for m in (images, texts)]
+    assert records["retrieve_flops"].to_dict() == {"knn": by_branch[0], "mml": sum(by_branch)}
+    assert records.loc["mml", "train_flops"] > 1000 * records.loc["mml", "retrieve_flops"]
 
 
 def test_flops_that_nobody_knows_are_null() -> None:
