@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,14 @@ def children() -> float:
 def test_two_processes_are_1_7_times_as_fast_as_one(bench_command: list[str], tmp_path: Path) -> None:
     if cores() < 2:
         pytest.skip("one processor cannot do the work of two")
-    ratios = []
+    ratios, most = [], []
     for turn in range(3):
         serial = sweep(bench_command, 1, tmp_path / f"serial-{turn}")
         ratios.append(serial / sweep(bench_command, 2, tmp_path / f"two-{turn}"))
-    assert sorted(ratios)[1] >= 1.7, f"two processes are {ratios} times as fast"
+        start = time.perf_counter()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda side: sweep(bench_command, 1, tmp_path / f"side-{turn}-{side}"), range(2)))  # noqa: B023
+        most.append(2 * serial / (time.perf_counter() - start))
+    told = f"two processes are {ratios} times as fast; two sweeps that know nothing of each other, {most} times"
+    print(f"\n{told}")
+    assert sorted(ratios)[1] >= 1.7, told
