@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
+_FEW = 1000
+"""Rows of a file that is small."""
+
 
 def narrow(table: pa.Table) -> pa.Table:
     """Return a table with its texts as dictionaries and its lists of whole numbers in as few bytes as hold them.
@@ -29,8 +32,9 @@ def narrow(table: pa.Table) -> pa.Table:
     for name in table.column_names:
         column = table[name]
         if pa.types.is_string(column.type):
-            # In one piece, since small files make many, each of which would get a dictionary of its own.
-            columns[name] = column.combine_chunks().dictionary_encode()
+            # Of small files there are many pieces, each of which would get a dictionary of its own.
+            small = column.num_chunks * _FEW > len(column)
+            columns[name] = (column.combine_chunks() if small else column).dictionary_encode()
         elif pa.types.is_list(column.type):
             columns[name] = column.cast(pa.list_(_fewest_bytes(pc.list_flatten(column))))
         elif pa.types.is_primitive(column.type) and column.null_count == len(column):
