@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
@@ -14,6 +16,9 @@ _ROWS = 1 << 10
 """Rows that a processor turns to float64 at a time: 4 MiB at d = 512, which stay in its cache and in memory that the
 process already has. To ask the system for 256 MiB takes ten times as long as to add them up."""
 _ROWS_ELSEWHERE = 1 << 16
+_VOTES = 1 << 15
+"""Votes that are counted at a time on a processor. They stay in its cache, and torch leaves so few numbers to one
+thread: threads that wait for one another at each of many short steps take longer than one alone."""
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -67,8 +72,30 @@ def one_hot_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
     weights : Tensor [q, k]
         Weight of each neighbour; ones give a plain count.
     """
-    votes = torch.zeros(columns.shape[0], n_classes, dtype=torch.float32, device=columns.device)
-    return votes.scatter_add_(1, columns, weights.float())
+    votes = _table(columns, n_classes, torch.float32)
+    # One addition a neighbour.
+    with counted_as(elementwise=columns.numel()):
+        for part, rows in _parts(votes, columns.shape[1]):
+            part.zero_().scatter_add_(1, columns[rows], weights[rows].float())
+    return votes
+
+
+def _table(columns: Tensor, n_classes: int, dtype: torch.dtype) -> Tensor:
+    """Return room for a number of each query and class, [q, c]."""
+    shape = len(columns), n_classes
+    if columns.device.type == "cpu":
+        # numpy asks the system for large pages and torch does not; 64 MiB page by page take longer than the votes.
+        return torch.from_numpy(np.empty(shape, dtype=str(dtype).removeprefix("torch.")))
+    return torch.empty(shape, dtype=dtype, device=columns.device)
+
+
+def _parts(votes: Tensor, k: int) -> Iterator[tuple[Tensor, slice]]:
+    """Yield so many rows at a time that they and what k neighbours give them stay in the cache, and where they are."""
+    q, n_classes = votes.shape
+    step = max(1, _VOTES // (n_classes + k)) if votes.device.type == "cpu" else max(1, q)
+    for start in range(0, q, step):
+        rows = slice(start, start + step)
+        yield votes[rows], rows
 
 
 def herd(x: Tensor, count: int) -> Tensor:
@@ -118,11 +145,17 @@ def neighbour_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
         Weight of each neighbour's vote, at least 0.
     """
     q, k = columns.shape
-    # In place: tables of [q, c] that are asked of the system anew take most of the time.
-    votes = weights.new_zeros(q, n_classes, dtype=torch.float64).scatter_add_(1, columns, weights.double())
-    places = torch.arange(k, dtype=torch.float64, device=columns.device).expand(q, k)
-    first = torch.full_like(votes, k).scatter_reduce_(1, columns, places, "amin")
-    return votes.sub_(first.mul_(1e-12 / max(1, k) * votes.amax(1, keepdim=True)))
+    votes = _table(columns, n_classes, torch.float64)
+    places = torch.arange(k, dtype=torch.float64, device=columns.device)
+    # A neighbour: an addition and a comparison of places. A class: a comparison, a product and a difference. A query:
+    # the product with its largest vote.
+    with counted_as(elementwise=2 * columns.numel() + 3 * votes.numel() + q):
+        for part, rows in _parts(votes, k):
+            chosen = columns[rows]
+            part.zero_().scatter_add_(1, chosen, weights[rows].double())
+            first = torch.full_like(part, k).scatter_reduce_(1, chosen, places.expand_as(chosen), "amin")
+            part.sub_(first.mul_(1e-12 / max(1, k) * part.amax(1, keepdim=True)))
+    return votes
 
 
 def drop_self(positions: Tensor, own: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class KNN:
             return one_hot_votes(columns, weights, len(state.class_rank))
         votes = one_hot_votes(columns, torch.ones_like(found.similarities), len(state.class_rank))
         # Votes are whole numbers, so less than one vote in all decides ties and nothing else.
-        return votes - 0.5 * state.class_rank / len(state.class_rank)
+        return votes.sub_(0.5 * state.class_rank / len(state.class_rank))
 
     def explain(self, state: Voters, task: Task, query: Tensor) -> Explanation:
         """Return the neighbours with the weight of each one's vote."""

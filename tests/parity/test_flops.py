@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.algebra import class_means, class_sums, herd, normalise
+from bench.algebra import class_means, class_sums, herd, neighbour_votes, normalise, one_hot_votes
 from bench.attention import Block, integrate, integrate_each, standardise
 from bench.encoder_flops import encoder_flops, residual_network_flops, vision_transformer_flops
 from bench.evaluate import Outcome, query_blocks, run_cell
@@ -223,6 +223,8 @@ COLUMNS = torch.arange(len(X)) % 4
         lambda: class_sums(X.half(), COLUMNS, 4, unit=True),
         lambda: class_means(X, COLUMNS, 5),
         lambda: Moments.of(X, COLUMNS, 4),
+        lambda: neighbour_votes(COLUMNS.view(500, 5), torch.ones(500, 5), 200),
+        lambda: one_hot_votes(COLUMNS.view(500, 5), torch.ones(500, 5), 200),
         lambda: herd(X[:9], 4),
         lambda: herd(X[:3], 7),
         lambda: task().columns(torch.tensor([7, 9, 7, 3])),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.algebra import neighbour_votes
+from bench.algebra import neighbour_votes, one_hot_votes
 from bench.errors import BenchError
 from bench.memory import Items, Memory
 from bench.misleading import misleading
@@ -52,6 +52,23 @@ def test_a_tie_goes_to_the_class_that_got_there_first() -> None:
     votes = neighbour_votes(columns, torch.ones(3, 4), 3)
     assert votes.argmax(1).tolist() == [2, 0, 1]
     torch.testing.assert_close(votes, torch.tensor([[2.0, 0, 2], [2, 0, 2], [0, 2, 2]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("q", "k", "n_classes"), [(700, 20, 1000), (3, 5, 4), (0, 4, 3), (5, 0, 3)])
+def test_votes_of_many_queries_are_those_of_each_alone(q: int, k: int, n_classes: int) -> None:
+    random = Stream(0).numpy()
+    columns = torch.from_numpy(random.integers(min(n_classes, 7), size=(q, k)))
+    weights = torch.from_numpy(random.integers(3, size=(q, k))).float()
+    counts, expected = torch.zeros(q, n_classes), torch.zeros(q, n_classes, dtype=torch.float64)
+    for row in range(q):
+        for chosen, weight in zip(columns[row].tolist(), weights[row].tolist(), strict=True):
+            counts[row, chosen] += weight
+        share = 1e-12 / max(1, k) * float(counts[row].max())
+        for c in range(n_classes):
+            first = columns[row].tolist().index(c) if c in columns[row] else k
+            expected[row, c] = float(counts[row, c]) - first * share
+    assert torch.equal(one_hot_votes(columns, weights, n_classes), counts)
+    assert torch.equal(neighbour_votes(columns, weights, n_classes), expected)
 
 
 def naive_counts(items: Items, k: int) -> list[int]:

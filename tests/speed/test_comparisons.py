@@ -16,7 +16,7 @@ from bench.perf.comparisons import COMPARISONS, Comparison, Trial
 
 SIDES = {
     "search": ("exact", "torch_topk", "faiss_flat"),
-    "vote": ("neighbour_votes", "naive"),
+    "vote": ("neighbour_votes", "naive", "numpy"),
     "prototypes": ("class_means", "naive"),
     "linear-probe": ("path", "sklearn"),
     "mml-train-step": ("folded", "per_neighbour"),
