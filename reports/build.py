@@ -15,6 +15,7 @@ from reports import (
     estimates,
     evidence,
     figures,
+    latex,
     oracle,
     overall,
     page,
@@ -100,7 +101,7 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
     for name, frame in frames.items():
         files |= {f"{name}.csv": csv_bytes(frame), f"{name}.parquet": parquet_bytes(frame)}
     for table in shown:
-        files[f"tables/{table.name}.tex"] = tables.latex(table).encode()
+        files[f"tables/{table.name}.tex"] = latex.latex(table).encode()
     head = ["# Report", "", *(f"- **Warning:** {warning}" for warning in warnings), ""]
     notes = [f"- {note}" for note in (*across.notes, *why_not)]
     text = "\n".join([*head, *(tables.markdown(table) for table in shown), *notes]) + "\n"

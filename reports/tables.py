@@ -1,9 +1,8 @@
-"""Tables as values, and their Markdown and LaTeX; the page draws the same values as HTML."""
+"""Tables as values, and their Markdown; :mod:`reports.page` and :mod:`reports.latex` draw the same values."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -161,15 +160,36 @@ def comparisons_table(found: Sequence[Comparison], region: float) -> Table:
 
 
 def without_constants(table: Table) -> Table:
-    """Return the table with those of its first three columns that say the same in all rows moved to the caption."""
-    same = [c for c in range(3) if len({row[c].text for row in table.rows}) == 1]
-    if not same:
+    """Return the table with what its first three columns say in all rows moved to the caption.
+
+    A column that is the same in all rows goes; of conditions that differ, the parts that all have in common go.
+    """
+    if not table.rows:
         return table
-    said = ", ".join(f"{table.head[c]} {table.rows[0][c].text}" for c in same)
+    same = [c for c in range(3) if len({row[c].text for row in table.rows}) == 1]
+    said = [f"{table.head[c]} {table.rows[0][c].text}" for c in same]
+    rows = table.rows
+    if (c := table.head.index("condition") if "condition" in table.head[:3] else None) not in (None, *same):
+        assert c is not None
+        common = set.intersection(*(set(row[c].text.split(", ")) for row in rows))
+        parts = [part for part in rows[0][c].text.split(", ") if part in common]
+        said += [f"condition {', '.join(parts)}"] if parts else []
+        rows = tuple(_less(row, c, common) for row in rows)
+    if not said:
+        return table
     keep = [c for c in range(len(table.head)) if c not in same]
-    rows = tuple(tuple(row[c] for c in keep) for row in table.rows)
-    head = tuple(table.head[c] for c in keep)
-    return Table(table.name, table.title, f"{table.caption} All rows: {said}.", head, rows)
+    return Table(
+        table.name,
+        table.title,
+        f"{table.caption} All rows: {', '.join(said)}.",
+        tuple(table.head[c] for c in keep),
+        tuple(tuple(row[c] for c in keep) for row in rows),
+    )
+
+
+def _less(row: tuple[Cell, ...], column: int, common: set[str]) -> tuple[Cell, ...]:
+    text = ", ".join(part for part in row[column].text.split(", ") if part not in common) or "-"
+    return tuple(Cell(text, text, cell.bold) if c == column else cell for c, cell in enumerate(row))
 
 
 def ordered(means: pd.DataFrame) -> list[dict[str, Any]]:
@@ -201,36 +221,3 @@ def markdown(table: Table) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def latex(table: Table) -> str:
-    """Return a table as LaTeX for the package booktabs."""
-    columns = "".join("r" if right else "l" for right in table.numeric)
-    rows = [" & ".join(rf"\textbf{{{_tex(c.text)}}}" if c.bold else _tex(c.text) for c in row) for row in table.rows]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_tex(table.caption)}}}",
-            rf"\label{{tab:{table.name}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(_tex(h) for h in table.head) + r" \\",
-            r"\midrule",
-            *(row + r" \\" for row in rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
-_TEX |= {mark: "\\" + mark for mark in "&%$#_{}"}
-
-
-def _tex(text: str) -> str:
-    escaped = re.sub(r"[\\~^<>&%$#_{}]", lambda match: _TEX[match.group()], text)
-    # A bracket at the head of a row would be an argument of the row before; a hyphen is no minus.
-    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", re.sub(r"^\[", "{}[", escaped.replace("+-", r"$\pm$")))

@@ -21,7 +21,7 @@ from reports.plots import detailed, front, sweeps
 from reports.scores import scores
 from reports.style import condition_text, file_name, natural
 from reports.summary import over_seeds, per_cell
-from reports.tables import Cell, Table, latex, markdown
+from reports.tables import Cell, Table, markdown
 from tests.statistics.runs import make_run
 
 CHROMIUM = next(
@@ -128,22 +128,10 @@ def test_front_keeps_what_nothing_beats():
     assert front(cost, accuracy).tolist() == [True, True, False, True, False]
 
 
-def test_markdown_and_latex_hold_every_row():
+def test_markdown_holds_every_row():
     table = Table("t", "T", "50 % of {x}", ("a_b", "n"), ((Cell("x|y", "x"), Cell("1.0", 1.0, True)),))
     assert "| x\\|y | **1.0** |" in markdown(table)
     assert "| --- | ---: |" in markdown(table)
-    tex = latex(table)
-    assert r"\caption{50 \% of \{x\}}" in tex
-    assert r"a\_b & n \\" in tex
-    assert r"\textbf{1.0} \\" in tex
-    assert r"\begin{tabular}{lr}" in tex
-    assert r"\label{tab:t}" in tex
-
-
-def test_latex_has_a_minus_and_no_bracket_at_the_head_of_a_row():
-    table = Table("t", "T", "within +-1", ("a", "b"), ((Cell("[x]", "x"), Cell("-3.1 [-5.2, -1.0] of a-1", -3.1)),))
-    assert r"{}[x] & $-$3.1 [$-$5.2, $-$1.0] of a-1 \\" in latex(table)
-    assert r"within $\pm$1" in latex(table)
 
 
 def test_long_conditions_give_short_names_that_differ():
