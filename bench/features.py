@@ -93,12 +93,18 @@ class Features:
         if is_whole(rows):
             return self
         index = as_index(rows)
-        return replace(
+        at = index.cpu().numpy()
+        taken = replace(
             self,
             x=self.x[index.to(self.x.device)],
             labels=self.labels[index.to(self.labels.device)],
-            ids=self.ids[index.cpu().numpy()],
+            ids=self.ids[at],
         )
+        known = vars(self).get("row_digests")
+        if known is not None:
+            # Where ``cached_property`` looks first: scenarios ask for the digests of ever other parts of the same rows.
+            vars(taken)["row_digests"] = known[at]
+        return taken
 
     def of_classes(self, classes: tuple[int, ...] | list[int]) -> Features:
         """Return the rows of the given classes, in their present order."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +10,9 @@ from torch import Tensor
 
 from bench.search.threshold import reaches
 from bench.task import Episode, Session
+
+_TOGETHER = 1 << 13
+"""Queries that are compared at a time."""
 
 
 def near_duplicates(episode: Episode, blocks: Sequence[tuple[Tensor, ...]], *, threshold: float) -> list[Tensor]:
@@ -27,50 +29,52 @@ def near_duplicates(episode: Episode, blocks: Sequence[tuple[Tensor, ...]], *, t
         Cosine from which two vectors count as near-duplicates; a data set's card declares it.
     """
     trained = [episode.training.queries.x] if episode.training is not None else []
-    so_far = _SoFar(threshold, list(trained))
-    flags = []
-    for session, parts in zip(episode.sessions, blocks, strict=True):
-        if episode.independent:
-            so_far = _SoFar(threshold, list(trained))
-        flags.append(so_far.meet(session, parts))
+    sessions = list(zip(episode.sessions, blocks, strict=True))
+    series = [[one] for one in sessions] if episode.independent else [sessions]
+    return [flags for some in series for flags in _one_after_the_other(some, trained, threshold)]
+
+
+def _one_after_the_other(
+    sessions: Sequence[tuple[Session, tuple[Tensor, ...]]], trained: Sequence[Tensor], threshold: float
+) -> list[Tensor]:
+    """Return the flags of sessions of which each has the items of those before it.
+
+    A session's items are compared with the queries of all sessions at once, each query once: few large products take
+    less time than many small ones of what is new and what was there.
+    """
+    ids = np.concatenate([session.queries.ids for session, _ in sessions])
+    _, first, which = np.unique(ids, return_index=True, return_inverse=True)
+    first = first[which]
+    met, place = np.unique(first, return_inverse=True)
+    queries = _rows([part for _, parts in sessions for part in parts], met)
+    # The first session in which each query has a near-duplicate.
+    since = np.full(len(met), len(sessions))
+    dealt: list[Tensor] = []
+    flags, start = [], 0
+    for number, (session, parts) in enumerate(sessions):
+        for x in [*([] if number else trained), *_items(session)]:
+            # What a method trains on is often the support itself.
+            if not any(x is known for known in dealt):
+                dealt.append(x)
+                reached = torch.cat([reaches(part, x, threshold) for part in queries]).cpu().numpy()
+                since[reached & (since > number)] = number
+        end = start + sum(len(part) for part in parts)
+        flags.append(torch.from_numpy(since[place[start:end]] <= number))
+        start = end
     return flags
 
 
-@dataclass(eq=False)
-class _SoFar:
-    """What was dealt and asked so far, so that no query is compared with an item twice."""
-
-    threshold: float
-    dealt: list[Tensor]
-    ids: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=str))
-    close: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
-
-    def meet(self, session: Session, parts: tuple[Tensor, ...]) -> Tensor:
-        """Return which queries of a session have a near-duplicate, and take note of its items and queries."""
-        ids = session.queries.ids
-        _, mine, theirs = np.intersect1d(ids, self.ids, return_indices=True)
-        asked_before = np.zeros(len(ids), dtype=bool)
-        asked_before[mine] = True
-        close = np.zeros(len(ids), dtype=bool)
-        close[mine] = self.close[theirs]
-        new = list(_items(session))
-        start = 0
-        for part in parts:
-            here = slice(start, start + len(part))
-            start += len(part)
-            close[here] |= self._reach(part, new)
-            fresh = np.flatnonzero(~asked_before[here])
-            if len(fresh) and self.dealt:
-                close[here][fresh] |= self._reach(part[torch.from_numpy(fresh).to(part.device)], self.dealt)
-        self.dealt += new
-        self.ids, self.close = ids, close
-        return torch.from_numpy(close)
-
-    def _reach(self, queries: Tensor, items: Iterable[Tensor]) -> np.ndarray:
-        found = torch.zeros(len(queries), dtype=torch.bool, device=queries.device)
-        for x in items:
-            found |= reaches(queries, x, self.threshold)
-        return found.cpu().numpy()
+def _rows(parts: Sequence[Tensor], rows: np.ndarray) -> list[Tensor]:
+    """Return some rows, in ascending order, of tensors that count as one, in blocks; all of them are not copied."""
+    starts = np.cumsum([0, *(len(part) for part in parts)])
+    if len(rows) == starts[-1]:
+        return list(parts)
+    chosen = []
+    for part, start in zip(parts, starts[:-1].tolist(), strict=True):
+        here = rows[(rows >= start) & (rows < start + len(part))] - start
+        if len(here):
+            chosen.append(part[torch.from_numpy(here).to(part.device)])
+    return list(torch.cat(chosen).split(_TOGETHER))
 
 
 def _items(session: Session) -> Iterable[Tensor]:

@@ -58,6 +58,16 @@ def test_fingerprints_follow_content_not_layout() -> None:
     assert data.take([1, 0]).fingerprint != data.take([0, 1]).fingerprint
 
 
+def test_rows_that_are_taken_keep_their_digests() -> None:
+    whole = dataclasses.replace(toy.dataset().splits["test"])
+    rows = [3, 0, 4]
+    alone = whole.take(rows).row_digests.tolist()
+    assert whole.row_digests[rows].tolist() == alone
+    taken = whole.take(rows)
+    assert taken.row_digests.tolist() == alone
+    assert dataclasses.replace(taken, x=taken.x + 1).row_digests.tolist() != alone
+
+
 @pytest.mark.parametrize(("value", "words"), [(float("nan"), "NaN"), (0.0, "zero vector")])
 def test_broken_vectors_are_named_by_row(value: float, words: str) -> None:
     data = toy.dataset().splits["train"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -37,6 +38,22 @@ def test_flags_are_those_of_comparing_all(name: str) -> None:
     episode = recipe.deal(dataset, condition, rng=Stream(0))
     blocks = [query_blocks(session) for session in episode.sessions]
     found, expected = near_duplicates(episode, blocks, threshold=0.96), naive(episode, 0.96)
+    assert 0 < sum(int(f.sum()) for f in found) < sum(len(f) for f in found)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_queries_may_come_go_and_return() -> None:
+    dataset = resolve("digits")
+    recipe = SCENARIOS.get("lifecycle").cls()
+    sessions = recipe.deal(dataset, list(recipe.conditions(dataset))[-1], rng=Stream(0)).sessions[:4]
+    every = sessions[0].queries
+    asked = [range(5, 90), range(40), range(60, 120), range(119, -1, -1)]
+    episode = Episode(
+        sessions=tuple(replace(s, queries=every.take(list(rows))) for s, rows in zip(sessions, asked, strict=True))
+    )
+    blocks = [tuple(session.queries.x.split(32)) for session in episode.sessions]
+    found, expected = near_duplicates(episode, blocks, threshold=0.94), naive(episode, 0.94)
     assert 0 < sum(int(f.sum()) for f in found) < sum(len(f) for f in found)
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.equal(ours, theirs)
