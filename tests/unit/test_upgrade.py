@@ -131,3 +131,28 @@ def test_an_older_run_without_some_columns_is_reported_beside_a_newer_one(tmp_pa
     loaded = load([tmp_path])
     assert set(loaded.records["method"]) == {"a", "b"}
     assert loaded.records.loc[loaded.records["method"] == "a", "gpu_joules"].isna().all()
+
+
+def as_before(folder, schema):
+    """Rewrite a run as one of the schemas of `later` had it."""
+    names = {"build_seconds": "build_milliseconds"}
+    names |= {"method": "algorithm", "prediction": "guess"} if schema == SCHEMA else {}
+    for path in (*(folder / "records").iterdir(), *(folder / "predictions").iterdir()):
+        table = pq.read_table(path)
+        if path.parent.name == "records":
+            longer = [1000 * seconds for seconds in table["build_seconds"].to_pylist()]
+            for column, values in {"build_seconds": longer, "schema": [schema] * len(table)}.items():
+                table = table.set_column(table.column_names.index(column), column, pa.array(values))
+        table = table.rename_columns([names.get(name, name) for name in table.column_names])
+        pq.write_table(table.replace_schema_metadata({"retrieval_bench_schema": str(schema)}), path)
+
+
+def test_runs_of_older_schemas_give_the_report_they_gave(tmp_path, request):
+    runs = [make_run(tmp_path / "a", {"m": 0.5, "n": 0.7}, run="a"), make_run(tmp_path / "b", {"o": 0.6}, run="b")]
+    build(runs, tmp_path / "expected")
+    request.getfixturevalue("later")
+    for run, schema in zip(runs, (SCHEMA, SCHEMA + 1), strict=True):
+        as_before(run, schema)
+    build(runs, tmp_path / "found")
+    for name in ("summary.csv", "comparisons.csv", "tables/costs.tex"):
+        assert (tmp_path / "found" / name).read_bytes() == (tmp_path / "expected" / name).read_bytes()
