@@ -63,20 +63,29 @@ def changes(
     Returns
     -------
     DataFrame
-        ``first`` and ``last`` are mean accuracies at the least and at the largest value, over the seeds that have both
-        with the same queries; ``change`` is their difference with its 95 % interval (``low``, ``high``), which speaks
+        ``least`` and ``largest`` are the ends of the sweep, the outermost values that all of its methods were asked at
+        on all data sets. ``first`` and ``last`` are mean accuracies there, over the seeds that have both with the same
+        queries; ``change`` is their difference with its 95 % interval (``low``, ``high``), which speaks
         for what ``over`` says: ``seeds and queries`` where all of these seeds have predictions, as in paired
         comparisons, else ``seeds``. ``p`` is that of the difference of changes to the method of the same row group
         that loses least, on the seeds and queries they share; ``p_holm`` the same after Holm's correction over all
         rows; NaN where it is that method or nothing can be said.
     list of str
-        A line a data set and method of which seeds were left out.
+        A line a data set and method that is left out, or of which seeds are.
     """
     answers = {(g.scenario, g.dataset, g.condition): g.answers for g in groups}
     rows: list[dict[str, object]] = []
     said: list[str] = []
-    for (scenario, key, others), part in _sweeps(cells):
+    for (scenario, key, others), whole in _sweeps(cells):
+        least, largest = _outermost(whole)
+        part = whole[whole["value"].isin((least, largest))]
         by_dataset: dict[str, Ends] = {}
+        said += [
+            f"{method} on {dataset} was not asked at both ends of {scenario}, {key} {least:g} and {largest:g}, so it "
+            "is not in what the sweep changes"
+            for (dataset, method), values in part.groupby(["dataset", "method"], sort=True, observed=True)["value"]
+            if values.nunique() < 2
+        ]
         for dataset, found in part.groupby("dataset", sort=True, observed=True):
             ends, left = _ends(found, answers, fingerprints)
             said += [
@@ -88,7 +97,8 @@ def changes(
                 by_dataset[str(dataset)] = ends
         for dataset, ends in [*by_dataset.items(), *_over_all(by_dataset)]:
             rows += [
-                {"scenario": scenario, "swept": key, "others": others, "dataset": dataset, **row}
+                {"scenario": scenario, "swept": key, "others": others, "dataset": dataset}
+                | {"least": least, "largest": largest, **row}
                 for row in _compared(ends)
             ]
     table = pd.DataFrame(rows)
@@ -107,6 +117,14 @@ def _sweeps(cells: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.Data
         for (scenario, same), part in parts.groupby(["scenario", "others"], sort=True, observed=True):
             if part["value"].min() < part["value"].max():
                 yield (str(scenario), key, str(same)), part
+
+
+def _outermost(part: pd.DataFrame) -> tuple[float, float]:
+    """Return the least and the largest value that all methods with several have in common; else those of any method."""
+    each = [set(values) for _, values in part.groupby(["dataset", "method"], observed=True)["value"]]
+    shared = set.intersection(*(values for values in each if len(values) > 1)) if any(len(v) > 1 for v in each) else []
+    values = shared if len(shared) > 1 else set().union(*each)
+    return min(values), max(values)
 
 
 def _number(value: object) -> float:
@@ -237,7 +255,7 @@ def table(found: pd.DataFrame) -> Table | None:
         known = not np.isnan(row["low"])
         change = percent(row["change"]) + (f" [{percent(row['low'])}, {percent(row['high'])}]" if known else "")
         others = condition_text(row["others"])
-        swept = f"{row['swept']} ({others})" if others else row["swept"]
+        swept = f"{row['swept']} {row['least']:g} to {row['largest']:g}" + (f" ({others})" if others else "")
         rows.append(
             (
                 *(Cell(str(text), str(text)) for text in (row["scenario"], swept, row["dataset"], row["method"])),
@@ -248,10 +266,11 @@ def table(found: pd.DataFrame) -> Table | None:
             )
         )
     caption = (
-        "Accuracy at the least and at the largest value of what the scenario varies, and the change in points with its "
-        "95 % interval, on the seeds that had the same queries at both: over seeds and queries where these have "
-        "predictions, else over what is said, which speaks for these queries alone. A mean over data sets speaks for "
-        "these data sets. p: of the same pairs, against the change of the method that loses least, after Holm's "
+        "Accuracy at the least and at the largest value of what the scenario varies, of those that all methods were "
+        "asked at, and the change in points with its 95 % interval, on the seeds that had the same queries at both: "
+        "over seeds and queries where these have predictions, else over what is said, which speaks for these queries "
+        "alone. A mean over data sets speaks for these data sets. p: of the same pairs, against the change of the "
+        "method that loses least, after Holm's "
         f"correction over all {len(found)} rows; a dash for that method itself."
     )
     head = (

@@ -184,6 +184,33 @@ def test_a_method_that_misses_a_data_set_is_not_in_the_mean() -> None:
     assert found[found["dataset"].str.startswith(ALL)]["method"].tolist() == ["x"]
 
 
+def test_the_ends_are_the_outermost_values_that_all_methods_have() -> None:
+    given = cells({"x": 0.1, "y": 0.2, "alone": 0.0})
+    fewer = given["condition"].eq(condition(0.0)) & given["method"].eq("y")
+    one = given["condition"].ne(condition(0.4)) & given["method"].eq("alone")
+    found, said = changes(given[~fewer & ~one], [], same(given))
+    assert sorted(found["method"]) == ["x", "y"]
+    assert set(zip(found["least"], found["largest"], strict=True)) == {(0.2, 0.4)}
+    means = given.groupby(["method", "condition"])["accuracy"].mean()
+    assert found.set_index("method").loc["x", "first"] == pytest.approx(means["x", condition(0.2)])
+    assert said == [
+        "alone on a was not asked at both ends of label-noise, rate 0.2 and 0.4, so it is not in what the sweep changes"
+    ]
+    shown = table(found)
+    assert shown is not None
+    assert "swept rate 0.2 to 0.4 (noise symmetric)" in shown.caption
+
+
+def test_methods_without_two_values_in_common_are_left_out_and_said() -> None:
+    given = cells({"x": 0.1, "y": 0.2})
+    kept = ~(given["condition"].eq(condition(0.4)) & given["method"].eq("x"))
+    kept &= ~(given["condition"].eq(condition(0.0)) & given["method"].eq("y"))
+    found, said = changes(given[kept], [], same(given))
+    assert found.empty
+    assert len(said) == 2
+    assert table(found) is None
+
+
 def test_nothing_swept_gives_no_table() -> None:
     given = cells({"x": 0.1})
     assert table(changes(given[given["condition"].str.contains('"rate": 0.2')], [], same(given))[0]) is None
