@@ -5,9 +5,10 @@ A collection holds the vectors of one memory and is named by its fingerprint, so
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from bench.errors import BenchError
+from bench.files import require_space
 from bench.hashing import digest
 from bench.indexes.approximate import VectorIndex
 from bench.indexes.faiss_index import unit
@@ -34,14 +36,25 @@ _SECONDS = 10.0
 
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
-    """Turn an error of Milvus into one line."""
+    """Turn an error of Milvus into one line, and keep it from logging the same with its traceback."""
     from pymilvus import MilvusException
 
+    loggers = [logging.getLogger(name) for name in ("pymilvus", "milvus_lite")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     except MilvusException as error:
         text = " ".join(str(error.message or error).split())
         raise BenchError(f"Milvus at {uri}: {text[:200]}; look at the server, or choose another --search") from None
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _is_file(uri: str) -> bool:
+    return not urlsplit(uri).scheme
 
 
 def connect(uri: str) -> Any:
@@ -56,7 +69,7 @@ def connect(uri: str) -> Any:
         from pymilvus import MilvusClient, MilvusException
     except ImportError:
         raise BenchError("--search milvus needs pymilvus; pip install 'retrieval-bench[milvus]'") from None
-    if not urlsplit(uri).scheme:
+    if _is_file(uri):
         if Path(uri).suffix != ".db":
             raise BenchError(f"--search milvus:{uri} is neither FILE.db nor http://HOST:PORT; write one of them")
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
@@ -188,9 +201,18 @@ class Milvus:
                 if len(there) == m:
                     return there
                 client.drop_collection(name)
+        if _is_file(self.uri):
+            # float32 vectors, positions and what frames them go into a log first, which stays until they are in a file.
+            require_space(Path(self.uri), 2 * m * (4 * d + 24), what="the collection")
+        with _explained(self.uri):
             self._create(client, name, d)
         made = Collection(client, self.uri, name, settings)
-        made.add(keys)
+        try:
+            made.add(keys)
+        except BaseException:
+            with suppress(Exception):
+                client.drop_collection(name)
+            raise
         return made
 
     def _create(self, client: Any, name: str, dimension: int) -> None:

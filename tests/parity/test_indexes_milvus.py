@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -115,3 +118,28 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pymilvus", None)
     with pytest.raises(BenchError, match=r"pip install 'retrieval-bench\[milvus\]'"):
         connect("items.db")
+
+
+def test_a_collection_larger_than_the_disk_is_refused_before_it_is_made(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Approximate(Milvus(uri=uri))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(BenchError, match=r"the collection takes .* free some space"):
+        engine.search(draw(2, "queries"), draw(300, "keys"), 3)
+    assert not milvus._client(uri).list_collections()
+
+
+def test_a_disk_that_fills_is_one_line_and_leaves_no_part_of_a_collection(
+    uri: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from milvus_lite.engine.collection import Collection
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Collection, "_apply", full)
+    with pytest.raises(BenchError, match="No space left on device; look at the server"):
+        Approximate(Milvus(uri=uri)).search(draw(2, "queries"), draw(300, "keys"), 3)
+    assert capfd.readouterr().err == ""
+    assert not milvus._client(uri).list_collections()
