@@ -58,7 +58,10 @@ def forgetting_maps(records: pd.DataFrame, scored: Scores, class_names: ClassNam
         grid = grid[grid.mean().sort_values(ascending=False, kind="stable").index]
         with canvas(6.4, 1.6 + 0.28 * len(grid) + (1.0 if names else 0)) as (figure, (axes,)):
             limit = max(0.01, float(np.nanmax(np.abs(grid.to_numpy()))))
-            image = axes.imshow(100 * grid, cmap="PuOr_r", vmin=-100 * limit, vmax=100 * limit, aspect="auto")
+            # Anything smoother would mix the rows of two methods where classes are many.
+            image = axes.imshow(
+                100 * grid, "PuOr_r", aspect="auto", interpolation="nearest", vmin=-100 * limit, vmax=100 * limit
+            )
             axes.set_yticks(range(len(grid)), [str(m) for m in grid.index])
             _name_classes(axes, grid.columns, names)
             axes.set_xlabel(f"{axes.get_xlabel()}, most forgotten first")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.intervals import t_interval
 from reports.load import GROUP
-from reports.style import Look, Picture, canvas, file_name, looks, picture, place, title
+from reports.style import Look, Picture, canvas, file_name, legend, looks, picture, place, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def curves(sessions: pd.DataFrame, edits: Edits | None = None) -> Iterator[Pictu
                 figure.suptitle(title(dataset, condition), x=0.005, ha="left", fontsize=10.5)
             among = f" on all {'of them' if grows else 'classes seen so far'}" if len(panels) == 1 else ""
             row[0].set_ylabel(f"top-1 accuracy{among} (%)")
-            row[0].legend(ncols=2)
+            legend(figure, row[0])
         yield picture(
             figure,
             name=file_name(scenario, dataset, condition, "curve"),

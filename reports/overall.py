@@ -14,7 +14,7 @@ from reports.answers import Answers, Group
 from reports.bootstrap import Sample, over_datasets, percentile
 from reports.plots import critical_difference
 from reports.ranks import Ranking, interquartile_mean, performance_profile, rank
-from reports.style import Look, Picture, canvas, looks, picture, slug
+from reports.style import Look, Picture, canvas, legend, looks, picture, slug
 from reports.tables import Cell, Table, percent, probability, share
 
 _FEWEST = 5
@@ -139,7 +139,7 @@ def _profile(scenario: str, groups: Sequence[Group], methods: Sequence[str], loo
         axes.set_xlabel("accuracy t (%)")
         axes.set_ylabel("runs with accuracy above t (%)")
         axes.set_title(f"{scenario}: performance profile", loc="left")
-        axes.legend()
+        legend(figure, axes)
     return picture(
         figure,
         name=slug(scenario, "profile"),

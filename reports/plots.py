@@ -12,11 +12,18 @@ import pandas as pd
 from reports.answers import Group
 from reports.load import GROUP
 from reports.ranks import Ranking
-from reports.style import Look, Picture, canvas, file_name, looks, natural, picture, place, slug, title
+from reports.style import Look, Picture, canvas, file_name, legend, looks, natural, picture, place, slug, title
 from reports.tables import PHASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_SWEPT = {
+    "rate": "rate (share that is spoilt)",
+    "shots": "shots (labelled images a class)",
+    "items": "items of memory a class and modality",
+}
+"""What the numbers of well-known sweeps are."""
 
 _CONDITIONS = 3
 """Most conditions of a data set that each get figures of their own."""
@@ -123,7 +130,7 @@ def disagreements(groups: Sequence[Group]) -> Iterator[Picture]:
         grid = 100 * data.pivot_table("share", "right", "wrong", dropna=False).loc[methods, methods]
         size = 0.55 * len(methods)
         with canvas(2.6 + size, 1.9 + size) as (figure, (axes,)):
-            image = axes.imshow(grid, cmap="Blues", vmin=0)
+            image = axes.imshow(grid, cmap="Blues", vmin=0, interpolation="nearest")
             axes.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
             axes.set_yticks(range(len(methods)), methods)
             axes.set_xlabel("is wrong")
@@ -135,7 +142,8 @@ def disagreements(groups: Sequence[Group]) -> Iterator[Picture]:
                 shade = "white" if shown[i, j] > dark else "black"
                 # What lies within the axes asks for no room around them.
                 axes.text(j, i, f"{shown[i, j]:.1f}", ha="center", va="center", color=shade, in_layout=False)
-            axes.set_title(title(group.dataset, group.condition), loc="left")
+            # Above the whole figure: the axes are as narrow as the methods are few.
+            figure.suptitle(title(group.dataset, group.condition, 2.6 + size), x=0.02, ha="left", fontsize=10.5)
             figure.colorbar(image, ax=axes, shrink=0.8, label="% of queries")
         yield picture(
             figure,
@@ -154,6 +162,7 @@ def sweeps(means: pd.DataFrame) -> Iterator[Picture]:
     for (scenario, dataset), part in parsed.groupby(["scenario", "dataset"], sort=True):
         for key in sorted({key for settings in part["settings"] for key in settings}):
             numbers = [s.get(key) for s in part["settings"]]
+            words = sorted({f"{key} {v}" for v in numbers if isinstance(v, str)})
             rows = part.assign(value=[float(v) if _is_number(v) else np.nan for v in numbers]).dropna(subset="value")
             rows = rows.assign(others=[json.dumps({k: v for k, v in s.items() if k != key}) for s in rows["settings"]])
             for number, (others, line) in enumerate(rows.groupby("others", sort=True)):
@@ -163,13 +172,15 @@ def sweeps(means: pd.DataFrame) -> Iterator[Picture]:
                 data = data.sort_values(["method", "value"]).rename(columns={"value": key})
                 with canvas() as (figure, (axes,)):
                     _lines(axes, data, key, look)
+                    legend(figure, axes)
                     axes.set_ylabel("top-1 accuracy (%)")
                     axes.set_title(title(dataset, others), loc="left")
                 yield picture(
                     figure,
                     name=slug(str(scenario), str(dataset), key, str(number) if number else "", "sweep"),
                     title=f"Accuracy against {key} on {dataset}",
-                    caption=f"{place(scenario, dataset, others)}. Bands are 95 % intervals.",
+                    caption=f"{place(scenario, dataset, others)}. Bands are 95 % intervals."
+                    + (f" Not drawn, since it is no number: {', '.join(words)}." if words else ""),
                     data=data,
                 )
 
@@ -196,8 +207,7 @@ def _lines(axes: Axes, data: pd.DataFrame, key: str, look: dict[str, Look]) -> N
         axes.set_xscale("log", base=2)
     axes.set_xticks(values, [f"{v:g}" for v in values])
     axes.minorticks_off()
-    axes.set_xlabel(key.replace("_", " "))
-    axes.legend(ncols=2)
+    axes.set_xlabel(_SWEPT.get(key, key.replace("_", " ")))
 
 
 def critical_difference(ranking: Ranking, scenario: str) -> Picture:
@@ -216,6 +226,7 @@ def critical_difference(ranking: Ranking, scenario: str) -> Picture:
             axes.plot([tick, tick], [0, 0.25], color="black", linewidth=1)
             axes.text(tick, 0.4, str(tick), ha="center", va="bottom")
         axes.plot([1, 1 + ranking.critical_difference], [1.5, 1.5], color="black", linewidth=2)
+        axes.text(k, 1.6, "mean rank, 1 is best", ha="right", va="bottom")
         axes.text(1, 1.6, f"critical difference {ranking.critical_difference:.2f}", ha="left", va="bottom")
         for number, (name, rank) in enumerate(zip(ranking.methods, ranking.ranks, strict=True)):
             left = number < half

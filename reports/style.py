@@ -81,9 +81,30 @@ def place(scenario: object, dataset: object, condition: object) -> str:
     return f"{scenario} on {dataset}" + (f", {words}" if words else "")
 
 
-def title(dataset: object, condition: object) -> str:
-    """Return a data set and a condition as a title that fits above a figure; the caption has the whole of it."""
-    return shorten(f"{dataset}: {condition_text(str(condition))}".rstrip(": "), 72, placeholder=" …")
+def title(dataset: object, condition: object, width: float = 6.4) -> str:
+    """Return a data set and a condition as a title above a figure (inches wide); the caption has the whole of it."""
+    words = f"{dataset}: {condition_text(str(condition))}".rstrip(": ")
+    return shorten(words, round(_LETTERS * width), placeholder=" …")
+
+
+_LETTERS = 11.25
+"""Letters of a title to an inch."""
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """Name the lines: in a free corner if they are few, else below, where they cover nothing."""
+    handles, names = axes.get_legend_handles_labels()
+    if len(names) <= _IN_A_CORNER:
+        axes.legend(ncols=2)
+    else:
+        # A name is as wide as the longest, and has its line and mark before it.
+        columns = max(1, min(5, int(_LETTERS * figure.get_figwidth() / (7 + max(map(len, names))))))
+        figure.legend(handles, names, loc="outside lower center", ncols=columns)
+        figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(names) // columns))
+
+
+_IN_A_CORNER = 6
+"""Most names of lines that find a free corner within a figure."""
 
 
 def slug(*parts: str) -> str:

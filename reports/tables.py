@@ -26,6 +26,14 @@ HEADS = {
 }
 """Scores that are shown, with their heads; all in per cent."""
 
+_SHORT = {
+    "mean_class_recall": "Recall: mean over classes of the share of their queries that is answered rightly.",
+    "average_incremental_accuracy": "Avg inc: mean over sessions of the accuracy on all classes so far.",
+    "forgetting": "Forgetting: best earlier accuracy of a class minus its last, mean over classes.",
+    "backward_transfer": "Bwd transfer: last accuracy of a class minus that at arrival, mean over classes.",
+}
+"""What short heads stand for."""
+
 CALIBRATION = (
     "Calibration error compares accuracy with the softmax of a method's scores as the method gives them; no "
     "temperature is fitted. Cosines have a softmax that is nearly flat, votes one that is nearly certain: a large "
@@ -117,6 +125,7 @@ def scores(means: pd.DataFrame, comparisons: Sequence[Comparison]) -> Table:
         f"{intervals} Bold: no other method is shown to be better in accuracy. An oracle chose on "
         "the queries themselves: it is an upper bound, stands last and is compared with no other."
     )
+    caption += "".join(f" {text}" for score, text in _SHORT.items() if score in shown)
     if "calibration_error" in shown:
         caption += f" {CALIBRATION}"
     return without_constants(Table("scores", "Scores", caption, head, tuple(rows)))
