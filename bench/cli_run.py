@@ -165,7 +165,8 @@ def _names(value: Any) -> list[str]:
 
 
 def _say_what_was_skipped(folder: Path) -> None:
-    from bench.records import COLUMNS, read_table
+    from bench.records import COLUMNS
+    from bench.store import read_table
 
     # Not as a data frame: importing pandas would take longer than all the rest of this.
     wanted = ("schema", "status", "method", "dataset", "reason")

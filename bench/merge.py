@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.joined import write_joined
 from bench.pieces import Shard
 from bench.store import Store, read_manifest, runs_below
 
@@ -59,6 +60,7 @@ def merge(folders: Sequence[Path], out: Path) -> tuple[Path, int]:
     store.open({**whole, "cells": planned, "created": created})
     for cell in found.keys() - store.finished():
         store.put(cell, Store(found[cell]).get(cell))
+    write_joined(target)
     return target, planned
 
 

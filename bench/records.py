@@ -12,7 +12,6 @@ from bench.errors import BenchError
 from bench.version import SCHEMA, __version__
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -223,19 +222,30 @@ def upgraded(
             at = table.column_names.index("schema")
             table = table.set_column(at, "schema", pa.array([SCHEMA] * len(table), pa.int64()))
         joined.append(table)
-    whole = pa.concat_tables(joined, promote_options="permissive")
+    return exact(pa.concat_tables(joined, promote_options="permissive"), columns, part, folder)
+
+
+def exact(
+    table: pa.Table,
+    columns: Mapping[str, tuple[str, str]],
+    part: Literal["records", "predictions"],
+    folder: Path,
+) -> pa.Table:
+    """Return a table of the present schema with every column of it in its own type; what it lacks is null."""
+    import pyarrow as pa
+
     kinds = _types()
     for name, (kind, _) in columns.items():
-        at = whole.schema.get_field_index(name)
+        at = table.schema.get_field_index(name)
         if at < 0:
-            whole = whole.append_column(name, pa.nulls(len(whole), kinds[kind]))
-        elif whole.schema.field(at).type != kinds[kind]:
+            table = table.append_column(name, pa.nulls(len(table), kinds[kind]))
+        elif table.schema.field(at).type != kinds[kind]:
             # A table that was rewritten by another program can hold the same values as another type.
             try:
-                whole = whole.set_column(at, name, whole[name].cast(kinds[kind]))
+                table = table.set_column(at, name, table[name].cast(kinds[kind]))
             except pa.ArrowException as error:
                 raise BenchError(f"the {part} in {folder} have no {kind} as {name} ({error}); run again") from None
-    return whole
+    return table
 
 
 def _schema_of(table: pa.Table) -> int:
@@ -247,37 +257,3 @@ def _types() -> dict[str, pa.DataType]:
     import pyarrow as pa
 
     return {"list<int>": pa.list_(pa.int64()), **{k: pa.type_for_alias(v) for k, v in _ARROW.items()}}
-
-
-def read_table(folder: Path, without: Collection[str] = ()) -> pa.Table | None:
-    """Return the records of one run in no order, without some columns, or None if it has no record yet.
-
-    Raises
-    ------
-    BenchError
-        If a file is damaged, or was written by a newer version of the schema.
-    """
-    tables = read_tables(sorted((folder / "records").glob("*.parquet")), without)
-    wanted = {name: about for name, about in COLUMNS.items() if name not in without}
-    return upgraded(tables, wanted, "records", folder) if tables else None
-
-
-def read_records(folder: Path) -> pd.DataFrame:
-    """Return the records of one run as a DataFrame, in the order of method, data set, condition, seed, session.
-
-    Raises
-    ------
-    BenchError
-        If a file is damaged, or was written by a newer version of the schema.
-    """
-    import numpy as np
-    import pandas as pd
-
-    table = read_table(folder)
-    if table is None:
-        return pd.DataFrame({name: [] for name in COLUMNS})
-    frame: pd.DataFrame = table.to_pandas()
-    # Sorted by whole numbers that stand for the sorted values: a million strings are compared once, not at every step.
-    order = ["scenario", "dataset", "condition", "seed", "method", "session"]
-    codes = [pd.factorize(frame[name], sort=True)[0] for name in reversed(order)]
-    return frame.take(np.lexsort(codes)).reset_index(drop=True)

@@ -12,10 +12,9 @@ from bench.datasets import resolve
 from bench.errors import BenchError, suggest
 from bench.intervention import nearest
 from bench.params import make
-from bench.records import read_records
 from bench.registry import Registry
 from bench.settings import Named
-from bench.store import read_predictions
+from bench.store import read_predictions, read_records
 from bench.task import Dataset, Episode
 
 if TYPE_CHECKING:

@@ -19,18 +19,18 @@ from bench.contracts import Method, Scenario
 from bench.errors import BenchError, Unsuitable
 from bench.evaluate import Outcome, query_blocks, run_cell
 from bench.indexes.recall import Recalls
+from bench.joined import write_joined
 from bench.leakage import near_duplicates
 from bench.oracle import Oracle
 from bench.pieces import Piece, pieces
 from bench.planning import Deal, Run, deal_episode, prepare
 from bench.provenance import collect
-from bench.records import read_records
 from bench.rows import common, measured, predictions
 from bench.search import engine as engine_for
 from bench.search.asked import listening
 from bench.settings import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named
 from bench.state import to_bytes
-from bench.store import Files, Store, encode
+from bench.store import Files, Store, encode, read_records
 from bench.task import Dataset, Episode
 from bench.trained import Trained
 from bench.training import conducted
@@ -89,6 +89,7 @@ def execute(
             crew.do(work, store, step)
         else:
             _do_here(run, work, store, provenance_of(run, arguments), step, progress=progress)
+    write_joined(run.folder)
     with suppress(OSError):  # a cell that was given up may have left its checkpoints
         (run.folder / _CHECKPOINTS).rmdir()
 

@@ -8,18 +8,20 @@ or not at all: a cell is finished when, and only when, its record is there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import sweep, write_atomically
-from bench.records import COLUMNS, PREDICTION_COLUMNS, read_tables, to_parquet, upgraded
+from bench.joined import read_joined, record_files
+from bench.records import COLUMNS, PREDICTION_COLUMNS, exact, read_tables, to_parquet, upgraded
 from bench.version import SCHEMA, __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 STATES = "states"
 """Folder of a run that holds trained weights, one file a cell, where they are kept."""
@@ -64,7 +66,7 @@ class Store:
 
     def finished(self) -> set[str]:
         """Return the cells that need not run again."""
-        return {path.stem for path in (self.folder / "records").glob("*.parquet")}
+        return {path.stem for path in record_files(self.folder)}
 
     def write(
         self, cell: str, rows: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]] | None
@@ -107,6 +109,43 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "update with `pip install -U retrieval-bench`"
         )
     return manifest
+
+
+def read_table(folder: Path, without: Collection[str] = ()) -> pa.Table | None:
+    """Return the records of one run in no order, without some columns, or None if it has no record yet.
+
+    Raises
+    ------
+    BenchError
+        If a file is damaged, or was written by a newer version of the schema.
+    """
+    wanted = {name: about for name, about in COLUMNS.items() if name not in without}
+    joined = read_joined(folder, without)
+    if joined is not None:
+        return exact(joined, wanted, "records", folder)
+    tables = read_tables(record_files(folder), without)
+    return upgraded(tables, wanted, "records", folder) if tables else None
+
+
+def read_records(folder: Path) -> pd.DataFrame:
+    """Return the records of one run as a DataFrame, in the order of method, data set, condition, seed, session.
+
+    Raises
+    ------
+    BenchError
+        If a file is damaged, or was written by a newer version of the schema.
+    """
+    import numpy as np
+    import pandas as pd
+
+    table = read_table(folder)
+    if table is None:
+        return pd.DataFrame({name: [] for name in COLUMNS})
+    frame: pd.DataFrame = table.to_pandas()
+    # Sorted by whole numbers that stand for the sorted values: a million strings are compared once, not at every step.
+    order = ["scenario", "dataset", "condition", "seed", "method", "session"]
+    codes = [pd.factorize(frame[name], sort=True)[0] for name in reversed(order)]
+    return frame.take(np.lexsort(codes)).reset_index(drop=True)
 
 
 def runs_below(folder: Path) -> list[Path]:

@@ -14,10 +14,12 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.errors import BenchError
+from bench.joined import read_joined, record_files
+from bench.narrow import narrow
 from bench.records import COLUMNS, read_tables, upgraded
 from bench.store import read_manifest, read_predictions, runs_below
 from reports import names, progress
-from reports.columns import compact, mentions, narrow, plain, ranks, renamed
+from reports.columns import compact, mentions, plain, ranks, renamed
 from reports.episodes import fingerprints, independent
 from reports.oracle import mark
 from reports.settings import TOLD, with_settings
@@ -177,9 +179,13 @@ def load(folders: Sequence[Path]) -> Loaded:
 
 def _read(folder: Path) -> Iterator[pa.Table]:
     """Yield the records of a run, some files at a time, with texts and lists made small."""
+    joined = read_joined(folder, UNREAD)
+    if joined is not None:
+        yield joined
+        return
     columns = {name: about for name, about in COLUMNS.items() if name not in UNREAD}
     waiting: list[pa.Table] = []
-    paths = sorted((folder / "records").glob("*.parquet"))
+    paths = record_files(folder)
     rows = 0
     for path in paths:
         waiting += read_tables([path], UNREAD)

@@ -27,8 +27,8 @@ from bench.flops import Counter
 from bench.memory import Memory
 from bench.meter import PHASES
 from bench.planning import deal_episode, prepare
-from bench.records import read_records
 from bench.runner import execute
+from bench.store import read_records
 from bench.streams import Stream
 from bench.task import Card, Dataset
 from tests.speed.quiet import QUIET

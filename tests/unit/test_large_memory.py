@@ -23,8 +23,8 @@ from bench.importer import Options, import_pack, read_arrays
 from bench.memory import Items
 from bench.pack import FORMAT, write_arrays, write_manifest, write_split
 from bench.planning import prepare
-from bench.records import read_records
 from bench.runner import execute
+from bench.store import read_records
 from bench.streams import Stream
 from bench.task import Dataset
 from tests import toy

@@ -14,10 +14,10 @@ from bench.evaluate import query_blocks, run_cell
 from bench.features import Features
 from bench.oracle import oracles
 from bench.planning import Run, deal_episode, prepare
-from bench.records import read_records
 from bench.registry import METHODS
 from bench.runner import execute
 from bench.settings import plan
+from bench.store import read_records
 from bench.task import Dataset
 from bench.trained import Loaded, Trained
 from tests import toy

@@ -9,8 +9,8 @@ import pytest
 
 from bench import records, store
 from bench.errors import BenchError
-from bench.records import COLUMNS, PREDICTION_COLUMNS, Upgrade, read_records
-from bench.store import read_predictions
+from bench.records import COLUMNS, PREDICTION_COLUMNS, Upgrade
+from bench.store import read_predictions, read_records
 from bench.version import SCHEMA
 from reports.build import build
 from reports.load import load
