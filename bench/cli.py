@@ -12,6 +12,7 @@ import click
 
 from bench.errors import BenchError
 from bench.version import __version__
+from bench.waiting import wait_briefly
 
 
 class _Group(click.Group):
@@ -44,6 +45,7 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="bench")
 def main() -> None:
     """Compare retrieval classifiers over frozen image-text features."""
+    wait_briefly()
 
 
 @main.command(name="list")
