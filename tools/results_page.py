@@ -13,10 +13,10 @@ Schema version {SCHEMA}. This page is written by `python -m tools.results_page` 
 
 A run's folder, `runs/SCENARIO-ID`, holds `run.json` (what the run is), `records/CELL.parquet` and
 `predictions/CELL.parquet`. A cell is one method x scenario x data set x condition x seed. Its predictions are written
-first and its record last, each whole or not at all: a cell is finished when its record is there. A run of 1000 cells or
-more also has `records.arrow`, all its records in one file, which makes reading quick. It is written when the run ends, and
-is not used where a record is not as it was; so copy runs with their files' times, as `cp -a` and `rsync -a` do. It may be
-deleted.
+first and its record last, each whole or not at all: a cell is finished when its record is there. A run of 1000 cells
+or more also has `records.arrow`, all its records in one file, which makes reading quick. It is written when the run
+ends, and is not used where a record is not as it was; so copy runs with their files' times, as `cp -a` and `rsync -a`
+do. It may be deleted.
 
 ```python
 import pandas as pd
