@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,8 @@ def beside(number: Published, rows: Sequence[Row], same_encoder: Callable[[Row],
     found: dict[tuple[str, ...], Row] = {}
     for row in rows:
         own = ("dataset", "encoder") if number.method is None else ("scenario", "dataset", "condition", "method")
-        if number.method is None or str(row["method"]).split(":", 1)[0] == number.method:
+        # With other parameters it is the same method at another cost; its name says which they are.
+        if number.method is None or re.split("[:(]", str(row["method"]))[0] == number.method:
             found.setdefault(tuple(str(row[column]) for column in own), row)
     on_it = [row for row in found.values() if row["dataset"] == number.dataset]
     return [_beside(number, row, same_encoder(row)) for row in on_it or found.values()]

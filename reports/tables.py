@@ -110,8 +110,7 @@ def scores(means: pd.DataFrame, comparisons: Sequence[Comparison]) -> Table:
                     for s in shown
                 ),
                 Cell(str(row["seeds"]), float(row["seeds"])),
-                # Seeds with queries of their own can have unequal numbers of them, which is a text.
-                Cell(str(n := row["n_queries"]), n if isinstance(n, str) else float(n)),
+                _queries(row["n_queries"]),
             )
         )
     head = ("scenario", "data set", "condition", "method", *(f"{HEADS[s]} %" for s in shown), "seeds", "queries")
@@ -129,6 +128,12 @@ def scores(means: pd.DataFrame, comparisons: Sequence[Comparison]) -> Table:
     if "calibration_error" in shown:
         caption += f" {CALIBRATION}"
     return without_constants(Table("scores", "Scores", caption, head, tuple(rows)))
+
+
+def _queries(number: int | str) -> Cell:
+    """Return how many queries a method had: seeds with queries of their own can have unequal numbers."""
+    each = sorted(map(int, str(number).split("/")))
+    return Cell(str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}", float(each[0]))
 
 
 def comparisons_table(found: Sequence[Comparison], region: float) -> Table:

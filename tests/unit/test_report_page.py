@@ -134,6 +134,14 @@ def test_markdown_holds_every_row():
     assert "| --- | ---: |" in markdown(table)
 
 
+def test_unequal_numbers_of_queries_are_a_span(tmp_path):
+    make_run(tmp_path / "a", {"m": 0.5}, run="a", seeds=(0, 1), queries=20)
+    for path in (make_run(tmp_path / "b", {"m": 0.5}, run="b", seeds=(2,), queries=10) / "records").iterdir():
+        pd.read_parquet(path).assign(queries_fingerprint="others").to_parquet(path)
+    build([tmp_path], tmp_path / "out")
+    assert re.search(r"\| m \|.*\| 60 to 120 \|", (tmp_path / "out" / "report.md").read_text().replace("*", ""))
+
+
 def test_long_conditions_give_short_names_that_differ():
     texts = [json.dumps({f"parameter_{i}": i for i in range(20)} | {"last": x}) for x in (1, 2)]
     names = [file_name("s", "d", text, "curve") for text in texts]

@@ -121,6 +121,17 @@ def test_costs_are_brought_to_the_published_batch_and_unit(tmp_path):
     assert "| 1024 billion multiply-adds | -9.37 % |" in text
 
 
+@pytest.mark.parametrize("method", ["mml", "mml(k=16)", "mml:k=16"])
+def test_the_cost_of_other_parameters_is_that_of_the_method(tmp_path, method):
+    made = {"experiment": "s4-5", "datasets": ("imagenet",), "method_params": '{"k": 16}', "score_flops": 10**8}
+    make_run(tmp_path / "r", {method: 0.7, "mml-text": 0.6}, sessions=1, per=50, queries=4, **made)
+    build([tmp_path / "r"], tmp_path / "out")
+    row = pd.read_csv(tmp_path / "out" / "published.csv").set_index("label").loc["knowledge integration"]
+    assert row["method"] == method
+    assert row["measured"] == pytest.approx(0.1 / 200 / 2 * 256)
+    assert "k 16" in row["remark"]
+
+
 def test_peaks_of_a_gpu_are_set_beside_the_published_ones(tmp_path):
     peaks = {"train_peak_gpu_bytes": 11 * 10**8, "score_peak_gpu_bytes": None}
     make_run(tmp_path / "r", {"mml": 0.7}, sessions=1, experiment="s4-5", datasets=("imagenet",), **peaks)
