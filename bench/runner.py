@@ -81,14 +81,19 @@ def execute(
             from bench import jobs as processes
 
             crew = processes.crew(run, store, jobs, arguments, ready if ready is not None else deque())
-        store.open(dict(run.manifest))
+        new = store.open(dict(run.manifest))
         finished = store.finished()
         step = stack.enter_context(_progress(run, finished, progress))
         work = pieces([deal.cells for deal in run.deals], finished, workers=crew.count if crew else 1)
-        if crew is not None:
-            crew.do(work, store, step)
-        else:
-            _do_here(run, work, store, provenance_of(run, arguments), step, progress=progress)
+        try:
+            if crew is not None:
+                crew.do(work, store, step)
+            else:
+                _do_here(run, work, store, provenance_of(run, arguments), step, progress=progress)
+        except BenchError:
+            if new:
+                store.leave()
+            raise
     write_joined(run.folder)
     with suppress(OSError):  # a cell that was given up may have left its checkpoints
         (run.folder / _CHECKPOINTS).rmdir()

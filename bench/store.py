@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+_MANIFEST = "run.json"
 STATES = "states"
 """Folder of a run that holds trained weights, one file a cell, where they are kept."""
 
@@ -51,18 +52,25 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def open(self, manifest: dict[str, Any]) -> None:
-        """Create the folder, or continue in it if it holds the same run."""
-        path = self.folder / "run.json"
+    def open(self, manifest: dict[str, Any]) -> bool:
+        """Create the folder, or continue in it if it holds the same run; return whether it is new."""
+        path = self.folder / _MANIFEST
         if path.exists():
             known = read_manifest(self.folder)
             if known["run"] != manifest["run"]:
                 raise BenchError(f"{self.folder} holds another run ({known['run']}); choose another --out")
             for part in ("records", "predictions", STATES):
                 sweep(self.folder / part)
-        else:
-            content = {"schema": SCHEMA, "version": __version__, **manifest}
-            write_atomically(path, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
+            return False
+        content = {"schema": SCHEMA, "version": __version__, **manifest}
+        write_atomically(path, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
+        return True
+
+    def leave(self) -> None:
+        """Remove the folder again if it holds nothing but what :meth:`open` wrote."""
+        if [path.name for path in self.folder.iterdir()] == [_MANIFEST]:
+            (self.folder / _MANIFEST).unlink()
+            self.folder.rmdir()
 
     def finished(self) -> set[str]:
         """Return the cells that need not run again."""
@@ -97,7 +105,7 @@ class Store:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return what ``run.json`` says; a damaged or newer one raises :class:`BenchError`."""
-    path = folder / "run.json"
+    path = folder / _MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_text())
         schema = int(manifest["schema"])
@@ -150,7 +158,7 @@ def read_records(folder: Path) -> pd.DataFrame:
 
 def runs_below(folder: Path) -> list[Path]:
     """Return the folders of all runs at or below a folder, sorted."""
-    if (folder / "run.json").is_file():
+    if (folder / _MANIFEST).is_file():
         return [folder]
     return sorted(path.parent for path in folder.glob("*/run.json"))
 
