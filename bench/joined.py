@@ -27,6 +27,9 @@ NAME = "records.arrow"
 _FROM = 1000
 """Cells from which a run gets one; fewer are read in a second or two."""
 
+_ORDER = ("scenario", "dataset", "condition", "method", "seed", "session", "cell")
+"""What a report sorts by, so that it finds the rows in place."""
+
 _MADE_OF = b"retrieval_bench_made_of"
 
 
@@ -48,11 +51,27 @@ def write_joined(folder: Path) -> None:
         for start in range(0, len(paths), _FROM)
     ]
     table = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries().combine_chunks()
-    table = table.replace_schema_metadata({_MADE_OF: made_of})
+    table = table.take(_in_order(table)).replace_schema_metadata({_MADE_OF: made_of})
     sink = io.BytesIO()
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
     write_atomically(folder / NAME, sink.getvalue())
+
+
+def _in_order(table: pa.Table) -> pa.Array:
+    """Return the rows in the order of a report; null comes first."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    keys = []
+    for name in reversed(_ORDER):
+        (values,) = table[name].chunks
+        if pa.types.is_dictionary(values.type):
+            # Arrow sorts texts, but no dictionaries of them.
+            values = pc.rank(values.dictionary, tiebreaker="dense").take(values.indices)
+        keys.append(values.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False))
+    return pa.array(np.lexsort(keys))
 
 
 def read_joined(folder: Path, without: Collection[str] = ()) -> pa.Table | None:

@@ -173,7 +173,10 @@ UPGRADES: dict[int, Upgrade] = {}
 
 
 def read_tables(paths: Sequence[Path], without: Collection[str] = ()) -> list[pa.Table]:
-    """Return the tables of some Parquet files without some columns; a damaged one raises :class:`BenchError`."""
+    """Return the tables of some Parquet files without some columns; a damaged one raises :class:`BenchError`.
+
+    One of another schema has all its columns, since what upgrades it may ask for any.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -181,7 +184,8 @@ def read_tables(paths: Sequence[Path], without: Collection[str] = ()) -> list[pa
     for path in paths:
         try:
             with pq.ParquetFile(path) as file:
-                names = [name for name in file.schema_arrow.names if name not in without]
+                present = _schema_of(file.schema_arrow) == SCHEMA
+                names = [name for name in file.schema_arrow.names if not present or name not in without]
                 # To hand the columns of a few rows to threads takes longer than to read them.
                 tables.append(file.read(names, use_threads=file.metadata.num_rows >= _MANY))
         except (OSError, pa.ArrowException) as error:
@@ -207,7 +211,7 @@ def upgraded(
 
     by_schema: dict[int, list[pa.Table]] = {}
     for table in tables:
-        found = pc.unique(table["schema"]).to_pylist() if "schema" in table.column_names else [_schema_of(table)]
+        found = pc.unique(table["schema"]).to_pylist() if "schema" in table.column_names else [_schema_of(table.schema)]
         for number in found:
             of_it = table if len(found) == 1 else table.filter(pc.equal(table["schema"], number))
             by_schema.setdefault(int(number), []).append(of_it)
@@ -253,9 +257,9 @@ def exact(
     return table
 
 
-def _schema_of(table: pa.Table) -> int:
+def _schema_of(schema: pa.Schema) -> int:
     """Return the schema in a table's metadata; a table without it was rewritten, and is taken for a present one."""
-    return int((table.schema.metadata or {}).get(_SCHEMA_KEY.encode(), SCHEMA))
+    return int((schema.metadata or {}).get(_SCHEMA_KEY.encode(), SCHEMA))
 
 
 def _types() -> dict[str, pa.DataType]:

@@ -191,7 +191,7 @@ def _read(folder: Path) -> Iterator[pa.Table]:
         waiting += read_tables([path], UNREAD)
         rows += len(waiting[-1])
         if rows >= _AT_ONCE or path == paths[-1]:
-            yield narrow(upgraded(waiting, columns, "records", folder))
+            yield narrow(upgraded(waiting, columns, "records", folder).select([*columns]))
             waiting, rows = [], 0
 
 
@@ -204,7 +204,9 @@ def _sorted(frame: pd.DataFrame, status: str, order: Sequence[str]) -> pd.DataFr
     """Return the rows of a status in order; all is moved once, since it is large."""
     rows = np.flatnonzero(frame["status"] == status)
     keys = [ranks(frame[name])[rows] for name in reversed(order)]
-    return frame.take(rows[np.lexsort(keys)]).reset_index(drop=True)
+    rows = rows[np.lexsort(keys)]
+    in_place = len(rows) == len(frame) and bool((rows == np.arange(len(rows))).all())
+    return frame if in_place else frame.take(rows).reset_index(drop=True)
 
 
 def _join_experiments(frame: pd.DataFrame) -> pd.DataFrame:

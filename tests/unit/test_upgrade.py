@@ -13,7 +13,7 @@ from bench.records import COLUMNS, PREDICTION_COLUMNS, Upgrade
 from bench.store import read_predictions, read_records
 from bench.version import SCHEMA
 from reports.build import build
-from reports.load import load
+from reports.load import UNREAD, load
 from tests.statistics.runs import make_run
 
 OLD_RECORD = {
@@ -156,3 +156,19 @@ def test_runs_of_older_schemas_give_the_report_they_gave(tmp_path, request):
     build(runs, tmp_path / "found")
     for name in ("summary.csv", "comparisons.csv", "tables/costs.tex"):
         assert (tmp_path / "found" / name).read_bytes() == (tmp_path / "expected" / name).read_bytes()
+
+
+def test_a_step_meets_columns_that_reports_do_not_read(tmp_path, monkeypatch):
+    folder = make_run(tmp_path / "r", {"m": 0.5, "n": 0.7})
+    met = set()
+
+    def step(table):
+        met.update(table.column_names)
+        return table
+
+    monkeypatch.setattr(records, "SCHEMA", SCHEMA + 1)
+    monkeypatch.setattr(store, "SCHEMA", SCHEMA + 1)
+    monkeypatch.setattr(records, "UPGRADES", {SCHEMA: Upgrade(step, step)})
+    found = load([folder]).records
+    assert met >= set(UNREAD)
+    assert not set(UNREAD) & set(found)
