@@ -98,7 +98,9 @@ def _scatter(axes: Axes, data: pd.DataFrame, cost: str, look: dict[str, Look]) -
         centre = np.sqrt(low * high)
         axes.set_xlim(centre / 2, 2 * centre)
     large = EngFormatter(sep="")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    # Three numbers a decade stand in each other's way over two of them.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axes.xaxis.set_major_formatter(lambda value, place: large(value) if value >= 1000 else f"{value:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 
