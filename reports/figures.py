@@ -53,6 +53,10 @@ def curves(sessions: pd.DataFrame, edits: Edits | None = None) -> Iterator[Pictu
                     _name_edits(axes, done)
                 axes.set_title(of if len(panels) > 1 else title(dataset, condition), loc="left")
             if len(panels) > 1:
+                # One scale, so that what old classes lose can be compared with what new ones gain.
+                lows, highs = zip(*(axes.get_ylim() for axes in row), strict=True)
+                for axes in row:
+                    axes.set_ylim(min(lows), max(highs))
                 figure.suptitle(title(dataset, condition), x=0.005, ha="left", fontsize=10.5)
             among = f" on all {'of them' if grows else 'classes seen so far'}" if len(panels) == 1 else ""
             row[0].set_ylabel(f"top-1 accuracy{among} (%)")
