@@ -43,7 +43,7 @@ def write_joined(folder: Path) -> None:
     import pyarrow as pa
 
     paths = record_files(folder)
-    if len(paths) < _FROM or read_joined(folder, without=COLUMNS) is not None:
+    if len(paths) < _FROM or _is_true(folder):
         return
     made_of = _made_of(folder)
     parts = [
@@ -81,16 +81,28 @@ def read_joined(folder: Path, without: Collection[str] = ()) -> pa.Table | None:
     """
     import pyarrow as pa
 
+    if not _is_true(folder):
+        return None
     try:
         with pa.OSFile(str(folder / NAME)) as source:
-            schema = pa.ipc.open_file(source).schema
-            if (schema.metadata or {}).get(_MADE_OF) != _made_of(folder):
-                return None
-            fields = [number for number, name in enumerate(schema.names) if name not in without]
+            names = pa.ipc.open_file(source).schema.names
+            fields = [number for number, name in enumerate(names) if name not in without]
             table = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields)).read_all()
     except (OSError, pa.ArrowException):
         return None
     return table.replace_schema_metadata()
+
+
+def _is_true(folder: Path) -> bool:
+    """Return whether there is a file that says it was made of the records that are there."""
+    import pyarrow as pa
+
+    try:
+        with pa.OSFile(str(folder / NAME)) as source:
+            told = pa.ipc.open_file(source).schema.metadata or {}
+        return bool(told.get(_MADE_OF) == _made_of(folder))
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _made_of(folder: Path) -> bytes:
