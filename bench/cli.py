@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from types import FrameType
 from typing import Any
 
 import click
 
 from bench.errors import BenchError
+from bench.stopping import listening_for_stop, stop_asked
 from bench.version import __version__
 from bench.waiting import wait_briefly
 
@@ -19,26 +18,18 @@ class _Group(click.Group):
     """Turns errors a user can put right into one line and exit status 2, and Ctrl-C into one line and 130."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        stops: list[int] = []
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            stops.append(number)
-            signal.default_int_handler(number, frame)
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            return super().invoke(ctx)
-        except (Exception, KeyboardInterrupt) as error:
-            # A library that is being imported may turn the interrupt into an error of its own.
-            if stops:
-                click.echo("bench: stopped; the same command goes on where it stopped", err=True)
-                ctx.exit(130)
-            if isinstance(error, BenchError):
-                click.echo(f"bench: {error}", err=True)
-                ctx.exit(2)
-            raise
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with listening_for_stop():
+            try:
+                return super().invoke(ctx)
+            except (Exception, KeyboardInterrupt) as error:
+                # A library that is being imported may turn the interrupt into an error of its own.
+                if stop_asked():
+                    click.echo("bench: stopped; the same command goes on where it stopped", err=True)
+                    ctx.exit(130)
+                if isinstance(error, BenchError):
+                    click.echo(f"bench: {error}", err=True)
+                    ctx.exit(2)
+                raise
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -20,6 +20,7 @@ from bench.orders import Order, order
 from bench.pieces import Piece
 from bench.planning import Run
 from bench.runner import Began, Finished
+from bench.stopping import stop_if_asked
 from bench.store import Store
 
 Step = Callable[[str, int], None]
@@ -179,6 +180,7 @@ def distribute(work: list[Piece], count: int, start: Callable[[int], Worker], st
                 if isinstance(event, Finished):
                     store.put(event.cell, event.files)
                 step("", 1)
+            stop_if_asked()
     finally:
         desk.close()
         for thread in threads:

@@ -30,6 +30,7 @@ from bench.search import engine as engine_for
 from bench.search.asked import listening
 from bench.settings import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named
 from bench.state import to_bytes
+from bench.stopping import stop_if_asked
 from bench.store import Files, Store, encode, read_records
 from bench.task import Dataset, Episode
 from bench.trained import Trained
@@ -107,6 +108,7 @@ def _do_here(run: Run, work: list[Piece], store: Store, provenance: str, step: S
                 if isinstance(event, Finished):
                     store.put(event.cell, event.files)
                     step("", 1)
+                    stop_if_asked()
                 else:
                     step(event.what, 0)
 

@@ -16,6 +16,7 @@ import pytest
 from bench.records import UNSTABLE
 from bench.version import SCHEMA
 from tests.conftest import Bench
+from tests.e2e.test_python import PLUG_IN, distribution
 
 FAST = ("--methods", "knn,protonet,zero-shot", "--data", "digits", "--seeds", "2", "--quiet")
 
@@ -170,6 +171,23 @@ def test_an_interrupt_is_one_line_and_the_run_goes_on(bench: Bench, bench_comman
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.strip() == "bench: stopped; the same command goes on where it stopped"
+
+
+def test_an_interrupt_that_a_library_swallows_still_stops_the_run(bench: Bench, tmp_path: Path) -> None:
+    deaf = PLUG_IN.replace("plugged", "deaf").replace(
+        "        return torch.zeros(task.n_classes)",
+        """        import os, signal
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        return torch.zeros(task.n_classes)""",
+    )
+    env = distribution(tmp_path / "site", "deaf_method", deaf)
+    done = bench("run", "--methods", "deaf,protonet", "--data", "digits", "--seeds", "3", "--quiet", env=env)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "bench: stopped; the same command goes on where it stopped"
+    assert records(run_folder(tmp_path / "runs"))["cell"].nunique() == 1
 
 
 def test_a_configuration_file_sets_what_options_do(bench: Bench, tmp_path: Path) -> None:
