@@ -26,15 +26,16 @@ SIDES = {
     "bootstrap": ("poisson", "naive"),
 }
 """What stands side by side, the harness's own first."""
+ON_CPU_ONLY = ("faiss_flat", "numpy")
 
 
 @cache
-def trial(comparison: Comparison) -> Trial:
-    return comparison.make("cpu")
+def trial(comparison: Comparison, device: str) -> Trial:
+    return comparison.make(device)
 
 
 def test_every_comparison_is_timed_here() -> None:
-    assert {c.name: tuple(trial(c).sides) for c in COMPARISONS} == SIDES
+    assert {c.name: tuple(trial(c, "cpu").sides) for c in COMPARISONS} == SIDES
 
 
 @pytest.mark.parametrize(
@@ -42,11 +43,38 @@ def test_every_comparison_is_timed_here() -> None:
     [pytest.param(c, side, id=f"{c.name}-{side}") for c in COMPARISONS for side in SIDES[c.name]],
 )
 def test_sides_agree(benchmark: Any, comparison: Comparison, side: str) -> None:
-    benchmark.group = f"{comparison.name}, {comparison.what}"
-    run = trial(comparison).sides[side]
-    once = seconds(run, "cpu")
+    agree(benchmark, comparison, side, "cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize(
+    ("comparison", "side"),
+    [
+        pytest.param(c, side, id=f"{c.name}-{side}")
+        for c in COMPARISONS
+        if "cuda" in c.devices
+        for side in SIDES[c.name]
+        if side not in ON_CPU_ONLY
+    ],
+)
+def test_sides_agree_on_a_gpu(benchmark: Any, comparison: Comparison, side: str) -> None:
+    agree(benchmark, comparison, side, "cuda")
+
+
+def agree(benchmark: Any, comparison: Comparison, side: str, device: str) -> None:
+    """Time one side, and compare its answer with the first side's."""
+    benchmark.group = f"{comparison.name}, {comparison.what}" + (" on a GPU" if device == "cuda" else "")
+    sides, tolerance = trial(comparison, device).sides, trial(comparison, device).tolerance
+
+    def run() -> torch.Tensor:
+        answer = sides[side]()
+        if device == "cuda":
+            # A call returns before the device is done with it.
+            torch.cuda.synchronize()
+        return answer
+
+    once = seconds(run, device)
     # A single pause of a shared machine takes longer than what is quick, so that is timed more often.
     rounds = 3 if benchmark.disabled else max(3, min(30, int(0.3 / once)))
     found = benchmark.pedantic(run, rounds=rounds, iterations=1, warmup_rounds=1)
-    ours = next(iter(trial(comparison).sides.values()))()
-    torch.testing.assert_close(found, ours, atol=trial(comparison).tolerance, rtol=0)
+    torch.testing.assert_close(found, next(iter(sides.values()))(), atol=tolerance, rtol=0)
