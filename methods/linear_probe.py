@@ -34,7 +34,8 @@ class Probe:
     "arXiv:2103.00020, section 3.2; the sweep: Zhou et al., Learning to Prompt for Vision-Language Models, "
     "IJCV 2022, arXiv:2109.01134",
     equation="min over W, b of C sum CE(W x + b, y) + |W|^2 / 2",
-    adapted="after the sweep the classifier is fitted again on all of the support",
+    adapted="the images to choose on are taken from the support, where CoOp has them beside it; after the sweep the "
+    "classifier is fitted again on all of the support",
     needs=("images",),
     selection="support-heldout",
 )
@@ -42,9 +43,9 @@ class Probe:
 class LinearProbe:
     """L-BFGS logistic regression on unit-norm features, C chosen on held-out support.
 
-    ``min(n, 4)`` images of each class with more than one image are held out; C runs over seven powers of 100, then
-    eight bisections of the interval of a factor ten around the best. Ties go to the smaller C. Where no class can
-    spare an image there is nothing to choose on, and C is ``default_c``.
+    ``min(held_out, n // 2)`` of the n images of each class are held out; C runs over seven powers of 100, then eight
+    bisections of the interval of a factor ten around the best. Ties go to the smaller C. Where no class can spare an
+    image there is nothing to choose on, and C is ``default_c``.
     """
 
     c: Annotated[float, Gt(0)] | None = None
@@ -55,17 +56,22 @@ class LinearProbe:
     def build(self, task: Task, *, rng: Stream) -> Probe:
         """Return the classifier; see the class."""
         items = task.labelled
-        x, columns = normalise(items.x), task.columns(items.labels)
+        x, every = normalise(items.x), task.columns(items.labels)
+        # A class without images takes no part: nothing would keep its bias from minus infinity.
+        shown, columns = every.unique(return_inverse=True)
+        if not len(shown):
+            nothing = Linear(x.new_zeros(0, task.dimension), x.new_zeros(0))
+            return Probe(_among(nothing, shown, task.n_classes), self.c or self.default_c, 0)
         c, held, start = self.c, 0, None
         if c is None:
-            test = self._hold_out(columns, rng)
+            test = self._hold_out(every, rng)
             held = int(test.sum())
-            c, start = self._choose(x, columns, test, task.n_classes) if held else (self.default_c, None)
-        regression = LogisticRegression(x, columns, task.n_classes, max_iterations=self.max_iterations)
-        return Probe(regression.fit(c, start=start), c, held)
+            c, start = self._choose(x, columns, test, len(shown)) if held else (self.default_c, None)
+        fitted = LogisticRegression(x, columns, len(shown), max_iterations=self.max_iterations).fit(c, start=start)
+        return Probe(_among(fitted, shown, task.n_classes), c, held)
 
     def _hold_out(self, columns: Tensor, rng: Stream) -> Tensor:
-        """Return a mask of the images to choose on, at most ``held_out`` and at least one fewer than all a class."""
+        """Return a mask of the images to choose on, at most ``held_out`` and at most half of each class."""
         mask = torch.zeros(len(columns), dtype=torch.bool)
         for column in columns.unique().tolist():
             rows = (columns == column).nonzero().squeeze(1).cpu()
@@ -94,9 +100,17 @@ class LinearProbe:
         return c, regression.fit(c)
 
     def score(self, state: Probe, queries: Tensor) -> Tensor:
-        """Return logits [q, c]."""
+        """Return logits [q, c]; a class without images gets minus infinity."""
         return state.linear(normalise(queries))
 
     def describe(self, state: Probe) -> dict[str, Any]:
         """Return the C that was chosen and on how many held-out images."""
         return {"c": state.c, "held_out": state.held_out}
+
+
+def _among(fitted: Linear, shown: Tensor, n_classes: int) -> Linear:
+    """Return the classifier of some columns as one of all, with a bias of minus infinity for the others."""
+    weights = fitted.weights.new_zeros(n_classes, fitted.weights.shape[1])
+    biases = fitted.biases.new_full((n_classes,), -torch.inf)
+    weights[shown], biases[shown] = fitted.weights, fitted.biases
+    return Linear(weights, biases)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression as Reference
@@ -115,3 +117,27 @@ def test_linear_probe_chooses_c_on_support_only() -> None:
     told = method.describe(state)
     assert told["held_out"] == 3 * 3
     assert 1e-7 <= told["c"] <= 1e7
+
+
+def test_linear_probe_leaves_out_classes_without_images() -> None:
+    """They get minus infinity, and the others what they get where there are no such classes."""
+    task, method = toy.task(CLASSES, images=False), METHODS.get("linear-probe").cls(c=1.0)
+    two = toy.task((7, 9), images=False)
+    for shown in ((7, 9), (9,), ()):
+        part = dataclasses.replace(task, support=task.support.of_classes(shown))
+        state = method.build(part, rng=Stream(0))
+        found = method.score(state, spread_queries())
+        absent = torch.tensor([c not in shown for c in CLASSES])
+        assert (found[:, absent] == -torch.inf).all()
+        assert torch.isfinite(found[:, ~absent]).all()
+        if shown == two.classes:
+            expected = method.score(method.build(two, rng=Stream(0)), spread_queries())
+            torch.testing.assert_close(found[:, ~absent], expected)
+
+
+def test_linear_probe_holds_out_at_most_half_of_a_class() -> None:
+    data = toy.dataset().splits["train"].of_classes(CLASSES)
+    task = dataclasses.replace(toy.task(CLASSES, images=False), support=data.take([0, 6, 7, 8, 12, 13, 14, 15, 16]))
+    for most, expected in ((4, 0 + 1 + 2), (1, 0 + 1 + 1)):
+        method = METHODS.get("linear-probe").cls(held_out=most)
+        assert method.describe(method.build(task, rng=Stream(0)))["held_out"] == expected
