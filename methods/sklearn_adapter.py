@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.algebra import class_counts, normalise
-from bench.errors import BenchError, suggest
+from bench.errors import BenchError, Unsuitable, suggest
 from bench.meter import charge_flops
 from bench.registry import method
 from bench.streams import Stream
@@ -50,9 +50,10 @@ class Fitted:
         """The fitted estimator."""
         try:
             return _find(self.estimator)(**self.options).fit(self.x.cpu().numpy(), self.columns.cpu().numpy())
-        except (TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise BenchError(f"{self.estimator} cannot be fitted: {reason}; change its parameters") from None
+        except TypeError as error:  # which scikit-learn's own for a parameter out of range is, too
+            raise BenchError(f"{self.estimator} cannot be fitted: {_said(error)}; change its parameters") from None
+        except ValueError as error:
+            raise Unsuitable(f"{self.estimator} cannot be fitted to these images: {_said(error)}") from None
 
 
 @method(
@@ -66,8 +67,10 @@ class Sklearn:
     """Score with a scikit-learn classifier: ``sklearn:sklearn.svm.LinearSVC:C=0.5`` on the command line.
 
     Scores are the estimator's decision function, its log-probabilities, or a one for the predicted class, whichever
-    of these it has first. The class it predicts is given the largest score where its own scores say otherwise (the
-    votes of an ``SVC``, for one). Any class with ``fit`` and ``predict`` that can be imported will do.
+    of these it has first and can give (``NearestCentroid`` has no decision function for one image a class). The class
+    it predicts is given the largest score where its own scores say otherwise (the votes of an ``SVC``, for one). Any
+    class with ``fit`` and ``predict`` that can be imported will do. One that cannot be fitted to the images of a task,
+    or cannot answer from them (more neighbours are asked for than there are images), is skipped there.
 
     Attributes
     ----------
@@ -100,14 +103,13 @@ class Sklearn:
         charge_flops(None)
         model, x = state.model, normalise(queries).cpu().numpy()
         present = np.asarray(model.classes_ if hasattr(model, "classes_") else np.unique(state.columns.cpu().numpy()))
-        predicted = model.predict(x)[:, None] == present[None, :]
-        found = None
-        if hasattr(model, "decision_function"):
-            found = np.asarray(model.decision_function(x), dtype=np.float64)
-            if found.ndim == 1:
-                found = np.stack([-found, found], 1)
-        elif hasattr(model, "predict_proba"):
-            found = np.log(np.clip(model.predict_proba(x), 1e-30, None), dtype=np.float64)
+        try:
+            predicted = np.asarray(model.predict(x))[:, None] == present[None, :]
+        except ValueError as error:
+            raise Unsuitable(f"{state.estimator} cannot answer: {_said(error)}") from None
+        if not predicted.any(1).all():
+            raise BenchError(f"{state.estimator} answers with what is no class; name a classifier")
+        found = _own_scores(model, x)
         if found is None or found.shape[1] != len(present):
             found = predicted.astype(np.float64)
         top = np.broadcast_to(found.max(1, keepdims=True), found.shape)
@@ -120,6 +122,23 @@ class Sklearn:
     def describe(self, state: Fitted) -> dict[str, Any]:
         """Return the estimator and its parameters."""
         return {"estimator": state.estimator, **{f"option_{k}": str(v) for k, v in state.options.items()}}
+
+
+def _own_scores(model: Any, x: np.ndarray) -> np.ndarray | None:
+    """Return decision function or log-probabilities, float64 [q, classes]; None where the estimator gives neither."""
+    try:
+        if hasattr(model, "decision_function"):
+            found = np.asarray(model.decision_function(x), dtype=np.float64)
+            return np.stack([-found, found], 1) if found.ndim == 1 else found
+        if hasattr(model, "predict_proba"):
+            return np.asarray(np.log(np.clip(model.predict_proba(x), 1e-30, None), dtype=np.float64))
+    except ValueError:
+        pass
+    return None
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _find(path: str) -> Any:

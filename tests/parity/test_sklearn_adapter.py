@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -8,11 +9,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 
 import bench
-from bench.errors import BenchError
+from bench.errors import BenchError, Unsuitable
 from bench.registry import METHODS
 from bench.settings import plan
 from bench.state import load, save
 from bench.streams import Stream
+from bench.task import Task
 from tests import toy
 from tests.parity._naive import few_shot, make, queries, scores
 
@@ -41,8 +43,6 @@ def test_two_classes_have_two_columns() -> None:
 
 
 def test_a_class_without_images_keeps_its_column() -> None:
-    import dataclasses
-
     task = few_shot()
     task = dataclasses.replace(task, support=task.support.take(task.support.labels != 7))
     found = scores("sklearn", task, queries(), estimator="sklearn.svm.LinearSVC")
@@ -90,6 +90,35 @@ def test_a_mistake_is_one_clear_line(estimator: str, options: dict[str, float], 
     with pytest.raises(BenchError, match=says) as error:
         method.build(few_shot(), rng=Stream(0))
     assert "\n" not in str(error.value)
+
+
+def one_shot() -> Task:
+    task = few_shot()
+    return dataclasses.replace(task, support=task.support.take([0, 6, 12]))
+
+
+def test_one_image_a_class_is_answered_without_a_decision_function() -> None:
+    task = one_shot()
+    found = scores("sklearn", task, task.support.x, estimator="sklearn.neighbors.NearestCentroid")
+    assert torch.equal(found.argmax(1), task.columns(task.support.labels))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "options", "says"),
+    [
+        ("sklearn.neighbors.KNeighborsClassifier", {"n_neighbors": 4}, "cannot answer: Expected n_neighbors"),
+        ("sklearn.discriminant_analysis.LinearDiscriminantAnalysis", {}, "cannot be fitted to these images"),
+    ],
+)
+def test_too_few_images_are_a_reason_to_skip_it(estimator: str, options: dict[str, int], says: str) -> None:
+    with pytest.raises(Unsuitable, match=says) as reason:
+        scores("sklearn", one_shot(), queries(), estimator=estimator, options=options)
+    assert "\n" not in str(reason.value)
+
+
+def test_what_predicts_no_class_is_refused() -> None:
+    with pytest.raises(BenchError, match="no class"):
+        scores("sklearn", few_shot(), queries(), estimator="sklearn.linear_model.LinearRegression")
 
 
 def test_the_seed_reaches_the_estimator() -> None:
