@@ -346,7 +346,7 @@ class MML:
         *,
         rng: Stream,
     ) -> Weights:
-        if self.integration in ("none", "mean") or not self.epochs:
+        if self.integration in ("none", "mean") or not self.epochs or not len(images):
             return state.weights
         live = Weights(state.weights.image.map(leaf), state.weights.text.map(leaf))
         leaves = [*live.image.tensors(), *live.text.tensors()]

@@ -37,7 +37,7 @@ class Augmented:
 @method(
     "rac",
     paper="Long et al., Retrieval Augmented Classification for Long-Tail Visual Recognition, CVPR 2022, "
-    "arXiv:2202.11233, as adapted by Kang et al., TMLR 2025, section 4.3",
+    "arXiv:2202.11233, as adapted by Kang et al., TMLR 2025, section 4.4",
     equation="logits = 16 (L(x) + L(r)), r the text feature of the joined class names of the k nearest images",
     adapted="both encoders are frozen; r is the normalised mean of the text vectors of those class names, since packs "
     "hold text vectors and no text encoder; one linear head L for both",
@@ -49,7 +49,7 @@ class RAC:
     """Add what the names of the nearest images say to what the image says, through one linear head.
 
     In training an image never retrieves itself. Neighbours whose class has no text say nothing. The head is trained
-    for as many whole epochs as ``steps`` batches take.
+    for as many whole epochs as ``steps`` batches take; without images it stays as it is drawn.
 
     ``logit_scale``, ``weight_decay`` and ``batch`` are those of the founding paper's training. Its learning rate
     (1e-6) is for blocks that start from good weights; a head that starts from none was given the rate, of 1e-4, 3e-4,
@@ -82,17 +82,18 @@ class RAC:
             return F.cross_entropy(self._logits(live, x[rows], r[rows]), columns[rows])
 
         weights = [live.weights, live.biases]
-        fit(
-            weights,
-            loss,
-            len(x),
-            owner="rac",
-            optimiser=torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay),
-            epochs=math.ceil(self.steps / math.ceil(len(x) / self.batch)),
-            batch=self.batch,
-            cosine=True,
-            rng=rng.child("fit"),
-        )
+        if len(x):
+            fit(
+                weights,
+                loss,
+                len(x),
+                owner="rac",
+                optimiser=torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay),
+                epochs=math.ceil(self.steps / math.ceil(len(x) / self.batch)),
+                batch=self.batch,
+                cosine=True,
+                rng=rng.child("fit"),
+            )
         return Augmented(Linear(live.weights.detach(), live.biases.detach()), items, names, int((~has).sum()))
 
     def _neighbours_of_others(self, items: Items, data: Items) -> Tensor:

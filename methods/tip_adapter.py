@@ -106,7 +106,7 @@ class TipAdapter:
         rng: Stream,
     ) -> Cache:
         cache = Cache(x, columns, class_counts(columns, n_classes), texts, alpha, beta, held)
-        if not self.finetune:
+        if not self.finetune or not len(x):
             return cache
         keys = leaf(x)
         live = Cache(keys, columns, cache.counts, texts, alpha, beta, held)

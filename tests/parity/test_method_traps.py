@@ -9,7 +9,7 @@ from bench.contracts import Forgets
 from bench.evaluate import lacking, query_blocks, run_cell
 from bench.registry import METHODS
 from bench.streams import Stream
-from bench.task import Episode, Session
+from bench.task import Budget, Episode, Session
 from methods.visual_memory import relabelled
 from tests import toy
 from tests.parity._naive import few_shot, make, queries
@@ -63,6 +63,15 @@ def test_what_is_chosen_does_not_depend_on_the_queries(name: str) -> None:
         outcomes.append(run_cell(make(name), whole, [query_blocks(whole.sessions[0])], seed=0, label=name)[0])
     assert outcomes[0].details == outcomes[1].details
     assert torch.equal(outcomes[0].predictions, outcomes[1].predictions)
+
+
+@pytest.mark.parametrize("name", ["mml", "mml-no-knn", "rac", "tip-adapter", "tip-adapter-f"])
+def test_a_budget_that_leaves_no_item_trains_nothing(name: str) -> None:
+    task = dataclasses.replace(few_shot(), budget=Budget(items=0))
+    asked = toy.dataset().splits["test"].of_classes(task.classes)
+    whole = Episode(sessions=tuple(Session(task=task, queries=asked) for _ in range(2)))
+    outcomes = run_cell(make(name), whole, [query_blocks(s) for s in whole.sessions], seed=0, label=name)
+    assert [len(o.predictions) for o in outcomes] == [len(asked)] * 2
 
 
 def test_icarl_answers_by_the_mean_of_exemplars_and_not_by_its_head() -> None:
