@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from bench.algebra import normalise
@@ -42,7 +42,7 @@ class KLDA:
 
     width: Annotated[int, Ge(1)] = 5000
     gamma: Annotated[float, Gt(0)] = 1.0
-    shrinkage: Annotated[float, Gt(0)] = 1e-4
+    shrinkage: Annotated[float, Gt(0), Le(1)] = 1e-4
 
     def build(self, task: Task, *, rng: Stream) -> Kernelised:
         """Return the state of one task."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
 from bench.algebra import class_counts, class_sums, normalise
@@ -43,7 +45,7 @@ class ProtoNet:
     state keeps sums and counts, so a further session adds to it exactly.
     """
 
-    temperature: float = 0.01
+    temperature: Annotated[float, Gt(0)] = 0.01
 
     def build(self, task: Task, *, rng: Stream) -> Prototypes:
         """Return sums and counts by class."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
 from bench.algebra import normalise
@@ -35,7 +37,7 @@ class ZeroShot:
     The text vector of a class is the normalised mean over its prompt templates; it is made when a pack is encoded.
     """
 
-    logit_scale: float = 100.0
+    logit_scale: Annotated[float, Gt(0)] = 100.0
 
     def build(self, task: Task, *, rng: Stream) -> Texts:
         """Return the class texts in column order, [c, d]."""

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from bench.contracts import Forgets
+from bench.errors import BenchError
 from bench.evaluate import lacking, query_blocks, run_cell
+from bench.params import make as from_values
 from bench.registry import METHODS
 from bench.streams import Stream
 from bench.task import Budget, Episode, Session
@@ -72,6 +74,15 @@ def test_a_budget_that_leaves_no_item_trains_nothing(name: str) -> None:
     whole = Episode(sessions=tuple(Session(task=task, queries=asked) for _ in range(2)))
     outcomes = run_cell(make(name), whole, [query_blocks(s) for s in whole.sessions], seed=0, label=name)
     assert [len(o.predictions) for o in outcomes] == [len(asked)] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [("protonet", "temperature", 0), ("zero-shot", "logit_scale", -1), ("klda", "shrinkage", 2)],
+)
+def test_a_parameter_out_of_range_is_refused(name: str, parameter: str, value: float) -> None:
+    with pytest.raises(BenchError, match=f"{name}.{parameter}="):
+        from_values(METHODS.get(name).cls, name, {parameter: value})
 
 
 def test_icarl_answers_by_the_mean_of_exemplars_and_not_by_its_head() -> None:
