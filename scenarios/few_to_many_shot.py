@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Lt, MinLen
 
 from bench.class_choice import Classes, check_split, eligible, split_classes
 from bench.dealing import apart, guard, make_task, memory_session, shots, training_session
@@ -24,7 +24,7 @@ from bench.task import Dataset, Episode, Session
 class FewToManyShot:
     """k labelled images of each target class, where k shots are among k + 1; one condition a shot count.
 
-    Kang et al., Memory-Modular Classification, TMLR 2025, sections 4.3 and A.4. With ``way``, each seed deals
+    Kang et al., Memory-Modular Classification, TMLR 2025, sections 4.4 and A.4. With ``way``, each seed deals
     ``episodes`` problems of ``way`` random classes and ``queries`` images of each (Vinyals et al., Matching Networks,
     NeurIPS 2016, arXiv:1606.04080), the same for every shot count.
 
@@ -50,7 +50,7 @@ class FewToManyShot:
         it has images. Text items come with their classes in either case.
     """
 
-    shots: tuple[Annotated[int, Ge(1)], ...] = (1, 2, 4, 8, 16)
+    shots: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (1, 2, 4, 8, 16)
     scarce: Literal["refuse", "skip", "lower"] = "refuse"
     way: Annotated[int, Ge(2)] | None = None
     episodes: Annotated[int, Ge(1)] = 600

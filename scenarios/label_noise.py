@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 
 from bench import noise
 from bench.class_choice import Classes, eligible
@@ -49,7 +49,7 @@ class LabelNoise:
         ``none`` lets methods retrieve from the noisy support; ``auto`` is the first if it has images, else the last.
     """
 
-    rates: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4)
+    rates: Annotated[tuple[float, ...], MinLen(1)] = (0.0, 0.1, 0.2, 0.3, 0.4)
     kind: Literal["symmetric", "uniform", "asymmetric", "pair-flip", "transition", "recorded"] = "symmetric"
     shots: Annotated[int, Ge(1)] | None = None
     confusable: Mapping[str, str] = field(default_factory=dict)

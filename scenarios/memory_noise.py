@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Lt, MinLen
 
 from bench import noise
 from bench.class_choice import Classes, check_split, eligible, split_classes
@@ -49,9 +49,9 @@ class MemoryNoise:
         As in web-zero-shot; 0 seen trains nothing and takes all classes as targets.
     """
 
-    rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.4)
+    rates: Annotated[tuple[float, ...], MinLen(1)] = (0.0, 0.05, 0.1, 0.2, 0.4)
     kind: noise.MemoryNoise = "wrong-class"
-    where: tuple[Where, ...] = ("both",)
+    where: Annotated[tuple[Where, ...], MinLen(1)] = ("both",)
     modality: Literal["both", "images", "texts"] = "both"
     strength: Annotated[float, Gt(0)] = 1.0
     evidence: Annotated[int, Ge(0)] = 0

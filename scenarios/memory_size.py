@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Lt, MinLen
 
 from bench.class_choice import Classes, check_split, eligible, split_classes
 from bench.dealing import memory_session, prefix, training_session
@@ -35,7 +35,7 @@ class MemorySize:
         As in web-zero-shot; 0 seen trains nothing and takes all classes as targets.
     """
 
-    sizes: tuple[Annotated[int, Ge(1)] | None, ...] = (1, 2, 4, 8, 16, None)
+    sizes: Annotated[tuple[Annotated[int, Ge(1)] | None, ...], MinLen(1)] = (1, 2, 4, 8, 16, None)
     modality: Literal["both", "images", "texts"] = "both"
     seen: Annotated[float, Ge(0), Lt(1)] = 0.6
     validation: Annotated[float, Ge(0), Lt(1)] = 0.2

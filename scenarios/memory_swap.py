@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Lt, MinLen
 
 from bench.class_choice import Classes, check_split, eligible, split_classes
 from bench.dealing import memory_session, training_session
@@ -36,7 +36,7 @@ class MemorySwap:
         As in web-zero-shot; 0 seen trains nothing and takes all classes as targets.
     """
 
-    pairs: tuple[Literal["AA", "AB", "BA", "BB"], ...] = ("AA", "AB", "BA", "BB")
+    pairs: Annotated[tuple[Literal["AA", "AB", "BA", "BB"], ...], MinLen(1)] = ("AA", "AB", "BA", "BB")
     modality: Literal["both", "images", "texts"] = "images"
     seen: Annotated[float, Ge(0), Lt(1)] = 0.6
     validation: Annotated[float, Ge(0), Lt(1)] = 0.2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError
+from bench.params import make
 from bench.registry import SCENARIOS
 from bench.task import Episode
 from scenarios.few_to_many_shot import FewToManyShot
@@ -46,6 +47,22 @@ ALL = (
 
 def test_every_scenario_is_tested_here() -> None:
     assert {recipe.name for recipe in ALL} == set(SCENARIOS.names())
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        ("few-to-many-shot", "shots"),
+        ("label-noise", "rates"),
+        ("memory-noise", "rates"),
+        ("memory-noise", "where"),
+        ("memory-size", "sizes"),
+        ("memory-swap", "pairs"),
+    ],
+)
+def test_no_condition_at_all_is_refused(name: str, parameter: str) -> None:
+    with pytest.raises(BenchError, match="at least 1 item"):
+        make(SCENARIOS.get(name).cls, name, {parameter: []})
 
 
 @pytest.mark.parametrize("recipe", ALL, ids=lambda r: r.name)
