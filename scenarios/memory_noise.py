@@ -36,9 +36,9 @@ class MemoryNoise:
     rates : tuple of float
         Shares of the items of each modality to spoil.
     kind : str
-        ``wrong-class`` lays an item under another class's name; ``off-topic`` exchanges it for one of a class that
-        takes no part, or, if there is none, for a random point with the memory's mean and covariance; ``corrupted``
-        shakes its vector by ``strength`` times its length.
+        ``wrong-class`` lays an item under another class's name; ``off-topic`` exchanges it for one of its modality and
+        of a class that takes no part, or, if there is none, for a random point with the mean and covariance of the
+        modality's items; ``corrupted`` shakes its vector by ``strength`` times its length.
     where : tuple of str
         ``prototypes``, ``retrieval`` or ``both``.
     modality : str
@@ -79,7 +79,7 @@ class MemoryNoise:
         seen, validation, target = split_classes(dataset, ids, seen=self.seen, validation=self.validation, rng=rng)
         memory, origin = choose_memory(dataset, self.memory)
         clean = memory_session(dataset, target, memory, origin)
-        others = memory.images.of_classes(sorted(set(range(len(dataset.class_names))) - set(ids)))
+        others = memory.restrict(sorted(set(range(len(dataset.class_names))) - set(ids)))
         noisy, changed = self._spoilt(dataset, clean.task.memory, others, target, condition["rate"], rng)
         where = condition["where"]
         task = replace(
@@ -89,7 +89,11 @@ class MemoryNoise:
         )
         notes = {**clean.notes, "items_changed": len(changed), "changed": changed}
         if self.kind == "off-topic":
-            notes["off_topic_from"] = "other classes" if len(others) else "a Gaussian fitted to the memory"
+            notes["off_topic_from"] = {
+                name: "other classes" if len(items) else "a Gaussian fitted to the memory"
+                for name, items in self._parts(others).items()
+                if len(getattr(clean.task.memory, name))
+            }
         return Episode(
             sessions=(replace(clean, task=task, notes=notes, evidence=self.evidence),),
             training=training_session(dataset, seen, memory, origin, images=self.train_images, rng=rng)
@@ -99,25 +103,30 @@ class MemoryNoise:
         )
 
     def _spoilt(
-        self, dataset: Dataset, memory: Memory, others: Items, target: Sequence[int], rate: float, rng: Stream
+        self, dataset: Dataset, memory: Memory, others: Memory, target: Sequence[int], rate: float, rng: Stream
     ) -> tuple[Memory, list[Any]]:
         """Return the noisy memory, and of each changed item its id, or its id and both class names."""
         changed: list[Any] = []
         made = {}
-        for name, items in (("images", memory.images), ("texts", memory.texts)):
-            if self.modality not in ("both", name) or not len(items):
+        for name, items in self._parts(memory).items():
+            if not len(items):
                 continue
             stream = rng.child("noise", name)
             if self.kind == "wrong-class":
                 spoilt = noise.wrong_class(items, target, rate, rng=stream)
             elif self.kind == "off-topic":
-                pool = others.x if name == "images" and len(others) else None
-                spoilt = noise.off_topic(items, rate, rng=stream, pool=pool)
+                pool = self._parts(others)[name].x
+                spoilt = noise.off_topic(items, rate, rng=stream, pool=pool if len(pool) else None)
             else:
                 spoilt = noise.corrupted(items, rate, rng=stream, strength=self.strength)
             made[name] = spoilt.items
             changed += _listed(items, spoilt, dataset.class_names)
         return memory.replace(**made), changed
+
+    def _parts(self, memory: Memory) -> dict[str, Items]:
+        """Return the items of the modalities that are spoilt, by name."""
+        parts = {"images": memory.images, "texts": memory.texts}
+        return parts if self.modality == "both" else {self.modality: parts[self.modality]}
 
 
 def _listed(items: Items, spoilt: noise.Spoilt, names: Sequence[str]) -> list[Any]:

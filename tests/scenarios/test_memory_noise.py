@@ -47,19 +47,24 @@ def test_mml_makes_prototypes_of_the_prototype_memory_and_retrieves_from_the_oth
         assert found[method, hit, 0.9] < 0.5 * found[method, hit, 0.0]
 
 
-def test_off_topic_items_are_those_of_classes_that_take_no_part() -> None:
+@pytest.mark.parametrize("modality", ["images", "texts"])
+def test_off_topic_items_are_those_of_classes_that_take_no_part(modality: str) -> None:
+    """Of their own modality; where the other has none of such classes, its items are drawn."""
     data = dataset()
-    texts = data.memory.texts
-    data = replace(
-        data,
-        memory=data.memory.replace(texts=texts.of_classes(range(6))),
-        prompts=data.prompts.of_classes(list(range(6))),
-    )
-    recipe = MemoryNoise(rates=(1.0,), kind="off-topic", modality="images", seen=0, classes="with-texts")
+    present = {"images": data.memory.images, "texts": data.memory.texts}
+    other = "texts" if modality == "images" else "images"
+    few = data.memory.replace(**{other: present[other].of_classes(range(6))})
+    data = replace(data, memory=few, prompts=data.prompts.of_classes(list(range(6))))
+    if modality == "texts":
+        data = replace(data, splits={**data.splits, "train": data.splits["train"].of_classes(list(range(6)))})
+    recipe = MemoryNoise(rates=(1.0,), kind="off-topic", seen=0, classes=f"with-{other}")  # type: ignore[arg-type]
     session = deals(recipe, data)[0][1].sessions[0]
-    away = data.memory.images.of_classes(range(6, 10)).x
-    assert float((session.task.memory.images.x @ away.T).max(1).values.min()) > 1 - 1e-5
-    assert session.notes["off_topic_from"] == "other classes"
+    away = present[modality].of_classes(range(6, 10)).x
+    for name in ("images", "texts"):
+        cosines = (getattr(session.task.memory, name).x @ away.T).max(1).values
+        assert (float(cosines.min()) > 1 - 1e-5) == (name == modality)
+    drawn = "a Gaussian fitted to the memory"
+    assert session.notes["off_topic_from"] == {modality: "other classes", other: drawn}
 
 
 def test_what_answers_rest_on_is_looked_at_when_asked() -> None:
