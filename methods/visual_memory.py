@@ -61,6 +61,8 @@ class VisualItems:
 class VisualMemory:
     """Let the k nearest image items vote; a tie goes to the class of the nearest of the tied neighbours.
 
+    One that pruning has silenced decides no tie.
+
     Attributes
     ----------
     vote : str
@@ -101,7 +103,12 @@ class VisualMemory:
     def score(self, state: VisualItems, queries: Tensor) -> Tensor:
         """Return votes, float64 [q, c]."""
         found = state.items.index.search(queries, self.k)
-        return neighbour_votes(state.columns()[found.positions], self._votes(state, found), len(state.classes))
+        columns, votes = state.columns()[found.positions], self._votes(state, found)
+        if bool((state.weights == 0).any()):
+            # Those that vote come first, so that one that is silenced decides no tie.
+            order = (votes == 0).to(torch.int8).sort(dim=1, stable=True).indices
+            columns, votes = columns.gather(1, order), votes.gather(1, order)
+        return neighbour_votes(columns, votes, len(state.classes))
 
     def explain(self, state: VisualItems, task: Task, query: Tensor) -> Explanation:
         """Return the neighbours that decide one query [d], nearest first, with the weight of each one's vote."""

@@ -54,6 +54,21 @@ def test_a_tie_goes_to_the_class_that_got_there_first() -> None:
     torch.testing.assert_close(votes, torch.tensor([[2.0, 0, 2], [2, 0, 2], [0, 2, 2]], dtype=torch.float64))
 
 
+def test_a_silenced_neighbour_decides_no_tie() -> None:
+    task, method = few_shot(), make("visual-memory", vote="plurality", k=3)
+    state = method.build(task, rng=Stream(0))
+    asked = queries()
+    found = state.items.index.search(asked, 3)
+    labels = state.columns()[found.positions]
+    row = int(((labels[:, 0] == labels[:, 2]) & (labels[:, 0] != labels[:, 1])).nonzero()[0])
+    weights = torch.ones_like(state.weights)
+    weights[found.positions[row, 0]] = 0
+    state = dataclasses.replace(state, weights=weights)
+    votes = method.score(state, asked[row : row + 1])[0]
+    assert int(votes.argmax()) == int(labels[row, 1])
+    assert votes[labels[row, 1]] - votes[labels[row, 0]] < 1e-11
+
+
 @pytest.mark.parametrize(("q", "k", "n_classes"), [(700, 20, 1000), (3, 5, 4), (0, 4, 3), (5, 0, 3)])
 def test_votes_of_many_queries_are_those_of_each_alone(q: int, k: int, n_classes: int) -> None:
     random = Stream(0).numpy()
