@@ -75,10 +75,10 @@ class GDA:
         return self._of(moments, task, task.labelled)
 
     def forget(self, state: Gaussian, task: Task, ids: Collection[str]) -> Gaussian:
-        """Return the state without the named images; alpha is chosen anew if it was chosen on this task."""
+        """Return the state without the named images; alpha is chosen anew unless the task is of an earlier session."""
         gone = named(task.labelled, task, ids)
         moments = state.moments.minus(_moments(task, task.labelled.take(gone), len(state.moments.counts)))
-        if task.session != state.session:
+        if task.session < state.session:
             return Gaussian(moments, _linear(moments), state.texts, state.alpha, state.held_out, state.session)
         return self._of(moments, task, task.labelled.take(~gone))
 

@@ -73,13 +73,13 @@ class RanPAC:
         return self._of(state.projection, state.normal.plus(h, y), counts, task, task.labelled)
 
     def forget(self, state: Projected, task: Task, ids: Collection[str]) -> Projected:
-        """Return the state without the named images; lambda is chosen anew if it was chosen on this task."""
+        """Return the state without the named images; lambda is chosen anew unless the task is of an earlier session."""
         gone = named(task.labelled, task, ids)
         if not gone.any():
             return state
         h, y, counts = _rows(task, task.labelled.take(gone), state.projection, len(state.counts))
         normal, counts = state.normal.minus(h, y), state.counts - counts
-        if task.session == state.session:
+        if task.session >= state.session:
             return self._of(state.projection, normal, counts, task, task.labelled.take(~gone))
         head = normal.weights(state.penalty)
         return Projected(state.projection, normal, head, counts, state.penalty, state.held_out, state.session)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,6 +44,20 @@ def test_class_0_can_be_forgotten(name: str) -> None:
     asked = toy.dataset().splits["test"].of_classes((2, 0, 5)).x
     assert 1 in method.score(state, asked).argmax(1)
     assert 1 not in method.score(gone, asked).argmax(1)
+
+
+@pytest.mark.parametrize("name", ["gda", "ranpac"])
+def test_what_is_chosen_is_chosen_anew_after_every_edit_of_a_memory(name: str) -> None:
+    """Each edit is a session of its own, whose task is what was left by the one before it."""
+    task, method = few_shot(), make(name)
+    state = method.build(task, rng=Stream(0))
+    for number, gone in enumerate(([1, 2, 3, 4], [5, 6, 7, 8])):
+        ids = few_shot().support.ids[gone]
+        state = method.forget(state, dataclasses.replace(task, session=number), ids.tolist())
+        task = dataclasses.replace(task, support=task.support.take(~np.isin(task.support.ids, ids)))
+        never = method.build(task, rng=Stream(0))
+        assert method.describe(state) == method.describe(never)
+        torch.testing.assert_close(method.score(state, queries()), method.score(never, queries()), atol=1e-4, rtol=1e-4)
 
 
 def test_an_item_can_be_relabelled_to_class_0() -> None:
