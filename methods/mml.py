@@ -107,7 +107,7 @@ class MML:
         key and value; ``none`` compares the bare query with the prototypes.
     memory : str
         ``separate`` memories, ``image`` or ``text`` memory alone (the other branch keeps its prototypes and the bare
-        query), or one ``unified`` memory that both branches search.
+        query), or one ``unified`` memory that both branches search, where the paper has a single branch for it.
     coverage : float
         A branch takes part if at least this share of the classes has items of its modality. With texts for a few
         classes only, every query would be pulled towards those few.
@@ -170,11 +170,14 @@ class MML:
     def extend(self, state: Modular, task: Task, *, rng: Stream) -> Modular:
         """Return the state after a session: the memory grown and cut to the budget, prototypes made anew.
 
-        Old and new items nearest to the mean of their class are kept (section 4.4 of the paper).
+        Old and new items nearest to the mean of their class are kept (section 4.4 of the paper). Without a budget
+        image prototypes that are means of an earlier session's support stay, since it is not dealt again.
         """
-        images = Items.concat([state.image.items, _new(task.all_images, state.image.items)])
+        brought = task.all_images if task.budget.limited else task.image_memory
+        images = Items.concat([state.image.items, _new(brought, state.image.items)])
         texts = Items.concat([state.text.items, _new(task.text_memory, state.text.items)])
-        plugged = self._plug(task, state.weights, state.trained, images=images, texts=texts, rng=rng)
+        known = None if task.budget.limited else state.image.prototypes
+        plugged = self._plug(task, state.weights, state.trained, images=images, texts=texts, known=known, rng=rng)
         return self._adapted(plugged, task, rng=rng)
 
     def score(self, state: Modular, queries: Tensor) -> Tensor:
@@ -241,6 +244,7 @@ class MML:
         *,
         images: Items | None = None,
         texts: Items | None = None,
+        known: Tensor | None = None,
         rng: Stream,
     ) -> Modular:
         capped = task.budget.limited
@@ -273,6 +277,9 @@ class MML:
         if self.prototypes == "auto" and len(task.support):
             source = images if capped else Items.of_features(task.support, "support")
             means = normalise(class_means(normalise(source.x), task.columns(source.labels), task.n_classes))
+            if known is not None:
+                old = means[: len(known)]
+                means[: len(known)] = torch.where((old != 0).any(1, keepdim=True), old, known)
             has = (means != 0).any(1, keepdim=True)
             no_text = torch.bincount(text_columns, minlength=task.n_classes).unsqueeze(1) == 0
             p_image = torch.where(has, means, p_image)

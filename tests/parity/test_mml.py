@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.algebra import normalise
 from bench.attention import Block
+from bench.dealing import make_task
 from bench.evaluate import lacking
 from bench.features import Features
 from bench.memory import Items, Memory
@@ -168,6 +169,22 @@ def test_memory_replacement_leaves_the_weights_as_they_were() -> None:
     assert state.trained == "seen classes"
     for a, b in zip(trained.weights.image.tensors(), state.weights.image.tensors(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("web", [False, True], ids=["support alone", "with a memory"])
+def test_without_a_budget_prototypes_of_earlier_sessions_stay_means_of_their_support(web: bool) -> None:
+    data, classes = toy.dataset(per_class=20, images=web), (5, 1, 8, 0)
+    method, state = mml(adapt="never"), None
+    for number, seen in enumerate((classes[:2], classes)):
+        new = seen[2 * number :]
+        support = data.splits["train"].of_classes(new)
+        task = make_task(data, seen, support=support, memory=data.memory.restrict(new), session=number)
+        state = method.build(task, rng=Stream(0)) if state is None else method.extend(state, task, rng=Stream(0))
+    train = data.splits["train"]
+    for column, label in enumerate(classes):
+        mean = normalise(train.of_classes([label]).x).mean(0)
+        torch.testing.assert_close(state.image.prototypes[column], mean / mean.norm(), atol=1e-6, rtol=1e-6)
+    assert set(state.image.items.sources) == ({"web-a", "web-b"} if web else {"support"})
 
 
 def test_training_on_the_support_is_skipped_where_there_is_none() -> None:
