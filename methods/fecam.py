@@ -10,6 +10,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from bench.algebra import normalise
+from bench.errors import BenchError
 from bench.gaussians import Scatter
 from bench.registry import method
 from bench.streams import Stream
@@ -73,6 +74,8 @@ class FeCAM:
 
     Attributes
     ----------
+    gamma1, gamma2 : float
+        g1 and g2; with g2 above g1 what is shrunk need be no covariance any more, so that is refused.
     shrinkage : str
         ``relative`` is the paper's rule above; ``constant`` adds ``constant`` I instead, as public code does, which
         for unit-norm features leaves next to nothing of the covariance.
@@ -82,6 +85,13 @@ class FeCAM:
     gamma1: Annotated[float, Ge(0)] = 100.0
     gamma2: Annotated[float, Ge(0)] = 0.0
     constant: Annotated[float, Ge(0)] = 100.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would give a class a distance below zero."""
+        if self.gamma2 > self.gamma1:
+            raise BenchError(
+                f"fecam.gamma2={self.gamma2:g} is above gamma1={self.gamma1:g}, which makes no covariance; lower it"
+            )
 
     def build(self, task: Task, *, rng: Stream) -> Ellipsoids:
         """Return the state of one task."""

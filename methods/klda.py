@@ -42,7 +42,7 @@ class KLDA:
 
     width: Annotated[int, Ge(1)] = 5000
     gamma: Annotated[float, Gt(0)] = 1.0
-    shrinkage: Annotated[float, Gt(0), Le(1)] = 1e-4
+    shrinkage: Annotated[float, Ge(1e-12), Le(1)] = 1e-4
 
     def build(self, task: Task, *, rng: Stream) -> Kernelised:
         """Return the state of one task."""

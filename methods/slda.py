@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Gt, Le
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from bench.algebra import normalise
@@ -40,7 +40,7 @@ class Discriminant:
 class SLDA:
     """Linear discriminant of running class means and one shared, shrunk covariance."""
 
-    shrinkage: Annotated[float, Gt(0), Le(1)] = 1e-4
+    shrinkage: Annotated[float, Ge(1e-12), Le(1)] = 1e-4
 
     def build(self, task: Task, *, rng: Stream) -> Discriminant:
         """Return the moments of the labelled images and their discriminant."""

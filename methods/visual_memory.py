@@ -80,7 +80,7 @@ class VisualMemory:
 
     k: Annotated[int, Ge(1)] = 100
     vote: Literal["plurality", "distance", "softmax", "rank"] = "rank"
-    temperature: Annotated[float, Gt(0)] = 0.07
+    temperature: Annotated[float, Ge(0.002)] = 0.07
     pruning: Pruning = "none"
     hard_count: Annotated[int, Ge(1)] = 128
     soft_k: Annotated[int, Ge(1)] = 10

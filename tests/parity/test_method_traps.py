@@ -93,7 +93,15 @@ def test_a_budget_that_leaves_no_item_trains_nothing(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "parameter", "value"),
-    [("protonet", "temperature", 0), ("zero-shot", "logit_scale", -1), ("klda", "shrinkage", 2)],
+    [
+        ("protonet", "temperature", 0),
+        ("zero-shot", "logit_scale", -1),
+        ("klda", "shrinkage", 2),
+        ("klda", "shrinkage", 1e-18),
+        ("slda", "shrinkage", 1e-18),
+        ("visual-memory", "temperature", 1e-4),
+        ("fecam", "gamma2", 101),
+    ],
 )
 def test_a_parameter_out_of_range_is_refused(name: str, parameter: str, value: float) -> None:
     with pytest.raises(BenchError, match=f"{name}.{parameter}="):
