@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.algebra import normalise
-from bench.search import Exact, dense, exact, streaming, top_k
+from bench.search import Exact, dense, exact, int8, streaming, top_k
 from bench.search.int8 import INT8, turn, turn_error
 from bench.search.products import BF16, FP32, Product, full_float32
 from bench.streams import Stream
@@ -213,6 +213,21 @@ def test_eight_bits_are_for_many_queries_or_keys_rounded_before_of_many_dimensio
     engine = Exact()
     engine.search(many, keys, 2)
     assert [p.name for p in engine.products(few, keys, 2, keep=True)] == ["int8", "bf16", "fp32"]
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_eight_bits_add_up_with_and_without_units_for_them(units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "has_int8_units", lambda: units)
+    int8._adds_exactly.cache_clear()
+    try:
+        for d in (1, 2, 13, 64, 300):
+            rows, columns = torch.full((9, d), 127, dtype=torch.int8), torch.full((50, d), 127, dtype=torch.int8)
+            rows[::2] *= -1
+            found = torch.empty(9, 50, dtype=torch.int32)
+            INT8.multiply(rows, columns, out=found)
+            assert torch.equal(found.long(), rows.long() @ columns.long().T)
+    finally:
+        int8._adds_exactly.cache_clear()
 
 
 @pytest.mark.parametrize(("product", "itemsize"), [("int8", 1), ("bf16", 2)])
