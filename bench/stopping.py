@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,10 +19,17 @@ def listening_for_stop() -> Iterator[None]:
         _heard.append(number)
         signal.default_int_handler(number, frame)
 
-    before = signal.signal(signal.SIGINT, hear)
+    def drop(dropped: sys.UnraisableHookArgs) -> None:
+        # It is remembered, so that nobody needs to be told that it was ignored.
+        if not (_heard and issubclass(dropped.exc_type, KeyboardInterrupt)):
+            told(dropped)
+
+    before, told = signal.signal(signal.SIGINT, hear), sys.unraisablehook
+    sys.unraisablehook = drop
     try:
         yield
     finally:
+        sys.unraisablehook = told
         signal.signal(signal.SIGINT, before)
         _heard.clear()
 
