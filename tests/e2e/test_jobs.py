@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ import pytest
 
 from bench.store import Store
 from tests.conftest import Bench
-from tests.e2e.test_command import predictions, records, run_folder
+from tests.e2e.test_command import predictions, records, run_folder, running
 from tests.e2e.test_python import PLUG_IN, distribution
 
 FRAGILE = PLUG_IN.replace("plugged", "fragile").replace(
@@ -68,7 +69,7 @@ def test_workers_that_wait_end_with_a_refusal(bench_command: list[str], tmp_path
         env=os.environ | {"BENCH_TEST_MARK": mark},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
     )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -93,35 +94,39 @@ def test_a_cell_that_kills_its_worker_twice_is_named(bench: Bench, tmp_path: Pat
     assert len(Store(run_folder(tmp_path / "runs")).finished()) == 2
 
 
+@contextmanager
+def at_work(bench_command: list[str], folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """Yield a long run on two workers, and these, when its first cell is finished."""
+    arguments = ["run", "--methods", "protonet,mml", "--data", "digits", "--seeds", "100", "--quiet", "--jobs", "2"]
+    with running([*bench_command, *arguments], folder) as process:
+        workers: list[psutil.Process] = []
+        try:
+            # What the command starts besides, such as git, is soon gone.
+            while len(workers) != 2 or not list(folder.glob("runs/*/records/*.parquet")):
+                assert process.poll() is None, "the run ended too soon"
+                time.sleep(0.1)
+                workers = psutil.Process(process.pid).children()
+            yield process, workers
+        finally:
+            for worker in workers:
+                with suppress(psutil.Error):
+                    worker.kill()
+
+
 def test_an_interrupt_is_one_line_and_leaves_no_worker(bench_command: list[str], tmp_path: Path) -> None:
-    arguments = [*bench_command, "run", "--methods", "protonet,mml", "--data", "digits", "--seeds", "40", "--quiet"]
-    process = subprocess.Popen(
-        [*arguments, "--jobs", "2"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("runs/*/records/*.parquet")):
-        assert time.monotonic() < deadline, "no cell was finished"
-        time.sleep(0.1)
-    workers = psutil.Process(process.pid).children()
-    assert len(workers) == 2
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.strip() == "bench: stopped; the same command goes on where it stopped"
-    assert not psutil.wait_procs(workers, timeout=10)[1], "a worker was left running"
+    with at_work(bench_command, tmp_path) as (process, workers):
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 130
+        assert errors.strip() == "bench: stopped; the same command goes on where it stopped"
+        assert not psutil.wait_procs(workers, timeout=60)[1], "a worker was left running"
 
 
 def test_workers_end_with_the_process_that_started_them(bench_command: list[str], tmp_path: Path) -> None:
-    arguments = [*bench_command, "run", "--methods", "protonet,mml", "--data", "digits", "--seeds", "40", "--quiet"]
-    process = subprocess.Popen([*arguments, "--jobs", "2"], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("runs/*/records/*.parquet")):
-        assert time.monotonic() < deadline, "no cell was finished"
-        time.sleep(0.1)
-    workers = psutil.Process(process.pid).children()
-    process.kill()
-    process.wait()
-    assert not psutil.wait_procs(workers, timeout=30)[1], "a worker was left running"
+    with at_work(bench_command, tmp_path) as (process, workers):
+        process.kill()
+        process.wait()
+        assert not psutil.wait_procs(workers, timeout=300)[1], "a worker was left running"
 
 
 def test_a_run_on_features_imports_neither_open_clip_nor_a_compiler(tmp_path: Path) -> None:
