@@ -230,7 +230,7 @@ def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
     root = tmp_path / "cache"
     command = [sys.executable, "-c", PROCESS, str(folder), str(root)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate(timeout=100)[0].strip() for process in running] == ["10", "10"]
+    assert [process.communicate(timeout=500)[0].strip() for process in running] == ["10", "10"]
     count, damaged = verify(root)
     assert count >= 5
     assert not damaged

@@ -149,6 +149,10 @@ def test_a_search_end_to_end(
         ("huge", "huge file"),
     ):  # fmt: skip
         assert reason in reasons[f"{name}.jpg"]
+    for thread in threading.enumerate():  # the crawler does not wait for those that still look for more
+        if thread.name.startswith("parser-"):
+            thread.join(60)
+            assert not thread.is_alive()
     asked = len(web.asked)
     again, same = collect_images(f"icrawler:{engine}", ["salt_&_pepper"], tmp_path, per_class=count)
     assert (len(web.asked), same) == (asked, entries)

@@ -64,7 +64,7 @@ def test_a_query_is_explained_and_an_item_left_out(bench: Bench, run: Path, quer
             ],
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
         )
         assert f"<title>{query} explained</title>" in dom.stdout
 

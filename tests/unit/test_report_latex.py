@@ -95,7 +95,7 @@ def test_the_tables_of_a_report_compile_and_stay_on_the_page(tmp_path):
             cwd=tmp_path / "out",
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
         )
         assert done.returncode == 0, done.stdout[-2000:]
     assert re.findall(r"Overfull \\hbox.*|.*Float too large.*|.*undefined.*", done.stdout) == []

@@ -160,7 +160,7 @@ def browse(tmp_path, page, *options):
         ],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-500:]
     return done.stdout
