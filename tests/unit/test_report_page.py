@@ -213,6 +213,25 @@ def test_light_and_dark_are_two_looks(report, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_a_long_condition_leaves_the_accuracy_in_sight(tmp_path):
+    steps = ["add-class", "add-source", "remove:0.1", "relabel:0.1", "prune:128", "prune-soft", "forget-class:seven"]
+    long = {"memory": "support split", "script": steps, "sources": "simulated for images"}
+    make_run(tmp_path / "r", {"m": 0.5, "n": 0.6}, conditions=({"shots": 1}, long), sessions=1)
+    build([tmp_path], tmp_path / "out")
+    script = """
+    const table = document.getElementById("scores-table");
+    const head = [...table.tHead.rows[0].cells].find((th) => th.textContent.includes("accuracy"));
+    document.title = JSON.stringify([head.getBoundingClientRect().right, window.innerWidth]);
+    """
+    page = tmp_path / "page.html"
+    text = (tmp_path / "out" / "report.html").read_text().replace("</body>", f"<script>{script}</script></body>")
+    page.write_text(text)
+    dom = browse(tmp_path, page, "--window-size=1000,900", "--dump-dom")
+    right, width = json.loads(re.search(r"<title>(.*?)</title>", dom).group(1))
+    assert 0 < right < width
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_every_column_fits_on_paper(report, tmp_path):
     script = """
     document.title = JSON.stringify([...document.querySelectorAll(".scroll, body")].map(
