@@ -146,9 +146,12 @@ class Shelf:
                 changed = noise.wrong_class(images, self.classes, step.number, rng=rng).items
             return replace(self, memory=memory.replace(images=changed))
         if step.action == "forget-class":
-            return replace(self, memory=memory.remove(classes=step.classes))
+            # Earlier edits may have left nothing of a class or a source.
+            present = {*images.labels.tolist(), *memory.texts.labels.tolist()}
+            return replace(self, memory=memory.remove(classes=present & set(step.classes)))
         if step.action == "forget-source":
-            return replace(self, memory=memory.remove(sources=step.names))
+            sources = {*images.sources.tolist(), *memory.texts.sources.tolist()}
+            return replace(self, memory=memory.remove(sources=sources & set(step.names)))
         if step.number is None:
             return replace(self, memory=memory.remove(ids=step.names))
         if step.action == "prune":

@@ -319,5 +319,8 @@ def _answer(label: str, scores: Tensor, queries: Tensor, session: Session, block
         # Columns before the right one win a tie, as in the prediction, so that rank 0 is a right answer and no other.
         order = torch.arange(scores.shape[1], device=scores.device)
         ranks[tied] += ((scores[tied] == right[tied]) & (order < own[tied])).sum(1)
-    confidences = torch.sub(scores.float(), top.unsqueeze(1), out=table).exp_().sum(1).reciprocal()
+    # In the precision of the scores: rounded to float32, scores of thousands would give probabilities above 1.
+    confidences = torch.sub(scores.to(table.dtype), top.unsqueeze(1), out=table).exp_().sum(1).reciprocal().float()
+    # Where no class has an item to be scored by, all scores are minus infinity and all classes are as likely.
+    confidences[torch.isneginf(top)] = 1 / scores.shape[1]
     return columns.cpu(), ranks.cpu(), confidences.cpu()

@@ -15,6 +15,8 @@ from bench.hashing import digest
 
 _BLOCK = 1 << 16
 """Rows that are turned to float32 at a time: 128 MiB at d = 512, whatever the number of rows."""
+_ZERO = 1e-12
+"""The norm below which :func:`bench.algebra.normalise` no longer gives a vector unit norm."""
 
 
 def as_index(rows: Tensor | np.ndarray | list[int]) -> Tensor:
@@ -115,15 +117,18 @@ class Features:
         return replace(self, x=self.x.to(device), labels=self.labels.to(device))
 
     def check(self, what: str) -> None:
-        """Raise :class:`BenchError` for NaN, infinite or all-zero vectors and labels without a class name."""
+        """Raise :class:`BenchError` for NaN, infinite or zero vectors and labels without a class name.
+
+        One shorter than 1e-12 counts as zero: it could not be given unit norm.
+        """
         if len(self) == 0:
             return
         for start in range(0, len(self), _BLOCK):
             norm = self.x[start : start + _BLOCK].float().norm(dim=1)
-            bad = (~torch.isfinite(norm) | (norm == 0)).nonzero()
+            bad = (~torch.isfinite(norm) | (norm < _ZERO)).nonzero()
             if len(bad):
                 row = start + int(bad[0])
-                kind = "zero vector" if norm[int(bad[0])] == 0 else "NaN or infinite value"
+                kind = "zero vector" if norm[int(bad[0])] < _ZERO else "NaN or infinite value"
                 raise BenchError(f"{what}: row {row} ({self.ids[row]}) holds a {kind}; remove it or encode it again")
         low, high = int(self.labels.min()), int(self.labels.max())
         if low < 0 or high >= len(self.class_names):

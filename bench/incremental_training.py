@@ -93,7 +93,7 @@ class SessionTraining:
             lambda rows: loss(rows.to(data.x.device)),
             len(data),
             owner=owner,
-            epochs=max(self.epochs, math.ceil(self.min_steps / math.ceil(len(data) / self.batch))),
+            epochs=max(self.epochs, math.ceil(self.min_steps / max(1, math.ceil(len(data) / self.batch)))),
             batch=self.batch,
             cosine=True,
             optimiser=torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay),

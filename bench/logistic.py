@@ -177,10 +177,10 @@ class LogisticRegression:
             step, change = after - theta, new_slope - slope
             theta, value, slope = after, new_value, new_slope
             diagonal = new_diagonal if renew else diagonal
-            product = _dot(step, change)
-            if product > 0:
+            product, length = _dot(step, change), _dot(change, change / diagonal)
+            if product > 0 and length > 0:
                 pairs.append((step, change, 1 / product))
-                scale = product / _dot(change, change / diagonal)
+                scale = product / length
             self.iterations += 1
         return theta
 

@@ -10,6 +10,9 @@ from torch import Tensor
 _RANK = 1e-9
 """Eigenvalues below this share of the largest are rounding."""
 
+_SAME = 1e-10
+"""Rows whose squared distance is below this share of their squared length are one row computed twice in float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class Normal:
@@ -59,9 +62,15 @@ class Normal:
     def minus(self, h: Tensor, y: Tensor) -> Normal:
         """Return the statistics without rows that are among those seen.
 
-        The rows lie in the span of R, h = A R. So G - h'h = R' (I - A'A) R, and with I - A'A = V E V' the new factor
-        is E^(1/2) V' R; Q - h'y = R' (Z - A'y), so the new target is E^(-1/2) V' (Z - A'y).
+        While R still holds the rows as they were seen, they are left out of it, which is exact however alike rows are.
+        Elsewhere they lie in the span of R, h = A R. So G - h'h = R' (I - A'A) R, and with I - A'A = V E V' the new
+        factor is E^(1/2) V' R; Q - h'y = R' (Z - A'y), so the new target is E^(-1/2) V' (Z - A'y).
         """
+        places = self._places(h.double(), y.double())
+        if places is not None:
+            keep = torch.ones(len(self.factor), dtype=torch.bool, device=self.factor.device)
+            keep[places] = False
+            return Normal(self.factor[keep], self.kernel[keep][:, keep], self.target[keep])
         wide = self.factor.double()
         a = h.double() @ wide.T @ torch.linalg.pinv(self.kernel, rtol=_RANK, hermitian=True)
         e, v = torch.linalg.eigh(torch.eye(len(wide), dtype=wide.dtype, device=wide.device) - a.T @ a)
@@ -69,6 +78,20 @@ class Normal:
         root, v = e[keep].sqrt().unsqueeze(1), v[:, keep]
         factor = root * (v.T @ wide)
         return Normal(factor, factor @ factor.T, v.T @ (self.target - a.T @ y.double()) / root)
+
+    def _places(self, h: Tensor, y: Tensor) -> Tensor | None:
+        """Return which rows of R the given ones are, each another, int64 [n]; None where one is not among them."""
+        lengths = h.square().sum(1)
+        gaps = lengths.unsqueeze(1) + self.kernel.diagonal() - 2 * h @ self.factor.double().T
+        gaps = torch.where((y @ self.target.T) == 1, gaps, torch.inf)
+        places: list[int] = []
+        for gap, length in zip(gaps, lengths, strict=True):
+            gap[places] = torch.inf
+            place = int(gap.argmin())
+            if not float(gap[place]) <= _SAME * float(length):
+                return None
+            places.append(place)
+        return torch.tensor(places, dtype=torch.int64, device=h.device)
 
     def weights(self, penalty: float) -> Tensor:
         """Return W = (G + penalty I)^-1 Q, float32 [M, c]."""

@@ -174,6 +174,8 @@ def _sweep(cls: type, name: str, values: Mapping[str, Any], shown: list[str]) ->
     axes: dict[str, list[Any]] = {}
     for key, value in values.items():
         if isinstance(value, list) and not _takes_list(cls, key):
+            if not value:
+                raise BenchError(f"{name}.{key}=[] sweeps over no value; give at least one")
             axes[key] = value
             if key not in shown:
                 shown.append(key)

@@ -101,6 +101,8 @@ def fit(
         epoch without validation.
     loss : callable
         Takes int64 row numbers [b] and returns the mean loss of those rows.
+    n : int
+        Without rows nothing is trained.
     owner : str
         The method's name, for the message when training diverges.
     cosine : bool
@@ -115,6 +117,8 @@ def fit(
     BenchError
         If the loss becomes NaN or infinite.
     """
+    if not n:
+        return Fitted(0, 0, (), ())
     schedule = (
         torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs * math.ceil(n / batch)) if cosine else None
     )

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from sklearn.linear_model import Ridge
 from bench.holdout import hold_out
 from bench.ridge import Normal
 from bench.streams import Stream
+from tests import toy
 from tests.parity._naive import close, few_shot, make, queries, scores
 
 
@@ -70,3 +73,20 @@ def test_scores_stay_finite_where_an_image_repeats() -> None:
     ids[-1] = "again"
     task = dataclasses.replace(task, support=dataclasses.replace(doubled, ids=ids))
     assert torch.isfinite(scores("ranpac", task, queries(), width=64)).all()
+
+
+@pytest.mark.parametrize("penalty", [1e-8, 10.0])
+def test_forgetting_one_by_one_is_exact_for_images_that_are_nearly_or_quite_the_same(penalty: float) -> None:
+    data = toy.cloud([7, 3, 9], 12, toy.dataset().class_names, "alike", 0.01)
+    x = data.x.clone()
+    x[1::4] = x[0::4]
+    data = dataclasses.replace(data, x=x)
+    task = dataclasses.replace(few_shot(), support=data)
+    method = make("ranpac", width=64, penalty=penalty)
+    state = method.build(task, rng=Stream(0))
+    order = Stream(0).permutation(len(data))
+    for n in range(1, 31):
+        state = method.forget(state, task, [str(data.ids[order[n - 1]])])
+    left = dataclasses.replace(task, support=data.take(np.sort(order[30:])))
+    never = method.build(left, rng=Stream(0))
+    torch.testing.assert_close(method.score(state, queries()), method.score(never, queries()), atol=1e-4, rtol=1e-4)

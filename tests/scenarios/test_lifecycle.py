@@ -14,6 +14,7 @@ import bench
 from bench.algebra import normalise
 from bench.contracts import About
 from bench.errors import BenchError
+from bench.evaluate import _answer
 from bench.memory import Items, Memory
 from bench.misleading import misleading
 from bench.registry import METHODS
@@ -21,6 +22,7 @@ from bench.streams import Stream
 from bench.task import Dataset, Task
 from methods.knn import KNN
 from scenarios.lifecycle import Lifecycle
+from tests.parity._naive import make
 from tests.scenarios.dealt import deals, memory_ids
 from tests.toy import dataset, items
 
@@ -243,3 +245,28 @@ def test_items_are_looked_up_some_at_a_time_with_the_same_counts(monkeypatch: py
     assert whole.max() > 0
     monkeypatch.setattr("bench.misleading._LOOKED_UP", 7)
     assert misleading(images, 20).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_memory_may_be_emptied(name: str) -> None:
+    """Where nothing is left to answer from, no class is likelier than another; what cannot answer at all is skipped."""
+    frame = bench.run(Lifecycle(script=("remove:1.0",)), [name], dataset(texts=False, n_classes=3), seeds=1)
+    if (frame["status"] == "skipped").all():
+        assert frame["reason"].notna().all()
+        return
+    assert (frame["status"] == "ok").all()
+
+
+def test_queries_that_no_class_has_an_item_for_are_answered_with_confidence_1_in_c() -> None:
+    (session,) = (s for s in lifecycle("remove:1.0", data=dataset(3)) if s.edit)
+    state = make("protonet").build(session.task, rng=Stream(0))
+    scores = make("protonet").score(state, session.queries.x)
+    assert (scores == -torch.inf).all()
+    confidences = _answer("protonet", scores, session.queries.x, session, 0)[2]
+    torch.testing.assert_close(confidences, torch.full_like(confidences, 1 / 3))
+
+
+def test_what_is_gone_already_can_be_forgotten() -> None:
+    script = ("remove:1.0", "forget-class:class 3", "forget-source:web-a")
+    notes = [s.notes["items_removed"] for s in lifecycle(*script, data=dataset(texts=False))[1:]]
+    assert notes == [80, 0, 0]

@@ -16,6 +16,7 @@ from annotated_types import Ge, Le
 
 from bench import state as states
 from bench.errors import BenchError
+from bench.evaluate import _answer
 from bench.features import Features
 from bench.files import sweep, write_atomically
 from bench.meter import Meter
@@ -23,6 +24,7 @@ from bench.params import convert
 from bench.registry import METHODS, Registry
 from bench.settings import parse_assignments, parse_seeds, plan, read_config
 from bench.streams import Stream
+from bench.task import Session
 from tests import toy
 
 # -- randomness --------------------------------------------------------------------------------------------------
@@ -68,7 +70,7 @@ def test_rows_that_are_taken_keep_their_digests() -> None:
     assert dataclasses.replace(taken, x=taken.x + 1).row_digests.tolist() != alone
 
 
-@pytest.mark.parametrize(("value", "words"), [(float("nan"), "NaN"), (0.0, "zero vector")])
+@pytest.mark.parametrize(("value", "words"), [(float("nan"), "NaN"), (0.0, "zero vector"), (1e-14, "zero vector")])
 def test_broken_vectors_are_named_by_row(value: float, words: str) -> None:
     data = toy.dataset().splits["train"]
     x = data.x.clone()
@@ -210,6 +212,11 @@ def test_a_list_of_values_is_a_sweep_and_labels_tell_them_apart() -> None:
     assert made.methods[2].recipe.k == 7
 
 
+def test_a_sweep_over_no_value_is_refused() -> None:
+    with pytest.raises(BenchError, match=r"knn\.k=\[\]"):
+        plan("incremental", ["knn"], (0,), {"knn.k": []})
+
+
 def test_variants_have_their_parameters_preset() -> None:
     made = plan("incremental", ["mml-no-knn"], (0,), {})
     assert made.methods[0].recipe.integration == "self"
@@ -307,3 +314,15 @@ def test_a_second_is_counted_in_one_phase_only(monkeypatch: pytest.MonkeyPatch) 
             wait(3.0)
         wait(6.0)
     assert m.seconds == {"retrieve": 3.0, "build": 7.0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_confidences_are_softmax_probabilities_however_large_the_scores(dtype: torch.dtype) -> None:
+    task = toy.task((7, 3, 9))
+    queries = toy.dataset().splits["test"].of_classes(task.classes)
+    near = torch.rand(len(queries), 3, generator=Stream(0).torch(), dtype=torch.float64)
+    scores = (near + (1000 if dtype == torch.float16 else 40000)).to(dtype)
+    found = _answer("made", scores, queries.x, Session(task=task, queries=queries), 0)[2]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, scores.double().softmax(1).max(1).values.float())
+    assert float(found.max()) <= 1

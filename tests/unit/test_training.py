@@ -165,3 +165,20 @@ def test_methods_that_train_on_seen_classes_take_mixed_precision(name: str) -> N
     _, tensors = flatten(weights)
     assert tensors
     assert all(t.dtype == torch.float32 and bool(torch.isfinite(t).all()) for t in tensors.values())
+
+
+def test_without_rows_nothing_is_trained() -> None:
+    w = leaf(torch.ones(3))
+    told = fit(
+        [w],
+        lambda _: w.sum(),
+        0,
+        owner="test",
+        optimiser=torch.optim.SGD([w], lr=1.0),
+        epochs=3,
+        batch=4,
+        rng=Stream(0),
+        cosine=True,
+    )
+    assert told == Fitted(0, 0, (), ())
+    assert torch.equal(w.detach(), torch.ones(3))
