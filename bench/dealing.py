@@ -38,7 +38,13 @@ def make_task(
 
 
 def shots(
-    features: Features, count: int | None, rng: Stream, *, dataset: str, scarce: Literal["refuse", "use"] = "refuse"
+    features: Features,
+    count: int | None,
+    rng: Stream,
+    *,
+    dataset: str,
+    classes: Sequence[int] | None = None,
+    scarce: Literal["refuse", "use"] = "refuse",
 ) -> Features:
     """Return ``count`` random images of each class, so that k shots are a prefix of k + 1.
 
@@ -46,13 +52,17 @@ def shots(
     ----------
     count : int or None
         None returns all images.
+    classes : sequence of int, optional
+        The classes that must have so many; those of the images unless said.
     scarce : str
         What to do when a class has fewer: ``refuse`` with its name, or ``use`` what is there.
     """
     if count is None:
         return features
     if scarce == "refuse":
-        require_shots(features, count, dataset=dataset)
+        require_shots(
+            features, count, features.labels.unique().tolist() if classes is None else classes, dataset=dataset
+        )
     chosen = []
     for label in features.labels.unique().tolist():
         rows = (features.labels == label).nonzero().squeeze(1)
@@ -61,14 +71,16 @@ def shots(
     return features.take(torch.cat(chosen)) if chosen else features
 
 
-def require_shots(features: Features, count: int | None, *, dataset: str) -> None:
-    """Raise :class:`BenchError` by the name of the poorest class if it has fewer than ``count`` images."""
-    labels, have = features.labels.unique(return_counts=True)
-    if count is not None and len(have) and int(have.min()) < count:
-        least, poorest = int(have.min()), features.class_names[int(labels[have.argmin()])]
+def require_shots(features: Features, count: int | None, classes: Sequence[int], *, dataset: str) -> None:
+    """Raise :class:`BenchError` by the name of the poorest of some classes if it has fewer than ``count`` images."""
+    if count is None or not len(classes):
+        return
+    have = torch.bincount(features.labels.cpu(), minlength=len(features.class_names))[list(classes)]
+    least, poorest = int(have.min()), features.class_names[classes[int(have.argmin())]]
+    if least < count:
         raise BenchError(
-            f"data set {dataset}: {count} shots are wanted but class {poorest!r} has {least} images; ask for at most "
-            f"{least}"
+            f"data set {dataset}: {count} shots are wanted but class {poorest!r} has {least} images; "
+            + (f"ask for at most {least}" if least else "give it some or leave it out")
         )
 
 

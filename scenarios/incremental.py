@@ -95,7 +95,7 @@ class Incremental:
         order = tuple(ids[i] for i in rng.child("class-order").permutation(len(ids)))
         retrieved = dataset.memory if self.memory == "declared" else Memory.empty(dataset.dimension)
         every_query, pool, lost = apart(dataset, ids, retrieved)
-        support = shots(pool, self.shots, rng, dataset=dataset.name)
+        support = shots(pool, self.shots, rng, dataset=dataset.name, classes=ids)
         sessions: list[Session] = []
         budget = Budget(
             items=condition.get("exemplars"),

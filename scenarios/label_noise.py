@@ -74,7 +74,7 @@ class LabelNoise:
         ids = eligible(dataset, self.classes)
         queries, pool, lost = apart(dataset, ids, dataset.memory)
         clean, memory, origin = self._memory(dataset, pool, rng)
-        clean = shots(clean, self.shots, rng, dataset=dataset.name)
+        clean = shots(clean, self.shots, rng, dataset=dataset.name, classes=ids)
         guard(dataset.name, {"support": clean, "queries": queries})
         noisy, rows = self._noisy(dataset, ids, clean, condition["rate"], rng.child("noise"))
         changed = rows[noisy.labels[rows] != clean.labels[rows]].tolist()

@@ -44,7 +44,7 @@ class Supervised:
         told = departures(dataset, self.classes)
         ids = eligible(dataset, self.classes)
         _, pool, _ = apart(dataset, ids, dataset.memory)
-        require_shots(pool, self.shots, dataset=dataset.name)
+        require_shots(pool, self.shots, ids, dataset=dataset.name)
         used = len(pool) if self.shots is None else self.shots * len(pool.labels.unique())
         if self._takes_rest(dataset) and used < len(pool):
             told["memory"] = "rest of the support"
@@ -58,7 +58,7 @@ class Supervised:
         """Return training on the shots and one session on the same task."""
         ids = eligible(dataset, self.classes)
         queries, pool, lost = apart(dataset, ids, dataset.memory)
-        support = shots(pool, condition["shots"], rng, dataset=dataset.name)
+        support = shots(pool, condition["shots"], rng, dataset=dataset.name, classes=ids)
         memory, origin = dataset.memory, "declared"
         if self._takes_rest(dataset):
             rest = Items.of_features(without(pool, [support]), "rest of the support")

@@ -184,3 +184,12 @@ def test_a_declared_memory_that_is_not_there_is_refused(recipe: Any) -> None:
     with pytest.raises(BenchError, match=rf"declares no image memory and {recipe.name}.memory=declared asks for it"):
         list(recipe.conditions(dataset(images=False)))
     assert list(replace(recipe, **({"shots": (1, 2)} if "few" in recipe.name else {})).conditions(dataset()))
+
+
+@pytest.mark.parametrize("recipe", [Incremental(shots=2), LabelNoise(shots=2), Supervised(shots=2)])
+def test_shots_of_a_class_without_images_are_refused_by_its_name(recipe: Any) -> None:
+    data = dataset(images=False)
+    few = data.splits["train"].of_classes([c for c in range(10) if c != 3])
+    data = replace(data, splits={**data.splits, "train": few})
+    with pytest.raises(BenchError, match=r"2 shots are wanted but class 'class 3' has 0 images; give it some"):
+        deals(recipe, data)
