@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 NEIGHBOURS = 8
 """Neighbours shown of each branch."""
 
+_LINE = 0.12
+"""Inches of a line of words."""
+
 _RIGHT, _WRONG = "#0072B2", "#D55E00"
 
 
@@ -130,14 +133,17 @@ def _pair(loaded: Loaded, group: Group, records: pd.DataFrame) -> tuple[RunInfo,
 def draw(case: Case, show: Show, name: str) -> Picture:
     """Return one query with the neighbours that each method answered it from, and their weights."""
     lines = [(e.method, e.before, branch) for e in case.explained for branch in _branches(e.before)]
-    with canvas(1.15 * (NEIGHBOURS + 1), 2.1 * len(lines) + 0.5, len(lines), NEIGHBOURS + 1) as (figure, axes):
-        for row, (method, answer, branch) in enumerate(lines):
+    words = [_words(case, *line) for line in lines]
+    # Rows are of one height: that of a tile and of the most lines of words above and below one.
+    height = 1.4 + _LINE * max(above.count("\n") + below.count("\n") + 2 for above, below in words)
+    with canvas(1.15 * (NEIGHBOURS + 1), height * len(lines) + 0.5, len(lines), NEIGHBOURS + 1) as (figure, axes):
+        for row, (_, answer, branch) in enumerate(lines):
             first, *tiles = axes[row * (NEIGHBOURS + 1) : (row + 1) * (NEIGHBOURS + 1)]
             right = answer.prediction == case.label
             _tile(first, show(case.query), "query", _RIGHT if right else _WRONG)
-            first.set_title(f"{method} answers\n{_name(case, answer.prediction)}", fontsize=7, loc="left")
-            words = [f"{'right' if right else 'wrong, it is'}", *([] if right else [_name(case, case.label)])]
-            first.set_xlabel("\n".join([*words, *_sums(case, answer, branch)]), fontsize=6.5)
+            above, below = words[row]
+            first.set_title(above, fontsize=7, loc="left")
+            first.set_xlabel(below, fontsize=6.5)
             near = [n for n in (answer.evidence.neighbours if answer.evidence else ()) if n.branch == branch]
             for tile in tiles[min(len(near), NEIGHBOURS) :]:
                 tile.axis("off")
@@ -151,7 +157,7 @@ def draw(case: Case, show: Show, name: str) -> Picture:
                 tile.set_xlabel(f"weight {n.weight:.3g}\ncosine {n.similarity:.2f}", fontsize=6.5)
         figure.suptitle(f"{case.data.name}: {case.query}", fontsize=9, x=0.01, ha="left")
     meanings = {e.method: e.before.evidence.weights for e in case.explained if e.before.evidence}
-    weights = "; ".join(f"{method}: {words}" for method, words in meanings.items() if words)
+    weights = "; ".join(f"{method}: {meaning}" for method, meaning in meanings.items() if meaning)
     where = f"Query {case.query} ({case.name_of(case.label)}), session {case.session}, seed {case.seed}"
     return picture(
         figure,
@@ -167,6 +173,13 @@ def _branches(answer: Answer) -> list[str]:
     """Return the branches that retrieved, or one without name for the prototypes."""
     near = answer.evidence.neighbours if answer.evidence else ()
     return list(dict.fromkeys(n.branch for n in near)) or [""]
+
+
+def _words(case: Case, method: str, answer: Answer, branch: str) -> tuple[str, str]:
+    """Return what stands above and below the query: what a method answers, and whether and by what weights."""
+    right = answer.prediction == case.label
+    verdict = ["right"] if right else ["wrong, it is", _name(case, case.label)]
+    return f"{method} answers\n{_name(case, answer.prediction)}", "\n".join([*verdict, *_sums(case, answer, branch)])
 
 
 def _name(case: Case, label: int) -> str:

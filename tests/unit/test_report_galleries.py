@@ -1,9 +1,11 @@
 """Neighbour galleries: which queries they show, and that what is drawn is what was computed."""
 
 import re
+from itertools import combinations
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from bench.explain import Which, explain
 from bench.runner import run
@@ -11,6 +13,7 @@ from reports.answers import groups
 from reports.build import build
 from reports.galleries import choose, galleries
 from reports.load import load
+from reports.style import picture as finished
 from tests import toy
 from tests.statistics.runs import make_run
 
@@ -77,6 +80,23 @@ def test_tiles_are_as_wide_where_a_method_has_prototypes_alone(tmp_path, monkeyp
     tiles = re.findall(rb"<image [^>]*?width=\"([0-9.]+)\"", picture.svg)
     assert len(tiles) > 8
     assert all(float(width) > 50 for width in tiles)
+
+
+def test_words_of_long_names_cover_no_others(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("reports.galleries.short", lambda name: f"latin small…{name} below")
+    monkeypatch.setattr(
+        "reports.galleries.picture", lambda figure, **facts: drawn.append(figure) or finished(figure, **facts)
+    )
+    methods = ["knn:k=25", "knn:k=1"]
+    run("incremental", methods, "digits", 1, set={"incremental.increment": 5}, out=tmp_path, device="cpu")
+    loaded = load([tmp_path])
+    galleries(loaded, list(groups(loaded)), 1)
+    (figure,) = drawn
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert any(text.get_text().startswith("wrong") for text in texts)
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_the_report_has_galleries_on_request_only(made, tmp_path):
