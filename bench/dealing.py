@@ -166,6 +166,21 @@ def training_session(
     return Session(task=session.task, queries=labelled, notes={"memory": origin})
 
 
+def training_and_validation(
+    dataset: Dataset,
+    seen: Sequence[int],
+    validation: Sequence[int],
+    memory: Memory,
+    origin: str,
+    *,
+    images: int,
+    rng: Stream,
+) -> tuple[Session | None, Session | None]:
+    """Return what to train and to choose on; None without seen classes, and for fewer than two to choose on."""
+    training = training_session(dataset, seen, memory, origin, images=images, rng=rng) if seen else None
+    return training, memory_session(dataset, validation, memory, origin) if len(validation) > 1 else None
+
+
 def prefix(items: Items, count: int | None, rng: Stream) -> Items:
     """Return ``count`` random items of each class, or all there are, so that k items are among k + 1; None takes all.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt, MinLen
 
 from bench.class_choice import Classes, check_split, eligible, split_classes
-from bench.dealing import apart, guard, make_task, memory_session, shots, training_session
+from bench.dealing import apart, guard, make_task, shots, training_and_validation
 from bench.errors import BenchError
 from bench.features import Features
 from bench.memory import Memory
@@ -91,12 +91,10 @@ class FewToManyShot:
             task = make_task(dataset, group, support=support, memory=memory, session=number)
             sessions.append(Session(task=task, queries=asked, notes=notes))
         web, origin = choose_memory(dataset, "auto")
-        return Episode(
-            sessions=tuple(sessions),
-            training=training_session(dataset, seen, web, origin, images=self.train_images, rng=rng) if seen else None,
-            validation=memory_session(dataset, validation, web, origin) if len(validation) > 1 else None,
-            independent=self.way is not None,
+        training, check = training_and_validation(
+            dataset, seen, validation, web, origin, images=self.train_images, rng=rng
         )
+        return Episode(sessions=tuple(sessions), training=training, validation=check, independent=self.way is not None)
 
     def _memory(self, dataset: Dataset) -> tuple[Memory, str]:
         if self.memory == "declared" or (self.memory == "auto" and len(dataset.memory.images)):

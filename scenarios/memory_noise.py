@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 
 from bench import noise
 from bench.class_choice import Classes, check_split, eligible, split_classes
-from bench.dealing import memory_session, training_session
+from bench.dealing import memory_session, training_and_validation
 from bench.memory import Items, Memory
 from bench.memory_choice import MemoryChoice, choose_memory, departures
 from bench.registry import scenario
@@ -94,13 +94,11 @@ class MemoryNoise:
                 for name, items in self._parts(others).items()
                 if len(getattr(clean.task.memory, name))
             }
-        return Episode(
-            sessions=(replace(clean, task=task, notes=notes, evidence=self.evidence),),
-            training=training_session(dataset, seen, memory, origin, images=self.train_images, rng=rng)
-            if seen
-            else None,
-            validation=memory_session(dataset, validation, memory, origin) if len(validation) > 1 else None,
+        training, check = training_and_validation(
+            dataset, seen, validation, memory, origin, images=self.train_images, rng=rng
         )
+        session = replace(clean, task=task, notes=notes, evidence=self.evidence)
+        return Episode(sessions=(session,), training=training, validation=check)
 
     def _spoilt(
         self, dataset: Dataset, memory: Memory, others: Memory, target: Sequence[int], rate: float, rng: Stream

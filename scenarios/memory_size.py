@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt, MinLen
 
 from bench.class_choice import Classes, check_split, eligible, split_classes
-from bench.dealing import memory_session, prefix, training_session
+from bench.dealing import memory_session, prefix, training_and_validation
 from bench.memory import Memory
 from bench.memory_choice import MemoryChoice, choose_memory, departures
 from bench.registry import scenario
@@ -65,10 +65,8 @@ class MemorySize:
             images if self.modality == "texts" else prefix(images, size, rng.child("images")),
             texts if self.modality == "images" else prefix(texts, size, rng.child("texts")),
         )
-        return Episode(
-            sessions=(replace(whole, task=replace(whole.task, memory=cut)),),
-            training=training_session(dataset, seen, memory, origin, images=self.train_images, rng=rng)
-            if seen
-            else None,
-            validation=memory_session(dataset, validation, memory, origin) if len(validation) > 1 else None,
+        training, check = training_and_validation(
+            dataset, seen, validation, memory, origin, images=self.train_images, rng=rng
         )
+        session = replace(whole, task=replace(whole.task, memory=cut))
+        return Episode(sessions=(session,), training=training, validation=check)

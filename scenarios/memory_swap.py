@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt, MinLen
 
 from bench.class_choice import Classes, check_split, eligible, split_classes
-from bench.dealing import memory_session, training_session
+from bench.dealing import memory_session, training_and_validation
 from bench.memory import Memory
 from bench.memory_choice import MemoryChoice, choose_memory, departures, two_sources
 from bench.registry import scenario
@@ -71,15 +71,14 @@ class MemorySwap:
             notes = {**session.notes, "sources": sources}
             return replace(session, task=replace(session.task, memory=own), notes=notes)
 
-        images, trained = self.train_images, condition["trained"]
+        training, check = training_and_validation(
+            dataset, seen, validation, memory, origin, images=self.train_images, rng=rng
+        )
+        trained, tested = condition["trained"], condition["tested"]
         return Episode(
-            sessions=(plug(memory_session(dataset, target, memory, origin), condition["tested"]),),
-            training=plug(training_session(dataset, seen, memory, origin, images=images, rng=rng), trained)
-            if seen
-            else None,
-            validation=plug(memory_session(dataset, validation, memory, origin), trained)
-            if len(validation) > 1
-            else None,
+            sessions=(plug(memory_session(dataset, target, memory, origin), tested),),
+            training=training and plug(training, trained),
+            validation=check and plug(check, trained),
         )
 
     def _halves(self, dataset: Dataset, memory: Memory) -> tuple[dict[str, Memory], dict[str, Any]]:
