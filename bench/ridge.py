@@ -42,22 +42,26 @@ class Normal:
     def of(h: Tensor, y: Tensor) -> Normal:
         """Return the statistics of rows [n, M] and targets [n, c]."""
         wide = h.double()
-        return Normal(h, wide @ wide.T, y.double())._shortened()
+        if len(wide) > wide.shape[1]:
+            return Normal._triangular(wide, y.double())
+        return Normal(h, wide @ wide.T, y.double())
 
     def plus(self, h: Tensor, y: Tensor) -> Normal:
         """Return the statistics with further rows; ``y`` has the old columns first."""
         old, new = self.factor.double(), h.double()
+        padded = torch.cat([self.target, self.target.new_zeros(len(old), y.shape[1] - self.target.shape[1])], 1)
+        targets = torch.cat([padded, y.double()])
+        if len(targets) > old.shape[1]:
+            return Normal._triangular(torch.cat([old, new]), targets)
         cross = old @ new.T
         kernel = torch.cat([torch.cat([self.kernel, cross], 1), torch.cat([cross.T, new @ new.T], 1)])
-        padded = torch.cat([self.target, self.target.new_zeros(len(old), y.shape[1] - self.target.shape[1])], 1)
-        return Normal(torch.cat([self.factor, h]), kernel, torch.cat([padded, y.double()]))._shortened()
+        return Normal(torch.cat([self.factor, h]), kernel, targets)
 
-    def _shortened(self) -> Normal:
-        rows, width = self.factor.shape
-        if rows <= width:
-            return self
-        q, r = torch.linalg.qr(self.factor.double())
-        return Normal(r, r @ r.T, q.T @ self.target)
+    @staticmethod
+    def _triangular(h: Tensor, y: Tensor) -> Normal:
+        """Return the statistics of more rows than M, both float64."""
+        q, r = torch.linalg.qr(h)
+        return Normal(r, r @ r.T, q.T @ y)
 
     def minus(self, h: Tensor, y: Tensor) -> Normal:
         """Return the statistics without rows that are among those seen.

@@ -63,14 +63,21 @@ class RanPAC:
         """Return the state of one task."""
         draw = torch.randn(task.dimension, self.width, generator=rng.child("projection").torch())
         projection = draw.to(task.device)
-        h, y, counts = _rows(task, task.labelled, projection, task.n_classes)
-        return self._of(projection, Normal.of(h, y), counts, task, task.labelled)
+        none, no_targets, counts = _rows(task, task.labelled.take([]), projection, task.n_classes)
+        return self._grown(projection, Normal.of(none, no_targets), counts, task)
 
     def extend(self, state: Projected, task: Task, *, rng: Stream) -> Projected:
         """Return the state with a further session; lambda is chosen anew on that session's images."""
-        h, y, counts = _rows(task, task.labelled, state.projection, task.n_classes)
-        counts[: len(state.counts)] += state.counts
-        return self._of(state.projection, state.normal.plus(h, y), counts, task, task.labelled)
+        counts = F.pad(state.counts, (0, task.n_classes - len(state.counts)))
+        return self._grown(state.projection, state.normal, counts, task)
+
+    def _grown(self, projection: Tensor, normal: Normal, counts: Tensor, task: Task) -> Projected:
+        """Return the state with a task's images, of which no more than M are projected at a time."""
+        items = task.labelled
+        for rows in torch.arange(len(items)).split(self.width):
+            h, y, more = _rows(task, items.take(rows), projection, task.n_classes)
+            normal, counts = normal.plus(h, y), counts + more
+        return self._of(projection, normal, counts, task, items)
 
     def forget(self, state: Projected, task: Task, ids: Collection[str]) -> Projected:
         """Return the state without the named images; lambda is chosen anew unless the task is of an earlier session."""

@@ -15,7 +15,7 @@ from tests.parity._naive import close, few_shot, make, queries, scores
 @pytest.mark.parametrize("width", [8, 64])
 @pytest.mark.parametrize("penalty", [1e-2, 10.0])
 def test_equals_the_normal_equations_and_scikit_learn(width: int, penalty: float) -> None:
-    # 18 images: more rows than projections, and fewer.
+    # 18 images: projected in three parts of which the first two are as many as projections, and at once.
     task = few_shot()
     method = make("ranpac", width=width, penalty=penalty)
     state = method.build(task, rng=Stream(0))
@@ -65,8 +65,6 @@ def test_rows_can_be_taken_out_even_where_they_repeat(width: int) -> None:
 
 
 def test_scores_stay_finite_where_an_image_repeats() -> None:
-    import dataclasses
-
     task = few_shot()
     doubled = task.support.take(torch.tensor([*range(len(task.support)), 0]))
     ids = doubled.ids.copy()
