@@ -78,7 +78,7 @@ class Task:
     budget : Budget
         What may be kept for later sessions.
     session : int
-        0, 1, ... in class-incremental learning; 0 elsewhere.
+        Its number among the sessions of its episode, from 0.
     prototype_memory : Memory or None
         Items that class prototypes are made of, where they are not those a method retrieves from; None is the same.
     pictures : Pictures or None
