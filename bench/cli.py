@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -16,6 +16,12 @@ from bench.waiting import wait_briefly
 
 class _Group(click.Group):
     """Turns errors a user can put right into one line and exit status 2, and Ctrl-C into one line and 130."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **more)
+        except click.UsageError as error:
+            raise _in_one_line(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         with listening_for_stop():
@@ -29,7 +35,27 @@ class _Group(click.Group):
                 if isinstance(error, BenchError):
                     click.echo(f"bench: {error}", err=True)
                     ctx.exit(2)
+                if isinstance(error, click.UsageError):
+                    raise _in_one_line(error) from None
                 raise
+
+
+class _OneLine(click.ClickException):
+    """A command line that makes no sense."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it as other errors are."""
+        click.echo(f"bench: {self.message}", file=file, err=file is None)
+
+
+def _in_one_line(error: click.UsageError) -> click.ClickException:
+    # Without a command there is nothing wrong: newer releases of click raise the help itself.
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        return error
+    where = f"; see `{error.ctx.command_path} --help`" if error.ctx is not None else ""
+    return _OneLine(error.format_message().rstrip(".") + where)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

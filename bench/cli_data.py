@@ -236,7 +236,9 @@ def prune(idle_days: float | None, everything: bool) -> None:
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="Cosine of a duplicate.  [default: the data set's, mostly 0.97]"
 )
-@click.option("--show", type=int, default=5, show_default=True, help="Pairs that are printed for each two parts.")
+@click.option(
+    "--show", type=click.IntRange(0), default=5, show_default=True, help="Pairs that are printed for each two parts."
+)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def audit(name: str, threshold: float | None, show: int, as_json: bool) -> None:
     """Find duplicates between memory, support and queries of a data set.

@@ -66,11 +66,14 @@ def explain(
 
     The episode is dealt again and the states are made again from it; nothing in the run is changed.
     """
+    from bench.errors import BenchError
     from bench.explain import explain
     from bench.replay import Which
     from reports.explain import html as page
     from reports.explain import text
 
+    if images is not None and html is None:
+        raise BenchError("--images are shown on a page; give --html a file for it")
     which = Which(
         methods=tuple(methods),
         seed=seed,
@@ -80,12 +83,13 @@ def explain(
         condition=dict(_pair(line) for line in condition),
     )
     (case,) = explain(one_run(run), query, which, exclude=exclude, relabel=relabel, data=data)
-    click.echo(text(case, most=top))
     if html is not None:
         from bench.files import write_atomically
         from bench.thumbnails import thumbnails
 
         write_atomically(html, page(case, thumbnails(case.data, images)))
+    click.echo(text(case, most=top))
+    if html is not None:
         click.echo(f"\n{html}: the same with images")
 
 

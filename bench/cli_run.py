@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bench import interpreters
+from bench.errors import BenchError
 
 
 @click.command()
@@ -73,7 +74,8 @@ def run(
         "search": "exact",
         "set": {},
     }
-    settings |= read_config(config) if config else {}
+    if config is not None:
+        settings |= _with_values(config, read_config(config))
     if experiment:
         from bench import experiments
 
@@ -107,19 +109,21 @@ def run(
             data=_names(settings["data"]),
             seeds=settings["seeds"],
             assignments=settings["set"],
-            out=Path(settings["out"]),
+            out=Path(str(settings["out"])),
             device=settings["device"],
             experiment=settings.get("experiment"),
             load=load,
             save_states=save_states,
             oracle=oracle,
-            search=settings["search"],
+            search=str(settings["search"]),
         )
+        if not planned.n_cells:
+            raise BenchError("nothing to run: a list of methods, data sets or values is empty; name at least one")
         if part is not None:
             planned = planned.shard(part)
         execute(planned, progress=not quiet, jobs=jobs, ray=ray, ready=ready)
     _say_what_was_skipped(planned.folder)
-    click.echo(f"{planned.n_cells} cells in {planned.folder}")
+    click.echo(f"{_cells(planned.n_cells)} in {planned.folder}")
     click.echo(f"next: bench report {planned.folder}")
 
 
@@ -131,7 +135,7 @@ def merge(folders: Sequence[Path], out: Path | None) -> None:
     from bench.merge import merge
 
     folder, cells = merge(folders, out or Path("runs"))
-    click.echo(f"{cells} cells in {folder}")
+    click.echo(f"{_cells(cells)} in {folder}")
     click.echo(f"next: bench report {folder}")
 
 
@@ -155,6 +159,18 @@ def perf(device: str, as_json: bool) -> None:
 
     found = measure(choose_device(device), lambda what: click.echo(f"measuring {what}", err=True))
     click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+
+
+def _with_values(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of a file; a key that is left without a value is refused."""
+    for key, value in content.items():
+        if value is None:
+            raise BenchError(f"{path}: {key!r} has no value; write one or leave the line out")
+    return content
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell" if count == 1 else f"{count} cells"
 
 
 def _names(value: Any) -> list[str]:

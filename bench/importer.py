@@ -124,16 +124,15 @@ def find_splits(arrays: Mapping[str, np.ndarray], single: str) -> dict[str, tupl
 def read_classes(path: Path, name: str) -> list[str]:
     """Return class names from YAML, JSON or one name a line; a mapping of data sets to lists is looked up by name."""
     try:
-        text = path.read_text()
-    except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}; give a YAML, JSON or text file of names") from None
-    try:
+        text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
             content = json.loads(text)
         elif path.suffix in (".yaml", ".yml"):
             content = yaml.safe_load(text)
         else:
             content = [line.strip() for line in text.splitlines() if line.strip()]
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}; give a YAML, JSON or text file of names") from None
     except (ValueError, yaml.YAMLError) as error:
         raise BenchError(f"{path} is damaged: {' '.join(str(error).split())}") from None
     if isinstance(content, dict) and all(str(key).lstrip("-").isdigit() for key in content):
