@@ -21,9 +21,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["BENCH_CACHE"] = os.environ.get("BENCH_TEST_CACHE") or tempfile.mkdtemp(prefix="bench-test-cache-")
 """Tests encode into a cache of their own, shared by one process's tests, never into the user's."""
 
-# A client of Milvus that an earlier test left behind would write to standard error, minutes later, in another's test.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
 FEATURES_VARIABLE = "BENCH_TEST_FEATURES"
 """Folder of real CLIP features; where it is absent the tests that need it are skipped."""
 

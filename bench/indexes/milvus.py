@@ -32,6 +32,8 @@ _INSERTED = 4096
 _ASKED = 256
 _SECONDS = 10.0
 """How long an address has to answer."""
+_CHANNEL = {"grpc.keepalive_permit_without_calls": False}
+"""A client that asks a server again and again whether it is there, while it has no question, is sent away after a minute."""
 
 
 @contextmanager
@@ -76,7 +78,7 @@ def connect(uri: str) -> Any:
     elif "@" in uri:
         raise BenchError(f"an address is written into records; put user and password into {TOKEN} instead")
     try:
-        return MilvusClient(uri, token=os.environ.get(TOKEN, ""), timeout=_SECONDS)
+        return MilvusClient(uri, token=os.environ.get(TOKEN, ""), timeout=_SECONDS, grpc_options=_CHANNEL)
     except (MilvusException, OSError, ValueError) as error:
         reason = " ".join(str(getattr(error, "message", error)).split())
         raise BenchError(
