@@ -33,7 +33,7 @@ _ASKED = 256
 _SECONDS = 10.0
 """How long an address has to answer."""
 _CHANNEL = {"grpc.keepalive_permit_without_calls": False}
-"""A client that asks a server again and again whether it is there, while it has no question, is sent away after a minute."""
+"""A client that asks again and again whether a server is there, while it has no question, is sent away by and by."""
 
 
 @contextmanager
