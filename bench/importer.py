@@ -254,7 +254,6 @@ def import_pack(
         if len(prompts) < len(names):
             warnings.append(f"{len(names) - len(prompts)} of {len(names)} classes have no text")
     require_space(out, sum(x.nbytes for x, _ in splits.values()), what=f"the pack {options.name}")
-    out.mkdir(parents=True, exist_ok=True) if not out.exists() else None
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": options.name,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -81,6 +82,16 @@ def test_an_explanation_without_its_page_says_only_why(tmp_path: Path) -> None:
     assert not (tmp_path / "a.html").exists()
     assert "knn(k=1): " in call("explain", folder, "--query", query, "--html", "a.html").output
     assert (tmp_path / "a.html").is_file()
+
+
+def test_a_pack_without_a_place_is_refused(tmp_path: Path) -> None:
+    y = np.repeat(np.arange(2), 2)
+    x = np.eye(4, dtype=np.float32)
+    np.savez(tmp_path / "a.npz", train_x=x, train_y=y, test_x=x[::-1], test_y=y)
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    (tmp_path / "file").touch()
+    said = refused("data", "import", "a.npz", "--classes", "names.txt", "--out", "file/pack")
+    assert "cannot write file/pack" in said
 
 
 def test_class_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
