@@ -169,9 +169,8 @@ def load(folders: Sequence[Path]) -> Loaded:
     done = done.astype({"session": "int64", "n_queries": "int64", "n_correct": "int64"})
     runs = tuple(sorted(infos, key=lambda info: tuple(str(info.manifest.get(k)) for k in ("run", "shard", "created"))))
     if repeated:
-        said.append(
-            f"{repeated} cells are in several runs (of other settings, code, device or search); the newest are shown"
-        )
+        which = "1 cell is" if repeated == 1 else f"{repeated} cells are"
+        said.append(f"{which} in several runs (of other settings, code, device or search); the newest are shown")
     predicted = progress.predicted(runs)
     said += progress.unpredicted(done, predicted)
     return Loaded(done, skipped, runs, (*said, *record_warnings(done, skipped)), class_names, predicted)

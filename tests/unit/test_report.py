@@ -274,6 +274,9 @@ def test_the_newest_of_two_equal_cells_is_shown(tmp_path):
     loaded = load([tmp_path])
     assert set(loaded.records["run"]) == {"aaa"}
     assert any("3 cells are in several runs" in warning for warning in loaded.warnings)
+    make_run(tmp_path / "one" / "old", {"m": 0.1}, seeds=(0,), run="zzz")
+    make_run(tmp_path / "one" / "new", {"m": 0.9}, seeds=(0,), run="aaa")
+    assert any("1 cell is in several runs" in warning for warning in load([tmp_path / "one"]).warnings)
 
 
 def test_two_settings_of_one_method_get_labels_that_say_what_differs(tmp_path):
