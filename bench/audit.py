@@ -109,7 +109,8 @@ class Audit:
             head = f"{o['of']} in {o['within']}: {o['exact']} exact, {o['near']} near of {o['items']} items"
             lines.append(head + (f" ({o['other_class']} under another class)" if o["other_class"] else ""))
             for pair in o["pairs"][:show]:
-                lines.append(f"    {pair['item']}  =  {pair['other']}  {pair['how']}  cosine {pair['cosine']:.4f}")
+                how = "" if pair["how"] == "cosine" else f"{pair['how']}  "
+                lines.append(f"    {pair['item']}  =  {pair['other']}  {how}cosine {pair['cosine']:.4f}")
             if len(o["pairs"]) > show:
                 lines.append(f"    ... and {len(o['pairs']) - show} more")
         return "\n".join(lines)

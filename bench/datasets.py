@@ -136,4 +136,4 @@ def resolve(wanted: str | Path | Dataset) -> Dataset:
             f"{wanted} is a standard data set that is not encoded yet; `bench data prepare {wanted} --root DIR "
             f"--encoder NAME:PRETRAINED --out packs/{wanted}` does it"
         )
-    raise BenchError(f"unknown data set {str(wanted)!r}{suggest(str(wanted), names)}, or give the path of a pack")
+    raise BenchError(f"{str(wanted)!r} is neither the path of a pack nor a known data set{suggest(str(wanted), names)}")

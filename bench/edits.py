@@ -228,6 +228,9 @@ def _is_number(text: str) -> bool:
 def _number(action: str, text: str) -> float:
     if not _is_number(text):
         raise BenchError(f"lifecycle.script: {action}:{text} needs a number; write for instance {action}:0.1")
-    if action != "prune":
-        noise.check_rate(float(text))
-    return float(text)
+    number = float(text)
+    if action == "prune" and not (number >= 1 and number.is_integer()):
+        raise BenchError(f"lifecycle.script: {action}:{text} needs a whole number of others from 1 up")
+    if action != "prune" and not 0 <= number <= 1:
+        raise BenchError(f"lifecycle.script: {action}:{text} needs a share from 0 to 1, such as {action}:0.1")
+    return number

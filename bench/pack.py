@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 import yaml
+from annotated_types import Gt, Le
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from torch import Tensor
 
 from bench.errors import BenchError
@@ -95,24 +97,62 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 # -- reading -----------------------------------------------------------------------------------------------------
 
 
+class _Arrays(BaseModel):
+    """What a manifest says of one file."""
+
+    file: str
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    """The types of what a manifest says; what else it holds is for people."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: int
+    dimension: int
+    classes: list[Any]
+    splits: dict[str, _Arrays]
+    roles: dict[str, list[str]]
+    prompts: _Arrays | None = None
+    texts: _Arrays | None = None
+    encoder: dict[str, Any] | None = None
+    memory: dict[str, Any] | None = None
+    near: Annotated[float, Gt(0), Le(1)] = 1.0
+    class_split: dict[Literal["seen", "validation", "unseen"], list[int]] | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        strangers = [c for part in (self.class_split or {}).values() for c in part if not 0 <= c < len(self.classes)]
+        if strangers:
+            raise ValueError(f"class_split names class {strangers[0]}, and there are {len(self.classes)} from 0 up")
+        return self
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return a pack's manifest; one that is damaged, incomplete or newer raises :class:`BenchError`."""
     path = folder / MANIFEST
     try:
-        manifest = yaml.safe_load(path.read_text())
+        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError:
         raise BenchError(
             f"{folder} is no feature pack: it has no readable {MANIFEST}; make one with `bench data import`"
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BenchError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    missing = {"format", "name", "dimension", "classes", "splits", "roles"} - set(manifest or {})
+    if not isinstance(manifest, dict):
+        raise BenchError(f"{path} holds no names with values; import the pack again")
+    missing = {"format", "name", "dimension", "classes", "splits", "roles"} - set(manifest)
     if missing:
         raise BenchError(f"{path} lacks {', '.join(sorted(missing))}; import the pack again")
-    if manifest["format"] > FORMAT:
+    if isinstance(manifest["format"], int) and manifest["format"] > FORMAT:
         raise BenchError(f"{path} has format {manifest['format']}, newer than {FORMAT}; update retrieval-bench")
-    if not isinstance(manifest["classes"], list):
-        raise BenchError(f"{path}: classes must be a list of names in label order")
+    try:
+        _Manifest.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = ": ".join(filter(None, [str(path), ".".join(map(str, first["loc"])), first["msg"].lower()]))
+        raise BenchError(f"{said}; see docs/feature-packs.md") from None
     return dict(manifest)
 
 
@@ -174,7 +214,7 @@ def open_pack(folder: Path, resolve: Resolve) -> Dataset:
             encoder=str(encoder.get("name", "unknown")),
             space=str(encoder.get("space", "")),
             description=str(manifest.get("description", "")),
-            near=_near_duplicate(folder, manifest),
+            near=float(manifest.get("near", Card.near)),
         ),
         class_names=names,
         splits=splits,
@@ -183,13 +223,6 @@ def open_pack(folder: Path, resolve: Resolve) -> Dataset:
         memory=Memory(images, texts),
         class_split={k: tuple(v) for k, v in (manifest.get("class_split") or {}).items()},
     )
-
-
-def _near_duplicate(folder: Path, manifest: Mapping[str, Any]) -> float:
-    near = manifest.get("near", Card.near)
-    if not isinstance(near, (int, float)) or not 0 < near <= 1:
-        raise BenchError(f"{folder / MANIFEST}: near is {near!r}, and must be a cosine in (0, 1], such as 0.97")
-    return float(near)
 
 
 def _near(folder: Path, other: str) -> str:
@@ -251,7 +284,7 @@ def declared_images(
         if not 0 <= share < 1:
             raise BenchError(f"pack {name}: off_topic_share {share} is not in [0, 1)")
         count = int(entry.get("off_topic", round(on_topic * share / (1 - share))))
-        if count > len(features):
+        if not 0 <= count <= len(features):
             raise BenchError(f"pack {name}: {count} off-topic items are wanted of {source}, which has {len(features)}")
         draw = rng.child(number).numpy()
         chosen = features.take(np.sort(draw.permutation(len(features))[:count]))

@@ -53,6 +53,8 @@ def convert(cls: type, owner: str, name: str, value: Any) -> Any:
     except pydantic.ValidationError as error:
         reason = error.errors()[0]["msg"]
         reason = reason[0].lower() + reason[1:]
+        if error.errors()[0]["type"] == "tuple_type" and not isinstance(value, (list, tuple, Mapping)):
+            reason = f"it takes a list; write [{value}]"
         raise BenchError(f"{owner}.{name}={value!r}: {reason}") from None
 
 

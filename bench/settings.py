@@ -57,14 +57,15 @@ class Named:
 def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
     """Return seeds: a count ``5`` is 0 to 4, a list ``0,3,7`` is itself."""
     try:
-        if isinstance(text, int):
-            seeds = tuple(range(text))
-        elif isinstance(text, str) and "," not in text:
-            seeds = tuple(range(int(text)))
+        if isinstance(text, str):
+            parts = [int(p) for p in text.split(",") if p.strip()]
+            given: int | list[int] = parts if "," in text else int(text)
         else:
-            parts = [p for p in text.split(",") if p.strip()] if isinstance(text, str) else text
-            seeds = tuple(int(p) for p in parts)
-    except ValueError:
+            given = text if isinstance(text, int) else list(text)
+        seeds = tuple(range(given)) if isinstance(given, int) else tuple(given)
+        if isinstance(text, bool) or not all(type(seed) is int for seed in seeds):
+            raise TypeError
+    except (TypeError, ValueError):
         raise BenchError(f"--seeds {text!r} is neither a count nor a list; write 5 or 0,3,7") from None
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise BenchError(f"--seeds {text!r} gives no seeds, a negative or a repeated one; write 5 or 0,3,7")
@@ -88,10 +89,10 @@ def read_config(path: Path) -> dict[str, Any]:
     ``set`` may be written flat (``knn.k: 16``) or nested (``knn: {k: 16}``).
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BenchError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise BenchError(f"{path} must hold settings such as 'scenario: incremental'; known: {', '.join(CONFIG_KEYS)}")
@@ -99,6 +100,8 @@ def read_config(path: Path) -> dict[str, Any]:
         if key not in CONFIG_KEYS:
             raise BenchError(f"{path}: unknown setting {key!r}{suggest(str(key), CONFIG_KEYS)}")
     flat: dict[str, Any] = {}
+    if not isinstance(content.get("set") or {}, Mapping):
+        raise BenchError(f"{path}: 'set' must hold parameters by name, such as 'knn.k: 16'")
     for key, value in (content.get("set") or {}).items():
         if isinstance(value, Mapping):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}

@@ -138,7 +138,7 @@ def _own_scores(model: Any, x: np.ndarray) -> np.ndarray | None:
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _find(path: str) -> Any:

@@ -51,7 +51,7 @@ def read_templates(wanted: str | Path) -> tuple[Template, ...]:
         return of_strings([line for line in lines if line and not line.startswith("#")], str(path))
     named = _named()
     if str(wanted) not in named:
-        raise BenchError(f"unknown templates {str(wanted)!r}{suggest(str(wanted), named)}, or give a text file")
+        raise BenchError(f"{str(wanted)!r} is neither a text file nor known templates{suggest(str(wanted), named)}")
     return named[str(wanted)]
 
 

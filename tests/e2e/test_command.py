@@ -273,7 +273,7 @@ def test_import_inspect_run_report(bench: Bench, tmp_path: Path) -> None:
     [
         (("run", "--scenario", "incremetal"), "unknown scenario 'incremetal'; did you mean 'incremental'?"),
         (("run", "--methods", "knm"), "unknown method 'knm'; did you mean 'knn'?"),
-        (("run", "--data", "digts"), "unknown data set 'digts'; did you mean 'digits'?"),
+        (("run", "--data", "digts"), "nor a known data set; did you mean 'digits'?"),
         (("run", "--methods", "knn", "--set", "knn.kk=3"), "knn has no parameter 'kk'; did you mean 'k'?"),
         (("run", "--methods", "knn", "--set", "knn.k=0"), "knn.k=0: input should be greater than or equal to 1"),
         (("run", "--methods", "knn,knn", "--data", "digits"), "method 'knn' is named twice"),

@@ -160,7 +160,9 @@ def test_soft_pruning_removes_nothing_and_the_vote_of_an_item_counts_for_less_th
         ("relabel:some", "relabel:some needs a number"),
         ("relabel:nobody=class 1", "no image 'nobody'"),
         ("relabel:web-a/0=class", "'class' is no class"),
-        ("remove:1.5", "outside 0 to 1"),
+        ("remove:1.5", "remove:1.5 needs a share from 0 to 1"),
+        ("prune:-4", "prune:-4 needs a whole number"),
+        ("prune:1.5", "prune:1.5 needs a whole number"),
     ],
 )
 def test_a_wrong_edit_is_refused_in_one_line(line: str, message: str) -> None:
@@ -204,7 +206,6 @@ def test_an_edit_of_nothing_that_is_there_is_refused_before_anything_is_dealt() 
         ("add-source:nowhere", "no source 'nowhere'"),
         ("forget-class:class 99", "'class 99' is no class"),
         ("relabel:nobody=class 1", "no image 'nobody'"),
-        ("remove:1.5", "outside 0 to 1"),
     ):
         with pytest.raises(BenchError, match=message):
             list(Lifecycle(script=("add-class", line)).conditions(dataset()))

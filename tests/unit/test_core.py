@@ -199,9 +199,22 @@ def test_seeds_are_a_count_or_a_list() -> None:
     assert parse_seeds("0,3,7") == (0, 3, 7)
     assert parse_seeds("7,") == (7,)
     assert parse_seeds([4, 2]) == (4, 2)
-    for bad in ("x", "0", "-1,2", "1,1"):
+    for bad in ("x", "0", "-1,2", "1,1", "1.5", 1.5, True, [0, 1.5], [0, True], {}):
         with pytest.raises(BenchError, match="write 5 or 0,3,7"):
-            parse_seeds(bad)
+            parse_seeds(bad)  # type: ignore[arg-type]
+
+
+def test_a_settings_file_that_holds_no_settings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    for content, words in ((b"\xff\xfe\x00", "is not YAML"), (b"set: foo", "'set' must hold parameters by name")):
+        path.write_bytes(content)
+        with pytest.raises(BenchError, match=words):
+            read_config(path)
+
+
+def test_a_number_for_a_list_is_answered_with_the_list() -> None:
+    with pytest.raises(BenchError, match=r"label-noise.rates=0.1: it takes a list; write \[0.1\]"):
+        plan("label-noise", ["knn"], (0,), {"label-noise.rates": 0.1})
 
 
 def test_a_list_of_values_is_a_sweep_and_labels_tell_them_apart() -> None:

@@ -165,6 +165,14 @@ def test_a_damaged_pack_is_refused(tmp_path: Path, damage: str) -> None:
         ({"splits": {"test": {"file": "../outside.safetensors", "sha256": "0"}}}, "lies outside the pack"),
         ({"memory": {"images": [{"split": "nowhere"}]}}, "memory names split 'nowhere'"),
         ({"memory": {"images": [{"split": "shot4", "rate": 1}]}}, "memory entry 0 has rate"),
+        ({"memory": {"images": [{"split": "shot4", "off_topic": -4}]}}, "-4 off-topic items are wanted"),
+        ({"format": "new"}, "format: input should be a valid integer"),
+        ({"dimension": "wide"}, "dimension: input should be a valid integer"),
+        ({"roles": {"support": "shot4"}}, "roles.support: input should be a valid list"),
+        ({"splits": {"test": 5}}, "splits.test: input should be"),
+        ({"near": 1.5}, "near: input should be less than or equal to 1"),
+        ({"class_split": {"unsen": [0]}}, "class_split.unsen"),
+        ({"class_split": {"unseen": [0, 4]}}, "class_split names class 4, and there are 4"),
     ],
 )
 def test_a_bad_manifest_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -174,10 +182,18 @@ def test_a_bad_manifest_is_refused(tmp_path: Path, change: dict[str, Any], words
         resolve(pack)
 
 
+def test_a_manifest_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    pack = make(tmp_path)
+    for content, words in ((b"\xff\xfe\x00", "is not YAML"), (b"just words", "holds no names with values")):
+        (pack / "pack.yaml").write_bytes(content)
+        with pytest.raises(BenchError, match=words):
+            resolve(pack)
+
+
 def test_a_folder_that_is_no_pack_says_so(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="is no feature pack"):
         resolve(tmp_path)
-    with pytest.raises(BenchError, match="unknown data set 'digts'; did you mean 'digits'"):
+    with pytest.raises(BenchError, match="nor a known data set; did you mean 'digits'"):
         resolve("digts")
 
 
