@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup, escape
 
 from bench.version import SCHEMA, __version__
 from reports.load import Loaded
@@ -25,6 +27,7 @@ def render(loaded: Loaded, tables: Sequence[Table], pictures: Sequence[Picture],
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["data_uri"] = _data_uri
+    environment.filters["code"] = _code
     return environment.get_template("page.html").render(
         css=(_HERE / "page.css").read_text(encoding="utf-8"),
         js=(_HERE / "page.js").read_text(encoding="utf-8"),
@@ -40,6 +43,11 @@ def render(loaded: Loaded, tables: Sequence[Table], pictures: Sequence[Picture],
 
 def _data_uri(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _code(text: str) -> Markup:
+    """Return words as HTML; what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _facts(records: pd.DataFrame) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from reports.estimates import intervals, per_cell_extra
 from reports.figures import curves
 from reports.load import load
 from reports.overall import across
+from reports.page import _code
 from reports.plots import detailed, front, sweeps
 from reports.scores import scores
 from reports.style import condition_text, file_name, natural
@@ -54,6 +55,13 @@ def test_warnings_come_before_any_number(report):
     assert 0 < text.index("clip was skipped on made: needs texts &amp; prompts") < text.index("<table")
     assert text.index("adapted, not faithful") < text.index("<table")
     assert "needs texts & prompts" in (report / "report.md").read_text()
+
+
+def test_commands_are_set_as_code(report):
+    page = (report / "report.html").read_text()
+    assert "<code>bench list methods</code>" in page
+    assert "`" not in re.sub(r"<(script|style)>.*?</\1>", "", page, flags=re.DOTALL)
+    assert str(_code("<b> `x<y`")) == "&lt;b&gt; <code>x&lt;y</code>"
 
 
 def test_names_are_escaped(report):
