@@ -84,7 +84,7 @@ def _read(line: str, dataset: Dataset, memory: Memory, classes: Sequence[int]) -
         names = _names(text, of_class)
         return Step(action, classes=tuple(_class(name, dataset, classes) for name in names))
     if action.endswith("-source"):
-        known = {*np.unique(images.sources).tolist(), *np.unique(texts.sources).tolist()}
+        known = _sources(memory)
         sources = _names(text, known.__contains__) or (_second_source(memory, line),)
         return Step(action, names=_known("source", sources, known))
     if action == "remove" and text and not _is_number(text):
@@ -128,8 +128,7 @@ class Shelf:
         """Return what is there without the classes and sources that the script will add."""
         late = {c for step in script if step.action == "add-class" for c in step.classes}
         sources = frozenset(s for step in script if step.action == "add-source" for s in step.names)
-        present = {*memory.images.labels.tolist(), *memory.texts.labels.tolist()}
-        start = memory.remove(classes=late & present, sources=sources)
+        start = memory.remove(classes=late & _classes(memory), sources=sources)
         return Shelf(start, _rest(memory, start), sources, tuple(c for c in classes if c not in late))
 
     def after(self, step: Step, dataset: Dataset, *, neighbours: int, rng: Stream) -> Shelf:
@@ -147,11 +146,9 @@ class Shelf:
             return replace(self, memory=memory.replace(images=changed))
         if step.action == "forget-class":
             # Earlier edits may have left nothing of a class or a source.
-            present = {*images.labels.tolist(), *memory.texts.labels.tolist()}
-            return replace(self, memory=memory.remove(classes=present & set(step.classes)))
+            return replace(self, memory=memory.remove(classes=_classes(memory) & set(step.classes)))
         if step.action == "forget-source":
-            sources = {*images.sources.tolist(), *memory.texts.sources.tolist()}
-            return replace(self, memory=memory.remove(sources=sources & set(step.names)))
+            return replace(self, memory=memory.remove(sources=_sources(memory) & set(step.names)))
         if step.number is None:
             return replace(self, memory=memory.remove(ids=step.names))
         if step.action == "prune":
@@ -173,6 +170,14 @@ class Shelf:
         memory = self.memory.add(images=new.images, texts=new.texts)
         reserve = _rest(self.reserve, new)
         return replace(self, memory=memory, reserve=reserve, sources_to_come=to_come, classes=classes)
+
+
+def _classes(memory: Memory) -> set[int]:
+    return {*memory.images.labels.unique().tolist(), *memory.texts.labels.unique().tolist()}
+
+
+def _sources(memory: Memory) -> set[str]:
+    return {*np.unique(memory.images.sources).tolist(), *np.unique(memory.texts.sources).tolist()}
 
 
 def _rest(memory: Memory, taken: Memory) -> Memory:

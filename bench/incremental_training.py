@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ from bench.incremental_net import Depth, Net
 from bench.state import nbytes
 from bench.streams import Stream
 from bench.task import Task
-from bench.training import fit
+from bench.training import epochs_of, fit
 
 Objective = Callable[[Tensor], Tensor]
 """Takes int64 row numbers [b] on the device of the data and returns the mean loss of those rows."""
@@ -93,7 +92,7 @@ class SessionTraining:
             lambda rows: loss(rows.to(data.x.device)),
             len(data),
             owner=owner,
-            epochs=max(self.epochs, math.ceil(self.min_steps / max(1, math.ceil(len(data) / self.batch)))),
+            epochs=max(self.epochs, epochs_of(self.min_steps, len(data), self.batch)),
             batch=self.batch,
             cosine=True,
             optimiser=torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay),

@@ -118,7 +118,7 @@ class _Manifest(BaseModel):
     texts: _Arrays | None = None
     encoder: dict[str, Any] | None = None
     memory: dict[str, Any] | None = None
-    near: Annotated[float, Gt(0), Le(1)] = 1.0
+    near: Annotated[float, Gt(0), Le(1)] = Card.near
     class_split: dict[Literal["seen", "validation", "unseen"], list[int]] | None = None
 
     @model_validator(mode="after")

@@ -56,19 +56,15 @@ class Named:
 
 def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
     """Return seeds: a count ``5`` is 0 to 4, a list ``0,3,7`` is itself."""
+    given: Any = text
     try:
         if isinstance(text, str):
-            parts = [int(p) for p in text.split(",") if p.strip()]
-            given: int | list[int] = parts if "," in text else int(text)
-        else:
-            given = text if isinstance(text, int) else list(text)
-        seeds = tuple(range(given)) if isinstance(given, int) else tuple(given)
-        if isinstance(text, bool) or not all(type(seed) is int for seed in seeds):
-            raise TypeError
+            given = [int(p) for p in text.split(",") if p.strip()] if "," in text else int(text)
+        seeds = tuple(range(given)) if type(given) is int else tuple(given)
     except (TypeError, ValueError):
         raise BenchError(f"--seeds {text!r} is neither a count nor a list; write 5 or 0,3,7") from None
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise BenchError(f"--seeds {text!r} gives no seeds, a negative or a repeated one; write 5 or 0,3,7")
+    if not seeds or len(set(seeds)) < len(seeds) or any(type(seed) is not int or seed < 0 for seed in seeds):
+        raise BenchError(f"--seeds {text!r} must give different whole numbers from 0 up; write 5 or 0,3,7")
     return seeds
 
 

@@ -78,6 +78,11 @@ class Fitted:
     scores: tuple[float, ...]
 
 
+def epochs_of(steps: int, n: int, batch: int) -> int:
+    """Return how many whole epochs over n rows take so many steps at least; 0 without rows."""
+    return math.ceil(steps / math.ceil(n / batch)) if n else 0
+
+
 def fit(
     weights: Sequence[Tensor],
     loss: Callable[[Tensor], Tensor],

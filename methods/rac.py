@@ -19,7 +19,7 @@ from bench.memory import Items
 from bench.registry import method
 from bench.streams import Stream
 from bench.task import Task
-from bench.training import fit, leaf
+from bench.training import epochs_of, fit, leaf
 
 _CHUNK = 1024
 
@@ -82,18 +82,17 @@ class RAC:
             return F.cross_entropy(self._logits(live, x[rows], r[rows]), columns[rows])
 
         weights = [live.weights, live.biases]
-        if len(x):
-            fit(
-                weights,
-                loss,
-                len(x),
-                owner="rac",
-                optimiser=torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay),
-                epochs=math.ceil(self.steps / math.ceil(len(x) / self.batch)),
-                batch=self.batch,
-                cosine=True,
-                rng=rng.child("fit"),
-            )
+        fit(
+            weights,
+            loss,
+            len(x),
+            owner="rac",
+            optimiser=torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay),
+            epochs=epochs_of(self.steps, len(x), self.batch),
+            batch=self.batch,
+            cosine=True,
+            rng=rng.child("fit"),
+        )
         return Augmented(Linear(live.weights.detach(), live.biases.detach()), items, names, int((~has).sum()))
 
     def _neighbours_of_others(self, items: Items, data: Items) -> Tensor:
