@@ -140,9 +140,12 @@ class TipAdapter:
         best, right = (cache.alpha, cache.beta), -1
         for beta in grid(self.beta, self.default_beta, _BETA_LOW, _BETA_HIGH):
             votes = _votes(cache, x, beta)
+            counts = []
             for alpha in alphas:
                 logits = alpha * votes if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T + alpha * votes
-                hits = int((logits.argmax(1) == target).sum())
+                counts.append((logits.argmax(1) == target).sum())
+            # Asked for together: to ask is to wait until the device has done all it has to do.
+            for alpha, hits in zip(alphas, torch.stack(counts).tolist(), strict=True):
                 if hits > right:
                     best, right = (alpha, beta), hits
         return best
