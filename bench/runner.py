@@ -27,7 +27,6 @@ from bench.planning import Deal, Run, deal_episode, prepare
 from bench.provenance import collect
 from bench.rows import common, measured, predictions
 from bench.search import engine as engine_for
-from bench.search.asked import listening
 from bench.settings import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named
 from bench.state import to_bytes
 from bench.stopping import stop_if_asked
@@ -149,13 +148,15 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
         yield Began(cell, f"{named.label} · {deal.dataset.name} · seed {deal.seed}")
         base = common(run, deal, named, cell, provenance)
         try:
-            with _deterministic(run.device), engine_for(run.engine), listening() as asked:
+            with _deterministic(run.device), engine_for(run.engine):
                 outcomes, trained = _live(run, deal, named, cell, episode, blocks)
         except Unsuitable as reason:
             files = encode([base | {"status": "skipped", "reason": str(reason)}], None)
         else:
             rows = [
-                base | measured(outcome, leak) | recalls.row(number, outcome.session.queries.x, blocks[number], asked)
+                base
+                | measured(outcome, leak)
+                | recalls.row(number, outcome.session.queries.x, blocks[number], outcome.asked)
                 for number, (outcome, leak) in enumerate(zip(outcomes, leaks, strict=True))
             ]
             files = replace(encode(rows, predictions(cell, outcomes, leaks)), trained=trained)

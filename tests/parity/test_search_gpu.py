@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.algebra import normalise
 from bench.errors import BenchError
-from bench.search import Exact, definition, duplicates, gpu, room, top_k
+from bench.indexes.recall import recall_at
+from bench.search import Exact, Neighbours, definition, duplicates, gpu, room, top_k
 from bench.search.definition import pair_similarities, search_float64
 from bench.search.duplicates import needed
 from bench.search.room import Room, in_room
@@ -243,6 +244,27 @@ def test_a_threshold_takes_no_launch_a_query() -> None:
     few, many = (launches(lambda n=n: reaches(draw(n, 16, "queries"), keys, 0.99)) for n in (10, 3000))
     assert few.launched == many.launched
     assert many.launched.total() <= 30
+
+
+class Asked:
+    """An engine that finds every second neighbour, and nothing in the last place."""
+
+    name = "asked"
+
+    def search(self, queries: torch.Tensor, keys: torch.Tensor, k: int) -> Neighbours:
+        found = top_k(queries, keys, 2 * k)
+        positions = found.positions[:, ::2].clone()
+        positions[:, -1] = -1
+        return Neighbours(positions, found.similarities[:, ::2])
+
+
+def test_recall_counts_hits_and_takes_no_launch_a_query() -> None:
+    keys = draw(100, 16, "keys")
+    # Of the ten nearest it finds 0, 2, 4, 6 and 8.
+    assert recall_at(Asked(), draw(64, 16, "queries"), keys, 10) == 0.5
+    assert recall_at(Asked(), draw(64, 16, "queries"), keys, 5) == 3 / 5
+    few, many = (launches(lambda n=n: recall_at(Asked(), draw(n, 16, "queries"), keys, 10)) for n in (8, 64))
+    assert few.launched == many.launched
 
 
 def test_a_kept_product_is_no_matter_of_a_gpu() -> None:
