@@ -1,10 +1,9 @@
-"""The search's road on a GPU, taken by tensors of the processor: its answers, its launches and waits, a full card."""
+"""The search's road on a GPU, taken by tensors of the processor: its answers, its launches and waits."""
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,12 +11,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.algebra import normalise
-from bench.errors import BenchError
 from bench.indexes.recall import recall_at
 from bench.search import Exact, Neighbours, definition, duplicates, gpu, room, top_k
 from bench.search.definition import pair_similarities, search_float64
 from bench.search.duplicates import needed
-from bench.search.room import Room, in_room
+from bench.search.room import Room
 from bench.search.threshold import reaches
 from tests.parity.test_search_certified import KEYS, brute_force, draw
 
@@ -200,19 +198,31 @@ class Uneven(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def nine_of_each(device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return positions found among keys that stand there nine times, and what they must be for the first."""
+    keys, queries = draw(37, 64, "keys").repeat(9, 1).to(device), draw(50, 64, "queries").to(device)
+    found = top_k(queries, keys, 30).positions.cpu()
+    first = found[:, ::9] % 37
+    return found, first.repeat_interleave(9, 1)[:, :30] + 37 * (torch.arange(30) % 9)
+
+
 @pytest.mark.parametrize("nbytes", [20_000, 50_000, 90_000])
 def test_duplicates_in_two_chunks_tie_although_sums_depend_on_the_shape(
     nbytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_room(monkeypatch, nbytes)
-    keys = draw(37, 64, "keys").repeat(9, 1)
-    queries = draw(50, 64, "queries")
     with Uneven():
-        found = top_k(queries, keys, 30)
-    # Nine equal keys, 37 apart, then the nine next.
-    first = found.positions[:, ::9] % 37
-    expected = first.repeat_interleave(9, 1)[:, :30] + 37 * (torch.arange(30) % 9)
-    assert torch.equal(found.positions, expected)
+        found, expected = nine_of_each("cpu")
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("nbytes", [20_000, 50_000, 90_000, 2 << 30])
+def test_duplicates_in_two_chunks_tie_on_a_card(nbytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_MOST", nbytes)
+    found, expected = nine_of_each("cuda")
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
@@ -272,68 +282,3 @@ def test_a_kept_product_is_no_matter_of_a_gpu() -> None:
     found = engine.search(draw(300, 64, "queries"), draw(20_000, 64, "keys"), 2)
     assert found.by == ("exact-fp32",)
     assert not engine._kept
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, above: int) -> list[int]:
-    """Let a search run out of memory in rooms of more than some bytes; return the rooms it had."""
-    rooms, search = [], gpu.search
-
-    def full(q: torch.Tensor, keys: torch.Tensor, k: int, room: Room) -> tuple[torch.Tensor, torch.Tensor]:
-        rooms.append(room.nbytes)
-        if room.nbytes > above:
-            raise torch.OutOfMemoryError
-        return search(q, keys, k, room)
-
-    monkeypatch.setattr(gpu, "search", full)
-    return rooms
-
-
-def test_a_full_card_halves_the_block_once_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    small_room(monkeypatch, 64 << 20)
-    rooms = failing(monkeypatch, 32 << 20)
-    queries, keys = draw(5, 16, "queries"), draw(300, 16, "keys")
-    with pytest.warns(UserWarning, match="cpu has too little memory for blocks of 64 MiB; searches go on .* of 32 MiB"):
-        found = top_k(queries, keys, 4)
-    assert torch.equal(found.positions, brute_force(queries, keys, 4)[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        top_k(queries, keys, 4)
-    assert rooms == [64 << 20, 32 << 20, 32 << 20]
-
-
-def test_a_card_too_full_for_half_a_block_is_a_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    small_room(monkeypatch, 64 << 20)
-    rooms = failing(monkeypatch, 0)
-    queries, keys = draw(5, 16, "queries"), draw(300, 16, "keys")
-    for tries in (2, 3):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore" if tries == 2 else "error")
-            with pytest.raises(BenchError, match=r"^cpu is full: .* of 32 MiB .*--device cpu$"):
-                top_k(queries, keys, 4)
-        assert len(rooms) == tries
-
-
-@pytest.mark.parametrize(
-    ("free", "reserved", "allocated", "expected"),
-    [(8 << 30, 0, 0, 2 << 30), (1 << 30, 2 << 30, 1 << 30, 512 << 20), (100 << 30, 0, 0, 2 << 30)],
-)
-def test_blocks_are_a_quarter_of_what_is_free(
-    free: int, reserved: int, allocated: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card = torch.device("cuda", 1)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: {card: (free, 100 << 30)}[device])
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: {card: reserved}[device])
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: {card: allocated}[device])
-    assert Room.of(card).nbytes == expected
-    room._crowded.add(card)
-    assert Room.of(card).nbytes == expected // 2
-
-
-@pytest.mark.parametrize("error", [RuntimeError, AssertionError])
-def test_a_device_that_does_not_tell_has_plain_blocks(error: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(device: torch.device) -> Sequence[int]:
-        raise error
-
-    monkeypatch.setattr(torch.cuda, "mem_get_info", refuse)
-    assert Room.of(torch.device("cuda")).nbytes == Room.of(HERE).nbytes == 1 << 30
-    assert in_room(torch.device("cuda"), lambda room: room.rows(1 << 40)) == 1
