@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from bench.evidence_means import evidence_means
 from bench.exemplars import carry
 from bench.meter import Meter, Repeats, metered, phase, uncounted
 from bench.pictures import in_pixels
+from bench.search.asked import Asked, listening
 from bench.state import nbytes
 from bench.stored import Stored, stored
 from bench.streams import Stream
@@ -44,6 +45,8 @@ class Outcome:
         What its bytes are spent on, and those of the exemplars that the harness carries on.
     cost : mapping
         Seconds, FLOPs and peaks: the columns of the record that :meth:`bench.meter.Meter.columns` gives.
+    asked : sequence of Asked
+        What it searched for; in session 0, while it was trained too.
     """
 
     session: Session
@@ -56,6 +59,7 @@ class Outcome:
     stored: Stored
     details: Mapping[str, Any]
     cost: Mapping[str, Any]
+    asked: Sequence[Asked]
 
 
 def lacking(about: About, episode: Episode, *, trained: bool = False) -> str | None:
@@ -132,10 +136,11 @@ def run_cell(
     outcomes: list[Outcome] = []
     built: Built | None = None
     meter = Meter()
+    searched: list[Asked] = []
     if trained is not None:
         method = trained.plugged_into(method, episode)
     elif isinstance(method, Trains) and episode.training is not None:
-        with metered(meter), phase("train"):
+        with metered(meter), phase("train"), listening() as searched:
             # The scenario trains and validates a method on classes or images that are disjoint from the queries.
             method = method.train(episode.training, episode.validation, rng=rng.child("train"))
         if on_trained is not None:
@@ -150,7 +155,7 @@ def run_cell(
             session = in_pixels(asked)
             dealt = replace(episode, sessions=tuple(session if s is asked else s for s in episode.sessions))
             parts = query_blocks(session)
-        with metered(meter):
+        with metered(meter), listening() as questions:
             with phase("build"):
                 built = build_session(method, dealt, number, built, stream)
             state, kind, kept = built.state, built.kind, built.kept
@@ -183,8 +188,10 @@ def run_cell(
                 stored=stored(state, kept),
                 details=details,
                 cost=meter.columns(),
+                asked=(*searched, *questions),
             )
         )
+        searched = []
     return outcomes
 
 

@@ -93,7 +93,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "retrieve_peak_gpu_bytes": ("int", "the same while retrieving; null where another method had asked before"),
     "score_peak_gpu_bytes": ("int", "the same while scoring"),
     "gpu_joules": ("float", "energy the GPU took in all phases, by its driver; null if that does not tell"),
-    "search": ("string", "the engine that answered searches, with every parameter"),
+    "search": (
+        "string",
+        "what answered the session's searches: an engine with every parameter, or the product of an exact search "
+        "(`exact-int8`, `exact-bf16`, `exact-fp32`; several are joined by `+`); null where nothing was searched",
+    ),
     "search_recall": (
         "float",
         "the lowest recall@k of the approximate searches for the session's queries, against exact search of a sample "

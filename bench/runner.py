@@ -30,7 +30,6 @@ from bench.planning import Deal, Run, deal_episode, prepare
 from bench.provenance import collect
 from bench.rows import common, measured, predictions
 from bench.search import engine as engine_for
-from bench.search.asked import Asked, listening
 from bench.settings import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named
 from bench.state import to_bytes
 from bench.stopping import stop_if_asked
@@ -152,8 +151,8 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
         yield Began(cell, f"{named.label} · {deal.dataset.name} · seed {deal.seed}")
         base = common(run, deal, named, cell, provenance)
         try:
-            with engine_for(run.engine), listening() as asked:
-                live = partial(_live, run, deal, named, cell, episode, blocks, asked)
+            with engine_for(run.engine):
+                live = partial(_live, run, deal, named, cell, episode, blocks)
                 (outcomes, trained), repeatable = conscientiously(run.device, live)
         except Unsuitable as reason:
             files = encode([base | {"status": "skipped", "reason": str(reason)}], None)
@@ -162,7 +161,9 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
         else:
             base["deterministic"] = repeatable
             rows = [
-                base | measured(outcome, leak) | recalls.row(number, outcome.session.queries.x, blocks[number], asked)
+                base
+                | measured(outcome, leak)
+                | recalls.row(number, outcome.session.queries.x, blocks[number], outcome.asked)
                 for number, (outcome, leak) in enumerate(zip(outcomes, leaks, strict=True))
             ]
             files = replace(encode(rows, predictions(cell, outcomes, leaks)), trained=trained)
@@ -176,12 +177,9 @@ def _live(
     cell: str,
     episode: Episode,
     blocks: list[tuple[Tensor, ...]],
-    asked: list[Asked],
 ) -> tuple[list[Outcome], bytes | None]:
     """Return what a method does in an episode, and the weights it trained, where they are kept."""
     kept: list[bytes] = []
-    # Of an attempt that was given up nothing is told.
-    asked.clear()
 
     def keep(method: Method) -> None:
         origin = f"{run.name}/{cell}: {(deal.source or deal.dataset).name}, seed {deal.seed}"

@@ -15,9 +15,12 @@ from bench.algebra import normalise
 from bench.params import defaults
 from bench.search import Neighbours, top_k
 from bench.search.definition import pair_similarities
+from bench.search.room import on_processor
 
 _QUERY_BLOCK = 1024
-"""Queries searched at a time, so that their candidates stay bounded."""
+"""Queries of which a processor compares the candidates at a time, so that they stay bounded."""
+_QUERY_BLOCK_ELSEWHERE = 8192
+"""The same for a device, which takes as long to launch a kernel for few as for many."""
 
 
 class VectorIndex(Protocol):
@@ -119,7 +122,8 @@ class Approximate:
             return top_k(queries, keys, k)
         index = opened.index
         wide = min(len(keys), max(self.recipe.candidates, _doubled(k)))
-        parts = [self._block(queries[a : a + _QUERY_BLOCK], keys, k, index, wide) for a in _starts(len(queries))]
+        size = _QUERY_BLOCK if on_processor(queries) else _QUERY_BLOCK_ELSEWHERE
+        parts = [self._block(part, keys, k, index, wide) for part in queries.split(size)]
         return Neighbours(torch.cat([p.positions for p in parts]), torch.cat([p.similarities for p in parts]))
 
     @staticmethod
@@ -131,10 +135,6 @@ class Approximate:
             exact = top_k(queries[short], keys, k)
             positions[short], similarities[short] = exact.positions, exact.similarities
         return Neighbours(positions, similarities)
-
-
-def _starts(n: int) -> range:
-    return range(0, n, _QUERY_BLOCK)
 
 
 def _doubled(k: int) -> int:

@@ -23,13 +23,13 @@ def recall_at(engine: Engine, queries: Tensor, keys: Tensor, k: int) -> float | 
     if not len(queries) or not len(keys):
         return None
     truth, found = top_k(queries, keys, k).positions, engine.search(queries, keys, k).positions
-    # Both sides name each position at most once a row, so equal pairs are hits.
-    hits = [(truth[row].unsqueeze(1) == found[row]).sum() for row in range(len(queries))]
-    return int(torch.stack(hits).sum()) / truth.numel()
+    # A number of each row and position; both sides name each at most once, so equal numbers are hits. None is -1.
+    rows = torch.arange(len(queries), device=truth.device).unsqueeze(1) * (len(keys) + 1) + 1
+    return int(torch.isin(truth + rows, found + rows).sum()) / truth.numel()
 
 
 class Recalls:
-    """Writes the engine and its recall into records; what several methods asked alike is measured once."""
+    """Writes what searched and its recall into records; what several methods asked alike is measured once."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -47,9 +47,10 @@ class Recalls:
         blocks : sequence of Tensor
             The same queries as methods are given them; searches for others (in training) are not measured.
         asked : sequence of Asked
-            What the method searched for.
+            What the method searched for in this session.
         """
-        row: dict[str, Any] = {"search": self.engine.name}
+        names = {name for a in asked for name in a.by}
+        row: dict[str, Any] = {"search": "+".join(sorted(names)) or None}
         if not isinstance(self.engine, Approximate):
             return row
         ours = {id(block) for block in blocks}

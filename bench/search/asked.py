@@ -12,11 +12,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """One question: the ``k`` nearest of ``keys`` for each of ``queries``."""
+    """One question: the ``k`` nearest of ``keys`` for each of ``queries``; ``by`` names what answered it."""
 
     queries: Tensor
     keys: Tensor
     k: int
+    by: tuple[str, ...]
 
 
 _heard: ContextVar[list[Asked] | None] = ContextVar("asked", default=None)
@@ -33,8 +34,8 @@ def listening() -> Iterator[list[Asked]]:
         _heard.reset(token)
 
 
-def note(queries: Tensor, keys: Tensor, k: int) -> None:
+def note(queries: Tensor, keys: Tensor, k: int, by: tuple[str, ...]) -> None:
     """Add a question to the list of whoever listens."""
     heard = _heard.get()
     if heard is not None:
-        heard.append(Asked(queries, keys, k))
+        heard.append(Asked(queries, keys, k, by))

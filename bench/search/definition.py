@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from bench.algebra import normalise
 from bench.search.pairs import dots_of_pairs
+from bench.search.room import Room, in_room, on_processor
 
 _KEYS = 512
 """Keys that are held in float64 at a time: 2 MiB for d = 512, which stay in the processor's cache."""
 _QUERIES = 1 << 12
 """Queries that are held in float64 at a time."""
-_ELEMENTS = 1 << 18
-"""Elements compared in float64 at a time elsewhere than on a processor."""
+_PAIRED = 12
+"""Bytes a number of a pair takes elsewhere: a float32 unit vector, and it or the product in float64."""
 
 
 @torch.no_grad()
-def pair_similarities(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
+def pair_similarities(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor, room: Room | None = None) -> Tensor:
     """Return the similarity of each pair (row of q, position in keys), float64 [n].
 
     Parameters
@@ -34,22 +36,43 @@ def pair_similarities(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor) 
     keys : Tensor [m, d]
         Any scale, dtype and device.
     rows, positions : int64 Tensor [n]
+    room : Room, optional
+        What a block may take where q does not lie on a processor; by default what there is.
     """
+    if not on_processor(q):
+        if room is None:
+            return in_room(q.device, lambda room: _in_chunks(q, keys, rows, positions, room))
+        return _in_chunks(q, keys, rows, positions, room)
     # In the order of the positions the keys are read almost one after the other, each once.
     order = positions.argsort(stable=True)
     similarities = torch.empty(len(rows), dtype=torch.float64, device=q.device)
-    if q.device.type == "cpu":
-        for start in range(0, len(q), _QUERIES):
-            at = order
-            if len(q) > _QUERIES:
-                at = order[(rows[order] >= start) & (rows[order] < start + _QUERIES)]
-            some = q[start : start + _QUERIES].double()
-            similarities[at] = _by_key(some, keys, rows[at] - start, positions[at])
-    else:
-        for at in order.split(max(1, _ELEMENTS // q.shape[1])):
-            units = normalise(keys[positions[at].to(keys.device)].to(q.device))
-            similarities[at] = units.double().mul(q[rows[at]]).sum(-1)
+    for start in range(0, len(q), _QUERIES):
+        at = order
+        if len(q) > _QUERIES:
+            at = order[(rows[order] >= start) & (rows[order] < start + _QUERIES)]
+        some = q[start : start + _QUERIES].double()
+        similarities[at] = _by_key(some, keys, rows[at] - start, positions[at])
     return _told(similarities)
+
+
+def _in_chunks(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor, room: Room) -> Tensor:
+    """Return the similarity of each pair, multiplied and added up in chunks of one shape.
+
+    How a device shares a sum among its threads may depend on how many sums there are, never on which. So the last
+    chunk is filled up, and equal vectors have equal products wherever they stand.
+    """
+    n = len(rows)
+    if not n:
+        return q.new_zeros(0, dtype=torch.float64)
+    chunks = -(-n // room.rows(_PAIRED * q.shape[1] + 64))
+    size = -(-n // chunks)
+    if n < chunks * size:
+        rows, positions = F.pad(torch.stack([rows, positions]), (0, chunks * size - n))
+    found = []
+    for row, place in zip(rows.split(size), positions.split(size), strict=True):
+        products = normalise(keys[place.to(keys.device)].to(q.device)).double()
+        found.append(products.mul_(q[row]).sum(-1))
+    return _told(torch.cat(found)[:n])
 
 
 def _by_key(q: Tensor, keys: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
@@ -68,7 +91,7 @@ def _told(similarities: Tensor) -> Tensor:
     return similarities.nan_to_num_(nan=-torch.inf)
 
 
-def nearest_of(q: Tensor, keys: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def nearest_of(q: Tensor, keys: Tensor, places: Tensor, k: int, room: Room | None = None) -> tuple[Tensor, Tensor]:
     """Return positions and float64 similarities of the k best of each query's candidates, [q, k].
 
     Parameters
@@ -78,10 +101,12 @@ def nearest_of(q: Tensor, keys: Tensor, places: Tensor, k: int) -> tuple[Tensor,
     keys : Tensor [m, d]
     places : int64 Tensor [q, w]
         Candidates of each query, in any order, w >= k.
+    room : Room, optional
+        See :func:`pair_similarities`.
     """
     places = places.sort(1).values
     rows = torch.arange(len(q), device=q.device).unsqueeze(1).expand_as(places)
-    sims = pair_similarities(q, keys, rows.reshape(-1), places.reshape(-1)).view(places.shape)
+    sims = pair_similarities(q, keys, rows.reshape(-1), places.reshape(-1), room).view(places.shape)
     value, order = sims.sort(dim=1, descending=True, stable=True)
     return places.gather(1, order[:, :k]), value[:, :k]
 

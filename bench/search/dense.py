@@ -1,4 +1,4 @@
-"""The best float32 scores, a few more than are wanted: by faiss for many queries on a processor, else by sorting."""
+"""The best float32 scores on a processor, a few more than are wanted: by faiss for many queries, else by sorting."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def widest(q: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     wide = min(len(keys), k + max(8, k // 4))
     values, places, moved = _blocked(q, keys, wide)
-    error = float32_error(q, moved)
+    error = float32_error(q.shape[1], moved)
     # k keys are as near as the k-th score less the error, and none is nearer than its score and the error.
     near = values >= (values[:, k - 1].double() - 2 * error).unsqueeze(1)
     left = near[:, -1] & (wide < len(keys))
@@ -62,7 +62,7 @@ def _blocked(q: Tensor, keys: Tensor, wide: int) -> tuple[Tensor, Tensor, float]
 
 
 def _by_faiss(q: Tensor) -> bool:
-    return q.device.type == "cpu" and len(q) >= _MANY
+    return len(q) >= _MANY
 
 
 def _best(q: Tensor, x: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -18,15 +18,16 @@ from torch import Tensor
 
 from bench.algebra import normalise
 from bench.precision import full_float32
-from bench.search import streaming
+from bench.search import gpu, streaming
 from bench.search.definition import nearest_of, pair_similarities, search_float64
 from bench.search.dense import widest
 from bench.search.int8 import INT8
 from bench.search.neighbours import Neighbours
 from bench.search.products import BF16, FP32, Product, Rounded, has_bf16_units, has_int8_units
+from bench.search.room import in_room, on_processor
 
 _QUERIES = 1 << 12
-"""Queries searched at a time, so that their candidates stay bounded."""
+"""Queries that a processor searches at a time, so that their candidates stay bounded."""
 _KEPT_BYTES = 384 << 20
 """The most that is kept of one set of keys; larger ones are rounded again at every search."""
 _WORTH = 256
@@ -82,6 +83,7 @@ class Exact:
     ----------
     product : {"auto", "int8", "bf16", "fp32"}
         What proposes candidates in large memories on a CPU; ``auto`` is the coarsest that the processor has units for.
+        Few keys, and a GPU, are searched in float32 in any case: :attr:`bench.search.Neighbours.by` says what ran.
     """
 
     product: Literal["auto", "int8", "bf16", "fp32"] = "auto"
@@ -89,8 +91,8 @@ class Exact:
 
     @property
     def name(self) -> str:
-        """``exact-int8``, ``exact-bf16`` or ``exact-fp32``: the product in use."""
-        return f"exact-{self._chosen}"
+        """What was asked for: ``exact``, or ``exact:product=int8`` where one was forced."""
+        return "exact" if self.product == "auto" else f"exact:product={self.product}"
 
     @property
     def _chosen(self) -> Literal["int8", "bf16", "fp32"]:
@@ -112,22 +114,30 @@ class Exact:
         if not len(q) or not k:
             return Neighbours(torch.zeros(len(q), k, dtype=torch.int64, device=q.device), q.new_zeros(len(q), k))
         with full_float32():
+            if not on_processor(q):
+                positions, similarities = in_room(q.device, partial(gpu.search, q, keys, k))
+                return Neighbours(positions, similarities.float(), (_by(FP32),))
             parts = [self._part(part, keys, k, keep=keep) for part in q.split(_QUERIES)]
-        return Neighbours(torch.cat([p.positions for p in parts]), torch.cat([p.similarities for p in parts]).float())
+        return Neighbours(
+            torch.cat([answer.positions for answer, _ in parts]),
+            torch.cat([answer.similarities for answer, _ in parts]).float(),
+            tuple(sorted({by for _, by in parts})),
+        )
 
-    def _part(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> _Answer:
-        """Search by each way in turn for the queries that those before could not answer."""
+    def _part(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> tuple[_Answer, str]:
+        """Search by each way in turn for the queries that those before could not answer; say which came first."""
         products = self.products(q, keys, k, keep=keep)
         # Where the processor has no quicker units, float32 scores are sorted first.
         answer = _Answer.nothing(q, k) if len(products) > 1 else _sorted(q, keys, k)
         for product in products:
             first = keep and product is products[0]
             answer = answer.completed(q, partial(self._streamed, product, keys=keys, k=k, keep=first))
-        return answer.completed(q, lambda left: _Answer(*search_float64(left, keys, k)))
+        answer = answer.completed(q, lambda left: _Answer(*search_float64(left, keys, k)))
+        return answer, _by(products[0] if products else FP32)
 
     def products(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> list[Product]:
         """Return the products to try, the coarsest first and float32 last; none but for many keys on a processor."""
-        if not q.device.type == keys.device.type == "cpu" or not streaming.pays(len(keys), keys.shape[1], k):
+        if not (on_processor(q) and on_processor(keys)) or not streaming.pays(len(keys), keys.shape[1], k):
             return []
         products: list[Product] = [FP32]
         if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):
@@ -185,6 +195,11 @@ def top_k(queries: Tensor, keys: Tensor, k: int) -> Neighbours:
         At least 1; more than m gives all m.
     """
     return EXACT._search(queries, keys, k, keep=False)
+
+
+def _by(product: Product) -> str:
+    """Return what records call an exact search that proposes by a product."""
+    return f"exact-{product.name}"
 
 
 def _sorted(q: Tensor, keys: Tensor, k: int) -> _Answer:

@@ -34,7 +34,6 @@ class Index:
         """Return the ``min(k, m)`` nearest items of each query; see :func:`bench.search.top_k`."""
         k = min(k, len(self.keys))
         engine = engine_in_force()
-        note(queries, self.keys, k)
         here = phase_of_search()
         # What another engine does is not known from outside.
         exact = isinstance(engine, Exact)
@@ -44,6 +43,7 @@ class Index:
             asked, version, by, answer, seconds = known
             if asked() is queries and version == queries._version and by == engine and answer.k >= k:
                 charge(here, seconds)
+                note(queries, self.keys, k, answer.by if exact else (engine.name,))
                 return answer.first(k)
         if isinstance(engine, Prepares):
             # A phase of its own, so that it counts neither as retrieval nor in the phase of whoever came first.
@@ -53,6 +53,7 @@ class Index:
         with phase(here), uncounted():
             answer = engine.search(queries, self.keys, k)
         seconds = time.perf_counter() - start
+        note(queries, self.keys, k, answer.by if exact else (engine.name,))
         place = id(queries)
         forget = weakref.ref(queries, lambda _: self._answers.pop(place, None))
         self._answers[place] = (forget, queries._version, engine, answer, seconds)

@@ -17,10 +17,14 @@ class Neighbours:
         Positions in the searched items.
     similarities : float32 Tensor [q, k]
         Cosine similarities, non-increasing along a row.
+    by : tuple of str
+        What an exact search proposed its candidates with, such as ``exact-int8``; several where it was not the same for
+        all queries, none where nothing was compared or an engine does not tell.
     """
 
     positions: Tensor
     similarities: Tensor
+    by: tuple[str, ...] = ()
 
     @property
     def k(self) -> int:
@@ -29,4 +33,4 @@ class Neighbours:
 
     def first(self, k: int) -> Neighbours:
         """Return the k nearest of these neighbours."""
-        return Neighbours(self.positions[:, :k], self.similarities[:, :k])
+        return Neighbours(self.positions[:, :k], self.similarities[:, :k], self.by)

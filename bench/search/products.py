@@ -149,14 +149,17 @@ class FloatProduct:
             torch.linalg.vector_norm(unit.sub_(low), dim=1, out=moved[start : start + ROWS])
         return Rounded.of(rounded, moved.mul_(SLACK), torch.ones_like(moved))
 
+    def gamma(self, d: int) -> float:
+        """Return the relative error of a sum of d products in any order."""
+        return d * self.unit / (1 - d * self.unit)
+
     def bound(self, q: Rounded) -> tuple[Tensor, float]:
         """Return ``fixed`` of each query, float64 [q], and ``slope``.
 
         |r(q)| <= low = 1 + moved(q), and |r(x)| <= 1 + moved(x), so that the first two lines add up to
         moved(q) + gamma low, and moved(x) times low (1 + gamma).
         """
-        d = q.x.shape[1]
-        gamma = d * self.unit / (1 - d * self.unit)
+        gamma = self.gamma(q.x.shape[1])
         moved = q.moved.double()
         low = (1 + moved) * SLACK
         slope = float(low.where(low.isfinite(), 1).amax()) * (1 + gamma) if len(low) else 1.0
@@ -173,10 +176,10 @@ FP32 = FloatProduct("fp32", torch.float32, 2.0**-24, 0.0)
 BF16 = FloatProduct("bf16", torch.bfloat16, 2.0**-22, 2.0**-8)
 
 
-def float32_error(q: Tensor, moved: float) -> Tensor:
-    """Return how much a float32 product of queries of unit norm [q, d] with keys moved so far errs, float64 [q]."""
-    fixed, slope = FP32.bound(Rounded(q, q.new_zeros(len(q)), q.new_ones(len(q))))
-    return fixed + slope * moved
+def float32_error(d: int, moved: float) -> float:
+    """Return how much a float32 product of d components errs, of a query that was not moved and a key moved so far."""
+    gamma = FP32.gamma(d)
+    return gamma * SLACK * SLACK + SLACK * (1 + gamma) * moved
 
 
 def has_bf16_units() -> bool:

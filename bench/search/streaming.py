@@ -100,7 +100,7 @@ class Candidates:
         self.floor = torch.full((n,), floor, dtype=torch.float64)
         self._product, self._low = product, product.round(queries)
         self._fixed, self._slope = product.bound(self._low)
-        self._near = float32_error(queries, _MOVED)
+        self._near = float32_error(queries.shape[1], _MOVED)
         self._rows: list[Tensor] = []
         self._scores: list[Tensor] = []
         self._places: list[Tensor] = []
@@ -216,7 +216,7 @@ class Candidates:
 
     def _reach(self, rows: Tensor, scores: Tensor) -> None:
         """Take note of float32 scores that k keys of some queries reach."""
-        self.floor[rows] = torch.maximum(self.floor[rows], scores.double() - self._near[rows])
+        self.floor[rows] = torch.maximum(self.floor[rows], scores.double() - self._near)
 
     def _counts(self, rows: Tensor, scores: Tensor) -> Tensor:
         """Return whether float32 scores may belong to one of the nearest, bool [c]."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from bench.algebra import normalise
 from bench.precision import full_float32
-from bench.search import streaming
+from bench.search import gpu, streaming
 from bench.search.definition import pair_similarities
 from bench.search.exact import EXACT, top_k
 from bench.search.products import FP32, float32_error
+from bench.search.room import in_room, on_processor
 
 _ROUNDING = 2.0**-23
 """More than storing a similarity in float32 may raise it."""
 _SCORES = 1 << 23
-"""Elements of the largest temporary matrix: 32 MiB."""
+"""Elements of a processor's largest temporary matrix: 32 MiB."""
 _BLOCK = 1 << 13
+"""Keys that a processor compares at a time."""
 
 
 @torch.no_grad()
@@ -51,6 +55,14 @@ def _streamed(q: Tensor, keys: Tensor, threshold: float) -> tuple[Tensor, Tensor
 
 def _whole(q: Tensor, keys: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     """Return which queries have such a key, and those with one so near to it that float32 cannot tell."""
+    best, error = _largest(q, keys) if on_processor(q) else in_room(q.device, partial(gpu.largest, q, keys))
+    # A score errs by no more than the bound, so only those this near to the threshold have to be computed exactly.
+    close = ((best.double() - threshold).abs() <= error + 2.0**-24).nonzero().squeeze(1)
+    return best >= threshold, close
+
+
+def _largest(q: Tensor, keys: Tensor) -> tuple[Tensor, float]:
+    """Return the largest float32 score of each query, [q], and how much it may err."""
     best = q.new_full((len(q),), -torch.inf)
     moved = 0.0
     for start in range(0, len(keys), _BLOCK):
@@ -58,7 +70,4 @@ def _whole(q: Tensor, keys: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         moved = max(moved, float(block.moved.max()))
         for at in torch.arange(len(q), device=q.device).split(max(1, _SCORES // len(block.x))):
             best[at] = torch.maximum(best[at], (q[at] @ block.x.T).amax(1))
-    # A score errs by no more than the bound, so only those this near to the threshold have to be computed exactly.
-    error = float32_error(q, moved) + 2.0**-24
-    close = ((best.double() - threshold).abs() <= error).nonzero().squeeze(1)
-    return best >= threshold, close
+    return best, float32_error(q.shape[1], moved)

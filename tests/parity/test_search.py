@@ -8,6 +8,7 @@ import torch
 
 from bench.algebra import normalise
 from bench.search import Exact, Index, Neighbours, engine, engine_in_force, top_k
+from bench.search.asked import listening
 from bench.streams import Stream
 
 
@@ -77,6 +78,17 @@ def test_one_retrieval_serves_every_asker_until_the_queries_change() -> None:
         queries.neg_()
         assert torch.equal(index.search(queries, 5).positions, top_k(queries, index.keys, 5).positions)
         assert counting.calls == 2
+
+
+def test_whoever_listens_hears_what_answered_each_question() -> None:
+    index, queries = Index(draw(100, 8, "keys")), draw(4, 8, "queries")
+    with listening() as asked:
+        index.search(queries, 5)
+        index.search(queries, 3)
+        with engine(Counting()):
+            index.search(queries, 5)
+    assert [(a.k, a.by) for a in asked] == [(5, ("exact-fp32",)), (3, ("exact-fp32",)), (5, ("counting",))]
+    assert all(a.queries is queries and a.keys is index.keys for a in asked)
 
 
 def test_an_engine_answers_for_itself_only() -> None:

@@ -184,15 +184,36 @@ def test_keys_of_one_group_share_their_scale() -> None:
     assert low.x.abs().amax(1).max() == 127
 
 
-def test_products_say_their_names_and_the_processor_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [engine.name for engine in ENGINES] == ["exact-int8", "exact-bf16", "exact-fp32"]
+def test_a_search_says_what_ran_and_the_processor_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_BLOCK", 64)
+    monkeypatch.setattr(streaming, "_ENOUGH", 64)
+    queries, keys = draw(300, 64, "queries"), draw(128, 64, "keys")
+
+    def by(engine: Exact, queries: torch.Tensor = queries, keys: torch.Tensor = keys) -> str:
+        (name,) = engine.search(queries, keys, 2).by
+        return name
+
+    assert [by(engine) for engine in (Exact("int8"), Exact("bf16"), Exact("fp32"))] == [
+        *("exact-int8", "exact-bf16", "exact-fp32")
+    ]
     monkeypatch.setattr(exact, "has_int8_units", lambda: True)
-    assert Exact().name == "exact-int8"
-    monkeypatch.setattr(exact, "has_int8_units", lambda: False)
     monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
-    assert Exact().name == "exact-bf16"
+    assert by(Exact()) == "exact-int8"
+    # Too few dimensions, too few queries, too few keys; those cannot be forced.
+    assert by(Exact(), queries[:, :32], keys[:, :32]) == by(Exact(), queries[:3]) == "exact-bf16"
+    assert [by(engine, keys=keys[:100]) for engine in (Exact(), *ENGINES)] == ["exact-fp32"] * 4
+    monkeypatch.setattr(exact, "_QUERIES", 256)
+    assert Exact().search(queries, keys, 2).by == ("exact-int8",)
+    assert exact.top_k(queries, keys, 2).first(1).by == ("exact-bf16", "exact-int8")
+    monkeypatch.setattr(exact, "has_int8_units", lambda: False)
+    assert by(Exact()) == "exact-bf16"
     monkeypatch.setattr(exact, "has_bf16_units", lambda: False)
-    assert Exact().name == "exact-fp32"
+    assert by(Exact()) == "exact-fp32"
+    assert Exact().search(queries[:0], keys, 2).by == ()
+    assert [engine.name for engine in (Exact(), *ENGINES)] == [
+        "exact",
+        *(f"exact:product={e.product}" for e in ENGINES),
+    ]
 
 
 def test_eight_bits_are_for_many_queries_or_keys_rounded_before_of_many_dimensions(

@@ -227,10 +227,12 @@ def test_a_run_says_which_engine_searched_and_how_well(tmp_path: Path) -> None:
         frames[search] = read_records(planned.folder)
     assert len({frame["run"].iloc[0] for frame in frames.values()}) == 3
     exact, approximate = frames["exact"], frames["sq8"]
-    assert exact["search"].str.startswith("exact").all()
+    searched = exact["method_name"] == "knn"
+    assert (exact.loc[searched, "search"] == "exact-fp32").all()
+    assert exact.loc[~searched, "search"].isna().all()
     assert exact["search_recall"].isna().all()
-    assert (approximate["search"] == "sq8:candidates=128").all()
     knn = approximate[approximate["method_name"] == "knn"]
+    assert (knn["search"] == "sq8:candidates=128").all()
     assert (knn["search_recall"] == 1).all()
     assert approximate.loc[approximate["method_name"] == "protonet", "search_recall"].isna().all()
     details = [json.loads(text)[0] for text in knn["search_details"]]
