@@ -1,0 +1,53 @@
+"""All tests that are marked ``gpu``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tools.gpu.section import Deadline, Row
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def rows(device: str, deadline: Deadline, *, folder: Path = _ROOT / "tests") -> Iterator[Row]:
+    """Yield the counts, and a row for each test that did not pass.
+
+    A test that was skipped is told with its reason, but is a problem only if none passed: the tests decide for
+    themselves what they need.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        told = Path(scratch) / "tests.xml"
+        command = [sys.executable, "-m", "pytest", str(folder), "-m", "gpu", f"--junitxml={told}"]
+        command += ["--benchmark-disable", "-p", "no:cacheprovider", "-q", "--override-ini=junit_family=xunit2"]
+        try:
+            # What pytest says goes where errors go, since the rows are the output.
+            done = subprocess.run(command, cwd=_ROOT, stdout=sys.stderr, timeout=deadline.left, check=False)
+        except subprocess.TimeoutExpired:
+            yield Row({}, f"pytest was not done after {deadline.seconds:.0f} s; give more --minutes")
+            return
+        if not told.is_file():
+            yield Row({}, f"pytest ended with status {done.returncode} and told of no test")
+            return
+        cases = ElementTree.parse(told).getroot().findall(".//testcase")
+    results = [(f"{case.get('classname')}::{case.get('name')}", *_result(case)) for case in cases]
+    count = {kind: sum(found == kind for _, found, _ in results) for kind in ("passed", "failed", "skipped")}
+    none = "" if count["passed"] else "no test passed"
+    yield Row({"test": "all marked gpu", **count, "why": None}, none)
+    for name, result, why in results:
+        if result != "passed":
+            problem = f"{name}: {why}" if result == "failed" else ""
+            yield Row({"test": name, "passed": None, "failed": None, "skipped": None, "why": why}, problem)
+
+
+def _result(case: ElementTree.Element) -> tuple[str, str]:
+    """Return ``passed``, ``failed`` or ``skipped``, and the first line of the reason."""
+    for tag, result in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
+        found = case.find(tag)
+        if found is not None:
+            return result, (found.get("message") or result).splitlines()[0]
+    return "passed", ""
