@@ -113,6 +113,13 @@ def test_a_section_is_ended_when_its_time_is_over() -> None:
         perform_alone(SECTIONS[0], "cpu", 0.1, lambda row: None)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it is about a machine without a card")
+def test_a_section_that_cannot_use_its_device_says_why() -> None:
+    (section,) = (one for one in SECTIONS if one.name == "energy")
+    with pytest.raises(Failed, match=r"^(Runtime|Assertion)Error: .*(NVIDIA|CUDA)"):
+        perform_alone(section, "cuda", 120, lambda row: None)
+
+
 def test_the_page_keeps_what_stands_around_the_report(tmp_path: Path) -> None:
     page = tmp_path / "gpu.md"
     page.write_text(f"# Title\n\nby hand\n\n{BEGIN}\nold\n{END}\n\nbelow\n")

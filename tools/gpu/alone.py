@@ -22,8 +22,8 @@ import psutil
 import torch
 
 from bench import peaks
-from tools.gpu.running import Failed, perform_here
-from tools.gpu.section import Row, Section
+from tools.gpu.running import Failed, reason_of
+from tools.gpu.section import Deadline, Row, Section
 
 _ROOT = Path(__file__).resolve().parents[2]
 _OWN = 0.9
@@ -74,10 +74,6 @@ def main(arguments: list[str]) -> int:
 
     name, device, seconds, file = arguments
     (section,) = (one for one in SECTIONS if one.name == name)
-    if device != "cpu":
-        torch.cuda.init()
-    before = peaks.gpu_joules()
-    spent = time.time() - psutil.Process().create_time()
     with Path(file).open("a", encoding="utf-8") as stream:
 
         def write(found: dict[str, object]) -> None:
@@ -85,12 +81,18 @@ def main(arguments: list[str]) -> int:
             stream.flush()
 
         try:
-            perform_here(section, device, float(seconds) * _OWN - spent, lambda row: write(vars(row)))
-        except Failed as failure:
-            traceback.print_exception(failure.__cause__ or failure)
-            write({"failed": str(failure)})
+            if device != "cpu":
+                torch.cuda.init()
+            before = peaks.gpu_joules()
+            # Loading torch has taken some of the time.
+            spent = time.time() - psutil.Process().create_time()
+            for row in section.rows(device, Deadline(float(seconds) * _OWN - spent)):
+                write({"cells": dict(row.cells), "problem": row.problem})
+            after = peaks.gpu_joules()
+        except Exception as error:
+            traceback.print_exc()
+            write({"failed": reason_of(error)})
             return 1
-        after = peaks.gpu_joules()
         write({"joules": None if before is None or after is None else after - before})
     return 0
 

@@ -25,7 +25,7 @@ def rows(
     # The counter is that of the card this process uses, so it has to use one.
     a = torch.ones(side, side, device=device)
     if joules() is None:
-        why = "nobody tells: pip install nvidia-ml-py" if device != "cpu" else "a CPU has no such counter"
+        why = "the driver tells nothing; pip install nvidia-ml-py" if device != "cpu" else "a CPU has no such counter"
         yield Row({"load": why, "seconds": None, "joules": None, "watts": None, "joules / TFLOP": None})
         return
     wait = min(seconds, deadline.left / 4)
