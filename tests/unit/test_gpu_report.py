@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def test_the_page_of_the_documentation_has_a_place_for_the_report_and_says_what_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "torch sees no CUDA device; run this on a machine with a GPU"),
+        ([], "torch sees no CUDA device"),
         (["--device", "cpu"], "docs/gpu.md holds whole results of a GPU; give --out FILE"),
         (
             ["--device", "cpu", "--sections", "tests,swep", "--out", "x.md"],
@@ -202,6 +203,18 @@ def test_what_cannot_be_begun_is_said_in_one_line(
     assert done.output.count("\n") == 1
     assert command.PAGE.read_bytes() == before
     assert Path("notes.md").read_text() == "mine\n"
+
+
+def test_a_driver_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_old() -> bool:
+        warnings.warn("The NVIDIA driver on your system is too old\n(found version 9000)", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", too_old)
+    done = CliRunner().invoke(command.main, [])
+    assert done.exit_code == 2
+    assert done.output.count("\n") == 1
+    assert "no CUDA device (The NVIDIA driver on your system is too old (found version 9000)); run" in done.output
 
 
 @pytest.mark.parametrize(("problem", "status"), [("", 0), ("odd", 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,10 +64,15 @@ def choose(names: str) -> Sequence[Section]:
 
 def prepare(device: str, out: Path, *, whole: bool) -> None:
     """Raise :class:`BenchError` for what would be found out too late."""
-    if device != "cpu" and not torch.cuda.is_available():
+    # torch says by a warning what is amiss, such as a driver that is too old.
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        there = device == "cpu" or torch.cuda.is_available()
+    if not there:
+        why = f" ({' '.join(str(said[-1].message).split())})" if said else ""
         raise BenchError(
-            "torch sees no CUDA device; run this on a machine with a GPU, a driver that is new enough for "
-            f"torch {torch.__version__} and a torch built for CUDA"
+            f"torch sees no CUDA device{why}; run this on a machine with a GPU, with a driver that is new enough and a "
+            f"torch that is built for CUDA (this is {torch.__version__})"
         )
     if out.resolve() == PAGE and (device == "cpu" or not whole):
         raise BenchError("docs/gpu.md holds whole results of a GPU; give --out FILE for this one")
