@@ -18,8 +18,8 @@ from tests.gpu.device import DEVICE, needs_cuda, on_a_gpu
 pytestmark = on_a_gpu
 
 NETS = ["icarl", "lwf", "replay", "foster"]
-METHODS = ["knn", "protonet", "slda", "linear-probe", "visual-memory", "tip-adapter-f", "rac", "mml", *NETS]
-BRIEF = {"incremental.increment": 5, "rac.steps": 10, "mml.adapt_epochs": 2, "tip-adapter-f.epochs": 2}
+METHODS = ["knn", "protonet", "slda", "linear-probe", "visual-memory", "tip-adapter-f", "mml", *NETS]
+BRIEF = {"incremental.increment": 5, "mml.adapt_epochs": 2, "tip-adapter-f.epochs": 2}
 BRIEF |= {f"{net}.{key}": value for net in NETS for key, value in (("epochs", 2), ("min_steps", 4))}
 
 
@@ -40,10 +40,9 @@ def test_a_run_answers_as_on_the_cpu(records: pd.DataFrame) -> None:
     here = bench.run("incremental", METHODS, "digits", 1, set=BRIEF, device="cpu")
     assert set(records["status"]) == {"ok"}
     key = ["method", "session"]
-    both = records.set_index(key)[["n_correct", "n_queries"]].join(
-        here.set_index(key)[["n_correct"]], rsuffix="_here", how="outer"
-    )
-    apart = (both["n_correct"] - both["n_correct_here"]).abs() / both["n_queries"]
+    expected = here.set_index(key)["n_correct"].rename("expected")
+    both = records.set_index(key)[["n_correct", "n_queries"]].join(expected, how="outer")
+    apart = (both["n_correct"] - both["expected"]).abs() / both["n_queries"]
     assert apart.max() <= 0.01, both[apart > 0.01]
 
 
