@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,29 @@ def test_no_test_is_a_problem(tmp_path: Path) -> None:
 def test_tests_that_take_too_long_are_ended(tmp_path: Path) -> None:
     (row,) = marked.rows("cpu", Deadline(0.05), folder=tmp_path)
     assert "pytest was not done" in row.problem
+
+
+def test_what_ran_before_the_time_was_over_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "test_made_up.py").write_text(
+        "import pathlib, time, pytest\n"
+        "pytestmark = pytest.mark.gpu\n"
+        "def test_well(): pass\n"
+        "def test_long():\n"
+        "    pathlib.Path(__file__).with_name('begun').touch()\n"
+        "    time.sleep(300)\n"
+    )
+
+    class UntilItHasBegun(Deadline):
+        @property
+        def left(self) -> float:
+            end = time.monotonic() + 120
+            while not (tmp_path / "begun").exists() and time.monotonic() < end:
+                time.sleep(0.05)
+            return 0.05
+
+    counted, *_ = marked.rows("cpu", UntilItHasBegun(3), folder=tmp_path)
+    assert counted.cells["passed"] == 1
+    assert counted.problem == "pytest was not done after 3 s; give more --minutes"
 
 
 # -- methods -----------------------------------------------------------------------------------------------------------
