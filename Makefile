@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types tests speed clean
+.PHONY: demo test lint types tests speed gpu clean
 
 demo: $(STAMP)
 	$(BIN)/bench run --methods zero-shot,knn,protonet,slda,mml,icarl --seeds 3
@@ -32,6 +32,13 @@ tests: $(STAMP)
 
 speed: $(STAMP)
 	$(BIN)/python -m pytest tests/speed --benchmark-only --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
+
+# Checks and measures a GPU and writes docs/gpu.md; `make gpu MINUTES=3 OUT=report.md` for less and elsewhere.
+# The package that reads the card's energy is of no use elsewhere, and the rest runs without it.
+gpu: $(STAMP)
+	@! command -v nvidia-smi >/dev/null || \
+	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[energy]' || true
+	@$(BIN)/python -m tools.gpu $(if $(MINUTES),--minutes $(MINUTES)) $(if $(OUT),--out $(OUT))
 
 clean:
 	rm -rf $(VENV) runs report

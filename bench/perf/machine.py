@@ -17,16 +17,20 @@ _COPIED = {"cpu": 256 << 20, "cuda": 4 << 30}
 """Bytes that are copied: more than a cache holds."""
 
 
-def limits(device: str) -> dict[str, Any]:
+def limits(device: str, *, side: int | None = None, copied: int | None = None) -> dict[str, Any]:
     """Return what a device is and does: products in 10^9 operations a second, a copy in GB/s, read and written once.
 
     Parameters
     ----------
     device : str
         ``cpu`` or ``cuda``.
+    side : int, optional
+        Rows and columns of the matrices that are multiplied, where the device's usual ones are too large.
+    copied : int, optional
+        Bytes that are copied.
     """
-    n = _SIDE[device]
-    source = torch.ones(_COPIED[device], dtype=torch.uint8, device=device)
+    n = side or _SIDE[device]
+    source = torch.ones(copied or _COPIED[device], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     taken = in_turn(
         {

@@ -41,9 +41,9 @@ def episode(task: Task, *, training: bool = True) -> Episode:
 
 
 def built(name: str, task: Task, seed: int = 0) -> tuple[Any, Any]:
-    """Return the method, trained where it trains, and its state on a task."""
+    """Return the method, trained where it trains, and its state on a task, all on the task's device."""
     method, rng = make(name), Stream(seed)
-    whole = episode(task)
+    whole = episode(task).to(task.device)
     if isinstance(method, Trains) and whole.training is not None:
         method = method.train(whole.training, None, rng=rng.child("train"))
     return method, method.build(task, rng=rng.child("build"))

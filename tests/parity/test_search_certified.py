@@ -300,18 +300,3 @@ def test_the_score_matrix_is_never_whole() -> None:
     """All scores would take 0.9 GiB in float32; a search may take 512 MiB more than what it is given."""
     done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
     assert 0 < float(done.stdout) < 512
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("kind", sorted(KEYS))
-def test_a_gpu_gives_the_same_answer(kind: str) -> None:
-    queries, keys = draw(20, 32, "queries"), KEYS[kind](500, 32, 0)
-    found = top_k(queries.cuda(), keys.cuda(), 9)
-    assert (
-        (normalise(queries).double().cuda().unsqueeze(1) * normalise(keys).double().cuda())
-        .sum(-1)
-        .sort(dim=1, descending=True, stable=True)
-        .indices[:, :9]
-        .equal(found.positions)
-    )

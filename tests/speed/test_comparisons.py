@@ -46,7 +46,8 @@ def test_sides_agree(benchmark: Any, comparison: Comparison, side: str) -> None:
     agree(benchmark, comparison, side, "cpu")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(
     ("comparison", "side"),
     [

@@ -1,0 +1,62 @@
+"""Trainings in bfloat16 beside those in float32, on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.errors import Unsuitable
+from bench.evaluate import Outcome
+from bench.glyphs_dataset import Size
+from bench.registry import METHODS
+from bench.task import Episode
+from bench.training import conducted
+from tools.gpu.draws import FEW, answers, brief, deal, glyphs, trains
+from tools.gpu.every_method import Agreement
+from tools.gpu.running import reason_of
+from tools.gpu.section import Cell, Deadline, Row
+
+
+def rows(
+    device: str,
+    deadline: Deadline,
+    *,
+    scenario: str = "incremental",
+    names: Sequence[str] | None = None,
+    size: Size = FEW,
+    epochs: int = 10,
+) -> Iterator[Row]:
+    """Yield a row for each method that trains by steps; nothing is held to a bound but that both run."""
+    episode = deal(scenario, glyphs(size))
+    every = METHODS.names() if names is None else names
+    for name in deadline.each([name for name in every if trains(brief(name, epochs))]):
+        if isinstance(name, Row):
+            yield name
+            return
+        try:
+            yield _row(name, episode, device, epochs)
+        except Unsuitable as reason:
+            yield Row({"method": name, "remark": str(reason)})
+        except Exception as error:
+            yield Row({"method": name, "remark": "failed"}, f"{name}: {reason_of(error)}")
+
+
+def _row(name: str, episode: Episode, device: str, epochs: int) -> Row:
+    method = brief(name, epochs)
+    found: dict[str, list[Outcome]] = {}
+    for precision in ("fp32", "bf16"):
+        with conducted(precision=precision):
+            found[precision] = answers(method, episode, device)
+    cells: dict[str, Cell] = {"method": name}
+    for precision, outcomes in found.items():
+        cells[f"accuracy {precision}, %"] = 100 * _accuracy(outcomes)
+    agreement = Agreement.of(found["fp32"], found["bf16"])
+    cells["other answers, %"] = 100 * agreement.different / agreement.queries
+    cells["confidence differs by"] = agreement.confidence
+    for precision, outcomes in found.items():
+        cells[f"seconds {precision}"] = sum(o.cost["train_seconds"] + o.cost["build_seconds"] for o in outcomes)
+    return Row({**cells, "remark": ""})
+
+
+def _accuracy(outcomes: Sequence[Outcome]) -> float:
+    right = sum(int((o.ranks == 0).sum()) for o in outcomes)
+    return right / sum(len(o.ranks) for o in outcomes)
