@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import click
 
+from bench import notices
 from bench.errors import BenchError
 from bench.stopping import listening_for_stop, stop_asked
 from bench.version import __version__
@@ -24,7 +25,7 @@ class _Group(click.Group):
             raise _in_one_line(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        with listening_for_stop():
+        with listening_for_stop(), notices.as_lines():
             try:
                 return super().invoke(ctx)
             except (Exception, KeyboardInterrupt) as error:

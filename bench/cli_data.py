@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from bench.errors import BenchError
+from bench.notices import only_notices
 
 ENCODER_HELP = "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, align:NAME, or glyphs."
 
@@ -142,7 +142,7 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
     for role in ("support", "query", "validation", "memory"):
         given[role] = _splits(given[role])
     given |= {"name": given["name"] or out.name, "device": device_of(given["device"]), "projected": not no_projection}
-    with warnings.catch_warnings(record=True):
+    with only_notices():
         made = encode_pack(
             open_source(path, root=root), out, EncodeOptions(**given), cache=FeatureCache(cache_root()), progress=True
         )
@@ -168,7 +168,7 @@ def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **give
         click.echo(f"{name} is complete in {root}; encode it with --encoder, for instance ViT-B-32:openai")
         return
     options = EncodeOptions(encoder=encoder, name=name, **(given | {"device": device_of(given["device"])}))
-    with warnings.catch_warnings(record=True):
+    with only_notices():
         made = encode_declared(
             name,
             root,

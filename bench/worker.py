@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.errors import BenchError
+from bench.notices import as_lines
 
 
 def main() -> None:
@@ -30,7 +31,8 @@ def main() -> None:
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
     try:
-        _serve(lines, say)
+        with as_lines():
+            _serve(lines, say)
     except BenchError as error:
         say("refused", str(error))
     except Exception:
@@ -45,6 +47,8 @@ def _listen(source: TextIO, lines: queue.Queue[str]) -> None:
 
 
 def _serve(lines: queue.Queue[str], say: Any) -> None:
+    import torch
+
     from bench.orders import Order
     from bench.pieces import Piece
     from bench.runner import Finished, perform, provenance_of
@@ -59,12 +63,16 @@ def _serve(lines: queue.Queue[str], say: Any) -> None:
     say("ready")
     while True:
         deal, cells = json.loads(lines.get())
-        for event in perform(run, Piece(deal, cells), provenance):
-            if isinstance(event, Finished):
-                store.put(event.cell, event.files)
-                say("finished", event.cell)
-            else:
-                say("began", event.cell, event.what)
+        try:
+            for event in perform(run, Piece(deal, cells), provenance):
+                if isinstance(event, Finished):
+                    store.put(event.cell, event.files)
+                    say("finished", event.cell)
+                else:
+                    say("began", event.cell, event.what)
+        except torch.OutOfMemoryError:
+            say("full")
+            return
         say("done")
 
 

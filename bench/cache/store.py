@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.files import write_atomically
 from bench.hashing import digest, file_digest
+from bench.notices import notice
 
 FORMAT = 1
 SPACE_FILE = "space.json"
@@ -176,11 +176,9 @@ class Space:
 
     def _set_aside(self, name: str, reason: str) -> None:
         self._damaged.add(name)
-        warnings.warn(
+        notice(
             f"cache file {self.folder / name}{SUFFIX} is damaged ({reason}) and was left out; what it held is encoded "
-            "again; `bench data cache prune` removes it",
-            UserWarning,
-            stacklevel=4,
+            "again; `bench data cache prune` removes it"
         )
 
     def _rows(self, name: str, rows: np.ndarray) -> dict[str, Tensor]:
