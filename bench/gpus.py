@@ -12,8 +12,10 @@ FULL = "its GPU is full; try fewer --jobs, so that fewer share it"
 
 
 def visible(device: str) -> int:
-    """Return how many GPUs a run on a device may use; 0 on the CPU."""
-    return torch.cuda.device_count() if device.startswith("cuda") else 0
+    """Return how many GPUs a run on a device may use: all visible ones for ``cuda``, one for ``cuda:N``, or none."""
+    if device == "cuda":
+        return torch.cuda.device_count()
+    return 1 if device.startswith("cuda") else 0
 
 
 def share(device: str, number: int) -> dict[str, str]:
@@ -34,8 +36,9 @@ def share(device: str, number: int) -> dict[str, str]:
 
 
 def kinds(device: str) -> list[str]:
-    """Return the name and size of every GPU that a run on a device may use."""
-    cards = [torch.cuda.get_device_properties(n) for n in range(visible(device))]
+    """Return the name and size of every GPU among which workers are dealt; nothing where the user named one."""
+    numbers = range(visible(device)) if device == "cuda" else ()
+    cards = [torch.cuda.get_device_properties(n) for n in numbers]
     return [f"{card.name} of {card.total_memory / 2**30:.0f} GiB" for card in cards]
 
 

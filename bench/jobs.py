@@ -6,6 +6,7 @@ import json
 import queue
 import signal
 import threading
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,9 +14,8 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from bench import gpus, interpreters
-from bench.errors import BenchError
+from bench.errors import BenchError, Notice
 from bench.interpreters import Interpreter, threads_each
-from bench.notices import notice
 from bench.orders import Order, order
 from bench.pieces import Piece
 from bench.planning import Run
@@ -86,7 +86,7 @@ def crew(run: Run, store: Store, jobs: int, command: list[str] | None, ready: de
     told = order(run, command, threads_each(jobs))
     differ = gpus.difference(gpus.kinds(run.device)[:jobs])
     if differ is not None:
-        notice(differ)
+        warnings.warn(Notice(differ), stacklevel=2)
     return Crew(jobs, lambda number: Process(told, store, number, ready))
 
 

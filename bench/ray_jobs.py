@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,10 +24,9 @@ from typing import Any
 import torch
 
 from bench import gpus
-from bench.errors import BenchError
+from bench.errors import BenchError, Notice
 from bench.interpreters import THREAD_VARIABLES, cores, threads_each
 from bench.jobs import Crew, WorkerError, WorkerLost
-from bench.notices import notice
 from bench.orders import Order, order
 from bench.pieces import Piece
 from bench.planning import Run
@@ -70,6 +70,8 @@ def crew(run: Run, address: str, jobs: int | None, command: list[str] | None) ->
     """
     ray = _ray()
     local, on_gpu = address == "local", run.device.startswith("cuda")
+    if ":" in run.device:
+        raise BenchError(f"--ray gives each worker a GPU of its own; write --device cuda, not {run.device}")
     _connect(ray, address, jobs, gpus.visible(run.device))
     try:
         room = ray.cluster_resources()
@@ -77,7 +79,7 @@ def crew(run: Run, address: str, jobs: int | None, command: list[str] | None) ->
         told = order(run, command, threads_each(count) if local else 1)
         differ = gpus.difference((gpus.kinds(run.device)[:count] if local else _kinds(room)) if on_gpu else ())
         if differ is not None:
-            notice(differ)
+            warnings.warn(Notice(differ), stacklevel=3)
         actor = ray.remote(
             num_cpus=0 if local else told.threads,
             num_gpus=_gpus_each(count, int(room.get("GPU", 0)), local) if on_gpu else 0,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.errors import BenchError
-from bench.notices import as_lines
 
 
 def main() -> None:
@@ -31,8 +30,7 @@ def main() -> None:
     lines: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
     try:
-        with as_lines():
-            _serve(lines, say)
+        _serve(lines, say)
     except BenchError as error:
         say("refused", str(error))
     except Exception:

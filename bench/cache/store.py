@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Notice
 from bench.files import write_atomically
 from bench.hashing import digest, file_digest
-from bench.notices import notice
 
 FORMAT = 1
 SPACE_FILE = "space.json"
@@ -176,9 +176,12 @@ class Space:
 
     def _set_aside(self, name: str, reason: str) -> None:
         self._damaged.add(name)
-        notice(
-            f"cache file {self.folder / name}{SUFFIX} is damaged ({reason}) and was left out; what it held is encoded "
-            "again; `bench data cache prune` removes it"
+        warnings.warn(
+            Notice(
+                f"cache file {self.folder / name}{SUFFIX} is damaged ({reason}) and was left out; what it held is "
+                "encoded again; `bench data cache prune` removes it"
+            ),
+            stacklevel=4,
         )
 
     def _rows(self, name: str, rows: np.ndarray) -> dict[str, Tensor]:

@@ -22,11 +22,10 @@ from hypothesis import strategies as st
 
 import bench as package
 from bench import gpus, ray_jobs, runner, worker
-from bench.errors import BenchError
+from bench.errors import BenchError, Notice
 from bench.jobs import Process, WorkerError, WorkerLost, distribute
 from bench.jobs import crew as jobs_crew
 from bench.merge import merge
-from bench.notices import Notice
 from bench.orders import Order, order
 from bench.pieces import Piece, Shard, pieces
 from bench.planning import Run, prepare
