@@ -15,7 +15,7 @@ test: lint types tests
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,align,web,milvus]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,align,web,milvus,ray,export]'
 	touch $(STAMP)
 
 lint: $(STAMP)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Notice
 
 ENCODER_HELP = "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, align:NAME, or glyphs."
 
@@ -31,7 +32,11 @@ def _roles(command: Callable[..., None]) -> Callable[..., None]:
 def encoding(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of everything that encodes."""
     for option in (
-        click.option("--workers", type=click.IntRange(1), default=1, help="Threads that read images."),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            help="Threads that read images.  [default: 1; for a GPU more]",
+        ),
         click.option(
             "--batch", type=click.IntRange(1), default=64, help="Images at a time; halved if they do not fit."
         ),
@@ -49,6 +54,15 @@ def device_of(wanted: str) -> str:
     from bench.devices import choose_device
 
     return choose_device(wanted)
+
+
+@contextmanager
+def _notices_alone() -> Iterator[None]:
+    """Leave out the warnings of libraries, and the encoder's notes, which are said when all is encoded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", Notice)
+        yield
 
 
 def _warn(messages: Sequence[str]) -> None:
@@ -142,7 +156,7 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
     for role in ("support", "query", "validation", "memory"):
         given[role] = _splits(given[role])
     given |= {"name": given["name"] or out.name, "device": device_of(given["device"]), "projected": not no_projection}
-    with warnings.catch_warnings(record=True):
+    with _notices_alone():
         made = encode_pack(
             open_source(path, root=root), out, EncodeOptions(**given), cache=FeatureCache(cache_root()), progress=True
         )
@@ -168,7 +182,7 @@ def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **give
         click.echo(f"{name} is complete in {root}; encode it with --encoder, for instance ViT-B-32:openai")
         return
     options = EncodeOptions(encoder=encoder, name=name, **(given | {"device": device_of(given["device"])}))
-    with warnings.catch_warnings(record=True):
+    with _notices_alone():
         made = encode_declared(
             name,
             root,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import threading
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from bench import interpreters
-from bench.errors import BenchError
+from bench import gpus, interpreters
+from bench.errors import BenchError, Notice
 from bench.interpreters import Interpreter, threads_each
 from bench.orders import Order, order
 from bench.pieces import Piece
@@ -84,7 +84,10 @@ def crew(run: Run, store: Store, jobs: int, command: list[str] | None, ready: de
     A run that cannot be sent to them raises :class:`BenchError`.
     """
     told = order(run, command, threads_each(jobs))
-    return Crew(jobs, lambda number: Process(told, store, _own_gpu(run.device, number), ready))
+    differ = gpus.difference(gpus.kinds(run.device)[:jobs])
+    if differ is not None:
+        warnings.warn(Notice(differ), stacklevel=2)
+    return Crew(jobs, lambda number: Process(told, store, gpus.share(run.device, number), ready))
 
 
 class Process:
@@ -125,28 +128,14 @@ class Process:
             raise BenchError(event[1])
         if event[0] == "broken":
             raise WorkerError(event[1])
+        if event[0] == "full":
+            raise WorkerLost(gpus.FULL)
         return event
 
 
 def _of(pipe: IO[str] | None) -> IO[str]:
     assert pipe is not None
     return pipe
-
-
-def _own_gpu(device: str, number: int) -> dict[str, str]:
-    """Return what to add to a worker's environment so that it sees one GPU: workers take the visible ones in turn.
-
-    One that the user named, ``cuda:N``, is the place of all of them.
-    """
-    if device != "cuda":
-        return {}
-    import torch
-
-    count = torch.cuda.device_count()
-    if count < 2:
-        return {}
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
-    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[number % count]}
 
 
 def _how(status: int) -> str:
@@ -222,7 +211,9 @@ class _Desk:
                 worker.close()
 
     def lost(self, rest: Piece, at: str, what: str, how: str) -> None:
-        """Put back what a lost worker left undone; ``at`` is the cell it was at."""
+        """Put back what a lost worker left undone, if anything; ``at`` is the cell it was at."""
+        if not rest.cells:
+            return
         with self._lock:
             self._losses[at] += 1
             others = rest.without({at})
@@ -249,13 +240,17 @@ def _attend(desk: _Desk, number: int, start: Callable[[int], Worker]) -> None:
             if worker is None:
                 worker = _start(desk, start, number)
             done: set[str] = set()
-            at, what = next(iter(piece.cells.values())), f"the first cell of deal {piece.deal}"
+            ahead = list(piece.cells.values())
+            at, what = ahead[0], f"the first cell of deal {piece.deal}"
             try:
                 for event in worker.work(piece):
                     if isinstance(event, Began):
                         at, what = event.cell, f"{event.what} (cell {event.cell})"
                     else:
                         done.add(event if isinstance(event, str) else event.cell)
+                        # Until it says what it begins, it may be lost at the next one.
+                        at = next((cell for cell in ahead if cell not in done), "")
+                        what = f"cell {at}"
                     desk.events.put(event)
             except WorkerLost as loss:
                 worker.close()

@@ -8,17 +8,23 @@ installation and the same packs under the same names or paths.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+import torch
+
+from bench import gpus
+from bench.errors import BenchError, Notice
 from bench.interpreters import THREAD_VARIABLES, cores, threads_each
 from bench.jobs import Crew, WorkerError, WorkerLost
 from bench.orders import Order, order
@@ -42,6 +48,8 @@ except Exception as error:
 """Joins the cluster at an address, or says why not and leaves with status 1."""
 _START_SECONDS = 600.0
 """How long a cluster may take to give a worker a place and the worker to plan the run."""
+_LOOK_SECONDS = 10.0
+"""How often a worker that is waited for gives occasion to ask whether there still is a cluster."""
 
 
 @contextmanager
@@ -61,23 +69,40 @@ def crew(run: Run, address: str, jobs: int | None, command: list[str] | None) ->
         If Ray is not installed, no cluster answers at the address, or the run cannot be sent to workers.
     """
     ray = _ray()
-    local = address == "local"
-    _connect(ray, address, jobs)
+    local, on_gpu = address == "local", run.device.startswith("cuda")
+    if ":" in run.device:
+        raise BenchError(f"--ray gives each worker a GPU of its own; write --device cuda, not {run.device}")
+    _connect(ray, address, jobs, gpus.visible(run.device))
     try:
-        gpus = 1 if run.device.startswith("cuda") else 0
         room = ray.cluster_resources()
-        most = max(1, int(room.get("GPU" if gpus else "CPU", 1)))
-        count = jobs or most
+        count = jobs or max(1, int(room.get("GPU" if on_gpu else "CPU", 1)))
         told = order(run, command, threads_each(count) if local else 1)
+        differ = gpus.difference((gpus.kinds(run.device)[:count] if local else _kinds(room)) if on_gpu else ())
+        if differ is not None:
+            warnings.warn(Notice(differ), stacklevel=3)
         actor = ray.remote(
             num_cpus=0 if local else told.threads,
-            num_gpus=0 if local else gpus,
+            num_gpus=_gpus_each(count, int(room.get("GPU", 0)), local) if on_gpu else 0,
             max_restarts=0,
             runtime_env={"env_vars": _environment(told)},
         )(Performer)
         yield Crew(count, lambda _: RayWorker(ray, actor, told))
     finally:
         ray.shutdown()
+
+
+def _gpus_each(workers: int, cards: int, local: bool) -> float:
+    """Return how much of a GPU a worker asks for; Ray then shows it the one it was given, and no other.
+
+    On a cluster that is a whole one. On this machine more workers than GPUs share them evenly, as with ``--jobs``.
+    """
+    return 1 / math.ceil(workers / cards) if local and workers > cards > 0 else 1
+
+
+def _kinds(room: Mapping[str, float]) -> list[str]:
+    """Return the kinds of a cluster's GPUs, which Ray lists among its resources."""
+    mark = "accelerator_type:"
+    return [name.removeprefix(mark) for name in room if name.startswith(mark)]
 
 
 def _ray() -> Any:
@@ -88,10 +113,16 @@ def _ray() -> Any:
     return ray
 
 
-def _connect(ray: Any, address: str, jobs: int | None) -> None:
+def _connect(ray: Any, address: str, jobs: int | None, cards: int) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     if address == "local":
-        ray.init(address="local", num_cpus=jobs or cores(), include_dashboard=False, **quiet)
+        try:
+            ray.init(address="local", num_cpus=jobs or cores(), num_gpus=cards, include_dashboard=False, **quiet)
+        except Exception as error:
+            raise BenchError(
+                f"Ray did not start on this machine ({_line(str(error))}); leave it more of the processors and memory "
+                "and try again, or take --jobs without --ray"
+            ) from None
         return
     if address != "auto":
         host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -111,10 +142,13 @@ def _connect(ray: Any, address: str, jobs: int | None) -> None:
 
 
 def _no_cluster(address: str, reason: str) -> BenchError:
-    why = " ".join(reason.split())
     return BenchError(
-        f"no Ray cluster answers at {address} ({why}); start it with `ray start --head`, or use --ray local"
+        f"no Ray cluster answers at {address} ({_line(reason)}); start it with `ray start --head`, or use --ray local"
     )
+
+
+def _line(reason: str) -> str:
+    return " ".join(reason.split())[:200].rstrip(".")
 
 
 def _refusal(address: str) -> str | None:
@@ -188,11 +222,25 @@ class RayWorker:
 
     def __init__(self, ray: Any, actor: Any, told: Order) -> None:
         self._ray = ray
+        self._wanted = " with a GPU" if told.arguments["device"].startswith("cuda") else ""
         self._actor = actor.remote(told.to_json())
 
     def ready(self) -> None:
         """Wait until the actor has a place and has planned the run."""
-        refused = self._get(self._actor.ready.remote(), timeout=_START_SECONDS)
+        answer = self._actor.ready.remote()
+        until = time.monotonic() + _START_SECONDS
+        while not self._ray.wait([answer], timeout=_LOOK_SECONDS)[0]:
+            if not self._cluster_lives():
+                raise BenchError(
+                    "the Ray cluster is gone: none of its machines answers; finished cells are kept, and the same "
+                    "command goes on with them on another cluster, or with --jobs in place of --ray"
+                )
+            if time.monotonic() > until:
+                raise BenchError(
+                    f"the Ray cluster gave a worker no place{self._wanted} in {_START_SECONDS:.0f} s; ask for fewer "
+                    "--jobs"
+                )
+        refused = self._get(answer)
         if refused is not None:
             raise BenchError(refused)
 
@@ -209,15 +257,20 @@ class RayWorker:
         with suppress(Exception):
             self._ray.kill(self._actor)
 
-    def _get(self, reference: Any, timeout: float | None = None) -> Any:
+    def _cluster_lives(self) -> bool:
+        try:
+            return any(node["Alive"] for node in self._ray.nodes())
+        except Exception:  # of many kinds, where nobody is left who could tell
+            return False
+
+    def _get(self, reference: Any) -> Any:
         errors = self._ray.exceptions
         try:
-            return self._ray.get(reference, timeout=timeout)
-        except errors.GetTimeoutError:
-            raise BenchError(
-                f"the Ray cluster gave a worker no place in {_START_SECONDS:.0f} s; ask for fewer --jobs"
-            ) from None
+            return self._ray.get(reference)
+        except torch.OutOfMemoryError:
+            # Ray raises a task's error as one of the same class.
+            raise WorkerLost(gpus.FULL) from None
         except errors.RayTaskError as error:
             raise WorkerError(str(error)) from None
         except errors.RayError as error:
-            raise WorkerLost(" ".join(str(error).split())[:200]) from None
+            raise WorkerLost(_line(str(error))) from None

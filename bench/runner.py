@@ -104,15 +104,18 @@ def execute(
 
 def _do_here(run: Run, work: list[Piece], store: Store, provenance: str, step: Step, *, progress: bool) -> None:
     """Run pieces in this process."""
-    for piece in work:
-        with conducted(progress=progress):
-            for event in perform(run, piece, provenance):
-                if isinstance(event, Finished):
-                    store.put(event.cell, event.files)
-                    step("", 1)
-                    stop_if_asked()
-                else:
-                    step(event.what, 0)
+    try:
+        for piece in work:
+            with conducted(progress=progress):
+                for event in perform(run, piece, provenance):
+                    if isinstance(event, Finished):
+                        store.put(event.cell, event.files)
+                        step("", 1)
+                        stop_if_asked()
+                    else:
+                        step(event.what, 0)
+    except torch.OutOfMemoryError as full:
+        raise BenchError(str(full)) from None
 
 
 def provenance_of(run: Run, arguments: list[str] | None) -> str:
@@ -137,7 +140,13 @@ class Finished:
 
 
 def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finished]:
-    """Run the cells of a piece one after the other on one episode and one retrieval."""
+    """Run the cells of a piece one after the other on one episode and one retrieval.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If a method does not fit on a GPU; its message says what to do.
+    """
     deal = run.deals[piece.deal]
     episode = deal_episode(deal).to(run.device)
     blocks = blocks_of(episode)
@@ -157,7 +166,7 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
         except Unsuitable as reason:
             files = encode([base | {"status": "skipped", "reason": str(reason)}], None)
         except torch.OutOfMemoryError as error:
-            raise BenchError(_full(named, deal, error)) from None
+            raise torch.OutOfMemoryError(_full(named, deal, error)) from None
         else:
             base["deterministic"] = repeatable
             rows = [

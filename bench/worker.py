@@ -45,6 +45,8 @@ def _listen(source: TextIO, lines: queue.Queue[str]) -> None:
 
 
 def _serve(lines: queue.Queue[str], say: Any) -> None:
+    import torch
+
     from bench.orders import Order
     from bench.pieces import Piece
     from bench.runner import Finished, perform, provenance_of
@@ -59,12 +61,16 @@ def _serve(lines: queue.Queue[str], say: Any) -> None:
     say("ready")
     while True:
         deal, cells = json.loads(lines.get())
-        for event in perform(run, Piece(deal, cells), provenance):
-            if isinstance(event, Finished):
-                store.put(event.cell, event.files)
-                say("finished", event.cell)
-            else:
-                say("began", event.cell, event.what)
+        try:
+            for event in perform(run, Piece(deal, cells), provenance):
+                if isinstance(event, Finished):
+                    store.put(event.cell, event.files)
+                    say("finished", event.cell)
+                else:
+                    say("began", event.cell, event.what)
+        except torch.OutOfMemoryError:
+            say("full")
+            return
         say("done")
 
 

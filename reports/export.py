@@ -153,10 +153,15 @@ def _mlflow(found: Sequence[Track], out: Path) -> str:
         import sqlalchemy  # noqa: F401
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param, RunTag
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         store = f"sqlite:///{(out / 'mlflow.db').resolve()}"
+        # A new database comes with an empty experiment "Default". It becomes ours, so that there is no other; where its
+        # artifacts would lie is settled with the database.
+        SqlAlchemyStore(store, (out / "artifacts").resolve().as_uri())
         client = MlflowClient(tracking_uri=store)
-        place = client.create_experiment(PROJECT, artifact_location=(out / "artifacts").resolve().as_uri())
+        place = SqlAlchemyStore.DEFAULT_EXPERIMENT_ID
+        client.rename_experiment(place, PROJECT)
         for track in found:
             at = int(1000 * track.seconds)
             run = client.create_run(place, run_name=track.name, start_time=at).info.run_id

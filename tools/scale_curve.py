@@ -133,6 +133,10 @@ def measure(folder: Path, items: int, engine_name: str, n_queries: int, sample: 
     }
 
 
+def _mebibytes(count: int | None) -> str:
+    return "not told" if count is None else f"{count / 2**20:,.0f} MiB"
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the curve as a Markdown table."""
     head = ["engine", "items", "index", "making it", "search", "wall clock", "recall@32", "accuracy", "peak"]
@@ -143,7 +147,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             [
                 row["engine"].partition(":")[0],
                 f"{row['items']:,}",
-                f"{row['index_bytes'] / 2**20:,.0f} MiB" if made else "none",
+                _mebibytes(row["index_bytes"]) if made else "none",
                 f"{row['index_processor_seconds']:.1f} s" if made else "",
                 f"{row['search_processor_seconds']:.2f} s",
                 f"{row['search_seconds']:.1f} s",

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Notice
 from bench.files import write_atomically
 from bench.hashing import digest, file_digest
 
@@ -177,9 +177,10 @@ class Space:
     def _set_aside(self, name: str, reason: str) -> None:
         self._damaged.add(name)
         warnings.warn(
-            f"cache file {self.folder / name}{SUFFIX} is damaged ({reason}) and was left out; what it held is encoded "
-            "again; `bench data cache prune` removes it",
-            UserWarning,
+            Notice(
+                f"cache file {self.folder / name}{SUFFIX} is damaged ({reason}) and was left out; what it held is "
+                "encoded again; `bench data cache prune` removes it"
+            ),
             stacklevel=4,
         )
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.encoders.batches import ahead, groups, within_memory
+from bench.encoders.batches import WithinMemory, ahead, groups
 from bench.encoders.projection import Tower, before_projection
 from bench.hashing import digest
 from bench.precision import DTYPES, Precision, full_float32
@@ -66,6 +66,8 @@ class Encoder:
         What the user should know, such as an activation that was put right.
     software : tuple of str
         Packages whose versions are part of the cache key.
+    within_memory : mapping
+        For each tower, how many rows fit into the device's memory at a time, as far as was found out.
     """
 
     name: str
@@ -80,6 +82,9 @@ class Encoder:
     projected: bool = True
     notes: tuple[str, ...] = ()
     software: tuple[str, ...] = SOFTWARE
+    within_memory: Mapping[Tower, WithinMemory] = field(
+        default_factory=lambda: {"image": WithinMemory("images"), "text": WithinMemory("texts")}, repr=False
+    )
 
     @cached_property
     def weights_digest(self) -> str:
@@ -146,12 +151,8 @@ class Encoder:
     def _run(self, tower: Tower, inputs: Iterable[Tensor], advance: Advance | None) -> Tensor:
         parts = []
         for x in inputs:
-            moved = x.to(self.device)
-            if tower == "image":
-                # Convolutions are a third faster on the bundled encoder when channels lie last; others do not mind.
-                moved = moved.to(self.dtype, memory_format=torch.channels_last)
             with full_float32():
-                features = within_memory(lambda part: self._forward(tower, part), moved)
+                features = self.within_memory[tower](lambda part: self._forward(tower, self._moved(tower, part)), x)
             parts.append(features.to("cpu", self.dtype))
             if advance is not None:
                 advance(len(x))
@@ -160,6 +161,12 @@ class Encoder:
         # A tensor made in inference mode cannot take part in training later; a clone outside it can.
         with torch.inference_mode(False):
             return torch.cat(parts).clone()
+
+    def _moved(self, tower: Tower, x: Tensor) -> Tensor:
+        if tower == "text":
+            return x.to(self.device)
+        # Convolutions are a third faster on the bundled encoder when channels lie last; others do not mind.
+        return x.to(self.device).to(self.dtype, memory_format=torch.channels_last)
 
     def _forward(self, tower: Tower, x: Tensor) -> Tensor:
         model: Any = self.model

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bench.cache.store import FeatureCache, Space, content_key
-from bench.encoders.batches import ahead, groups
+from bench.encoders.batches import ahead, decoding_threads, groups
 from bench.encoders.encoder import Advance, Encoder
 from bench.images.decode import decode, perceptual_hash
 from bench.images.items import ImageItem, SetAside, Unusable
@@ -59,7 +59,7 @@ def encode_source(
     *,
     cache: FeatureCache | None,
     batch: int = 64,
-    workers: int = 1,
+    workers: int | None = None,
     progress: bool = False,
 ) -> EncodedImages:
     """Return the features of images, in their order; an image that cannot be used is set aside with the reason.
@@ -70,9 +70,11 @@ def encode_source(
         Features found there are not computed again; new ones are added every :data:`BLOCK` images.
     batch : int
         Images a forward pass; see :meth:`bench.encoders.Encoder.encode_images`.
-    workers : int
-        Threads that read, decode and resize while the model computes; 0 for none.
+    workers : int, optional
+        Threads that read, decode and resize while the model computes; 0 for none. Left out, the device decides; see
+        :func:`bench.encoders.batches.decoding_threads`. Their number changes no feature.
     """
+    workers = decoding_threads(encoder.device, workers)
     space = cache.space("image", encoder.space, encoder=encoder.name) if cache else None
     kept: list[ImageItem] = []
     content: list[str] = []

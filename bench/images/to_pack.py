@@ -66,7 +66,7 @@ class EncodeOptions:
     projected: bool = True
     quick_gelu: bool | None = None
     batch: int = 64
-    workers: int = 1
+    workers: int | None = None
     hold_out: float | None = None
     support: tuple[str, ...] = ()
     query: tuple[str, ...] = ()

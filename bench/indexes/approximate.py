@@ -33,8 +33,8 @@ class VectorIndex(Protocol):
         """Return how many vectors there are, removed ones not counted."""
 
     @property
-    def nbytes(self) -> int:
-        """Bytes that the index takes, in memory or on disk; 0 where a server keeps them."""
+    def nbytes(self) -> int | None:
+        """Bytes that the index takes, in memory or on disk; None where it is kept by what does not say."""
 
     def add(self, x: Tensor) -> None:
         """Add vectors [n, d] of any scale and floating dtype behind the present ones."""

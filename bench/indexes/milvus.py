@@ -100,7 +100,8 @@ class Collection:
         What Milvus is told at every search.
     """
 
-    nbytes = 0
+    nbytes = None
+    """Milvus keeps the vectors and does not say in how many bytes."""
 
     def __init__(self, client: Any, uri: str, name: str, settings: dict[str, int]) -> None:
         self._client = client

@@ -34,7 +34,7 @@ class MemoryOptions:
     precision: Precision = "fp32"
     device: str = "cpu"
     batch: int = 64
-    workers: int = 1
+    workers: int | None = None
     licence: str = "unknown"
 
 

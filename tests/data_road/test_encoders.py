@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import shutil
+import threading
+import warnings
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 from PIL import Image
 
-from bench.encoders import BATCH_TOLERANCE, class_texts, load_encoder, read_templates
-from bench.encoders.batches import ahead, within_memory
+from bench.encoders import BATCH_TOLERANCE, Encoder, batches, class_texts, load_encoder, read_templates
+from bench.encoders.batches import WithinMemory, ahead, decoding_threads
+from bench.encoders.projection import Tower
 from bench.encoders.prompts import of_strings
-from bench.errors import BenchError
+from bench.errors import BenchError, Notice
+from bench.images.encode import encode_source
+from bench.images.items import ImageItem
 
 _loaded = cache(load_encoder)
 
@@ -213,24 +220,94 @@ def test_templates(tmp_path: Path) -> None:
         read_templates(file)
 
 
-def test_a_batch_too_large_for_memory_is_halved() -> None:
-    seen = []
+def test_a_batch_too_large_for_memory_is_halved_and_what_fitted_is_remembered_and_said_once() -> None:
+    tried: list[int] = []
 
     def forward(x: torch.Tensor) -> torch.Tensor:
+        tried.append(len(x))
         if len(x) > 3:
             raise torch.OutOfMemoryError
-        seen.append(len(x))
         return x * 2
 
+    within = WithinMemory("images")
     x = torch.arange(11.0).unsqueeze(1)
-    assert torch.equal(within_memory(forward, x), x * 2)
-    assert max(seen) <= 3
+    with pytest.warns(Notice, match="too full for 11 images at once, so 2 are encoded at a time"):
+        found = within(forward, x)
+    assert torch.equal(found, x * 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(within(forward, x + 1), (x + 1) * 2)
+    assert tried == [11, 5, 2, 2, 2, 2, 2, 1] + [2] * 5 + [1]
 
+
+def test_a_row_that_does_not_fit_is_one_line() -> None:
     def never(x: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError
 
-    with pytest.raises(BenchError, match="too little memory"):
-        within_memory(never, x)
+    with pytest.raises(BenchError, match="too little memory for the encoder with one of the texts") as caught:
+        WithinMemory("texts")(never, torch.ones(4, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_fitted_holds_for_all_of_an_encoding(pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load_encoder("glyphs")
+    whole = encoder.encode_images(pictures, batch=len(pictures))
+    tried: list[int] = []
+    compute = type(encoder)._forward
+
+    def small(self: Encoder, tower: Tower, x: torch.Tensor) -> torch.Tensor:
+        tried.append(len(x))
+        if len(x) > 2:
+            raise torch.OutOfMemoryError
+        return compute(self, tower, x)
+
+    monkeypatch.setattr(type(encoder), "_forward", small)
+    with pytest.warns(Notice):
+        first = encoder.encode_images(pictures, batch=4)
+    again = encoder.encode_images(pictures, batch=4)
+    assert tried.count(4) == 1
+    assert torch.equal(first, again)
+    assert torch.allclose(first, whole, atol=BATCH_TOLERANCE)
+
+
+def test_a_device_is_fed_by_all_processors_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    for processors, threads in ((1, 1), (2, 1), (8, 7), (96, 16)):
+        monkeypatch.setattr(batches, "cores", lambda n=processors: n)
+        assert (decoding_threads(gpu), decoding_threads(cpu), decoding_threads(gpu, 3)) == (threads, 1, 3)
+
+
+def test_work_ahead_ends_with_whoever_asked_for_it() -> None:
+    started: list[int] = []
+    before = set(threading.enumerate())
+
+    def work(n: int) -> int:
+        started.append(n)
+        return n
+
+    results = ahead(work, range(10_000), workers=4, depth=64)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) <= before, "a thread goes on"
+    assert len(started) <= 64 + 16
+
+
+@pytest.mark.parametrize("workers", [1, 7])
+def test_the_number_of_threads_changes_no_feature(workers: int) -> None:
+    rng = np.random.default_rng(0)
+    items = []
+    for n in range(150):
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(file, "PNG")
+        data = b"no image" if n % 50 == 7 else file.getvalue()
+        items.append(ImageItem(f"{n}", "c", lambda data=data: data, "train"))
+    encoder = load_encoder("glyphs")
+    one = encode_source(encoder, items, cache=None, batch=16, workers=0)
+    many = encode_source(encoder, items, cache=None, batch=16, workers=workers)
+    assert torch.equal(one.x, many.x)
+    assert [item.id for item in one.items] == [item.id for item in many.items]
+    assert one.set_aside == many.set_aside
+    assert len(one.set_aside) == 3
 
 
 def test_work_ahead_keeps_the_order_and_the_depth() -> None:

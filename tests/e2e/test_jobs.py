@@ -174,3 +174,46 @@ def test_ray_gives_the_records_of_a_serial_run_although_an_actor_is_killed(bench
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mark").exists(), "no actor was killed"
     equal(run_folder(tmp_path / "serial"), run_folder(tmp_path / "ray"))
+
+
+SEEING = """
+import dataclasses, json, os, pathlib, sys, types
+import torch
+from bench import ray_jobs
+from bench.errors import BenchError
+from bench.planning import prepare
+
+
+class Seer:
+    def __init__(self, told):
+        pass
+
+    def ready(self):
+        return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+ray_jobs.Performer = Seer
+torch.cuda.device_count = lambda: 2
+torch.cuda.get_device_properties = lambda number: types.SimpleNamespace(name="card", total_memory=1 << 30)
+run = dataclasses.replace(prepare(methods=["knn"], data=["digits"], out=pathlib.Path("runs")), device="cuda")
+seen = []
+with ray_jobs.crew(run, "local", 2, []) as crew:
+    workers = [crew.start(number) for number in range(2)]
+    for worker in workers:
+        try:
+            worker.ready()
+        except BenchError as refused:
+            seen.append(str(refused))
+print(json.dumps(sorted(seen)))
+"""
+"""Two workers on a machine that Ray is told has two GPUs, each of which refuses to work and says what it sees."""
+
+
+def test_ray_shows_each_worker_a_gpu_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    done = subprocess.run(
+        [sys.executable, "-c", SEEING], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == '["0", "1"]'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ from bench.indexes import milvus
 from bench.indexes.approximate import Approximate
 from bench.indexes.milvus import Milvus, connect
 from bench.indexes.names import named_engine
+from bench.indexes.recall import Recalls
 from bench.search import top_k
+from bench.search.asked import Asked
 from bench.streams import Stream
 
 pytest.importorskip("pymilvus")
@@ -33,6 +36,15 @@ def uri(tmp_path: Path) -> Iterator[str]:
     yield str(tmp_path / "items.db")
     milvus._client(str(tmp_path / "items.db")).close()
     milvus._client.cache_clear()
+
+
+def test_the_bytes_that_milvus_keeps_are_null_and_not_zero(uri: str) -> None:
+    queries, keys = draw(9, "queries"), draw(60, "keys")
+    engine = Approximate(Milvus(uri=uri))
+    row = Recalls(engine).row(0, queries, [queries], [Asked(queries, keys, 5)])
+    (details,) = json.loads(row["search_details"])
+    assert details["recall"] == 1
+    assert details["index_bytes"] is None
 
 
 @pytest.mark.parametrize("index", ["flat", "hnsw"])

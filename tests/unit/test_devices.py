@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from bench import jobs
+from bench import gpus
 from bench.algebra import neighbour_votes
 from bench.cli import main
 from bench.determinism import deterministic, is_lack, order_free, ready_cublas
@@ -145,9 +145,9 @@ def test_a_notice_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_share_a_card_that_was_named_and_take_others_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     cards(monkeypatch, 80, 80)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    seen = [jobs._own_gpu("cuda", n)["CUDA_VISIBLE_DEVICES"] for n in range(3)]
+    seen = [gpus.share("cuda", n)["CUDA_VISIBLE_DEVICES"] for n in range(3)]
     assert seen == ["0", "1", "0"]
-    assert jobs._own_gpu("cuda:1", 0) == jobs._own_gpu("cpu", 0) == {}
+    assert gpus.share("cuda:1", 0) == gpus.share("cpu", 0) == {}
 
 
 def test_cublas_is_made_repeatable_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

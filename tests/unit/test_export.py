@@ -1,6 +1,7 @@
 """Runs as the files of experiment trackers."""
 
 import json
+import struct
 import sys
 
 import pandas as pd
@@ -55,12 +56,16 @@ def test_tensorboard_reads_what_was_written(run, tmp_path):
         assert read.Scalars("final/forgetting")[0].value == pytest.approx(track.final["forgetting"])
 
 
-def test_mlflow_reads_what_was_written(run, tmp_path):
+def test_mlflow_reads_what_was_written(run, tmp_path, monkeypatch):
     pytest.importorskip("sqlalchemy")
     mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
     said, _ = export([run], "mlflow", tmp_path / "out")
     client = mlflow.MlflowClient(tracking_uri=said.split()[-1])
-    (place,) = client.search_experiments(filter_string="name = 'retrieval-bench'")
+    (place,) = client.search_experiments(view_type=mlflow.entities.ViewType.ALL)
+    assert place.name == "retrieval-bench"
+    assert place.artifact_location.startswith((tmp_path / "out" / "artifacts").as_uri())
+    assert [path.name for path in tmp_path.iterdir()] == ["out"], "something was left in the working directory"
     runs = {found.info.run_name: found for found in client.search_runs([place.experiment_id])}
     for track in tracks(load([run])):
         found = runs.pop(track.name)
@@ -70,10 +75,46 @@ def test_mlflow_reads_what_was_written(run, tmp_path):
     assert not runs
 
 
-def test_wandb_is_written_offline(run, tmp_path):
+def logged(path):
+    """Yield the records of a W&B file: LevelDB's log in blocks of 32 KiB, over which long records go on."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, whole = path.read_bytes(), 7, b""
+    while at + 7 <= len(data):
+        if (left := 32768 - at % 32768) < 7:
+            at += left
+            continue
+        size, kind = struct.unpack_from("<HB", data, at + 4)
+        whole += data[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield Record.FromString(whole)
+            whole = b""
+
+
+def values(items):
+    return {(item.nested_key or [item.key])[0]: json.loads(item.value_json) for item in items}
+
+
+def test_wandb_files_hold_what_was_written_offline(run, tmp_path, monkeypatch):
     pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
     export([run], "wandb", tmp_path / "out")
-    assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*/*.wandb"))) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["out"], "something was left in the working directory"
+    wanted = {track.name: track for track in tracks(load([run]))}
+    for path in (tmp_path / "out" / "wandb").glob("offline-run-*/*.wandb"):
+        records = list(logged(path))
+        (head,) = (record.run for record in records if record.run.run_id)
+        track = wanted.pop(head.display_name)
+        assert {item.key: json.loads(item.value_json) for item in head.config.update}["method.k"] == "8"
+        steps = [values(record.history.item) for record in records if record.history.item]
+        for (_, scores), step in zip(track.curve, steps, strict=True):
+            assert {name: step[f"session/{name}"] for name in scores} == scores
+        last = {}
+        for record in records:
+            last |= values(record.summary.update)
+        assert {name: last[f"final/{name}"] for name in track.final} == track.final
+    assert not wanted
 
 
 @pytest.mark.parametrize(

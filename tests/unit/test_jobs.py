@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import queue
 import socket
 import threading
+import warnings
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bench as package
-from bench import ray_jobs
-from bench.errors import BenchError
-from bench.jobs import WorkerError, WorkerLost, distribute
+from bench import gpus, ray_jobs, runner, worker
+from bench.errors import BenchError, Notice
+from bench.jobs import Process, WorkerError, WorkerLost, distribute
+from bench.jobs import crew as jobs_crew
 from bench.merge import merge
 from bench.orders import Order, order
 from bench.pieces import Piece, Shard, pieces
@@ -125,6 +132,26 @@ def test_the_cells_of_a_lost_worker_run_again(tmp_path: Path, victim: str) -> No
     assert len(started) == 2, "a worker was lost and replaced"
 
 
+@pytest.mark.parametrize("after", ["a0", "b0", "c0", "c1"])
+def test_a_worker_that_is_lost_between_two_cells_loses_none(tmp_path: Path, after: str) -> None:
+    log: list[str] = []
+
+    class Between(Scripted):
+        def work(self, piece: Piece) -> Iterator[Began | Finished]:
+            for cell in piece.cells.values():
+                yield Began(cell, cell)
+                self.log.append(cell)
+                yield Finished(cell, Files(record=cell.encode(), predictions=None))
+                if cell in self.deadly:
+                    self.deadly.remove(cell)
+                    raise WorkerLost("signal SIGKILL")
+
+    deadly = [after]
+    distribute(WORK, 1, lambda number: Between(deadly, log), Store(tmp_path), lambda text, n: None)
+    assert sorted(log) == sorted(cells(WORK)), "a cell was lost or a finished one was repeated"
+    assert Store(tmp_path).finished() == set(cells(WORK))
+
+
 def test_a_cell_that_kills_twice_is_named_and_all_others_finish(tmp_path: Path) -> None:
     with pytest.raises(BenchError) as caught:
         run(WORK, ["b0", "b0"], tmp_path)
@@ -194,6 +221,210 @@ def test_no_jobs_is_refused() -> None:
         package.run("incremental", ["knn"], "digits", seeds=1, jobs=0)
 
 
+def cards(monkeypatch: pytest.MonkeyPatch, *sizes: int) -> None:
+    """Pretend that this machine has GPUs of these sizes in GiB."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(sizes))
+    found = [SimpleNamespace(name=f"card-{size}", total_memory=size << 30) for size in sizes]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: found[number])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "visible", "expected"),
+    [
+        ((80, 80), None, ["0", "1", "0", "1"]),
+        ((80, 80, 80), "5, 2,GPU-7", ["5", "2", "GPU-7", "5"]),
+        ((80,), None, [None] * 4),
+        ((), "", [None] * 4),
+    ],
+)
+def test_workers_take_the_visible_gpus_in_turn(
+    monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...], visible: str | None, expected: list[str | None]
+) -> None:
+    cards(monkeypatch, *sizes)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [gpus.share("cuda", n).get("CUDA_VISIBLE_DEVICES") for n in range(4)] == expected
+    assert not gpus.share("cpu", 1)
+
+
+def test_a_process_is_told_its_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cards(monkeypatch, 24, 24)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    told = Order({"device": "cuda"}, "r", [], 1)
+    environments = []
+    for number in range(3):
+        process = SimpleNamespace(stdin=io.StringIO())
+        Process(told, Store(tmp_path), number, deque([cast(Any, process)]))
+        environments.append(json.loads(process.stdin.getvalue())[2])
+    assert environments == [{"CUDA_VISIBLE_DEVICES": n} for n in ("0", "1", "0")]
+
+
+@pytest.mark.parametrize(("sizes", "jobs", "told"), [((24, 80), 2, True), ((24, 80), 1, False), ((80, 80), 2, False)])
+def test_gpus_of_different_size_are_said(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    sizes: tuple[int, ...],
+    jobs: int,
+    told: bool,
+) -> None:
+    cards(monkeypatch, *sizes)
+    run = dataclasses.replace(planned(tmp_path), device="cuda")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        jobs_crew(run, Store(tmp_path), jobs, ["run"], deque())
+    texts = [str(one.message) for one in heard if issubclass(one.category, Notice)]
+    assert len(texts) == told
+    assert all(text.startswith("the GPUs differ (card-24 of 24 GiB, card-80 of 80 GiB)") for text in texts)
+
+
+def test_a_worker_whose_gpu_is_full_is_lost_and_no_other_cell_is(tmp_path: Path) -> None:
+    class Full(Scripted):
+        def work(self, piece: Piece) -> Iterator[Began | Finished]:
+            for event in super().work(piece):
+                yield event
+                if isinstance(event, Began) and event.cell == "b1":
+                    raise WorkerLost(gpus.FULL)
+
+    with pytest.raises(BenchError, match=r"lost its worker 2 times: its GPU is full; try fewer --jobs.* finished"):
+        distribute(WORK, 2, lambda number: Full([], []), Store(tmp_path), lambda text, n: None)
+    assert Store(tmp_path).finished() == set(cells(WORK)) - {"b1"}
+
+
+def test_a_worker_says_that_its_gpu_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object) -> Iterator[Began]:
+        yield Began("a0", "a cell")
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(runner, "perform", full)
+    told = order(planned(tmp_path), ["run"], 1).to_json()
+    lines: queue.Queue[str] = queue.Queue()
+    lines.put(json.dumps([told, str(tmp_path), {}]))
+    lines.put(json.dumps([0, {"knn": "a0"}]))
+    said: list[str] = []
+    worker._serve(lines, lambda *event: said.append(event[0]))
+    assert said == ["ready", "began", "full"]
+
+
+class Recorded:
+    """Ray's calls, kept; a cluster with room for what it is told."""
+
+    def __init__(self, **room: float) -> None:
+        self.room, self.started, self.actors = room, [], []
+        self.exceptions = SimpleNamespace(RayTaskError=RuntimeError, RayError=OSError)
+
+    def init(self, **options: Any) -> None:
+        self.started.append(options)
+        if options.get("num_gpus"):
+            self.room["GPU"] = options["num_gpus"]
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self.room
+
+    def remote(self, **options: Any) -> Any:
+        self.actors.append(options)
+        return lambda cls: cls
+
+    def shutdown(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "device", "sizes", "jobs", "count", "each"),
+    [
+        ("local", "cuda", (80, 80), None, 2, 1),
+        ("local", "cuda", (80, 80), 2, 2, 1),
+        ("local", "cuda", (80, 80), 1, 1, 1),
+        ("local", "cuda", (80, 80), 5, 5, 1 / 3),
+        ("local", "cpu", (80, 80), 3, 3, 0),
+        ("auto", "cuda", (80,), None, 8, 1),
+        ("auto", "cuda", (80,), 12, 12, 1),
+    ],
+)
+def test_each_worker_on_ray_asks_for_its_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    address: str,
+    device: str,
+    sizes: tuple[int, ...],
+    jobs: int | None,
+    count: int,
+    each: float,
+) -> None:
+    cards(monkeypatch, *sizes)
+    ray = Recorded(CPU=4.0, **({"GPU": 8.0} if address == "auto" else {}))
+    monkeypatch.setattr(ray_jobs, "_ray", lambda: ray)
+    monkeypatch.setattr(ray_jobs, "_refusal", lambda _: None)
+    run = dataclasses.replace(planned(tmp_path), device=device)
+    with ray_jobs.crew(run, address, jobs, ["run"]) as crew:
+        assert crew.count == count
+    assert ray.actors[0]["num_gpus"] == each
+    if address == "local":
+        assert ray.started[0]["num_gpus"] == (len(sizes) if device == "cuda" else 0)
+
+
+def test_a_cluster_of_different_gpus_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kinds = {"accelerator_type:H200": 1.0, "accelerator_type:L4": 1.0}
+    ray = Recorded(CPU=4.0, GPU=2.0, **kinds)
+    monkeypatch.setattr(ray_jobs, "_ray", lambda: ray)
+    monkeypatch.setattr(ray_jobs, "_refusal", lambda _: None)
+    run = planned(tmp_path)
+    with ray_jobs.crew(run, "auto", None, ["run"]):
+        pass
+    with (
+        pytest.warns(Notice, match=r"the GPUs differ \(H200, L4\)"),
+        ray_jobs.crew(dataclasses.replace(run, device="cuda"), "auto", None, ["run"]),
+    ):
+        pass
+
+
+class Fading(Recorded):
+    """A cluster that gives no worker a place, with machines that are there or gone."""
+
+    def __init__(self, alive: bool) -> None:
+        super().__init__()
+        self.alive = alive
+
+    def wait(self, references: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        return [], references
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": self.alive}]
+
+
+@pytest.mark.parametrize(
+    ("alive", "device", "words"),
+    [
+        (False, "cpu", "the Ray cluster is gone: none of its machines answers; finished cells are kept"),
+        (True, "cpu", r"the Ray cluster gave a worker no place in 0 s; ask for fewer --jobs"),
+        (True, "cuda", r"gave a worker no place with a GPU in 0 s"),
+    ],
+)
+def test_a_worker_that_finds_no_place_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, alive: bool, device: str, words: str
+) -> None:
+    monkeypatch.setattr(ray_jobs, "_START_SECONDS", 0.0)
+    actor = SimpleNamespace(remote=lambda _: SimpleNamespace(ready=SimpleNamespace(remote=lambda: None)))
+    placed = ray_jobs.RayWorker(Fading(alive), actor, Order({"device": device}, "r", [], 1))
+    with pytest.raises(BenchError, match=words) as caught:
+        placed.ready()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Slow(Recorded):
+        def init(self, **options: Any) -> None:
+            raise Exception("The current node timed out during startup.\nThis could happen because.")
+
+    monkeypatch.setattr(ray_jobs, "_ray", Slow)
+    with (
+        pytest.raises(BenchError, match=r"Ray did not start on this machine \(The current node timed out") as caught,
+        ray_jobs.crew(planned(tmp_path), "local", 2, ["run"]),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+
+
 class NoCluster:
     """Ray as it is where nothing answers."""
 
@@ -215,7 +446,7 @@ def test_a_ray_address_that_does_not_answer_is_one_line(
 ) -> None:
     monkeypatch.setattr(ray_jobs, "_refusal", lambda _: None)
     with pytest.raises(BenchError, match=words) as caught:
-        ray_jobs._connect(NoCluster(), address, None)
+        ray_jobs._connect(NoCluster(), address, None, 0)
     assert "\n" not in str(caught.value)
 
 
@@ -228,7 +459,7 @@ def test_something_that_listens_and_is_no_ray_cluster_is_one_line(monkeypatch: p
         mute.listen()
         address = f"{scheme}127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(BenchError, match=rf"no Ray cluster answers at {address} \(something listens") as caught:
-            ray_jobs._connect(NoCluster(), address, None)
+            ray_jobs._connect(NoCluster(), address, None, 0)
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,178 @@
+"""The report's page in a real browser, driven as a reader drives it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.build import build
+from tests.statistics.runs import make_run
+
+webdriver = pytest.importorskip("selenium.webdriver")
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="no Chromium with its driver; apt-get install chromium chromium-driver"
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a report with warnings, figures, a long condition, and a method whose name is markup."""
+    folder = tmp_path_factory.mktemp("page")
+    long = {"memory": "support split", "script": ["add-class", "relabel:0.1", "prune:128", "forget-class:seven"]}
+    methods = {"knn": 0.5, "mml": 0.8, "<b>odd & name": 0.6}
+    make_run(folder / "a", methods, run="a", sessions=2, conditions=({"shots": 1}, long), fidelity="adapted")
+    make_run(folder / "b", {"clip": 0.4}, run="b", status="skipped", reason="needs texts & prompts")
+    build([folder], folder / "out")
+    return folder / "out" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    # With the driver's path given, Selenium looks for none to download.
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=str(DRIVER)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def show(browser: Any, page: Path, width: int) -> None:
+    """Open the page in a viewport of so many pixels, which may be narrower than a window can be."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    assert browser.execute_script("return window.innerWidth") == width
+
+
+def test_the_page_says_nothing_to_the_console_and_asks_for_nothing(browser: Any, page: Path) -> None:
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # what other tests left
+    show(browser, page, 1280)
+    loaded = browser.execute_async_script(
+        """
+        const done = arguments[0];
+        const images = [...document.images];
+        for (const image of images) image.loading = "eager";
+        Promise.all(images.map((image) => image.decode())).then(
+          () => done(images.map((image) => image.naturalWidth)), (error) => done(String(error)));
+        """
+    )
+    assert len(loaded) > 3
+    assert all(width > 100 for width in loaded)
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+    assert page.as_uri() in asked, "the browser did not tell what it asked for"
+    assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}
+
+
+def test_a_request_would_be_seen(browser: Any, page: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.html"
+    other.write_text(page.read_text().replace("<body>", '<body><img src="http://127.0.0.1:9/x.png">'))
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    show(browser, other, 1280)
+    # The page's own policy forbids it before it leaves.
+    assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_is_no_wider_than_the_screen(browser: Any, page: Path, width: int) -> None:
+    show(browser, page, width)
+    whole, seen, beyond = browser.execute_script(
+        """
+        const root = document.documentElement;
+        const beyond = (e) => !e.closest(".scroll") && e.getBoundingClientRect().right > root.clientWidth + 0.5;
+        return [root.scrollWidth, root.clientWidth, [...document.body.querySelectorAll("*")].filter(beyond).map(
+          (e) => e.outerHTML.slice(0, 80))];
+        """
+    )
+    assert beyond == []
+    assert whole == seen
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_last_column_of_a_table_can_be_scrolled_to(browser: Any, page: Path, width: int) -> None:
+    show(browser, page, width)
+    box = browser.find_element("css selector", "#scores .scroll")
+    browser.execute_script("arguments[0].scrollLeft = 1e6;", box)
+    last = browser.execute_script(
+        "const r = arguments[0].querySelector('th:last-child').getBoundingClientRect(); return [r.left, r.right];", box
+    )
+    assert 0 < last[0] < last[1] <= width
+
+
+def column(browser: Any, title: str) -> tuple[Any, list[float]]:
+    """Return the head of a column of the scores, and its visible values from top to bottom."""
+    heads = browser.find_elements("css selector", "#scores-table thead th")
+    (place,) = [n for n, head in enumerate(heads) if head.text.split(" %")[0].strip(" ▲▼").startswith(title)][:1]
+    values = browser.execute_script(
+        """
+        return [...document.getElementById("scores-table").tBodies[0].rows].filter((row) => !row.hidden)
+          .map((row) => Number(row.cells[arguments[0]].dataset.v));
+        """,
+        place,
+    )
+    return heads[place], values
+
+
+@pytest.mark.parametrize("by", ["mouse", "keys"])
+def test_a_column_sorts_down_and_then_up(browser: Any, page: Path, by: str) -> None:
+    show(browser, page, 1280)
+    head, before = column(browser, "accuracy")
+    button = head.find_element("tag name", "button")
+
+    def press() -> None:
+        button.click() if by == "mouse" else button.send_keys("\ue007")  # the key Enter
+
+    press()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert column(browser, "accuracy")[1] == sorted(before, reverse=True)
+    press()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert column(browser, "accuracy")[1] == sorted(before)
+    assert len(set(before)) > 2
+
+
+def test_the_filter_leaves_the_rows_that_hold_every_word(browser: Any, page: Path) -> None:
+    show(browser, page, 1280)
+    _, before = column(browser, "accuracy")
+    box = browser.find_element("css selector", 'input[data-for="scores-table"]')
+    count = browser.find_element("css selector", 'output[data-count="scores-table"]')
+    box.send_keys("MML shots")
+    assert len(column(browser, "accuracy")[1]) == 1
+    assert count.text == f"1 of {len(before)} rows"
+    box.clear()
+    box.send_keys("x\ue003")  # the key Backspace
+    assert column(browser, "accuracy")[1] == before
+    assert count.text == ""
+
+
+def test_every_link_of_the_page_leads_to_its_section(browser: Any, page: Path) -> None:
+    show(browser, page, 1280)
+    browser.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
+    for link in browser.find_elements("css selector", "nav a"):
+        link.click()
+        target = link.get_attribute("href").rsplit("#", 1)[1]
+        top, bottom, most = browser.execute_script(
+            """
+            const box = document.getElementById(arguments[0]).getBoundingClientRect();
+            return [box.top, box.bottom, document.documentElement.scrollHeight - window.innerHeight - window.scrollY];
+            """,
+            target,
+        )
+        assert abs(top) < 2 or (most < 2 and bottom > 0), target
+        browser.execute_script("window.scrollTo(0, 0)")
