@@ -1,0 +1,111 @@
+"""CUDA's rules: which operands go together, what waits for the device, what is a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.pretend.tensor import CARD, OnCard, is_card, tensors
+
+_INDEXED = frozenset({"index", "index_put", "_index_put_impl", "_unsafe_index", "_unsafe_index_put"})
+"""Operations that take indices and masks from the host for a tensor of the card; they copy them there."""
+_SIZED = frozenset({"nonzero", "_unique", "_unique2", "unique_dim", "unique_consecutive", "masked_select", "bincount"})
+"""The size of the result depends on values."""
+_READ = frozenset({"_local_scalar_dense", "equal"})
+"""The result is a value on the host."""
+_CHECKED = frozenset(
+    {"linalg_cholesky_ex", "linalg_inv_ex", "_linalg_solve_ex", "linalg_lu_factor_ex", "_linalg_eigh", "_linalg_svd"}
+)
+"""``torch.linalg`` reads back whether it went well."""
+_ALLOCATIONS = frozenset(
+    {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided", "lift_fresh"}
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What CUDA makes of an operation.
+
+    Attributes
+    ----------
+    name : str
+        Without namespace, overload and the underscore of the in-place form.
+    launches : bool
+        Whether it is a kernel, and not a view or an allocation.
+    waits : bool
+        Whether the host stands still for it whatever its operands are.
+    indexes : bool
+        Whether it takes indices from the host.
+    moves : bool
+        Whether it goes from device to device.
+    """
+
+    name: str
+    launches: bool
+    waits: bool
+    indexes: bool
+    moves: bool
+
+
+@cache
+def kind_of(func: Any) -> Kind:
+    """Return what CUDA makes of an operation."""
+    name = func.name().removeprefix("aten::").partition(".")[0]
+    name = name[:-1] if name.endswith("_") and not name.endswith("__") else name
+    if torch.Tag.inplace_view in func.tags or name in ("set", "resize", "resize_as"):
+        raise NotImplementedError(f"the pretend device has no {name}: it changes the shape of a tensor in place")
+    waits = name in _SIZED | _READ | _CHECKED or func.name() == "aten::repeat_interleave.Tensor"
+    moves = name in ("_to_copy", "copy", "_foreach_copy")
+    view = func.is_view or name in ("detach", "alias")
+    return Kind(name, not view and name not in _ALLOCATIONS, waits, name in _INDEXED, moves)
+
+
+def check(kind: Kind, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Raise what CUDA raises for operands that do not go together.
+
+    Returns
+    -------
+    bool
+        Whether indices were taken from the host.
+    """
+    given = tensors([*args, *kwargs.values()])
+    here = [t for t in given if isinstance(t, OnCard)]
+    # A CPU tensor of no dimensions goes with the card as a number does.
+    elsewhere = [t for t in given if not isinstance(t, OnCard) and t.dim()]
+    on_card = bool(here) if kwargs.get("device") is None else is_card(kwargs["device"])
+    if on_card and isinstance(kwargs.get("generator"), torch.Generator):
+        raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
+    if not here or kind.moves:
+        return False
+    if kind.indexes:
+        return _check_indices(args)
+    if elsewhere:
+        shapes = ", ".join(str(tuple(t.shape)) for t in elsewhere)
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{CARD} and cpu! (aten::{kind.name} of cpu tensors {shapes})"
+        )
+    return False
+
+
+def _check_indices(args: Sequence[Any]) -> bool:
+    indices = tensors(args[1])
+    if not isinstance(args[0], OnCard):
+        raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
+    value = args[2] if len(args) > 2 else None
+    if isinstance(value, Tensor) and not isinstance(value, OnCard) and value.dim():
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, {CARD} and cpu! "
+            "(when assigning by index)"
+        )
+    return any(not isinstance(index, OnCard) for index in indices)
+
+
+def is_masked(args: Sequence[Any]) -> bool:
+    """Return whether an indexing operation has a mask, whose rows are counted first."""
+    return any(index.dtype in (torch.bool, torch.uint8) for index in tensors(args[1]))
