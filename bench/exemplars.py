@@ -24,18 +24,18 @@ def choose(x: Tensor, labels: Tensor, quota: int | None, rule: Rule = herd) -> T
     ``None`` keeps every row, in its present order.
     """
     if quota is None:
-        return torch.arange(len(labels))
-    kept = []
+        return torch.arange(len(labels), device=labels.device)
+    kept = [labels.new_empty(0)]
     for label in labels.unique().tolist():
         rows = (labels == label).nonzero().squeeze(1)
         kept.append(rows[rule(x[rows], quota).to(rows.device)])
-    return torch.cat(kept) if kept else torch.zeros(0, dtype=torch.int64)
+    return torch.cat(kept)
 
 
 def cut(labels: Tensor, quota: int | None) -> Tensor:
     """Return the positions of the first ``quota`` rows of each class, in their present order, int64."""
     kept = [(labels == label).nonzero().squeeze(1)[:quota] for label in labels.unique().tolist()]
-    return torch.cat(kept) if kept else torch.zeros(0, dtype=torch.int64)
+    return torch.cat([labels.new_empty(0), *kept])
 
 
 def keep_features(features: Features, quota: int | None, embed: Callable[[Tensor], Tensor] = normalise) -> Features:
@@ -62,10 +62,8 @@ def carry(kept: Task | None, task: Task, *, stores_items: bool, texts: bool) -> 
     texts : bool
         Whether the method needs text items; one that does not has no use for exemplars that are texts.
     """
-    old = kept or replace(
-        task, support=Features.empty(task.dimension, task.support.class_names), memory=Memory.empty(task.dimension)
-    )
-    new = task if texts else replace(task, memory=task.memory.replace(texts=task.memory.texts.take([])))
+    old = kept or replace(task, support=task.support.emptied(), memory=task.memory.emptied())
+    new = task if texts else replace(task, memory=task.memory.replace(texts=task.memory.texts.emptied()))
     present = [
         len(old.support) + len(new.support),
         len(old.memory.images) + len(new.memory.images),

@@ -108,9 +108,17 @@ class Features:
             vars(taken)["row_digests"] = known[at]
         return taken
 
+    def emptied(self) -> Features:
+        """Return none of the rows: features without rows, on the same device and in the same dtype."""
+        return replace(
+            self, x=self.x.new_empty(0, self.dimension), labels=self.labels.new_empty(0), ids=np.zeros(0, dtype="U1")
+        )
+
     def of_classes(self, classes: tuple[int, ...] | list[int]) -> Features:
         """Return the rows of the given classes, in their present order."""
-        return self.take(torch.isin(self.labels, torch.tensor(sorted(classes), dtype=torch.int64)))
+        return self.take(
+            torch.isin(self.labels, torch.tensor(sorted(classes), dtype=torch.int64, device=self.labels.device))
+        )
 
     def to(self, device: torch.device | str) -> Features:
         """Return the same features with vectors and labels on a device."""
@@ -139,21 +147,27 @@ class Features:
 
     @staticmethod
     def empty(dimension: int, class_names: tuple[str, ...]) -> Features:
-        """Return features without rows."""
+        """Return features without rows on the CPU; beside features that are there, :meth:`emptied` fits them."""
         return Features(
             torch.zeros(0, dimension), torch.zeros(0, dtype=torch.int64), np.zeros(0, dtype="U1"), class_names
         )
 
     @staticmethod
     def concat(parts: list[Features]) -> Features:
-        """Return the rows of several features of one data set, one after the other."""
+        """Return the rows of several features of one data set, one after the other.
+
+        Parts without rows give nothing, neither a dtype nor a device; an only part with rows is returned as it is.
+        """
         dims = sorted({p.dimension for p in parts})
         if len(dims) > 1:
             raise BenchError(f"cannot join features of {dims} dimensions; encode both with the same encoder")
-        wide = max((p.x.dtype for p in parts), key=lambda t: torch.finfo(t).bits)
+        full = [part for part in parts if len(part)]
+        if len(full) <= 1:
+            return full[0] if full else parts[0]
+        wide = max((p.x.dtype for p in full), key=lambda t: torch.finfo(t).bits)
         return Features(
-            torch.cat([p.x.to(wide) for p in parts]),
-            torch.cat([p.labels for p in parts]),
-            np.concatenate([p.ids for p in parts]),
-            parts[0].class_names,
+            torch.cat([p.x.to(wide) for p in full]),
+            torch.cat([p.labels for p in full]),
+            np.concatenate([p.ids for p in full]),
+            full[0].class_names,
         )

@@ -63,6 +63,11 @@ class Items:
             self.sources[at],
         )
 
+    def emptied(self) -> Items:
+        """Return none of the items: no rows, on the same device and in the same dtype."""
+        none = np.zeros(0, dtype="U1")
+        return Items(self.x.new_empty(0, self.x.shape[1]), self.labels.new_empty(0), none, none)
+
     def of_classes(self, classes: Collection[int]) -> Items:
         """Return the items found under the keywords of the given classes."""
         wanted = torch.tensor(sorted(classes), dtype=torch.int64, device=self.labels.device)
@@ -86,7 +91,7 @@ class Items:
 
     @staticmethod
     def empty(dimension: int) -> Items:
-        """Return no items."""
+        """Return no items on the CPU; beside items that are there, :meth:`emptied` fits them."""
         none = np.zeros(0, dtype="U1")
         return Items(torch.zeros(0, dimension), torch.zeros(0, dtype=torch.int64), none, none)
 
@@ -174,6 +179,10 @@ class Memory:
         """Return a memory with one or both modalities exchanged."""
         return Memory(self.images if images is None else images, self.texts if texts is None else texts)
 
+    def emptied(self) -> Memory:
+        """Return a memory without items, on the same device and in the same dtypes."""
+        return Memory(self.images.emptied(), self.texts.emptied())
+
     def restrict(self, classes: Collection[int]) -> Memory:
         """Return the items found under the keywords of the given classes."""
         return Memory(self.images.of_classes(classes), self.texts.of_classes(classes))
@@ -185,5 +194,5 @@ class Memory:
 
     @staticmethod
     def empty(dimension: int) -> Memory:
-        """Return a memory without items."""
+        """Return a memory without items on the CPU; for one like another, :meth:`emptied`."""
         return Memory(Items.empty(dimension), Items.empty(dimension))

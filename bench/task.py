@@ -135,7 +135,7 @@ class Task:
     def _lookup(self) -> Tensor:
         table = torch.full((max(self.classes) + 1,), -1, dtype=torch.int64)
         table[torch.tensor(self.classes)] = torch.arange(len(self.classes))
-        return table
+        return table.to(self.device)
 
     @cached_property
     def labelled(self) -> Items:
