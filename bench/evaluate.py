@@ -86,6 +86,15 @@ def query_blocks(session: Session) -> tuple[Tensor, ...]:
     return tuple(torch.split(session.queries.x.float(), _QUERY_BLOCK))
 
 
+def blocks_of(episode: Episode) -> list[tuple[Tensor, ...]]:
+    """Return the blocks of each session's queries; sessions that ask the same queries share them."""
+    made: dict[int, tuple[Tensor, ...]] = {}
+    for session in episode.sessions:
+        if id(session.queries) not in made:
+            made[id(session.queries)] = query_blocks(session)
+    return [made[id(session.queries)] for session in episode.sessions]
+
+
 def run_cell(
     method: Method,
     episode: Episode,

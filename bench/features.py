@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.hashing import digest
+from bench.moving import Movable
 
 _BLOCK = 1 << 16
 """Rows that are turned to float32 at a time: 128 MiB at d = 512, whatever the number of rows."""
@@ -38,7 +39,7 @@ def _digests(x: Tensor) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class Features(Movable):
     """Vectors of one encoder with their labels.
 
     Attributes
@@ -119,10 +120,6 @@ class Features:
         return self.take(
             torch.isin(self.labels, torch.tensor(sorted(classes), dtype=torch.int64, device=self.labels.device))
         )
-
-    def to(self, device: torch.device | str) -> Features:
-        """Return the same features with vectors and labels on a device."""
-        return replace(self, x=self.x.to(device), labels=self.labels.to(device))
 
     def check(self, what: str) -> None:
         """Raise :class:`BenchError` for NaN, infinite or zero vectors and labels without a class name.

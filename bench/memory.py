@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,11 +13,12 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.features import Features, as_index, is_whole
 from bench.hashing import digest
+from bench.moving import Movable
 from bench.search import Index
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
+class Items(Movable):
     """The items of one modality.
 
     Attributes
@@ -73,12 +74,6 @@ class Items:
         wanted = torch.tensor(sorted(classes), dtype=torch.int64, device=self.labels.device)
         return self.take(torch.isin(self.labels, wanted))
 
-    def to(self, device: torch.device | str) -> Items:
-        """Return the same items on a device."""
-        if self.x.device == torch.device(device):
-            return self
-        return replace(self, x=self.x.to(device), labels=self.labels.to(device))
-
     def check(self, what: str) -> None:
         """Raise :class:`BenchError` for NaN, infinite or zero vectors."""
         names = tuple(str(c) for c in range(int(self.labels.max()) + 1)) if len(self) else ()
@@ -118,7 +113,7 @@ class Items:
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
+class Memory(Movable):
     """Image and text items, kept apart. Every edit returns a new memory and leaves the old one as it was."""
 
     images: Items
@@ -186,11 +181,6 @@ class Memory:
     def restrict(self, classes: Collection[int]) -> Memory:
         """Return the items found under the keywords of the given classes."""
         return Memory(self.images.of_classes(classes), self.texts.of_classes(classes))
-
-    def to(self, device: torch.device | str) -> Memory:
-        """Return the same memory on a device."""
-        images, texts = self.images.to(device), self.texts.to(device)
-        return self if images is self.images and texts is self.texts else Memory(images, texts)
 
     @staticmethod
     def empty(dimension: int) -> Memory:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.contracts import Method, Scenario
 from bench.errors import BenchError, Unsuitable
-from bench.evaluate import Outcome, query_blocks, run_cell
+from bench.evaluate import Outcome, blocks_of, run_cell
 from bench.indexes.recall import Recalls
 from bench.joined import write_joined
 from bench.leakage import near_duplicates
@@ -138,7 +138,7 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
     """Run the cells of a piece one after the other on one episode and one retrieval."""
     deal = run.deals[piece.deal]
     episode = deal_episode(deal).to(run.device)
-    blocks = [query_blocks(session) for session in episode.sessions]
+    blocks = blocks_of(episode)
     recalls = Recalls(run.engine)
     with engine_for(run.engine):
         leaks = near_duplicates(episode, blocks, threshold=deal.dataset.card.near)

@@ -15,6 +15,7 @@ from bench.errors import BenchError
 from bench.features import Features
 from bench.memory import Items, Memory
 from bench.meter import uncounted
+from bench.moving import Movable
 
 if TYPE_CHECKING:
     from bench.pictures import Pictures
@@ -59,7 +60,7 @@ class Budget:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Task:
+class Task(Movable):
     """A classification problem without its queries.
 
     Attributes
@@ -182,16 +183,6 @@ class Task:
                 raise BenchError(f"class {stranger} is not among the classes of the task; restrict its features first")
             return found
 
-    def to(self, device: torch.device | str) -> Task:
-        """Return the same task on a device."""
-        return replace(
-            self,
-            support=self.support.to(device),
-            memory=self.memory.to(device),
-            prompts=self.prompts.to(device),
-            prototype_memory=self.prototype_memory.to(device) if self.prototype_memory is not None else None,
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
@@ -210,7 +201,7 @@ class Edit:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Session:
+class Session(Movable):
     """A task with the queries it is scored on. Methods see ``queries.x``; only training sessions show labels.
 
     ``edit`` says that the session's task is that of the session before it with an edited memory; it is whole, not
@@ -223,10 +214,6 @@ class Session:
     edit: Edit | None = None
     evidence: int = 0
 
-    def to(self, device: torch.device | str) -> Session:
-        """Return the same session on a device."""
-        return replace(self, task=self.task.to(device), queries=self.queries.to(device))
-
     @cached_property
     def targets(self) -> Tensor:
         """The score column of each query's class, int64 [q]; for training on seen classes only."""
@@ -234,7 +221,7 @@ class Session:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Episode:
+class Episode(Movable):
     """All that one condition and seed of a scenario deals.
 
     Attributes
@@ -253,15 +240,6 @@ class Episode:
     training: Session | None = None
     validation: Session | None = None
     independent: bool = False
-
-    def to(self, device: torch.device | str) -> Episode:
-        """Return the same episode on a device."""
-        return Episode(
-            sessions=tuple(session.to(device) for session in self.sessions),
-            training=self.training.to(device) if self.training else None,
-            validation=self.validation.to(device) if self.validation else None,
-            independent=self.independent,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
