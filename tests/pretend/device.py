@@ -8,9 +8,10 @@
 
 It enforces what CUDA enforces: operands lie on one device (a CPU tensor of no dimensions goes with the card as a number
 does, and indices from the host may index a tensor of the card); ``.numpy()`` and ``np.asarray`` of a tensor of the card
-raise; a generator of the CPU draws nothing on the card. To count in a test of one's own, take
-:meth:`~tests.pretend.counts.Counts.during` around what is to be bounded, and :func:`~tests.pretend.counts.grown` to find
-the lines whose work grows with the problem.
+raise; a generator of the CPU draws nothing on the card.
+
+To count in a test of one's own, take :meth:`~tests.pretend.counts.Counts.during` around what is to be bounded, and
+:func:`~tests.pretend.counts.grown` to find the lines whose work grows with the problem.
 
 It is no GPU: sums are those of the CPU, so that an answer differs from the CPU's only where the code takes another path
 for it; memory has no end; nothing runs asynchronously, so that an asynchronous copy that is read too early goes unseen;

@@ -11,20 +11,21 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.pretend.counts import Counts, source
-from tests.pretend.rules import check, is_masked, kind_of
-from tests.pretend.tensor import STAND_IN, OnCard, is_card, mapped, tensors, to_host
+from tests.pretend.rules import Kind, Operands, check, is_masked, kind_of
+from tests.pretend.tensor import STAND_IN, OnCard, is_card, mapped
 
+_HOST = torch.device("cpu")
 _FROM_DATA = frozenset({torch.tensor, torch.as_tensor, torch.asarray})
 
 
 class Names(TorchFunctionMode):
-    """Turns the name ``cuda`` into the stand-in that the arithmetic can be taken of, before torch looks for a driver."""
+    """Turns the name ``cuda`` into that of the stand-in, before torch looks for a driver."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        given = dict(kwargs or {})
-        if func in _FROM_DATA and is_card(given.get("device")):
+        given = dict(kwargs) if kwargs else {}
+        if "device" in given and func in _FROM_DATA and is_card(given["device"]):
             # On the stand-in torch would keep the shape of the data and drop the values.
             leaf = given.pop("requires_grad", False)
             host = func(*args, **{**given, "device": "cpu"})
@@ -60,26 +61,30 @@ class Arithmetic(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        given = dict(kwargs or {})
+        given = dict(kwargs) if kwargs else {}
         device = given.get("device")
-        to_card = is_card(device)
+        to_card = device is not None and is_card(device)
         if OnCard not in types and not to_card:
             return func(*args, **given)
-        kind = kind_of(func)
-        indexed = check(kind, args, given)
+        kind, operands = kind_of(func), Operands()
+        host_args = [operands.host_of(value) for value in args]
+        host_given = {key: operands.host_of(value) for key, value in given.items()}
+        on_card = to_card if device is not None else kind.name != "copy" or isinstance(args[0], OnCard)
+        indexed = check(kind, args, operands, generator=given.get("generator"), on_card=on_card)
+        line = source()
         if kind.moves:
-            self._count_move(kind.name, args, to_card=to_card, device=device, given=given)
+            self._count_move(line, kind, args, given, on_card=on_card)
         else:
-            line = source()
             self._counts.launches[line] += kind.launches
-            self._counts.waits[line] += kind.waits or (kind.indexes and is_masked(args))
-            self._counts.copies[line] += indexed
+            if kind.waits or (kind.indexes and is_masked(args)):
+                self._counts.waits[line] += 1
+            if indexed:
+                self._counts.copies[line] += 1
         if device is not None:
-            given["device"] = torch.device("cpu")
-        out = func(*to_host(args), **{key: to_host(value) for key, value in given.items()})
-        on_card = to_card if device is not None else self._stays(kind.name, args)
+            host_given["device"] = _HOST
+        out = func(*host_args, **host_given)
         # What an operation changes in place it gives back, and so does this.
-        known = {id(t.host): t for t in _all(args, given)}
+        known = {id(t.host): t for t in operands.here} if func._schema.is_mutable else {}
 
         def found(value: Any) -> Any:
             if not isinstance(value, Tensor):
@@ -90,31 +95,15 @@ class Arithmetic(TorchDispatchMode):
 
         return mapped(out, found)
 
-    @staticmethod
-    def _stays(name: str, args: Sequence[Any]) -> bool:
-        """Return whether an operation that names no device answers on the card: not a copy into a CPU tensor."""
-        return isinstance(args[0], OnCard) if name == "copy" else True
-
     def _count_move(
-        self, name: str, args: Sequence[Any], *, to_card: bool, device: Any, given: Mapping[str, Any]
+        self, line: str, kind: Kind, args: Sequence[Any], given: Mapping[str, Any], *, on_card: bool
     ) -> None:
-        line = source()
-        if name == "_to_copy":
-            begin, end = isinstance(args[0], OnCard), to_card if device is not None else isinstance(args[0], OnCard)
-        else:
-            pairs = list(zip(_listed(args[0]), _listed(args[1]), strict=True))
-            begin, end = (any(isinstance(pair[place], OnCard) for pair in pairs) for place in (1, 0))
-        if begin == end:
+        """Count a copy between devices, for which the host waits on the way back; within one it is a kernel."""
+        moved = args[0] if kind.name == "_to_copy" else args[1]
+        from_card = any(isinstance(part, OnCard) for part in (moved if isinstance(moved, (list, tuple)) else [moved]))
+        if from_card == on_card:
             self._counts.launches[line] += 1
             return
         self._counts.copies[line] += 1
-        non_blocking = given.get("non_blocking", len(args) > 2 and bool(args[2]))
-        self._counts.waits[line] += begin and not non_blocking
-
-
-def _listed(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, (list, tuple)) else [value]
-
-
-def _all(args: Sequence[Any], given: Mapping[str, Any]) -> list[OnCard]:
-    return [t for t in tensors([*args, *given.values()]) if isinstance(t, OnCard)]
+        if from_card and not given.get("non_blocking", len(args) > 2 and bool(args[2])):
+            self._counts.waits[line] += 1

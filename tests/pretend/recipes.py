@@ -21,7 +21,7 @@ _BRIEF = {
     "adapt_epochs": 1,
     "min_steps": 2,
     "steps": 3,
-    "max_iterations": 4,
+    "max_iterations": 1,
     "width": 40,
     "hidden": 8,
     "k": 3,

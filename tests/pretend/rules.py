@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.pretend.tensor import CARD, OnCard, is_card, tensors
+from tests.pretend.tensor import CARD, OnCard
 
 _INDEXED = frozenset({"index", "index_put", "_index_put_impl", "_unsafe_index", "_unsafe_index_put"})
 """Operations that take indices and masks from the host for a tensor of the card; they copy them there."""
@@ -22,6 +22,7 @@ _CHECKED = frozenset(
     {"linalg_cholesky_ex", "linalg_inv_ex", "_linalg_solve_ex", "linalg_lu_factor_ex", "_linalg_eigh", "_linalg_svd"}
 )
 """``torch.linalg`` reads back whether it went well."""
+_MIXED = f"Expected all tensors to be on the same device, but found at least two devices, {CARD} and cpu!"
 _ALLOCATIONS = frozenset(
     {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided", "lift_fresh"}
 )
@@ -65,47 +66,68 @@ def kind_of(func: Any) -> Kind:
     return Kind(name, not view and name not in _ALLOCATIONS, waits, name in _INDEXED, moves)
 
 
-def check(kind: Kind, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+class Operands:
+    """The tensors that an operation is given.
+
+    Attributes
+    ----------
+    here, elsewhere : list of Tensor
+        Those of the card, and those of the CPU that have dimensions: one of none goes with the card as a number does.
+    """
+
+    def __init__(self) -> None:
+        self.here: list[OnCard] = []
+        self.elsewhere: list[Tensor] = []
+
+    def host_of(self, value: Any) -> Any:
+        """Return an argument with the values of its tensors of the card in their place, and take note of them."""
+        if isinstance(value, OnCard):
+            self.here.append(value)
+            return value.host
+        if isinstance(value, Tensor):
+            if value.dim():
+                self.elsewhere.append(value)
+        elif isinstance(value, (list, tuple)):
+            return [self.host_of(part) for part in value]
+        return value
+
+
+def check(kind: Kind, args: Sequence[Any], operands: Operands, *, generator: Any, on_card: bool) -> bool:
     """Raise what CUDA raises for operands that do not go together.
+
+    Parameters
+    ----------
+    generator : torch.Generator or None
+        What the operation draws from.
+    on_card : bool
+        Whether its result is to lie on the card.
 
     Returns
     -------
     bool
         Whether indices were taken from the host.
     """
-    given = tensors([*args, *kwargs.values()])
-    here = [t for t in given if isinstance(t, OnCard)]
-    # A CPU tensor of no dimensions goes with the card as a number does.
-    elsewhere = [t for t in given if not isinstance(t, OnCard) and t.dim()]
-    on_card = bool(here) if kwargs.get("device") is None else is_card(kwargs["device"])
-    if on_card and isinstance(kwargs.get("generator"), torch.Generator):
+    if on_card and generator is not None:
         raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
-    if not here or kind.moves:
+    if not operands.here or kind.moves:
         return False
     if kind.indexes:
         return _check_indices(args)
-    if elsewhere:
-        shapes = ", ".join(str(tuple(t.shape)) for t in elsewhere)
-        raise RuntimeError(
-            "Expected all tensors to be on the same device, but found at least two devices, "
-            f"{CARD} and cpu! (aten::{kind.name} of cpu tensors {shapes})"
-        )
+    if operands.elsewhere:
+        shapes = ", ".join(str(tuple(t.shape)) for t in operands.elsewhere)
+        raise RuntimeError(f"{_MIXED} (aten::{kind.name} of cpu tensors {shapes})")
     return False
 
 
 def _check_indices(args: Sequence[Any]) -> bool:
-    indices = tensors(args[1])
     if not isinstance(args[0], OnCard):
         raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
     value = args[2] if len(args) > 2 else None
     if isinstance(value, Tensor) and not isinstance(value, OnCard) and value.dim():
-        raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, {CARD} and cpu! "
-            "(when assigning by index)"
-        )
-    return any(not isinstance(index, OnCard) for index in indices)
+        raise RuntimeError(f"{_MIXED} (values assigned by index)")
+    return any(isinstance(index, Tensor) and not isinstance(index, OnCard) for index in args[1])
 
 
 def is_masked(args: Sequence[Any]) -> bool:
     """Return whether an indexing operation has a mask, whose rows are counted first."""
-    return any(index.dtype in (torch.bool, torch.uint8) for index in tensors(args[1]))
+    return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])

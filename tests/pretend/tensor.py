@@ -79,7 +79,8 @@ class OnCard(Tensor):
         if force:
             return self.detach().cpu().numpy()
         raise TypeError(
-            f"can't convert {CARD} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            f"can't convert {CARD} device type tensor to numpy. "
+            "Use Tensor.cpu() to copy the tensor to host memory first."
         )
 
     def __array__(self, dtype: Any = None) -> np.ndarray:
@@ -125,21 +126,7 @@ def _indices(key: Any) -> Any:
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return the arguments or results of an operation with ``change`` applied to what their lists hold."""
+    """Return the result of an operation with ``change`` applied to what its lists hold."""
     if isinstance(value, (list, tuple)):
         return type(value)([mapped(part, change) for part in value])
     return change(value)
-
-
-def to_host(value: Any) -> Any:
-    """Return arguments with every tensor of the card replaced by its values."""
-    return mapped(value, lambda part: part.host if isinstance(part, OnCard) else part)
-
-
-def tensors(value: Any) -> list[Tensor]:
-    """Return the tensors among the arguments of an operation."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, (list, tuple)):
-        return [tensor for part in value for tensor in tensors(part)]
-    return []
