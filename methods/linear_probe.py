@@ -72,9 +72,9 @@ class LinearProbe:
 
     def _hold_out(self, columns: Tensor, rng: Stream) -> Tensor:
         """Return a mask of the images to choose on, at most ``held_out`` and at most half of each class."""
-        mask = torch.zeros(len(columns), dtype=torch.bool)
-        for column in columns.unique().tolist():
-            rows = (columns == column).nonzero().squeeze(1).cpu()
+        mask, here = torch.zeros(len(columns), dtype=torch.bool), columns.cpu()
+        for column in here.unique().tolist():
+            rows = (here == column).nonzero().squeeze(1)
             order = torch.from_numpy(rng.child("held-out", column).permutation(len(rows)))
             mask[rows[order[: min(self.held_out, len(rows) // 2)]]] = True
         return mask.to(columns.device)

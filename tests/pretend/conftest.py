@@ -65,7 +65,12 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     sources = np.array(["prompt", "wiki", "wiki"] * CLASSES)
     np.savez(folder / "texts.npz", x=texts, name=np.array(names)[of], source=sources)
     options = Options(
-        name="animals", support=("train",), validation=("val",), query=("test",), memory=("web",), prompt_source="prompt"
+        name="animals",
+        support=("train",),
+        validation=("val",),
+        query=("test",),
+        memory=("web",),
+        prompt_source="prompt",
     )
     made = import_pack(
         [folder / "arrays.npz"], folder / "classes.json", folder / "animals", options, texts=[folder / "texts.npz"]
@@ -74,6 +79,6 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def dataset_of(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Callable[[str], Dataset]:
+def dataset_of(request: pytest.FixtureRequest) -> Callable[[str], Dataset]:
     """Return a function that gives a data set by the name of its fixture, made when it is first asked for."""
-    return lambda name: request.getfixturevalue(name)
+    return request.getfixturevalue

@@ -13,6 +13,8 @@ from types import FrameType
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("bench", "methods", "scenarios", "tests")
+_HANDED_ON = "bench/flops.py"
+"""Where operations are counted and handed on; who asked for them stands farther out."""
 _HERE = {str(Path(__file__).with_name(f"{name}.py")) for name in ("counts", "device", "modes", "rules", "tensor")}
 
 
@@ -83,4 +85,4 @@ def _in_project(filename: str) -> str | None:
     if filename in _HERE or not path.is_relative_to(_ROOT):
         return None
     inside = path.relative_to(_ROOT)
-    return inside.as_posix() if inside.parts[0] in _CODE else None
+    return inside.as_posix() if inside.parts[0] in _CODE and inside.as_posix() != _HANDED_ON else None

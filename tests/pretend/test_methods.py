@@ -17,6 +17,7 @@ from bench.task import Dataset, Episode
 from tests.pretend.device import pretend_cuda
 from tests.pretend.recipes import SCENARIOS, method
 
+
 def test_every_scenario_is_tested_here() -> None:
     assert {recipe.name for recipe in SCENARIOS} == set(REGISTERED.names())
 

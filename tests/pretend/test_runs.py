@@ -31,10 +31,8 @@ COUNTED = [
 
 def planned(out: Path, data: Dataset, methods: Sequence[str], scenario: str, device: str, **options: Any) -> Run:
     brief = {f"{name}.{key}": value for name in methods for key, value in parameters(name).items()}
-    assignments = {**brief, **options.pop("assignments", {})}
-    return prepare(
-        scenario=scenario, methods=methods, data=[data], seeds=1, assignments=assignments, out=out, device=device, **options
-    )  # fmt: skip
+    options["assignments"] = {**brief, **options.get("assignments", {})}
+    return prepare(scenario=scenario, methods=methods, data=[data], seeds=1, out=out, device=device, **options)
 
 
 def answers(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
