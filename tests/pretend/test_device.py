@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], type[Exception], str]] = {
     "rows gathered by CPU positions": (lambda x: x.index_select(0, torch.tensor([1])), RuntimeError, "same device"),
     "membership in a CPU list": (lambda x: torch.isin(x, torch.ones(2)), RuntimeError, "same device"),
     "a CPU tensor indexed from the card": (lambda x: torch.ones(4)[x[:, 0].long() % 4], RuntimeError, "indices should"),
-    "CPU values assigned by index": (lambda x: x.__setitem__(torch.tensor([0, 1]), torch.ones(2, 3)), RuntimeError, ""),
+    "CPU values assigned by index": (lambda x: x.__setitem__(torch.tensor([0, 1]), torch.ones(2, 3)), RuntimeError, "same device"),
     "numpy": (lambda x: x.numpy(), TypeError, "Tensor.cpu"),
     "asarray": (np.asarray, TypeError, "Tensor.cpu"),
     "a CPU generator in place": (lambda x: x.uniform_(generator=torch.Generator()), RuntimeError, "generator"),
@@ -117,34 +117,34 @@ def test_a_module_moves_there(card: Counts) -> None:
     assert isinstance(model(on_card(4, 3)), OnCard)
 
 
-WAITS: dict[str, tuple[Callable[[Tensor], Any], tuple[int, int, int]]] = {
-    "a kernel": (lambda x: x.mul(2), (1, 0, 0)),
-    "a view": (lambda x: x.T[1:].unsqueeze(0), (0, 0, 0)),
-    "room": (torch.empty_like, (0, 0, 0)),
-    "a number read back": (lambda x: float(x.sum()), (2, 1, 0)),
-    "a comparison that decides": (lambda x: bool((x > 3).any()), (3, 1, 0)),
-    "rows where a mask is true": (lambda x: x[x[:, 0] > 3], (2, 1, 0)),
-    "values that occur": (lambda x: x.unique(), (1, 1, 0)),
-    "how many of each": (lambda x: torch.bincount(x[0].long(), minlength=4), (2, 1, 0)),
-    "a factor": (lambda x: torch.linalg.cholesky(torch.eye(2, device=x.device)), (2, 1, 0)),
-    "a copy to the host": (lambda x: x.cpu(), (0, 1, 1)),
-    "a copy to the host that nobody waits for": (lambda x: x.to("cpu", non_blocking=True), (0, 0, 1)),
-    "a list": (lambda x: x.tolist(), (0, 1, 1)),
-    "a copy to the card": (lambda x: torch.ones(3).to(x.device), (0, 0, 1)),
-    "positions from the host": (lambda x: x[torch.tensor([0, 1])], (1, 0, 1)),
-    "the end of all work": (lambda x: torch.cuda.synchronize(), (0, 1, 0)),
+COUNTED: dict[str, tuple[Callable[[Tensor], Any], tuple[bool, int, int]]] = {
+    "a kernel": (lambda x: x.mul(2), (True, 0, 0)),
+    "a view": (lambda x: x.T[1:].unsqueeze(0), (False, 0, 0)),
+    "room": (torch.empty_like, (False, 0, 0)),
+    "a number read back": (lambda x: float(x.sum()), (True, 1, 0)),
+    "a comparison that decides": (lambda x: bool((x > 3).any()), (True, 1, 0)),
+    "rows where a mask is true": (lambda x: x[x[:, 0] > 3], (True, 1, 0)),
+    "values that occur": (lambda x: x.unique(), (True, 1, 0)),
+    "how many of each": (lambda x: torch.bincount(x[0].long(), minlength=4), (True, 1, 0)),
+    "a factor": (lambda x: torch.linalg.cholesky(torch.eye(2, device=x.device)), (True, 1, 0)),
+    "a copy to the host": (lambda x: x.cpu(), (False, 1, 1)),
+    "a copy to the host that nobody waits for": (lambda x: x.to("cpu", non_blocking=True), (False, 0, 1)),
+    "a list": (lambda x: x.tolist(), (False, 1, 1)),
+    "a copy to the card": (lambda x: torch.ones(3).to(x.device), (False, 0, 1)),
+    "positions from the host": (lambda x: x[torch.tensor([0, 1])], (True, 0, 1)),
+    "the end of all work": (lambda x: torch.cuda.synchronize(), (False, 1, 0)),
 }
+"""Whether it launches anything, how often it waits, and its copies. How many kernels an operation takes is torch's affair."""
 
 
-@pytest.mark.parametrize("case", WAITS)
+@pytest.mark.parametrize("case", COUNTED)
 def test_counts_launches_waits_and_copies(case: str, card: Counts) -> None:
-    act, expected = WAITS[case]
+    act, expected = COUNTED[case]
     x = on_card(4, 3)
     with card.during() as one:
         act(x)
     launches, waits, copies = one.totals()
-    # How many kernels an operation of torch takes is torch's affair; that it takes any is not.
-    assert (launches > 0, waits, copies) == (expected[0] > 0, *expected[1:])
+    assert (launches > 0, waits, copies) == expected
 
 
 def test_counts_by_the_line_that_asked(card: Counts) -> None:
@@ -165,12 +165,19 @@ def _one_by_one(x: Tensor) -> list[float]:
 
 def test_leaves_torch_as_it_was() -> None:
     before = {name: getattr(torch.cuda, name) for name in ("is_available", "synchronize", "mem_get_info")}
-    with pytest.raises(ZeroDivisionError), pretend_cuda():
-        assert torch.cuda.is_available()
-        x = on_card(2, 2)
-        raise ZeroDivisionError
+    left = _broken_off()
     assert {name: getattr(torch.cuda, name) for name in before} == before
-    assert torch.overrides._get_current_function_mode_stack() == []
-    assert torch.equal(torch.ones(2) + 1, torch.full((2,), 2.0))
+    assert type(torch.ones(2, device="meta") + 1) is Tensor
     with pytest.raises(RuntimeError, match="outside of"):
-        x + x
+        left + left
+
+
+def _broken_off() -> Tensor:
+    """Return a tensor of a card whose block an error ended."""
+    try:
+        with pretend_cuda():
+            assert torch.cuda.is_available()
+            left = on_card(2, 2)
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        return left
