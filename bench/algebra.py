@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
+from bench.determinism import order_free
 from bench.meter import counted_as
 
 _ROWS = 1 << 10
@@ -168,7 +169,8 @@ def neighbour_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
         for part, rows in _parts(votes, k):
             chosen = columns[rows]
             part.zero_().scatter_add_(1, chosen, weights[rows].double())
-            first = torch.full_like(part, k).scatter_reduce_(1, chosen, places.expand_as(chosen), "amin")
+            with order_free():
+                first = torch.full_like(part, k).scatter_reduce_(1, chosen, places.expand_as(chosen), "amin")
             part.sub_(first.mul_(1e-12 / max(1, k) * part.amax(1, keepdim=True)))
     return votes
 

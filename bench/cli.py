@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 import click
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Notice
 from bench.stopping import listening_for_stop, stop_asked
 from bench.version import __version__
 from bench.waiting import wait_briefly
@@ -24,7 +27,7 @@ class _Group(click.Group):
             raise _in_one_line(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        with listening_for_stop():
+        with listening_for_stop(), _notices_in_one_line():
             try:
                 return super().invoke(ctx)
             except (Exception, KeyboardInterrupt) as error:
@@ -38,6 +41,22 @@ class _Group(click.Group):
                 if isinstance(error, click.UsageError):
                     raise _in_one_line(error) from None
                 raise
+
+
+@contextmanager
+def _notices_in_one_line() -> Iterator[None]:
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
+            if issubclass(category, Notice):
+                click.echo(f"warning: {message}", err=True)
+            else:
+                others(message, category, *more, **named)
+
+        # As the documentation of the module has it done.
+        warnings.showwarning = show
+        yield
 
 
 class _OneLine(click.ClickException):

@@ -35,7 +35,7 @@ def encoding(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--batch", type=click.IntRange(1), default=64, help="Images at a time; halved if they do not fit."
         ),
-        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to encode."),
+        click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", help="Where to encode."),
         click.option(
             "--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", help="Of the encoder."
         ),
@@ -46,7 +46,7 @@ def encoding(command: Callable[..., None]) -> Callable[..., None]:
 
 def device_of(wanted: str) -> str:
     """Return the device that an option names."""
-    from bench.planning import choose_device
+    from bench.devices import choose_device
 
     return choose_device(wanted)
 

@@ -42,6 +42,7 @@ def report(folders: Sequence[Path], out: Path | None, galleries: int) -> None:
 @click.option("--relabel", multiple=True, metavar="ITEM=CLASS", help="Find an item under another class.")
 @click.option("--data", help="The data set's pack, where its name no longer leads to it.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the images that a pack was made from.")
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where to compute.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the images.")
 @click.option(
     "--top", default=8, show_default=True, type=click.IntRange(0), help="Neighbours shown here of each memory."
@@ -59,6 +60,7 @@ def explain(
     relabel: Sequence[str],
     data: str | None,
     images: Path | None,
+    device: str,
     html: Path | None,
     top: int,
 ) -> None:
@@ -82,7 +84,7 @@ def explain(
         dataset=dataset,
         condition=dict(_pair(line) for line in condition),
     )
-    (case,) = explain(one_run(run), query, which, exclude=exclude, relabel=relabel, data=data)
+    (case,) = explain(one_run(run), query, which, exclude=exclude, relabel=relabel, data=data, device=device)
     if html is not None:
         from bench.files import write_atomically
         from bench.thumbnails import thumbnails

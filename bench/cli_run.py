@@ -22,7 +22,8 @@ from bench.errors import BenchError
 @click.option("--out", type=click.Path(path_type=Path), help="Folder that runs are kept in.  [default: runs]")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with these settings; options win over it.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME.PARAM=VALUE", help="Set a parameter: knn.k=16.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute.  [default: auto]")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Of trainings' losses.  [default: fp32]")
 @click.option("--search", metavar="ENGINE", help="exact, hnsw, ivfpq, sq8 or milvus:ADDRESS.  [default: exact]")
 @click.option("--jobs", type=int, help="Worker processes.  [default: 1; with --ray all there is room for]")
 @click.option("--ray", metavar="local|ADDRESS", help="Work on a Ray cluster; needs the extra `ray`.")
@@ -42,6 +43,7 @@ def run(
     config: Path | None,
     assignments: Sequence[str],
     device: str | None,
+    precision: str | None,
     search: str | None,
     jobs: int | None,
     ray: str | None,
@@ -71,6 +73,7 @@ def run(
         "seeds": DEFAULT_SEEDS,
         "out": "runs",
         "device": "auto",
+        "precision": "fp32",
         "search": "exact",
         "set": {},
     }
@@ -87,13 +90,14 @@ def run(
         "seeds": seeds,
         "out": out,
         "device": device,
+        "precision": precision,
         "search": search,
     }
     settings |= {key: value for key, value in given.items() if value is not None}
     settings["set"] = {**settings["set"], **parse_assignments(assignments)}
 
     if encoder is not None:
-        settings["data"] = _encoded(_names(settings["data"]), encoder, settings["device"], progress=not quiet)
+        settings["data"] = _encoded(_names(settings["data"]), encoder, str(settings["device"]), progress=not quiet)
 
     # Workers import what they need while this process imports the same and plans.
     with interpreters.waiting(jobs if jobs and ray is None else 1) as ready:
@@ -110,12 +114,13 @@ def run(
             seeds=settings["seeds"],
             assignments=settings["set"],
             out=Path(str(settings["out"])),
-            device=settings["device"],
+            device=str(settings["device"]),
             experiment=settings.get("experiment"),
             load=load,
             save_states=save_states,
             oracle=oracle,
             search=str(settings["search"]),
+            precision=str(settings["precision"]),
         )
         if not planned.n_cells:
             raise BenchError("nothing to run: a list of methods, data sets or values is empty; name at least one")
@@ -141,21 +146,21 @@ def merge(folders: Sequence[Path], out: Path | None) -> None:
 
 def _encoded(data: Sequence[str], encoder: str, device: str, *, progress: bool) -> list[str]:
     from bench.cli_data import say
+    from bench.devices import choose_device
     from bench.image_datasets import encode_all
-    from bench.planning import choose_device
 
     return encode_all(data, encoder, device=choose_device(device), progress=progress, said=say)
 
 
 @click.command()
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="An object with limits and comparisons, in seconds.")
 def perf(device: str, as_json: bool) -> None:
     """Measure this machine's limits, and the harness beside what one would use instead; takes about a minute."""
     import json
 
+    from bench.devices import choose_device
     from bench.perf.measure import as_text, measure
-    from bench.planning import choose_device
 
     found = measure(choose_device(device), lambda what: click.echo(f"measuring {what}", err=True))
     click.echo(json.dumps(found, indent=2) if as_json else as_text(found))

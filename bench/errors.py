@@ -17,6 +17,10 @@ class Unsuitable(Exception):  # noqa: N818 - it is a finding about a method, not
     """Raised by a method that lacks what it needs in a task; the cell is recorded as skipped."""
 
 
+class Notice(UserWarning):
+    """Something the user should know and need not put right; the command line prints it on one line."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest known word, or the list of known words."""
     names = sorted(known)

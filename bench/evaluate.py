@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import About, Describes, Explains, Extends, Forgets, Method, Trains, WantsPixels
-from bench.errors import BenchError, Unsuitable
+from bench.errors import BenchError, Notice, Unsuitable
 from bench.evidence_means import evidence_means
 from bench.exemplars import carry
 from bench.meter import Meter, Repeats, metered, phase, uncounted
@@ -156,7 +157,7 @@ def run_cell(
             repeats, scored = Repeats(), []
             for at, part in enumerate(parts):
                 with phase("score"), torch.no_grad(), repeats.like(len(part)):
-                    scores = method.score(state, part)
+                    scores = _scores(method, state, part, label)
                 # What the harness makes of the scores is no cost of the method.
                 with uncounted():
                     scored.append(_answer(label, scores, part, session, at))
@@ -185,6 +186,21 @@ def run_cell(
             )
         )
     return outcomes
+
+
+def _scores(method: Method, state: Any, queries: Tensor, label: str) -> Tensor:
+    """Return a method's scores of a block; where the device is too full for it, those of its halves."""
+    try:
+        return method.score(state, queries)
+    except torch.OutOfMemoryError:
+        if len(queries) < 2:
+            raise
+    # Outside the handler, so that the failed attempt's tensors are free before the next one.
+    half = (len(queries) + 1) // 2
+    warnings.warn(
+        Notice(f"{label}: the GPU is too full to score {len(queries)} queries at a time, so {half} are"), stacklevel=2
+    )
+    return torch.cat([method.score(state, part) for part in queries.split(half)])
 
 
 @dataclass(frozen=True, eq=False)

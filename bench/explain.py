@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from bench.contracts import Explains, Method, Trains, WantsPixels
 from bench.datasets import resolve
+from bench.devices import choose_device
 from bench.errors import BenchError, Unsuitable
 from bench.evaluate import Built, build_session, lacking, session_stream
 from bench.evidence import Explanation
+from bench.exactness import conscientiously
 from bench.intervention import intervene, parse_relabels
 from bench.planning import Deal, deal_episode
 from bench.provenance import core_fingerprint
@@ -27,6 +30,7 @@ from bench.store import STATES, read_manifest
 from bench.streams import Stream
 from bench.task import Dataset, Episode, Task
 from bench.trained import Trained
+from bench.training import conducted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +127,8 @@ def explain(
         ``ITEM=CLASS``: items to be found under another class.
     data : optional
         The data set, where its name no longer leads to it.
+    device : str
+        Where the states are made again: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Returns
     -------
@@ -134,6 +140,7 @@ def explain(
     BenchError
         If a query, an item or a method is not there, or the data or the dealing are not those of the run.
     """
+    device = choose_device(device)
     names = [queries] if isinstance(queries, str) else list(queries)
     which = which or Which()
     manifest = read_manifest(folder)
@@ -152,20 +159,15 @@ def explain(
     session = episode.sessions[number]
     ids = session.queries.ids.tolist()
     found: list[list[Explained]] = [[] for _ in names]
+    places = [ids.index(name) for name in names]
+    precision = manifest.get("precision", "fp32")
     for named, row in methods:
-        rng = Stream(seed).child("method", named.recipe.name)
-        recipe = _trained(named.recipe, episode, rng, folder, row)
-        before = _built(recipe, episode, number, rng, named.label)
-        after = _built(recipe, edited, number, rng, named.label) if edited is not None else None
-        for place, name in enumerate(names):
-            query = session.queries.x[ids.index(name)].float()
+        with conducted(precision=precision):
+            compute = partial(_explained, named, row, episode, edited, number, seed, folder, places)
+            both, _ = conscientiously(device, compute)
+        for place, (name, (before, after)) in enumerate(zip(names, both, strict=True)):
             found[place].append(
-                Explained(
-                    method=named.label,
-                    recorded=recorded[str(row["cell"]), name],
-                    before=_answer(recipe, before, session.task, query),
-                    after=None if after is None else _answer(recipe, after, session.task, query),
-                )
+                Explained(method=named.label, recorded=recorded[str(row["cell"]), name], before=before, after=after)
             )
     return [
         Case(
@@ -183,6 +185,34 @@ def explain(
         )
         for name, explained in zip(names, found, strict=True)
     ]
+
+
+def _explained(
+    named: Named,
+    row: Mapping[str, Any],
+    episode: Episode,
+    edited: Episode | None,
+    number: int,
+    seed: int,
+    folder: Path,
+    places: Sequence[int],
+) -> list[tuple[Answer, Answer | None]]:
+    """Return what a method says of each query, ``places`` among those of its session, before and after an edit."""
+    rng = Stream(seed).child("method", named.recipe.name)
+    recipe = _trained(named.recipe, episode, rng, folder, row)
+    before = _built(recipe, episode, number, rng, named.label)
+    after = _built(recipe, edited, number, rng, named.label) if edited is not None else None
+    session = episode.sessions[number]
+    answers = []
+    for place in places:
+        query = session.queries.x[place].float()
+        answers.append(
+            (
+                _answer(recipe, before, session.task, query),
+                None if after is None else _answer(recipe, after, session.task, query),
+            )
+        )
+    return answers
 
 
 def _relabels(lines: Sequence[str], dataset: Dataset, exclude: Collection[str]) -> dict[str, int]:

@@ -84,18 +84,18 @@ def crew(run: Run, store: Store, jobs: int, command: list[str] | None, ready: de
     A run that cannot be sent to them raises :class:`BenchError`.
     """
     told = order(run, command, threads_each(jobs))
-    return Crew(jobs, lambda number: Process(told, store, number, ready))
+    return Crew(jobs, lambda number: Process(told, store, _own_gpu(run.device, number), ready))
 
 
 class Process:
     """An interpreter, fed through its standard input. Packs are memory-mapped, so all processes share their pages."""
 
-    def __init__(self, told: Order, store: Store, number: int, ready: deque[Interpreter]) -> None:
+    def __init__(self, told: Order, store: Store, environment: dict[str, str], ready: deque[Interpreter]) -> None:
         try:
             self._process = ready.popleft()
         except IndexError:
             self._process = interpreters.start(told.threads)
-        self._say([told.to_json(), str(store.folder.resolve()), _own_gpu(number)])
+        self._say([told.to_json(), str(store.folder.resolve()), environment])
 
     def ready(self) -> None:
         """Wait until the process has planned the run."""
@@ -133,8 +133,13 @@ def _of(pipe: IO[str] | None) -> IO[str]:
     return pipe
 
 
-def _own_gpu(number: int) -> dict[str, str]:
-    """Return what to add to a worker's environment so that it sees one GPU: workers take the visible ones in turn."""
+def _own_gpu(device: str, number: int) -> dict[str, str]:
+    """Return what to add to a worker's environment so that it sees one GPU: workers take the visible ones in turn.
+
+    One that the user named, ``cuda:N``, is the place of all of them.
+    """
+    if device != "cuda":
+        return {}
     import torch
 
     count = torch.cuda.device_count()

@@ -9,13 +9,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench.contracts import Method, Scenario
+from bench.devices import choose_device
 from bench.errors import BenchError
 from bench.hashing import digest
 from bench.oracle import oracles
 from bench.pieces import Shard
+from bench.precision import TrainingPrecision, training_precision
 from bench.provenance import core_fingerprint
 from bench.search import Engine, Exact
 from bench.settings import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named, parse_seeds, plan
@@ -54,6 +54,8 @@ class Run:
     save_states: bool = False
     engine: Engine = field(default_factory=Exact)
     """What answers every search."""
+    precision: TrainingPrecision = "fp32"
+    """What trainings compute their loss in."""
 
     @property
     def n_cells(self) -> int:
@@ -70,15 +72,6 @@ class Run:
         return replace(self, folder=folder, deals=tuple(deals), manifest=manifest)
 
 
-def choose_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``."""
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise BenchError(f"unknown device {wanted!r}; known: auto, cpu, cuda")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise BenchError("--device cuda, but torch sees no CUDA device; use --device auto or cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-
-
 def prepare(
     *,
     scenario: str | Scenario | Sequence[str | Scenario] = DEFAULT_SCENARIO,
@@ -93,6 +86,7 @@ def prepare(
     save_states: bool = False,
     oracle: Sequence[str] = (),
     search: str = "exact",
+    precision: str = "fp32",
 ) -> Run:
     """Return the planned run; nothing is written yet.
 
@@ -109,6 +103,8 @@ def prepare(
         ``knn.k=1,4,16`` adds a method whose parameter is chosen on the queries; see :mod:`bench.oracle`.
     search : str
         The engine that answers every search, such as ``hnsw:m=32:ef=128``; see :mod:`bench.indexes`.
+    precision : str
+        What trainings compute their loss in, ``fp32`` or ``bf16``; see :mod:`bench.precision`.
     """
     from bench.datasets import resolve
     from bench.indexes.names import named_engine
@@ -125,7 +121,9 @@ def prepare(
         "save_states": save_states,
         "oracle": oracle,
         "search": search,
+        "precision": precision,
     }
+    trained_in = training_precision(precision)
     wanted = plan(scenario, methods, parse_seeds(seeds), assignments or {})
     chosen_device = choose_device(device)
     datasets = [resolve(name) for name in data]
@@ -136,7 +134,10 @@ def prepare(
     recipes = (*wanted.methods, *oracles(wanted.methods, oracle))
     trained = load_trained(load, recipes, wanted.seeds, datasets) if load else {}
     code = core_fingerprint()
-    shared = {"schema": SCHEMA, "code": code, "device": chosen_device, "experiment": experiment}
+    # Which of several cards it was makes no difference that is meant.
+    kind = chosen_device.partition(":")[0]
+    shared = {"schema": SCHEMA, "code": code, "device": kind, "experiment": experiment}
+    shared |= {} if trained_in == "fp32" else {"precision": trained_in}
     shared |= {"save_states": True} if save_states else {}
     # Exact engines give the same answers, so which of them searches is no part of the run's identity.
     engine = named_engine(search)
@@ -153,7 +154,8 @@ def prepare(
         "datasets": [vars(dataset.card) for dataset in datasets],
         "class_names": {dataset.name: list(dataset.class_names) for dataset in datasets},
         "seeds": list(wanted.seeds),
-        "device": chosen_device,
+        "device": kind,
+        "precision": trained_in,
         "search": "exact" if isinstance(engine, Exact) else engine.name,
         "code": code,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -170,6 +172,7 @@ def prepare(
         trained=trained,
         save_states=save_states,
         engine=engine,
+        precision=trained_in,
     )
 
 

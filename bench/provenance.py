@@ -88,7 +88,7 @@ def collect(device: str, arguments: list[str] | None = None) -> dict[str, Any]:
         "versions": package_versions(),
         "platform": platform.platform(),
         "cpu": processor(),
-        "gpu": torch.cuda.get_device_name(0) if device.startswith("cuda") else None,
+        "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
         "device": device,
         "threads": torch.get_num_threads(),
         "arguments": sys.argv[1:] if arguments is None else arguments,

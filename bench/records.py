@@ -32,6 +32,12 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "encoder": ("string", "the encoder that made its features"),
     "encoder_flops": ("int", "FLOPs of the encoder on one image (a multiply-add is two); null if not known"),
     "condition": ("string", "JSON: what the scenario varies"),
+    "precision": ("string", "what trainings computed their loss in, where there were any: `fp32` or `bf16`"),
+    "deterministic": (
+        "bool",
+        "whether all operations ran by kernels that answer alike from run to run; false where a method has one that "
+        "the GPU has no such kernel for",
+    ),
     "session": ("int", "0, 1, ... in class-incremental learning; 0 elsewhere; null if skipped"),
     "seed": ("int", "the seed"),
     "classes": ("list<int>", "class ids in column order"),

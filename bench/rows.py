@@ -39,6 +39,7 @@ def common(run: Run, deal: Deal, named: Named, cell: str, provenance: str) -> di
         "encoder": deal.dataset.card.encoder,
         "encoder_flops": encoder_flops(deal.dataset.card.encoder),
         "condition": json.dumps(dict(deal.condition), sort_keys=True, default=str),
+        "precision": run.precision,
         "seed": deal.seed,
         "features_fingerprint": deal.dataset.fingerprint,
         "provenance": provenance,

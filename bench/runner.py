@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from torch import Tensor
 from bench.contracts import Method, Scenario
 from bench.errors import BenchError, Unsuitable
 from bench.evaluate import Outcome, blocks_of, run_cell
+from bench.exactness import conscientiously
 from bench.indexes.recall import Recalls
 from bench.joined import write_joined
 from bench.leakage import near_duplicates
@@ -27,7 +30,7 @@ from bench.planning import Deal, Run, deal_episode, prepare
 from bench.provenance import collect
 from bench.rows import common, measured, predictions
 from bench.search import engine as engine_for
-from bench.search.asked import listening
+from bench.search.asked import Asked, listening
 from bench.settings import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named
 from bench.state import to_bytes
 from bench.stopping import stop_if_asked
@@ -149,11 +152,15 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
         yield Began(cell, f"{named.label} · {deal.dataset.name} · seed {deal.seed}")
         base = common(run, deal, named, cell, provenance)
         try:
-            with _deterministic(run.device), engine_for(run.engine), listening() as asked:
-                outcomes, trained = _live(run, deal, named, cell, episode, blocks)
+            with engine_for(run.engine), listening() as asked:
+                live = partial(_live, run, deal, named, cell, episode, blocks, asked)
+                (outcomes, trained), repeatable = conscientiously(run.device, live)
         except Unsuitable as reason:
             files = encode([base | {"status": "skipped", "reason": str(reason)}], None)
+        except torch.OutOfMemoryError as error:
+            raise BenchError(_full(named, deal, error)) from None
         else:
+            base["deterministic"] = repeatable
             rows = [
                 base | measured(outcome, leak) | recalls.row(number, outcome.session.queries.x, blocks[number], asked)
                 for number, (outcome, leak) in enumerate(zip(outcomes, leaks, strict=True))
@@ -163,10 +170,18 @@ def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finishe
 
 
 def _live(
-    run: Run, deal: Deal, named: Named, cell: str, episode: Episode, blocks: list[tuple[Tensor, ...]]
+    run: Run,
+    deal: Deal,
+    named: Named,
+    cell: str,
+    episode: Episode,
+    blocks: list[tuple[Tensor, ...]],
+    asked: list[Asked],
 ) -> tuple[list[Outcome], bytes | None]:
     """Return what a method does in an episode, and the weights it trained, where they are kept."""
     kept: list[bytes] = []
+    # Of an attempt that was given up nothing is told.
+    asked.clear()
 
     def keep(method: Method) -> None:
         origin = f"{run.name}/{cell}: {(deal.source or deal.dataset).name}, seed {deal.seed}"
@@ -179,7 +194,7 @@ def _live(
         )
 
     folder = run.folder / _CHECKPOINTS / cell
-    with conducted(checkpoints=folder):
+    with conducted(checkpoints=folder, precision=run.precision):
         if isinstance(named.recipe, Oracle):
             outcomes = named.recipe.best(once)
         else:
@@ -188,19 +203,15 @@ def _live(
     return outcomes, kept[0] if kept else None
 
 
-@contextmanager
-def _deterministic(device: str) -> Iterator[None]:
-    """Ask CUDA for deterministic kernels inside the block; on the CPU they are."""
-    if not device.startswith("cuda"):
-        # Merely to set the flag to what it is imports torch's compiler, which takes a second or more.
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
+def _full(named: Named, deal: Deal, error: torch.OutOfMemoryError) -> str:
+    """Return what to do where a method does not fit on a card."""
+    found = re.search(r"total capacity of ([\d.]+ \w+)", str(error))
+    size = f" (it has {found[1]})" if found else ""
+    smaller = f"a smaller {named.recipe.name}.batch (--set), " if "batch" in named.params else ""
+    return (
+        f"{named.label} on {deal.dataset.name}: the GPU is full{size}; use {smaller}"
+        "a larger card (--device cuda:N), --device cpu, or leave the method out. All finished cells are kept"
+    )
 
 
 @contextmanager
@@ -237,6 +248,7 @@ def run(
     progress: bool = False,
     jobs: int = 1,
     search: str = "exact",
+    precision: str = "fp32",
 ) -> pd.DataFrame:
     """Run a comparison and return its records, one row a method x scenario x data set x condition x session x seed.
 
@@ -251,11 +263,13 @@ def run(
     out : path, optional
         Where runs are kept and continued; None keeps nothing on disk.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     jobs : int
         Worker processes. More than one need methods, scenarios and data sets by name, not as objects.
     search : str
         The engine that answers every search: ``exact``, ``hnsw``, ``ivfpq``, ``sq8`` or ``milvus:ADDRESS``.
+    precision : str
+        What trainings compute their loss in: ``fp32`` or ``bf16``.
 
     Returns
     -------
@@ -278,6 +292,7 @@ def run(
             out=Path(out) if out is not None else Path(scratch),
             device=device,
             search=search,
+            precision=precision,
         )
         execute(planned, arguments=["bench.run"], progress=progress, jobs=jobs)
         return read_records(planned.folder)

@@ -22,7 +22,7 @@ DEFAULT_METHODS = ("zero-shot", "knn", "protonet", "linear-probe", "mml", "icarl
 DEFAULT_DATA = ("glyphs",)
 DEFAULT_SEEDS = 5
 
-CONFIG_KEYS = ("scenario", "methods", "data", "seeds", "out", "device", "search", "set")
+CONFIG_KEYS = ("scenario", "methods", "data", "seeds", "out", "device", "precision", "search", "set")
 """What a YAML file may set."""
 
 

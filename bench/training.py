@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from bench.checkpoint import Checkpoint, Keeper
 from bench.errors import BenchError
 from bench.hashing import digest
 from bench.meter import Repeats
+from bench.precision import TrainingPrecision, loss_precision
 from bench.streams import Stream
 
 
@@ -33,14 +34,14 @@ class Conduct:
     checkpoint_seconds : float
         Time between two checkpoints.
     precision : str
-        ``auto`` computes the loss in bfloat16 on a GPU where torch's autocast deems it safe, and in float32 on the
-        CPU. Weights, their optimiser and validation are in float32 in any case.
+        What the loss is computed in: ``fp32``, or ``bf16`` where torch's autocast deems it safe. Weights, their
+        optimiser and validation are in float32 in any case.
     """
 
     progress: bool = False
     checkpoints: Path | None = None
     checkpoint_seconds: float = 60.0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: TrainingPrecision = "fp32"
 
 
 _conduct: ContextVar[Conduct] = ContextVar("conduct", default=Conduct())  # noqa: B039 - a frozen value
@@ -151,7 +152,7 @@ def fit(
                 rows = order[start : start + batch]
                 with alike.like(len(rows)):
                     optimiser.zero_grad()
-                    with _autocast(weights[0].device):
+                    with loss_precision(weights[0].device, _conduct.get().precision):
                         value = loss(rows)
                     value.backward()
                     optimiser.step()
@@ -207,12 +208,6 @@ def _keeper(weights: Sequence[Tensor], n: int, owner: str, epochs: int, batch: i
     # A checkpoint is only met by the training that left it: the same draws, from the same initial weights.
     name = digest(owner, rng.key().hex(), n, epochs, batch, *(w.detach() for w in weights))[:20]
     return Keeper(conduct.checkpoints / f"{name}.safetensors", conduct.checkpoint_seconds)
-
-
-def _autocast(device: torch.device) -> torch.autocast:
-    precision = _conduct.get().precision
-    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
 @contextmanager

@@ -19,11 +19,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.encoders.encoder import DTYPES, SOFTWARE, Encoder, Precision
+from bench.encoders.encoder import SOFTWARE, Encoder
 from bench.encoders.projection import Tower
 from bench.encoders.reasons import one_line
 from bench.errors import BenchError
 from bench.hashing import digest
+from bench.precision import DTYPES, Precision
 
 SCHEME = "align:"
 

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.encoders.encoder import DTYPES, Encoder, Precision
+from bench.encoders.encoder import Encoder
+from bench.precision import DTYPES, Precision
 
 NAME = "glyphs"
 

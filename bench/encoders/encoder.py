@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from bench.encoders.batches import ahead, groups, within_memory
 from bench.encoders.projection import Tower, before_projection
 from bench.hashing import digest
-
-Precision = Literal["fp32", "fp16", "bf16"]
+from bench.precision import DTYPES, Precision, full_float32
 
 SOFTWARE = ("open_clip_torch", "pillow", "torch", "torchvision")
 """Packages whose version shapes the features of every encoder."""
@@ -24,8 +23,6 @@ SOFTWARE = ("open_clip_torch", "pillow", "torch", "torchvision")
 BATCH_TOLERANCE = 1e-5
 """Largest difference in a component of a unit-norm fp32 feature between two batch sizes. A matrix product adds in an
 order that depends on the number of rows; nothing else in the encoders mixes images of a batch."""
-
-DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +97,8 @@ class Encoder:
         """All that shapes a feature besides the image or text itself, as plain values.
 
         The device is left out: features encoded on a GPU serve on a CPU. Their difference is that of two orders of
-        summation, as between two batch sizes, as long as torch's TensorFloat-32 stays off (its default).
+        summation, as between two batch sizes, since :func:`bench.precision.full_float32` keeps the TensorFloat-32 off
+        that torch allows convolutions by default.
         """
         return {
             "weights": self.weights_digest,
@@ -152,7 +150,8 @@ class Encoder:
             if tower == "image":
                 # Convolutions are a third faster on the bundled encoder when channels lie last; others do not mind.
                 moved = moved.to(self.dtype, memory_format=torch.channels_last)
-            features = within_memory(lambda part: self._forward(tower, part), moved)
+            with full_float32():
+                features = within_memory(lambda part: self._forward(tower, part), moved)
             parts.append(features.to("cpu", self.dtype))
             if advance is not None:
                 advance(len(x))

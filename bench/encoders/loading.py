@@ -14,9 +14,10 @@ from bench.encoders.align import SCHEME as ALIGN
 from bench.encoders.align import load_align
 from bench.encoders.bundled import NAME as BUNDLED
 from bench.encoders.bundled import load_bundled
-from bench.encoders.encoder import Encoder, Precision
+from bench.encoders.encoder import Encoder
 from bench.encoders.reasons import one_line
 from bench.errors import BenchError, suggest
+from bench.precision import Precision
 
 _SCHEMES = ("hf-hub:", "local-dir:")
 

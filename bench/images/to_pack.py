@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bench.cache.store import FeatureCache
-from bench.encoders import Precision, class_texts, load_encoder, read_templates
+from bench.encoders import class_texts, load_encoder, read_templates
 from bench.encoders.bundled import NAME as BUNDLED
 from bench.encoders.bundled import NEAR
 from bench.encoders.encoder import Encoder
@@ -25,6 +25,7 @@ from bench.images.encode import EncodedImages, encode_source, encode_texts
 from bench.images.items import ImageSource, SetAside, check_class_names
 from bench.importer import choose_roles, held_out
 from bench.pack import FORMAT, encode_strings, write_arrays, write_manifest, write_texts
+from bench.precision import Precision
 from bench.task import Card
 
 SET_ASIDE_FILE = "set_aside.json"

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from bench.algebra import normalise
+from bench.precision import full_float32
 from bench.search import streaming
 from bench.search.definition import nearest_of, pair_similarities, search_float64
 from bench.search.dense import widest
 from bench.search.int8 import INT8
 from bench.search.neighbours import Neighbours
-from bench.search.products import BF16, FP32, Product, Rounded, full_float32, has_bf16_units, has_int8_units
+from bench.search.products import BF16, FP32, Product, Rounded, has_bf16_units, has_int8_units
 
 _QUERIES = 1 << 12
 """Queries searched at a time, so that their candidates stay bounded."""

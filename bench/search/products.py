@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -179,20 +177,6 @@ def float32_error(q: Tensor, moved: float) -> Tensor:
     """Return how much a float32 product of queries of unit norm [q, d] with keys moved so far errs, float64 [q]."""
     fixed, slope = FP32.bound(Rounded(q, q.new_zeros(len(q)), q.new_ones(len(q))))
     return fixed + slope * moved
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Make float32 products inside the block use float32, whatever the process has allowed elsewhere."""
-    before = torch.get_float32_matmul_precision()
-    if before == "highest":
-        yield
-        return
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def has_bf16_units() -> bool:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from bench.algebra import normalise
+from bench.precision import full_float32
 from bench.search import streaming
 from bench.search.definition import pair_similarities
 from bench.search.exact import EXACT, top_k
-from bench.search.products import FP32, float32_error, full_float32
+from bench.search.products import FP32, float32_error
 
 _ROUNDING = 2.0**-23
 """More than storing a similarity in float32 may raise it."""

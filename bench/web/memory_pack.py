@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bench.cache.store import FeatureCache
-from bench.encoders import Precision, class_texts, load_encoder, read_templates
+from bench.encoders import class_texts, load_encoder, read_templates
 from bench.encoders.prompts import of_strings
 from bench.errors import BenchError
 from bench.files import write_atomically
@@ -19,6 +19,7 @@ from bench.hashing import digest
 from bench.images.encode import EncodedImages, encode_source, encode_texts
 from bench.images.items import ImageSource, SetAside, check_class_names
 from bench.pack import FORMAT, encode_strings, write_arrays, write_manifest, write_texts
+from bench.precision import Precision
 from bench.web.harvest import Sentence
 
 PROVENANCE_FILE = "provenance.json"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bench.algebra import normalise
 from bench.search import Exact, dense, exact, int8, streaming, top_k
 from bench.search.int8 import INT8, turn, turn_error
-from bench.search.products import BF16, FP32, Product, full_float32
+from bench.search.products import BF16, FP32, Product
 from bench.streams import Stream
 
 ENGINES = [Exact("int8"), Exact("bf16"), Exact("fp32")]
@@ -244,17 +244,6 @@ def test_a_kept_copy_follows_its_keys(product: Literal["int8", "bf16"], itemsize
         assert not engine._kept
         top_k(queries, draw(300, 16, "others"), 3)
         assert not exact.EXACT._kept
-
-
-def test_float32_scores_are_float32_although_the_process_allows_less() -> None:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with full_float32():
-            assert torch.get_float32_matmul_precision() == "highest"
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def test_queries_and_keys_that_require_gradients_are_searched_as_they_are() -> None:
