@@ -16,12 +16,10 @@ _INDEXED = frozenset({"index", "index_put", "_index_put_impl", "_unsafe_index", 
 """Operations that take indices and masks from the host for a tensor of the card; they copy them there."""
 _SIZED = frozenset({"nonzero", "_unique", "_unique2", "unique_dim", "unique_consecutive", "masked_select", "bincount"})
 """The size of the result depends on values."""
-_READ = frozenset({"_local_scalar_dense", "equal"})
-"""The result is a value on the host."""
-_CHECKED = frozenset(
-    {"linalg_cholesky_ex", "linalg_inv_ex", "_linalg_solve_ex", "linalg_lu_factor_ex", "_linalg_eigh", "_linalg_svd"}
-)
-"""``torch.linalg`` reads back whether it went well."""
+_READ = frozenset({"_local_scalar_dense", "_linalg_check_errors"})
+"""Nothing but a reading of what lies on the card; ``torch.linalg`` so checks whether a decomposition went well."""
+_CHECKED = frozenset({"equal", "_linalg_eigh", "_linalg_svd"})
+"""What reads back its own result."""
 _MIXED = f"Expected all tensors to be on the same device, but found at least two devices, {CARD} and cpu!"
 _ALLOCATIONS = frozenset(
     {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided", "lift_fresh"}
@@ -37,7 +35,7 @@ class Kind:
     name : str
         Without namespace, overload and the underscore of the in-place form.
     launches : bool
-        Whether it is a kernel, and not a view or an allocation.
+        Whether it is a kernel, and not a view, an allocation or a reading.
     waits : bool
         Whether the host stands still for it whatever its operands are.
     indexes : bool
@@ -60,10 +58,11 @@ def kind_of(func: Any) -> Kind:
     name = name[:-1] if name.endswith("_") and not name.endswith("__") else name
     if torch.Tag.inplace_view in func.tags or name in ("set", "resize", "resize_as"):
         raise NotImplementedError(f"the pretend device has no {name}: it changes the shape of a tensor in place")
-    waits = name in _SIZED | _READ | _CHECKED or func.name() == "aten::repeat_interleave.Tensor"
+    waits = name in _SIZED or name in _READ or name in _CHECKED or func.name() == "aten::repeat_interleave.Tensor"
     moves = name in ("_to_copy", "copy", "_foreach_copy")
     view = func.is_view or name in ("detach", "alias")
-    return Kind(name, not view and name not in _ALLOCATIONS, waits, name in _INDEXED, moves)
+    launches = not view and name not in _ALLOCATIONS and name not in _READ
+    return Kind(name, launches, waits, name in _INDEXED, moves)
 
 
 class Operands:

@@ -31,7 +31,11 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], type[Exception], str]] = {
     "rows gathered by CPU positions": (lambda x: x.index_select(0, torch.tensor([1])), RuntimeError, "same device"),
     "membership in a CPU list": (lambda x: torch.isin(x, torch.ones(2)), RuntimeError, "same device"),
     "a CPU tensor indexed from the card": (lambda x: torch.ones(4)[x[:, 0].long() % 4], RuntimeError, "indices should"),
-    "CPU values assigned by index": (lambda x: x.__setitem__(torch.tensor([0, 1]), torch.ones(2, 3)), RuntimeError, "same device"),
+    "CPU values assigned by index": (
+        lambda x: x.__setitem__(torch.tensor([0, 1]), torch.ones(2, 3)),
+        RuntimeError,
+        "same device",
+    ),
     "numpy": (lambda x: x.numpy(), TypeError, "Tensor.cpu"),
     "asarray": (np.asarray, TypeError, "Tensor.cpu"),
     "a CPU generator in place": (lambda x: x.uniform_(generator=torch.Generator()), RuntimeError, "generator"),
@@ -127,6 +131,7 @@ COUNTED: dict[str, tuple[Callable[[Tensor], Any], tuple[bool, int, int]]] = {
     "values that occur": (lambda x: x.unique(), (True, 1, 0)),
     "how many of each": (lambda x: torch.bincount(x[0].long(), minlength=4), (True, 1, 0)),
     "a factor": (lambda x: torch.linalg.cholesky(torch.eye(2, device=x.device)), (True, 1, 0)),
+    "an inverse that nobody checks": (lambda x: torch.linalg.inv_ex(torch.eye(2, device=x.device)), (True, 0, 0)),
     "a copy to the host": (lambda x: x.cpu(), (False, 1, 1)),
     "a copy to the host that nobody waits for": (lambda x: x.to("cpu", non_blocking=True), (False, 0, 1)),
     "a list": (lambda x: x.tolist(), (False, 1, 1)),
@@ -134,7 +139,7 @@ COUNTED: dict[str, tuple[Callable[[Tensor], Any], tuple[bool, int, int]]] = {
     "positions from the host": (lambda x: x[torch.tensor([0, 1])], (True, 0, 1)),
     "the end of all work": (lambda x: torch.cuda.synchronize(), (False, 1, 0)),
 }
-"""Whether it launches anything, how often it waits, and its copies. How many kernels an operation takes is torch's affair."""
+"""Whether it launches anything, how often it waits, its copies; how many kernels an operation takes is torch's affair."""
 
 
 @pytest.mark.parametrize("case", COUNTED)
