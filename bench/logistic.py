@@ -142,7 +142,8 @@ class LogisticRegression:
             curvature[:-1] += penalty
             # A class that is certain everywhere, or a penalty below rounding, must not divide by zero.
             curvature.clamp_(min=torch.finfo(theta.dtype).tiny ** 0.5)
-        return float(loss) / n + penalty * _square(weights) / 2, slope, curvature
+        total, size = _numbers(loss, _square(weights))
+        return total / n + penalty * size / 2, slope, curvature
 
     def _minimum(self, theta: Tensor, penalty: float) -> Tensor:
         """Return the minimum of f, by L-BFGS from ``theta``."""
@@ -152,18 +153,18 @@ class LogisticRegression:
         for iteration in range(1, self._max_iterations + 1):
             with self._alike.like(("direction", len(pairs))):
                 direction = _direction(slope, pairs, diagonal, scale)
-            decrement = _dot(slope, direction)
-            if decrement <= 0 or decrement / 2 <= max(
-                self._tolerance * penalty * _square(theta[:-1]) / 2, 1e-13 * value
-            ):
+            decrement, size = _numbers(_dot(slope, direction), _square(theta[:-1]))
+            if decrement <= 0 or decrement / 2 <= max(self._tolerance * penalty * size / 2, 1e-13 * value):
                 break
             length, renew = 1.0, iteration % _MEMORY == 0
             for _ in range(20):
                 after = theta - length * direction
                 new_value, new_slope, new_diagonal = self._evaluate(after, penalty, diagonal=renew)
                 # The decrease that is asked for; where it is below rounding, the slope along the step must tell.
-                if new_value <= value - 1e-4 * length * decrement or (
-                    new_value <= value * (1 + 8 * rounding) and abs(_dot(new_slope, direction)) <= 0.9 * decrement
+                enough = new_value <= value - 1e-4 * length * decrement
+                if enough or (
+                    new_value <= value * (1 + 8 * rounding)
+                    and abs(float(_dot(new_slope, direction))) <= 0.9 * decrement
                 ):
                     break
                 least = decrement * length**2 / (2 * max(new_value - value + decrement * length, 1e-300))
@@ -177,7 +178,7 @@ class LogisticRegression:
             step, change = after - theta, new_slope - slope
             theta, value, slope = after, new_value, new_slope
             diagonal = new_diagonal if renew else diagonal
-            product, length = _dot(step, change), _dot(change, change / diagonal)
+            product, length = _numbers(_dot(step, change), _dot(change, change / diagonal))
             if product > 0 and length > 0:
                 pairs.append((step, change, 1 / product))
                 scale = product / length
@@ -185,26 +186,50 @@ class LogisticRegression:
         return theta
 
 
-def _dot(a: Tensor, b: Tensor) -> float:
+def _dot(a: Tensor, b: Tensor) -> Tensor:
     with counted_as(products=2 * a.numel()):
-        return float(torch.dot(a.flatten(), b.flatten()))
+        return torch.dot(a.flatten(), b.flatten())
 
 
-def _square(a: Tensor) -> float:
+def _square(a: Tensor) -> Tensor:
     with counted_as(elementwise=2 * a.numel()):
-        return float(a.square().sum(dtype=torch.float64))
+        return a.square().sum(dtype=torch.float64)
+
+
+def _numbers(*values: Tensor) -> list[float]:
+    """Return scalars as numbers, waiting for the device once."""
+    if values[0].device.type == "cpu":
+        return [float(value) for value in values]
+    found: list[float] = torch.stack([value.double() for value in values]).tolist()
+    return found
 
 
 def _direction(slope: Tensor, pairs: deque[tuple[Tensor, Tensor, float]], diagonal: Tensor, scale: float) -> Tensor:
     """Return H^-1 g by the two-loop recursion; a step goes against it.
 
-    H begins as the diagonal over ``scale``, which fits it to the last pair.
+    H begins as the diagonal over ``scale``, which fits it to the last pair. Elsewhere than on the CPU the shares stay
+    on the device: to take each as a number would be to wait for it, twenty times a direction.
     """
     direction, shares = slope.clone(), []
     for step, change, inverse in reversed(pairs):
-        shares.append(inverse * _dot(step, direction))
-        direction.sub_(change, alpha=shares[-1])
+        shares.append(inverse * _share(step, direction))
+        _add(direction, change, -shares[-1])
     direction.mul_(scale).div_(diagonal)
     for (step, change, inverse), share in zip(pairs, reversed(shares), strict=True):
-        direction.add_(step, alpha=share - inverse * _dot(change, direction))
+        _add(direction, step, share - inverse * _share(change, direction))
     return direction
+
+
+def _share(a: Tensor, b: Tensor) -> float | Tensor:
+    dot = _dot(a, b)
+    return float(dot) if dot.device.type == "cpu" else dot.double()
+
+
+def _add(total: Tensor, a: Tensor, share: float | Tensor) -> None:
+    """Add a share of ``a`` in place."""
+    if isinstance(share, float):
+        total.add_(a, alpha=share)
+    else:
+        # Counted as what it is on the CPU.
+        with counted_as(elementwise=total.numel()):
+            total.add_(a * share.to(a.dtype))

@@ -146,8 +146,9 @@ def fit(
         for epoch in range(len(losses) + 1, epochs + 1):
             if validate and patience is not None and len(losses) - best_epoch >= patience:
                 break
-            order = torch.from_numpy(rng.child("order", epoch).permutation(n))
-            total = 0.0
+            # Once an epoch, and so are the losses asked for: whoever asks waits for all that the device has to do.
+            order = torch.from_numpy(rng.child("order", epoch).permutation(n)).to(weights[0].device)
+            values: list[Tensor] = []
             for start in range(0, n, batch):
                 rows = order[start : start + batch]
                 with alike.like(len(rows)):
@@ -158,8 +159,10 @@ def fit(
                     optimiser.step()
                 if schedule:
                     schedule.step()
-                total += float(value.detach()) * len(rows)
-            losses.append(total / n)
+                values.append(value.detach())
+            sizes = [min(batch, n - start) for start in range(0, n, batch)]
+            means = torch.stack(values).tolist()
+            losses.append(sum(mean * size for mean, size in zip(means, sizes, strict=True)) / n)
             if not math.isfinite(losses[-1]):
                 rate = optimiser.param_groups[0]["lr"]
                 raise BenchError(f"training of {owner} diverged in epoch {epoch}; lower {owner}.lr (now {rate:g})")

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import bench
 from bench.errors import BenchError
 from bench.registry import METHODS
 from bench.state import flatten
 from bench.streams import Stream
 from bench.task import Session
-from bench.training import Fitted, conducted, fit, leaf
+from bench.training import Conduct, Fitted, conducted, fit, leaf
 from tests import toy
 from tests.parity._naive import make
 
@@ -165,6 +166,89 @@ def test_methods_that_train_on_seen_classes_take_mixed_precision(name: str) -> N
     _, tensors = flatten(weights)
     assert tensors
     assert all(t.dtype == torch.float32 and bool(torch.isfinite(t).all()) for t in tensors.values())
+
+
+def test_a_training_is_in_float32_unless_it_is_asked_for_less() -> None:
+    assert Conduct().precision == "fp32"
+
+
+def test_a_step_neither_asks_for_its_loss_nor_moves_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either would wait for all that a GPU has to do; an epoch asks once."""
+    asked: list[str] = []
+
+    def watch(name: str) -> None:
+        plain = getattr(torch.Tensor, name)
+
+        def watched(tensor: torch.Tensor, *arguments: object, **named: object) -> object:
+            asked.append(name)
+            return plain(tensor, *arguments, **named)
+
+        monkeypatch.setattr(torch.Tensor, name, watched)
+
+    for name in ("__float__", "item", "tolist", "cpu", "to", "numpy"):
+        watch(name)
+    w = leaf(torch.zeros(3))
+    x = torch.ones(40, 3)
+    told = fit(
+        [w],
+        lambda rows: ((x[rows] @ w - 1) ** 2).mean(),
+        40,
+        owner="line",
+        optimiser=torch.optim.SGD([w], lr=0.01),
+        epochs=2,
+        batch=4,
+        rng=Stream(0),
+    )
+    assert told.epochs == 2
+    assert asked == ["to", "tolist"] * 2
+
+
+def test_the_mean_loss_of_an_epoch_weighs_a_short_batch_by_its_rows() -> None:
+    x = torch.arange(10.0)
+    w = leaf(torch.zeros(1))
+    told = fit(
+        [w],
+        lambda rows: x[rows].mean() + 0 * w.sum(),
+        10,
+        owner="line",
+        optimiser=torch.optim.SGD([w], lr=0.01),
+        epochs=1,
+        batch=4,
+        rng=Stream(0),
+    )
+    assert told.losses == (pytest.approx(4.5),)
+
+
+def test_precision_is_in_every_record_and_in_the_name_of_its_cells() -> None:
+    frames = {}
+    for precision in ("fp32", "bf16"):
+        frames[precision] = bench.run(
+            "supervised",
+            ["tip-adapter-f", "protonet"],
+            toy.dataset(),
+            seeds=1,
+            set={"tip-adapter-f.epochs": 1},
+            device="cpu",
+            precision=precision,
+        )
+        assert set(frames[precision]["precision"]) == {precision}
+        assert frames[precision]["deterministic"].all()
+    assert set(frames["fp32"]["cell"]).isdisjoint(frames["bf16"]["cell"])
+    assert set(frames["fp32"]["cell"]) == set(
+        bench.run(
+            "supervised",
+            ["tip-adapter-f", "protonet"],
+            toy.dataset(),
+            seeds=1,
+            set={"tip-adapter-f.epochs": 1},
+            device="cpu",
+        )["cell"]
+    )
+
+
+def test_an_unknown_precision_is_refused_in_one_line() -> None:
+    with pytest.raises(BenchError, match=r"^unknown precision 'fp16'; known: fp32, bf16$"):
+        bench.run("supervised", ["protonet"], toy.dataset(), seeds=1, precision="fp16")
 
 
 def test_without_rows_nothing_is_trained() -> None:

@@ -1,0 +1,73 @@
+"""A card that is full: blocks of scoring are halved once, and what does not fit then is one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+import bench
+from bench.contracts import About
+from bench.errors import BenchError, Notice
+from bench.evaluate import run_cell
+from bench.store import read_records
+from bench.streams import Stream
+from bench.task import Episode, Session, Task
+from tests import toy
+
+FULL = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.64 GiB of which 1.2 GiB is free."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrow:
+    """A method for which so many queries at a time are too many."""
+
+    name = "narrow"
+    about = About(paper="", equation="", fidelity="faithful")
+    fits: int = 0
+    batch: Annotated[int, Ge(1)] = 8
+
+    def build(self, task: Task, *, rng: Stream) -> int:
+        return task.n_classes
+
+    def score(self, state: int, queries: Tensor) -> Tensor:
+        if len(queries) > self.fits:
+            raise torch.OutOfMemoryError(FULL)
+        return queries[:, :state].contiguous()
+
+
+def episode() -> Episode:
+    task = toy.task()
+    return Episode(sessions=(Session(task=task, queries=toy.dataset().splits["test"].of_classes(task.classes)),))
+
+
+def test_a_block_that_does_not_fit_is_halved_once_and_said() -> None:
+    dealt = episode()
+    queries = dealt.sessions[0].queries
+    assert len(queries) == 15
+    with pytest.warns(Notice, match=r"^narrow: the GPU is too full to score 15 queries at a time, so 8 are$"):
+        (halved,) = run_cell(Narrow(fits=8), dealt, [(queries.x,)], seed=0, label="narrow")
+    (whole,) = run_cell(Narrow(fits=15), dealt, [(queries.x,)], seed=0, label="narrow")
+    assert torch.equal(halved.predictions, whole.predictions)
+    assert torch.equal(halved.ranks, whole.ranks)
+    with pytest.warns(Notice), pytest.raises(torch.OutOfMemoryError):
+        run_cell(Narrow(fits=7), dealt, [(queries.x,)], seed=0, label="narrow")
+
+
+@pytest.mark.filterwarnings("ignore::bench.errors.Notice")
+def test_a_method_that_does_not_fit_is_one_line_and_finished_cells_stay(tmp_path: Path) -> None:
+    with pytest.raises(BenchError) as caught:
+        bench.run("supervised", ["protonet", Narrow], toy.dataset(), seeds=1, out=tmp_path, device="cpu")
+    message = str(caught.value)
+    assert message.startswith("narrow on toy: the GPU is full (it has 23.64 GiB); use a smaller narrow.batch (--set), ")
+    assert "--device cpu" in message
+    assert "\n" not in message
+    (run,) = tmp_path.iterdir()
+    assert set(read_records(run)["method"]) == {"protonet"}
