@@ -23,9 +23,9 @@ def recall_at(engine: Engine, queries: Tensor, keys: Tensor, k: int) -> float | 
     if not len(queries) or not len(keys):
         return None
     truth, found = top_k(queries, keys, k).positions, engine.search(queries, keys, k).positions
-    # A number of its own for each pair of query and key; both sides name each at most once, so equal ones are hits.
-    rows = torch.arange(len(queries), device=truth.device).unsqueeze(1) * len(keys)
-    return int(torch.isin(rows + truth, rows + found).sum()) / truth.numel()
+    # Both sides name each position at most once a row, so equal pairs are hits.
+    hits = [(truth[row].unsqueeze(1) == found[row]).sum() for row in range(len(queries))]
+    return int(torch.stack(hits).sum()) / truth.numel()
 
 
 class Recalls:
