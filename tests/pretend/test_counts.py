@@ -15,8 +15,8 @@ import torch
 
 from bench.algebra import herd
 from bench.contracts import Extends, Trains
-from bench.registry import METHODS
 from bench.params import defaults
+from bench.registry import METHODS
 from bench.search import top_k
 from bench.streams import Stream
 from bench.task import Budget
@@ -142,20 +142,16 @@ def test_herding_chooses_without_waiting(card: Counts) -> None:
 
 # -- a training step ---------------------------------------------------------------------------------------------------
 
-STEPS = 3
-EPOCHS = {
-    **{name: {"epochs": STEPS, "min_steps": 0} for name in ("lwf", "replay", "icarl", "foster")},
-    "mml": {"epochs": STEPS},
-    "reco": {"epochs": STEPS},
-    "rac": {"steps": STEPS},
-    "tip-adapter-f": {"epochs": STEPS},
-}
-"""What makes each method that trains take so many steps, an epoch being one batch."""
+EPOCHS, BATCH = 2, 12
+TRAININGS = {**dict.fromkeys(("lwf", "replay", "icarl", "foster", "mml", "reco", "rac"), 1), "tip-adapter-f": 2}
+"""Each method that trains, and how often it does: tip-adapter-f on what is left to choose by, and on all images."""
 
 
-def trained(card: Counts, name: str, n_classes: int, times: int) -> Counts:
-    """Return what a training of ``times`` as many steps takes, all of its preparation included."""
-    recipe = method(name, **{key: value * times for key, value in EPOCHS[name].items()})
+def trained(card: Counts, name: str, n_classes: int, epochs: int) -> Counts:
+    """Return what a training takes, all of its preparation included; each class has half a batch of images."""
+    lasting: dict[str, Any] = {"steps": epochs * n_classes // 2} if name == "rac" else {"epochs": epochs}
+    lasting |= {"min_steps": 0} if "min_steps" in parameters(name) else {}
+    recipe = method(name, batch=BATCH, **lasting)
     with card.during() as counts:
         if isinstance(recipe, Trains):
             recipe.train(problems.training(n_classes), None, rng=Stream(0))
@@ -164,26 +160,28 @@ def trained(card: Counts, name: str, n_classes: int, times: int) -> Counts:
     return counts
 
 
-def a_step(card: Counts, name: str, n_classes: int) -> dict[str, float]:
-    """Return what a step takes by line: what twice as many steps take more."""
-    lines = grown(trained(card, name, n_classes, 1), trained(card, name, n_classes, 2))
-    return {line: (two - one) / STEPS for line, (one, two) in lines.items()}
+def an_epoch(card: Counts, name: str, n_classes: int) -> dict[str, float]:
+    """Return what an epoch takes by line: what twice as many epochs take more."""
+    lines = grown(trained(card, name, n_classes, EPOCHS), trained(card, name, n_classes, 2 * EPOCHS))
+    return {line: (two - one) / EPOCHS for line, (one, two) in lines.items()}
 
 
-@pytest.mark.parametrize("name", EPOCHS)
+@pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_step_is_the_same_for_more_classes(card: Counts, name: str) -> None:
-    step = a_step(card, name, 4)
-    total = {
-        kind: sum(n for line, n in step.items() if line.startswith(kind)) for kind in ("launches", "waits", "copies")
-    }
-    assert 0 < total["launches"] <= 900
-    # The loss is read back, and the rows of the batch are sent.
-    assert total["waits"] <= 1
-    assert total["copies"] <= 1
-    assert a_step(card, name, 8) == step
+    """Twice the classes have twice the images, so an epoch has twice the steps and takes no more than twice."""
+    steps, trainings = 4 * 6 // BATCH, TRAININGS[name]
+    few, many = an_epoch(card, name, 4), an_epoch(card, name, 8)
+    launches, waits, copies = (
+        {line: n for line, n in few.items() if line.startswith(kind)} for kind in ("launches", "waits", "copies")
+    )
+    assert 0 < sum(launches.values()) <= 900 * steps * trainings
+    # Once an epoch losses are read back and the order of the rows is sent; reco asks which classes a batch shows.
+    assert sum(waits.values()) <= trainings + steps * (name == "reco"), waits
+    assert sum(copies.values()) <= 2 * trainings, copies
+    assert not {line: (few.get(line, 0), n) for line, n in many.items() if n > 2 * few.get(line, 0)}
 
 
 def test_every_method_that_trains_is_counted_here() -> None:
     """One variant of a method stands for all: they differ in what is trained, not in how."""
     training = {METHODS.get(name).cls for name in METHODS.names() if "lr" in defaults(method(name))}
-    assert {METHODS.get(name).cls for name in EPOCHS} == training
+    assert {METHODS.get(name).cls for name in TRAININGS} == training

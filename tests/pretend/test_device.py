@@ -139,7 +139,7 @@ COUNTED: dict[str, tuple[Callable[[Tensor], Any], tuple[bool, int, int]]] = {
     "positions from the host": (lambda x: x[torch.tensor([0, 1])], (True, 0, 1)),
     "the end of all work": (lambda x: torch.cuda.synchronize(), (False, 1, 0)),
 }
-"""Whether it launches anything, how often it waits, its copies; how many kernels an operation takes is torch's affair."""
+"""Whether it launches anything, its waits and its copies; how many kernels an operation takes is torch's affair."""
 
 
 @pytest.mark.parametrize("case", COUNTED)
