@@ -198,7 +198,7 @@ def _square(a: Tensor) -> Tensor:
 
 def _numbers(*values: Tensor) -> list[float]:
     """Return scalars as numbers, waiting for the device once."""
-    if values[0].device.type == "cpu":
+    if not _waited_for(values[0]):
         return [float(value) for value in values]
     found: list[float] = torch.stack([value.double() for value in values]).tolist()
     return found
@@ -222,7 +222,12 @@ def _direction(slope: Tensor, pairs: deque[tuple[Tensor, Tensor, float]], diagon
 
 def _share(a: Tensor, b: Tensor) -> float | Tensor:
     dot = _dot(a, b)
-    return float(dot) if dot.device.type == "cpu" else dot.double()
+    return dot.double() if _waited_for(dot) else float(dot)
+
+
+def _waited_for(a: Tensor) -> bool:
+    """Return whether to take a number out of a tensor is to wait until its device has done all it has to do."""
+    return a.device.type != "cpu"
 
 
 def _add(total: Tensor, a: Tensor, share: float | Tensor) -> None:

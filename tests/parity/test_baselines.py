@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
+from bench import logistic
 from bench.logistic import LogisticRegression
 from bench.registry import METHODS
 from bench.streams import Stream
@@ -141,3 +143,21 @@ def test_linear_probe_holds_out_at_most_half_of_a_class() -> None:
     for most, expected in ((4, 0 + 1 + 2), (1, 0 + 1 + 1)):
         method = METHODS.get("linear-probe").cls(held_out=most)
         assert method.describe(method.build(task, rng=Stream(0)))["held_out"] == expected
+
+
+def test_a_logistic_regression_on_a_device_waits_for_it_a_few_times_an_iteration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = toy.cloud(list(range(10)), 12, tuple("abcdefghij"), "waits", spread=0.5)
+    expected = LogisticRegression(data.x, data.labels, 10).fit(100.0)
+    waits = []
+    for name in ("tolist", "__float__", "item", "__bool__"):
+        plain = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda t, plain=plain: (waits.append(1), plain(t))[1])
+    monkeypatch.setattr(logistic, "_waited_for", lambda _: True)
+    regression = LogisticRegression(data.x, data.labels, 10)
+    found = regression.fit(100.0)
+    # The decrement, the value after the step, the two products of the pair, and a few for steps that were too long.
+    assert regression.iterations > 10
+    assert len(waits) < 5 * regression.iterations
+    assert float((found.weights - expected.weights).norm()) < 2e-3 * float(expected.weights.norm())
