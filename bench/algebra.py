@@ -57,6 +57,20 @@ def class_counts(columns: Tensor, n_classes: int) -> Tensor:
     return torch.bincount(columns, minlength=n_classes)
 
 
+def rows_of_classes(columns: Tensor, n_classes: int) -> tuple[Tensor, ...]:
+    """Return the positions of the rows of each class, in their order, int64; the device is waited for once.
+
+    A mask a class would wait once a class, for how many rows it takes.
+
+    Parameters
+    ----------
+    columns : int64 Tensor [n]
+        The class of each row, in ``range(n_classes)``.
+    """
+    rows: tuple[Tensor, ...] = columns.argsort(stable=True).split(class_counts(columns, n_classes).tolist())
+    return rows
+
+
 def class_means(x: Tensor, columns: Tensor, n_classes: int) -> Tensor:
     """Return the mean of the rows of each class, float32 [c, d]; a class without rows gives zeros."""
     counts = class_counts(columns, n_classes).clamp(min=1).unsqueeze(1)
@@ -107,7 +121,7 @@ def herd(x: Tensor, count: int) -> Tensor:
     """
     x = x.double()
     mean = x.mean(0)
-    chosen: list[int] = []
+    chosen = [torch.zeros(0, dtype=torch.int64, device=x.device)]
     total = torch.zeros_like(mean)
     free = torch.ones(len(x), dtype=torch.bool, device=x.device)
     steps = min(count, len(x))
@@ -115,11 +129,12 @@ def herd(x: Tensor, count: int) -> Tensor:
     with counted_as(elementwise=steps * (5 * x.numel() + len(x) + x.shape[1])):
         for step in range(1, steps + 1):
             gap = ((mean - (total + x) / step) ** 2).sum(1)
-            best = int(torch.where(free, gap, torch.inf).argmin())
+            # The row stays where it is computed: to read its number would wait for the device at each step.
+            best = torch.where(free, gap, torch.inf).argmin(0, keepdim=True)
             chosen.append(best)
-            free[best] = False
-            total += x[best]
-    return torch.tensor(chosen, dtype=torch.int64)
+            free.index_fill_(0, best, False)
+            total += x.index_select(0, best).squeeze(0)
+    return torch.cat(chosen)
 
 
 def nearest_to_mean(x: Tensor, count: int) -> Tensor:
@@ -129,7 +144,7 @@ def nearest_to_mean(x: Tensor, count: int) -> Tensor:
     """
     x = x.double()
     distance = ((x - x.mean(0)) ** 2).sum(1)
-    return torch.sort(distance, stable=True).indices[:count].cpu()
+    return torch.sort(distance, stable=True).indices[:count]
 
 
 def neighbour_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bench.algebra import herd, normalise
+from bench.algebra import herd, normalise, rows_of_classes
 from bench.features import Features
 from bench.memory import Items, Memory
 from bench.task import Task
@@ -26,16 +26,20 @@ def choose(x: Tensor, labels: Tensor, quota: int | None, rule: Rule = herd) -> T
     if quota is None:
         return torch.arange(len(labels), device=labels.device)
     kept = [labels.new_empty(0)]
-    for label in labels.unique().tolist():
-        rows = (labels == label).nonzero().squeeze(1)
+    for rows in _by_class(labels):
         kept.append(rows[rule(x[rows], quota).to(rows.device)])
     return torch.cat(kept)
 
 
 def cut(labels: Tensor, quota: int | None) -> Tensor:
     """Return the positions of the first ``quota`` rows of each class, in their present order, int64."""
-    kept = [(labels == label).nonzero().squeeze(1)[:quota] for label in labels.unique().tolist()]
-    return torch.cat([labels.new_empty(0), *kept])
+    return torch.cat([labels.new_empty(0), *(rows[:quota] for rows in _by_class(labels))])
+
+
+def _by_class(labels: Tensor) -> tuple[Tensor, ...]:
+    """Return the positions of the rows of each class that there is, in the order of class ids."""
+    classes, columns = labels.unique(return_inverse=True)
+    return rows_of_classes(columns, len(classes))
 
 
 def keep_features(features: Features, quota: int | None, embed: Callable[[Tensor], Tensor] = normalise) -> Features:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.algebra import class_counts, class_sums
+from bench.algebra import class_counts, class_sums, rows_of_classes
 from bench.logistic import Linear
 from bench.meter import counted_as
 from bench.streams import Stream
@@ -170,11 +170,14 @@ class Scatter:
     def reduced(self) -> Scatter:
         """Return the same statistics with at most D rows a class: F = U R, and R'R = F'F."""
         d = self.factor.shape[1]
-        if not bool((class_counts(self.columns, len(self.counts)) > d).any()):
+        classes = rows_of_classes(self.columns, len(self.counts))
+        if all(len(rows) <= d for rows in classes):
             return self
         parts, columns = [], []
-        for column in sorted(set(self.columns.tolist())):
-            rows = self.factor[self.columns == column]
+        for column, at in enumerate(classes):
+            if not len(at):
+                continue
+            rows = self.factor[at]
             parts.append(torch.linalg.qr(rows, mode="r").R if len(rows) > d else rows)
             columns.append(self.columns.new_full((len(parts[-1]),), column))
         return Scatter(self.counts, self.means, torch.cat(parts), torch.cat(columns))

@@ -87,7 +87,8 @@ class Normal:
         """Return which rows of R the given ones are, each another, int64 [n]; None where one is not among them."""
         lengths = h.square().sum(1)
         gaps = lengths.unsqueeze(1) + self.kernel.diagonal() - 2 * h @ self.factor.double().T
-        gaps = torch.where((y @ self.target.T) == 1, gaps, torch.inf)
+        # Each place is taken once, so one row is looked at after the other, by the processor.
+        gaps, lengths = torch.where((y @ self.target.T) == 1, gaps, torch.inf).cpu(), lengths.cpu()
         places: list[int] = []
         for gap, length in zip(gaps, lengths, strict=True):
             gap[places] = torch.inf
@@ -119,4 +120,6 @@ def held_out_errors(kernel: Tensor, y: Tensor, test: Tensor, penalties: tuple[fl
     values, vectors = torch.linalg.eigh(kernel[~test][:, ~test])
     cross, inner = kernel[test][:, ~test] @ vectors, vectors.T @ y[~test]
     values = values.clamp(min=0).unsqueeze(1)
-    return [float(((cross @ (inner / (values + penalty)) - y[test]) ** 2).mean()) for penalty in penalties]
+    wanted = y[test]
+    errors = [((cross @ (inner / (values + penalty)) - wanted) ** 2).mean() for penalty in penalties]
+    return [float(error) for error in torch.stack(errors).tolist()]

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from bench.algebra import normalise
+from bench.algebra import normalise, rows_of_classes
 from bench.errors import BenchError
 from bench.gaussians import Scatter
 from bench.registry import method
@@ -101,7 +101,8 @@ class FeCAM:
         """Return the state with the images of a further session; metrics of untouched classes are kept."""
         new = self._scatter(task)
         old = len(state.metrics)
-        known = [metric if not int(new.counts[c]) else None for c, metric in enumerate(state.metrics)]
+        touched = new.counts.tolist()
+        known = [None if touched[c] else metric for c, metric in enumerate(state.metrics)]
         return self._of(state.scatter.plus(new), [*known, *([None] * (task.n_classes - old))])
 
     def _scatter(self, task: Task) -> Scatter:
@@ -110,22 +111,24 @@ class FeCAM:
 
     def _of(self, scatter: Scatter, known: list[Metric | None] | None) -> Ellipsoids:
         scatter = scatter.reduced()
-        metrics = known or [None] * len(scatter.counts)
-        made = (
-            metric or self._metric(scatter.factor[scatter.columns == c], int(scatter.counts[c]))
-            for c, metric in enumerate(metrics)
-        )
-        return Ellipsoids(scatter, tuple(made))
+        metrics = list(known or [None] * len(scatter.counts))
+        rows, counts = rows_of_classes(scatter.columns, len(metrics)), scatter.counts.tolist()
+        lows = {
+            c: scatter.factor[rows[c]] / max(1, counts[c] - 1) ** 0.5 for c, metric in enumerate(metrics) if not metric
+        }
+        traces = [(low * low).sum() for low in lows.values()]
+        # Read back together, so that a device is waited for once and not once a class.
+        spreads = torch.stack(traces).tolist() if traces else []
+        for (c, low), trace, spread in zip(lows.items(), traces, spreads, strict=True):
+            metrics[c] = self._metric(low, trace) if spread > 1e-12 else None
+        return Ellipsoids(scatter, tuple(metrics))
 
-    def _metric(self, rows: Tensor, n: int) -> Metric | None:
-        d = rows.shape[1]
-        low = rows / max(1, n - 1) ** 0.5
-        trace = (low * low).sum()
-        if float(trace) <= 1e-12:
-            return None
+    def _metric(self, low: Tensor, trace: Tensor) -> Metric:
+        """Return the metric of a class with spread, of L'L = its covariance, low [r, d], and that one's trace []."""
+        d = low.shape[1]
         ones = low.new_ones(1, d)
         if self.shrinkage == "constant":
-            sign, ridge = low.new_ones(len(low)), low.new_tensor(self.constant)
+            sign, ridge = low.new_ones(len(low)), low.new_full((), self.constant)
         else:
             # The sum of all entries of L'L is |L 1|^2.
             off = (low.sum(1).square().sum() - trace) / max(1, d * (d - 1))
@@ -135,7 +138,8 @@ class FeCAM:
             sign = torch.cat([low.new_ones(len(low) - 1), torch.where(shift < 0, -1.0, 1.0).to(low).reshape(1)])
         ridge = ridge.clamp(min=1e-12)
         deviations = (ridge + (sign.unsqueeze(1) * low * low).sum(0)).clamp(min=1e-12).sqrt()
-        inner = torch.linalg.inv(torch.diag(ridge * sign) + low @ low.T)
+        # Not checked class by class: what had no inverse gives scores that are no numbers, and those are refused.
+        inner = torch.linalg.inv_ex(torch.diag(ridge * sign) + low @ low.T).inverse
         return Metric(deviations.float(), ridge.float(), low.float(), inner.float())
 
     def score(self, state: Ellipsoids, queries: Tensor) -> Tensor:

@@ -98,7 +98,8 @@ class GDA:
         x, target = normalise(held.x), columns[test]
         gaussian = _linear(moments.minus(_moments(task, held, task.n_classes)))(x.double())
         zero_shot = LOGIT_SCALE * x @ texts.T
-        right = [int(((zero_shot + alpha * gaussian).argmax(1) == target).sum()) for alpha in _GRID]
+        hits = [((zero_shot + alpha * gaussian).argmax(1) == target).sum() for alpha in _GRID]
+        right = torch.stack(hits).tolist()
         return _GRID[right.index(max(right))], len(held)
 
     def score(self, state: Gaussian, queries: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.algebra import class_means, drop_self, nearest_to_mean, normalise
+from bench.algebra import class_counts, class_means, drop_self, nearest_to_mean, normalise, rows_of_classes
 from bench.attention import Block, attend, integrate, standardise
 from bench.contracts import About
 from bench.evidence import Explanation, Neighbour, neighbours
@@ -256,8 +255,9 @@ class MML:
         quota = task.quota(reserved=nbytes(weights) + 2 * 4 * task.n_classes * task.dimension)
         if quota is not None:
             # All elements count: a class's texts take at most half of what it may keep, its images the rest.
-            texts = _shrink(texts, lambda _: quota // 2)
-            images = _shrink(images, lambda label: quota - int((texts.labels == label).sum()))
+            texts = _shrink(texts, task, [quota // 2] * task.n_classes)
+            taken = class_counts(task.columns(texts.labels), task.n_classes).tolist()
+            images = _shrink(images, task, [quota - count for count in taken])
         # The items that prototypes are made of are those that are retrieved, unless the task tells them apart.
         apart = task.prototype_memory is not None
         own_images = task.for_prototypes.image_memory if apart else images
@@ -408,12 +408,16 @@ def _new(items: Items, old: Items) -> Items:
     return items.take(~np.isin(items.ids, old.ids))
 
 
-def _shrink(items: Items, quota: Callable[[int], int]) -> Items:
-    """Return at most ``quota(class id)`` items of each class, those nearest to the mean of the class's items."""
+def _shrink(items: Items, task: Task, quotas: list[int]) -> Items:
+    """Return no more items of each class than its quota, those nearest to the mean of the class's items.
+
+    ``quotas`` are in column order; classes stand in the order of their ids.
+    """
+    columns = rows_of_classes(task.columns(items.labels), task.n_classes)
     keep = [torch.zeros(0, dtype=torch.int64, device=items.labels.device)]
-    for label in items.labels.unique().tolist():
-        rows = (items.labels == label).nonzero().squeeze(1)
-        nearest = nearest_to_mean(normalise(items.x[rows]), quota(label)).to(rows.device)
-        keep.append(rows[nearest].sort().values)
+    for column in sorted(range(task.n_classes), key=task.classes.__getitem__):
+        rows = columns[column]
+        if len(rows):
+            keep.append(rows[nearest_to_mean(normalise(items.x[rows]), quotas[column])].sort().values)
     kept = torch.cat(keep)
     return items if len(kept) == len(items) else items.take(kept)

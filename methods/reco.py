@@ -115,7 +115,10 @@ class RECO:
             rows = rows.to(x.device)
             fused_v, fused_t = self._fuse(live.image, v[rows], near_v[rows]), self._fuse(live.text, t, near_t)
             pairs = ((fused_v, fused_t), (fused_v, t), (v[rows], fused_t))
-            return sum((self._contrast(a, b, state.has_text, targets[rows]) for a, b in pairs), start=x.new_zeros(()))
+            # Asked for once a batch and not once a pair: the device is waited for, for how many classes there are.
+            shown, at = torch.unique(targets[rows], return_inverse=True)
+            parts = (self._contrast(a, b, state.has_text, targets[rows], shown, at) for a, b in pairs)
+            return sum(parts, start=x.new_zeros(()))
 
         def accuracy() -> float:
             assert check is not None
@@ -195,12 +198,23 @@ class RECO:
         tokens = standardise(torch.cat([f.unsqueeze(1), partners * self.feature_norm], 1))
         return F.normalize(transform(block, f, attend(block, f, tokens), tokens), dim=1)
 
-    def _contrast(self, images: Tensor, texts: Tensor, has_text: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean of image-to-text and text-to-image cross-entropy."""
+    def _contrast(
+        self, images: Tensor, texts: Tensor, has_text: Tensor, targets: Tensor, shown: Tensor, at: Tensor
+    ) -> Tensor:
+        """Return the mean of image-to-text and text-to-image cross-entropy.
+
+        Parameters
+        ----------
+        targets : int64 Tensor [b]
+            The column of each image's class.
+        shown : int64 Tensor [u]
+            The columns that occur among them.
+        at : int64 Tensor [b]
+            The place of each image's column in ``shown``.
+        """
         logits = (self.logit_scale * images @ texts.T).masked_fill(~has_text, -torch.inf)
         to_text = F.cross_entropy(logits, targets)
         # Only classes that the batch shows have an image to be told from the others.
-        shown, at = torch.unique(targets, return_inverse=True)
         to_image = -logits[:, shown].log_softmax(0).gather(1, at.unsqueeze(1)).mean()
         return (to_text + to_image) / 2
 

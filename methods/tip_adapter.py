@@ -137,18 +137,16 @@ class TipAdapter:
         alphas = grid(self.alpha, self.default_alpha, _ALPHA_LOW, _ALPHA_HIGH)
         if cache.texts is None:
             alphas = alphas[:1]
-        best, right = (cache.alpha, cache.beta), -1
+        tried, hits = [], []
         for beta in grid(self.beta, self.default_beta, _BETA_LOW, _BETA_HIGH):
             votes = _votes(cache, x, beta)
-            counts = []
             for alpha in alphas:
                 logits = alpha * votes if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T + alpha * votes
-                counts.append((logits.argmax(1) == target).sum())
-            # Asked for together: to ask is to wait until the device has done all it has to do.
-            for alpha, hits in zip(alphas, torch.stack(counts).tolist(), strict=True):
-                if hits > right:
-                    best, right = (alpha, beta), hits
-        return best
+                tried.append((alpha, beta))
+                hits.append((logits.argmax(1) == target).sum())
+        # Read back together: one by one would wait for the device at each of some hundred pairs.
+        right = torch.stack(hits).tolist()
+        return tried[right.index(max(right))]
 
     def score(self, state: Cache, queries: Tensor) -> Tensor:
         """Return logits [q, c]; a class without texts and images gets minus infinity."""

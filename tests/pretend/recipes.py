@@ -1,0 +1,60 @@
+"""Methods that train briefly and scenarios that deal little: what is compared does not depend on how long it lasts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from bench.registry import METHODS
+from scenarios.few_to_many_shot import FewToManyShot
+from scenarios.incremental import Incremental
+from scenarios.label_noise import LabelNoise
+from scenarios.lifecycle import Lifecycle
+from scenarios.memory_noise import MemoryNoise
+from scenarios.memory_size import MemorySize
+from scenarios.memory_swap import MemorySwap
+from scenarios.supervised import Supervised
+from scenarios.web_zero_shot import WebZeroShot
+
+_BRIEF = {
+    "epochs": 2,
+    "adapt_epochs": 1,
+    "min_steps": 2,
+    "steps": 3,
+    "max_iterations": 1,
+    "width": 40,
+    "hidden": 8,
+    "k": 3,
+    "hard_count": 2,
+    "prototype_items": 2,
+}
+_LR = 1e-3
+"""In place of smaller rates, by which a brief training would leave every answer as it was."""
+
+SCENARIOS: tuple[Any, ...] = (
+    FewToManyShot(shots=(1, 2)),
+    FewToManyShot(shots=(2,), way=3, episodes=2, queries=2),
+    Incremental(exemplars=14),
+    Incremental(budget_bytes=6000),
+    LabelNoise(rates=(0.4,)),
+    Lifecycle(),
+    MemoryNoise(),
+    MemorySize(),
+    MemorySwap(),
+    Supervised(),
+    WebZeroShot(),
+)
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """Return the parameters by which a registered method is brief, those of its variant included."""
+    entry = METHODS.get(name)
+    given = {f.name: f.default for f in dataclasses.fields(entry.cls)}
+    brief = {key: value for key, value in _BRIEF.items() if key in given}
+    brief |= {key: _LR for key in ("lr", "tower_lr") if given.get(key, 1.0) < _LR}
+    return {**brief, **entry.preset}
+
+
+def method(name: str, **changes: Any) -> Any:
+    """Return a registered method that is brief."""
+    return METHODS.get(name).cls(**{**parameters(name), **changes})

@@ -1,0 +1,71 @@
+"""Every registered method x every scenario: a card gives the answers that the CPU gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+
+from bench.evaluate import Outcome, lacking, query_blocks, run_cell
+from bench.registry import METHODS
+from bench.registry import SCENARIOS as REGISTERED
+from bench.streams import Stream
+from bench.task import Dataset, Episode
+from tests.pretend.device import pretend_cuda
+from tests.pretend.recipes import SCENARIOS, method
+
+
+def test_every_scenario_is_tested_here() -> None:
+    assert {recipe.name for recipe in SCENARIOS} == set(REGISTERED.names())
+
+
+@pytest.fixture(scope="session")
+def dealt(dataset_of: Callable[[str], Dataset]) -> Callable[[str, Any], Episode]:
+    """Return a function that deals the last condition of a scenario on a data set, once for all methods."""
+    known: dict[tuple[str, int], Episode] = {}
+
+    def deal(name: str, recipe: Any) -> Episode:
+        if (name, id(recipe)) not in known:
+            data = dataset_of(name)
+            known[name, id(recipe)] = recipe.deal(data, list(recipe.conditions(data))[-1], rng=Stream(0))
+        return known[name, id(recipe)]
+
+    return deal
+
+
+def outcomes(name: str, episode: Episode) -> list[Outcome]:
+    return run_cell(method(name), episode, [query_blocks(s) for s in episode.sessions], seed=0, label=name)
+
+
+def cases() -> Iterator[Any]:
+    """Yield a data set, a scenario and a method.
+
+    On the pack all of them; on the others a scenario once and a method without its variants, whose arithmetic is that
+    of the method.
+    """
+    names = METHODS.names()
+    plain = [name for name in names if not METHODS.get(name).preset]
+    once = {recipe.name: recipe for recipe in reversed(SCENARIOS)}.values()
+    for data, recipes, methods in (("pack", SCENARIOS, names), ("digits", once, plain), ("glyphs", once, plain)):
+        for recipe, name in product(recipes, methods):
+            yield pytest.param(data, recipe, name, id=f"{data}-{recipe.name}-{name}")
+
+
+@pytest.mark.parametrize(("data", "recipe", "name"), list(cases()))
+def test_answers_on_a_card_as_on_the_cpu(
+    data: str, recipe: Any, name: str, dealt: Callable[[str, Any], Episode]
+) -> None:
+    episode = dealt(data, recipe)
+    if lacking(method(name).about, episode):
+        pytest.skip("it lacks what it needs, on whatever device")
+    here = outcomes(name, episode)
+    with pretend_cuda():
+        there = outcomes(name, episode.to("cuda"))
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.predictions, other.predictions.cpu())
+        assert torch.equal(one.ranks, other.ranks.cpu())
+        torch.testing.assert_close(other.confidences.cpu(), one.confidences, atol=1e-5, rtol=1e-4)
+        assert (one.kind, one.exemplars, one.state_bytes) == (other.kind, other.exemplars, other.state_bytes)
