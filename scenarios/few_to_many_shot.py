@@ -41,7 +41,11 @@ class FewToManyShot:
         What to do where a class has fewer images than the largest count: ``refuse`` with its name; ``skip`` the class,
         in all conditions; or ``lower`` the counts to those that every class can give.
     way : int or None
-        Classes of an episode; None takes all target classes at once.
+        Classes of a few-shot episode; None takes all target classes at once.
+    episodes : int
+        Few-shot episodes of each seed; where ``way`` is set.
+    queries : int
+        Queries of each class in a few-shot episode; where ``way`` is set.
     seen, validation : float
         Shares of the classes to train on and to choose on; the rest are targets. 0 seen trains nothing. A split that
         the data set declares counts for the shares.

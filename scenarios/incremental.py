@@ -29,6 +29,8 @@ class Incremental:
 
     Attributes
     ----------
+    base : int
+        Classes of session 0; 0 takes ``increment``.
     increment : int or None
         None takes a tenth of the classes from 50 up (Inc10 for 100 classes), a fifth (at least 2) below.
     exemplars : int or None

@@ -43,6 +43,8 @@ class MemoryNoise:
         ``prototypes``, ``retrieval`` or ``both``.
     modality : str
         Which items are spoilt.
+    strength : float
+        For ``corrupted``, the length of the change as a multiple of the vector's length.
     evidence : int
         On how many queries to look at what answers rest on, as in web-zero-shot; 0 for none.
     seen, validation, train_images
