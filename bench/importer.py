@@ -27,7 +27,7 @@ _PAIRS = (("_x", "_y"), ("_features", "_labels"), ("x", "y"), ("features", "labe
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What an import may be told; see ``bench data import --help``."""
+    """The options of an import; see ``bench data import --help``."""
 
     name: str
     licence: str = "unknown"
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(eq=False)
 class Imported:
-    """What an import made, and what it noticed."""
+    """The result of an import, with warnings."""
 
     folder: Path
     manifest: dict[str, Any]

@@ -22,7 +22,7 @@ from bench.task import Dataset, Episode, Session
 @scenario("few-to-many-shot")
 @dataclass(frozen=True, kw_only=True)
 class FewToManyShot:
-    """k labelled images of each target class, where k shots are among k + 1; one condition a shot count.
+    """k labelled images of each target class; one condition per k, and the k shots are among the k + 1 shots.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, sections 4.4 and A.4. With ``way``, each seed deals
     ``episodes`` problems of ``way`` random classes and ``queries`` images of each (Vinyals et al., Matching Networks,

@@ -1,4 +1,4 @@
-"""The sources that ``bench memory build`` can be told by name."""
+"""The named sources of ``bench memory build``."""
 
 from __future__ import annotations
 
