@@ -10,7 +10,9 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
+import bench
 from bench.cli import main
 from bench.params import hints
 from bench.registry import METHODS, SCENARIOS
@@ -118,3 +120,11 @@ def test_a_name_that_is_gone_is_noticed() -> None:
     assert exists("bench.errors.BenchError")
     assert not exists("bench.errors.Gone")
     assert not exists("bench.gone.Gone")
+
+
+def test_citation_and_changelog_are_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"title", "message", "authors", "license"} <= set(citation)
+    assert citation["version"] == bench.__version__
+    assert f"## [{bench.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
