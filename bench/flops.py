@@ -7,7 +7,7 @@ A multiply-add is two FLOPs. Two kinds are told apart:
   and one for each comparison of a sort or a selection. Class sums, votes and norms are of this kind, and without them
   a method that only averages would cost nothing.
 
-Reading, copying and reshaping are no FLOPs.
+Reading, copying and reshaping count as 0 FLOPs.
 """
 
 from __future__ import annotations

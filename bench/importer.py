@@ -310,7 +310,7 @@ def held_out(labels: np.ndarray, share: float, n_splits: int) -> np.ndarray:
 def choose_roles(splits: Iterable[str], given: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return which splits serve as support, query and validation: those given, else by their usual names.
 
-    ``given`` may also name the splits of the ``memory``, which are checked and are no role.
+    ``given`` may also name the splits of the ``memory``, which are checked and have no role.
     """
     names = list(splits)
     roles = default_roles(names)

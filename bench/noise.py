@@ -169,7 +169,7 @@ def recorded(columns: Tensor, ids: np.ndarray, labels: Mapping[str, int], rate: 
     columns : int64 Tensor [n]
     ids : str array [n]
     labels : mapping of str to int
-        The noisy label of each id; those that agree with the right label are no noise and do not count.
+        The noisy label of each id; those that agree with the right label are not noise and do not count.
     rate : float
         Share of the disagreeing labels that are used; 1 takes the record as it is.
     """

@@ -163,7 +163,7 @@ def to_parquet(values: Mapping[str, Sequence[Any]], columns: Mapping[str, tuple[
 class Upgrade:
     """What turns tables of one schema into those of the next; each takes and returns a ``pyarrow.Table``.
 
-    A step is needed where a column changes its name, type or meaning. One that is new is no step: it is null in what
+    A step is needed where a column changes its name, type or meaning. A new column needs no step: it is null in what
     was written before it.
     """
 
