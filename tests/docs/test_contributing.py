@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from tools import effort
+
 ROOT = Path(__file__).resolve().parents[2]
 
 COPIED = ("bench", "methods", "scenarios", "reports", "tests", "tools", "docs", "pyproject.toml", "mkdocs.yml")
 
 
-def block(heading: str) -> str:
-    """Return the first Python block under a heading of CONTRIBUTING."""
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    found = re.search(rf"^## {heading}.*?```python\n(.*?)```", text, re.DOTALL | re.MULTILINE)
-    assert found is not None, heading
-    return found[1]
+def block(kind: str) -> str:
+    """Return the one file that CONTRIBUTING shows for a kind."""
+    (code,) = effort.examples((ROOT / "CONTRIBUTING.md").read_text())[kind]
+    return code
 
 
 @pytest.fixture
@@ -65,15 +64,21 @@ def checked(repository: Path, path: str, code: str, name: str, suite: str) -> No
     assert "make pages" not in inside(repository, *PYTEST, "tests/unit/test_docs.py")
 
 
+def test_the_effort_is_counted() -> None:
+    assert effort.table() in (ROOT / "CONTRIBUTING.md").read_text(), "run `python -m tools.effort`"
+    shown = "## Add a thing\n\n```python\na\nb\n```\n\n```python\nc\n```\n\n## Add another\n\nNo code.\n"
+    assert effort.examples(shown) == {"thing": ["a\nb\n", "c\n"]}
+
+
 def test_a_method_is_one_file_of_forty_lines(repository: Path) -> None:
-    code = block("Add a method")
+    code = block("method")
     assert len(code.splitlines()) <= 40
     checked(repository, "methods/median.py", code, "median", "tests/contract")
     assert "## median" in (repository / "docs" / "methods.md").read_text()
 
 
 def test_a_scenario_is_one_file_of_sixty_lines(repository: Path) -> None:
-    code = block("Add a scenario")
+    code = block("scenario")
     assert len(code.splitlines()) <= 60
     checked(repository, "scenarios/imbalance.py", code, "imbalance", "tests/scenarios")
     assert "## imbalance" in (repository / "docs" / "scenarios.md").read_text()

@@ -45,7 +45,7 @@ def test_every_parameter_of_every_scenario_is_explained() -> None:
 
 
 def test_the_method_in_contributing_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "median_of_contributing.py").write_text(block("Add a method"))
+    (tmp_path / "median_of_contributing.py").write_text(block("method"))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(METHODS, "_known", {name: e for name, e in METHODS._known.items() if name != "median"})
     module = __import__("median_of_contributing")
