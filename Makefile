@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types tests speed gpu clean
+.PHONY: demo test lint types tests speed gpu docs pages clean
 
 demo: $(STAMP)
 	$(BIN)/bench run --methods zero-shot,knn,protonet,slda,mml,icarl --seeds 3
@@ -15,7 +15,7 @@ test: lint types tests
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,align,web,milvus,ray,export]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,align,web,milvus,ray,export]'
 	touch $(STAMP)
 
 lint: $(STAMP)
@@ -40,5 +40,13 @@ gpu: $(STAMP)
 	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[energy]' || true
 	@$(BIN)/python -m tools.gpu $(if $(MINUTES),--minutes $(MINUTES)) $(if $(OUT),--out $(OUT))
 
+# The site, in site/index.html; `mkdocs serve` shows it while it is written. Warnings are errors.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The pages that are made from the code: methods, scenarios, experiments, columns of results.
+pages: $(STAMP)
+	$(BIN)/python -m tools.pages
+
 clean:
-	rm -rf $(VENV) runs report
+	rm -rf $(VENV) runs report site

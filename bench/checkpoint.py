@@ -1,4 +1,4 @@
-"""Checkpoints of a training: a stopped one goes on where it was and ends with the same weights."""
+"""Training checkpoints: an interrupted training continues and ends with the same weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.state import load, save
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that an epoch hands to the next.
+    """Everything that the next epoch needs from the one before.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Keeper:
         return self._path is not None and time.monotonic() - self._last >= self._every
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint in the place of the one before."""
+        """Write a checkpoint over the previous one."""
         assert self._path is not None
         save(checkpoint, self._path)
         self._last = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a method and a scenario are: small protocols, asked for by ``isinstance``."""
+"""Protocols of methods and scenarios, checked by ``isinstance``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ looks at the query labels; it exists as an upper bound only and is marked in eve
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a method declares of itself.
+    """What a method declares about itself.
 
     ``stores_items``: its state holds the items themselves, so an exemplar budget limits what it may answer from;
     a method that only learns from items is limited in what it may carry to the next session.
@@ -65,7 +65,7 @@ class Trains(Protocol):
 
 @runtime_checkable
 class WantsPixels(Protocol):
-    """A method that may train from pixels, in the place of features."""
+    """A method that can train from pixels instead of features."""
 
     @property
     def wants_pixels(self) -> bool:
@@ -90,7 +90,7 @@ class Forgets(Protocol):
 
 @runtime_checkable
 class Describes(Protocol):
-    """A method that has something to tell about a state: what was chosen, which branch was off."""
+    """A method that adds details of its state to the record: what was chosen, which branch was off."""
 
     def describe(self, state: Any) -> Mapping[str, Any]:
         """Return plain values for the record."""
@@ -98,7 +98,7 @@ class Describes(Protocol):
 
 @runtime_checkable
 class Explains(Protocol):
-    """A method that can say what an answer rests on."""
+    """A method that can explain an answer."""
 
     def explain(self, state: Any, task: Task, query: Tensor) -> Explanation:
         """Return what one query [d] is answered from; ``task`` is the one the state was built on."""
@@ -106,7 +106,7 @@ class Explains(Protocol):
 
 @runtime_checkable
 class Scenario(Protocol):
-    """A frozen recipe that deals tasks; it has never heard of methods, devices or files.
+    """A frozen recipe that deals tasks; it knows nothing of methods, devices or files.
 
     Written as a frozen dataclass whose fields are its parameters, registered with ``@scenario``.
     """

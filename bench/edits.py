@@ -1,4 +1,4 @@
-"""Edits of a memory, written as lines of a script: what each names, and what is there after it."""
+"""Edits of a memory, written as lines of a script, and the memory after each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NUMBERS = {"remove": 0.1, "relabel": 0.1, "prune": 128.0}
 
 @dataclass(frozen=True)
 class Step:
-    """One line of a script, read.
+    """One parsed line of a script of edits.
 
     Attributes
     ----------

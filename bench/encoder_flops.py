@@ -1,4 +1,4 @@
-"""What an encoder spends on one image, from its configuration alone: no weights, no model, no import of open_clip."""
+"""FLOPs of an encoder on one image, from its configuration alone, without weights or open_clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""Exceptions whose messages are written for users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """Something the user can put right: one line that says what is wrong and what to do.
+    """An error that the user can correct: one line that says what is wrong and what to do.
 
     The command line prints it without a traceback and leaves with exit status 2.
     """

@@ -1,4 +1,4 @@
-"""One cell: a method run through an episode, measured."""
+"""Evaluation of one cell: a method runs through an episode and is measured."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _QUERY_BLOCK = 8192
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a method did in one session.
+    """The measured result of a method in one session.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What an answer rests on, as plain values: neighbours with their weights, and similarities to prototypes."""
+"""Explanations of answers as plain values: neighbours with their weights, and similarities to prototypes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Neighbour:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Explanation:
-    """What a method answers one query from.
+    """The explanation of one answer.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How good what answers rest on is: neighbours of the right class, and similarity to right and wrong prototypes."""
+"""Mean quality of explanations: share of neighbours of the right class, similarity to right and wrong prototypes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exemplars: what a method carries from one session to the next under a budget."""
+"""Exemplars that a method keeps from one session to the next under a budget."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def keep_items(items: Items, quota: int | None) -> Items:
 
 
 def carry(kept: Task | None, task: Task, *, stores_items: bool, texts: bool) -> tuple[Task, Task]:
-    """Return the task a method without ``extend`` is built on anew, and what is kept for the next session.
+    """Return the task on which a method without ``extend`` is built again, and what is kept for the next session.
 
     The first is the present session with the exemplars of the earlier ones; where the state will hold the items
     themselves it is cut to the budget before the method sees it. All elements count towards a class's quota: support,

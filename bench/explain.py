@@ -1,4 +1,4 @@
-"""Why a method answered so: a finished run's episode dealt again, its states made again, one query explained."""
+"""Explanations of a finished run's answers: its episode is dealt again, its states are built again."""
 
 from __future__ import annotations
 

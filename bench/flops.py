@@ -1,4 +1,4 @@
-"""Floating-point operations: counted where torch runs them, and as formulas where it cannot see them.
+"""FLOPs, counted where torch runs operations and by formula elsewhere.
 
 A multiply-add is two FLOPs. Two kinds are told apart:
 
@@ -7,7 +7,7 @@ A multiply-add is two FLOPs. Two kinds are told apart:
   and one for each comparison of a sort or a selection. Class sums, votes and norms are of this kind, and without them
   a method that only averages would cost nothing.
 
-Reading, copying and reshaping are no FLOPs.
+Reading, copying and reshaping count as 0 FLOPs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Rule = Callable[[Sequence[Any], Mapping[str, Any], Any], int]
 
 
 class Counter(TorchDispatchMode):
-    """Adds up what torch does inside ``with counter:``, on this thread and in its backward passes.
+    """Counts the FLOPs of torch inside ``with counter:``, on this thread and in its backward passes.
 
     torch's own ``FlopCounterMode`` takes tens of microseconds an operation, keeps track of modules, knows no
     decomposition and nothing of the fused attention that a module runs in evaluation mode. Its formulas are used here

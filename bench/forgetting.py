@@ -1,4 +1,4 @@
-"""Which items of a task are to be forgotten."""
+"""Selection of the items of a task that are to be forgotten."""
 
 from __future__ import annotations
 

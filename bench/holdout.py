@@ -1,4 +1,4 @@
-"""Which labelled images are held out to choose a hyperparameter on: a property of the images, not of a draw."""
+"""Held-out labelled images for choosing hyperparameters, selected by a property of the images and not by a draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images straight into a run (``bench run --encoder``): features through the cache into a pack beside it."""
+"""Data sets encoded within a run (``bench run --encoder``); features go through the cache into a pack."""
 
 from __future__ import annotations
 

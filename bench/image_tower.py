@@ -1,4 +1,4 @@
-"""The image tower of an encoder as a value: weights that can be copied, trained, weighed and saved."""
+"""The image tower of an encoder as weights that can be copied, trained, measured in bytes and saved."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _PAIRS = (("_x", "_y"), ("_features", "_labels"), ("x", "y"), ("features", "labe
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What an import may be told; see ``bench data import --help``."""
+    """The options of an import; see ``bench data import --help``."""
 
     name: str
     licence: str = "unknown"
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(eq=False)
 class Imported:
-    """What an import made, and what it noticed."""
+    """The result of an import, with warnings."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -310,7 +310,7 @@ def held_out(labels: np.ndarray, share: float, n_splits: int) -> np.ndarray:
 def choose_roles(splits: Iterable[str], given: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return which splits serve as support, query and validation: those given, else by their usual names.
 
-    ``given`` may also name the splits of the ``memory``, which are checked and are no role.
+    ``given`` may also name the splits of the ``memory``, which are checked and have no role.
     """
     names = list(splits)
     roles = default_roles(names)

@@ -1,4 +1,4 @@
-"""What class-incremental trainers share: their parameters, and the training of one session."""
+"""Shared parameters and session training of the class-incremental trainers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SessionTraining:
 
     @property
     def wants_pixels(self) -> bool:
-        """Whether it is to be given flattened pixels in the place of features."""
+        """Whether it receives flattened pixels instead of features."""
         return self.depth == "full"
 
     def initial(self, task: Task, rng: Stream) -> Net:

@@ -1,4 +1,4 @@
-"""Fresh interpreters that become workers; they can import what they need while the command still plans the run.
+"""Fresh interpreters for workers, which import while the command still plans the run.
 
 Nothing heavy is imported here: an interpreter that is started first thing is ready when the plan is.
 """

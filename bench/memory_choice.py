@@ -32,7 +32,7 @@ def choose_memory(dataset: Dataset, which: MemoryChoice) -> tuple[Memory, str]:
 
 
 def declared_memory(dataset: Dataset, setting: str) -> Memory:
-    """Return the memory that a data set declares, for a scenario that was told to take it.
+    """Return the memory that a data set declares; an error if it declares none.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ class Meter:
         self.seconds[name] += seconds
 
     def add_flops(self, name: str | None, flops: int | None) -> None:
-        """Charge FLOPs by formula; None for a number nobody knows. Without a name the open phase is charged."""
+        """Charge FLOPs by formula; None for an unknown number. Without a name the open phase is charged."""
         phase = name or (self._open[-1][0] if self._open else None)
         if phase is None:
             return
@@ -263,7 +263,7 @@ def charge(name: str, seconds: float) -> None:
 
 
 def charge_flops(flops: int | None, name: str | None = None) -> None:
-    """Charge FLOPs by formula to a phase (the open one without a name); None for a number nobody knows."""
+    """Charge FLOPs by formula to a phase (the open one without a name); None for an unknown number."""
     meter = _current.get()
     if meter is not None:
         meter.add_flops(name, flops)

@@ -133,7 +133,7 @@ def transition(
 
 
 def relabel(columns: Tensor, rate: float, matrix: np.ndarray, *, rng: Stream) -> Relabelled:
-    """Return labels of which exactly ``round(rate n)`` are drawn anew from the row of ``matrix`` of the old one.
+    """Return labels of which exactly ``round(rate n)`` are drawn again, from the old one's row of ``matrix``.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def recorded(columns: Tensor, ids: np.ndarray, labels: Mapping[str, int], rate: 
     columns : int64 Tensor [n]
     ids : str array [n]
     labels : mapping of str to int
-        The noisy label of each id; those that agree with the right label are no noise and do not count.
+        The noisy label of each id; those that agree with the right label are not noise and do not count.
     rate : float
         Share of the disagreeing labels that are used; 1 takes the record as it is.
     """
@@ -186,7 +186,7 @@ def recorded(columns: Tensor, ids: np.ndarray, labels: Mapping[str, int], rate: 
 
 
 def wrong_class(items: Items, classes: Sequence[int], rate: float, *, rng: Stream) -> Spoilt:
-    """Return items of which exactly ``round(rate m)`` lie under the name of another class, drawn uniformly.
+    """Return items of which exactly ``round(rate m)`` are labelled with another class, drawn uniformly.
 
     Kang et al., TMLR 2025, appendix, table 20: items are moved among classes; vectors and ids stay.
 

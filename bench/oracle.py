@@ -23,7 +23,7 @@ WORD = "oracle"
 class Oracle:
     """A method with parameters that are chosen on the queries of each cell.
 
-    It is no method: it never builds a state, and no name makes one. Only ``--oracle`` does.
+    It is not a method: it never builds a state, and no name makes one. Only ``--oracle`` does.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What another process is told of a run: names and plain values, from which it plans the same run itself."""
+"""The description of a run for another process: names and plain values, from which it plans the same run."""
 
 from __future__ import annotations
 

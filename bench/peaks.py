@@ -1,4 +1,4 @@
-"""The most memory a phase held and the energy it took, as far as the system tells."""
+"""Peak memory and energy of a phase, if the system reports them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
 
 
 def reset() -> bool:
-    """Let peaks begin anew; return whether the system can tell the CPU's."""
+    """Reset the peaks; return whether the system can report that of the CPU."""
     if _on_gpu():
         torch.cuda.reset_peak_memory_stats()
     try:
@@ -61,7 +61,7 @@ def gpu_peak() -> int | None:
 
 
 def gpu_joules() -> float | None:
-    """Return the energy the current GPU has taken since its driver was loaded, in joules; None if nobody tells.
+    """Return the energy the current GPU has taken since its driver was loaded, in joules; None if it is not reported.
 
     The counter is the board's: what other processes do there is in it. It needs the package ``nvidia-ml-py``.
     """

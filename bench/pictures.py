@@ -1,4 +1,4 @@
-"""Pictures: the images behind a data set's features, for methods that train from pixels."""
+"""The images behind a data set's features, for methods that train from pixels."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Pictures:
 
 
 def in_pixels(session: Session) -> Session:
-    """Return a session with flattened pixels in the place of features, and without texts and memory.
+    """Return a session with flattened pixels instead of features, and without texts and memory.
 
     Its support are the labelled images of the task, wherever they were. Exemplars that a method keeps of them are
     pixels too.

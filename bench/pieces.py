@@ -1,4 +1,4 @@
-"""The unit of work: cells of one deal, which share its episode and its retrieval."""
+"""Units of work: cells of one episode, which share its retrieval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planning a run: its cells, their names, and the episodes they are run on."""
+"""Planning of a run: its cells, their identities, and their episodes."""
 
 from __future__ import annotations
 

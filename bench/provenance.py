@@ -1,4 +1,4 @@
-"""Where a result comes from: code, packages, machine, arguments."""
+"""Provenance of results: code, packages, machine, arguments."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLUMNS: dict[str, tuple[str, str]] = {
     "schema": ("int", "version of this table's meaning"),
     "run": ("string", "the run's identity: a hash of its settings and code"),
-    "cell": ("string", "the cell's identity: a hash of all that shaped it"),
+    "cell": ("string", "the cell's identity: a hash of everything that shaped it"),
     "status": ("string", "`ok` or `skipped`"),
     "reason": ("string", "why a cell was skipped; null otherwise"),
     "method": ("string", "the method's label: its name, with parameters where a run has it more than once"),
@@ -42,14 +42,14 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "seed": ("int", "the seed"),
     "classes": ("list<int>", "class ids in column order"),
     "class_total": ("list<int>", "queries of each class"),
-    "class_correct": ("list<int>", "rightly answered queries of each class"),
+    "class_correct": ("list<int>", "correctly answered queries of each class"),
     "n_queries": ("int", "queries"),
-    "n_correct": ("int", "rightly answered queries"),
+    "n_correct": ("int", "correctly answered queries"),
     "n_near_duplicates": (
         "int",
         "queries with a near-duplicate (cosine 0.97, or what the data set declares) among the images dealt so far",
     ),
-    "n_near_duplicates_correct": ("int", "how many of those were answered rightly"),
+    "n_near_duplicates_correct": ("int", "how many of those were answered correctly"),
     "session_kind": (
         "string",
         "`built`, `extended`, `rebuilt` (from exemplars or an edited memory), `forgotten`",
@@ -57,46 +57,49 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "branches": ("string", "modalities with items in the task: image+text, image, text, none"),
     "details": (
         "string",
-        "JSON: what the method tells of its state (what was chosen, k used), how exact an edit was",
+        "JSON: what the method reports of its state (what was chosen, k used), how exact an edit was",
     ),
-    "notes": ("string", "JSON: what the scenario tells of the session"),
+    "notes": ("string", "JSON: what the scenario reports of the session"),
     "support_items": ("int", "labelled images dealt in the session"),
     "memory_items": ("int", "memory items dealt in the session"),
-    "exemplars": ("int", "items kept for the next session; null for a method that keeps none of the harness's"),
+    "exemplars": ("int", "items that the harness keeps for the next session; null for a method that needs none"),
     "state_bytes": ("int", "bytes of the state's tensors"),
-    "memory_bytes": ("int", "of those, items that answers are looked up in"),
-    "exemplar_bytes": ("int", "labelled features kept to train on again, those that the harness carries on included"),
+    "memory_bytes": ("int", "of those, items that are searched for answers"),
+    "exemplar_bytes": ("int", "labelled features kept to train on again, including those that the harness keeps"),
     "statistics_bytes": ("int", "class means, moments, prototypes, class texts"),
     "weights_bytes": ("int", "linear classifiers, attention blocks, adapters, random projections"),
     "train_seconds": ("float", "training on seen classes (in session 0 only), searches for it included"),
     "build_seconds": ("float", "building or extending the state, searches for it included"),
-    "retrieve_seconds": ("float", "search for the queries; a shared search is charged to every asker"),
+    "retrieve_seconds": ("float", "search for the queries; a shared search is charged to every method that uses it"),
     "score_seconds": ("float", "scoring the queries, retrieval not counted"),
     "train_flops": (
         "int",
-        "FLOPs of training, searches for it included; null where something ran that nobody can count",
+        "FLOPs of training, searches for it included; null if an operation of unknown FLOPs ran",
     ),
     "build_flops": ("int", "FLOPs of building or extending the state, searches for it included"),
-    "retrieve_flops": ("int", "FLOPs of search for the queries, by formula; a shared search is charged to every asker"),
+    "retrieve_flops": ("int", "FLOPs of search for the queries, by formula; a shared search is charged to every user"),
     "score_flops": ("int", "FLOPs of scoring the queries, retrieval not counted"),
     "elementwise_flops": ("int", "of all those, elementwise operations, reductions and comparisons"),
-    "formula_flops": ("int", "of all those, what a formula charged and no counter saw"),
-    "train_peak_bytes": ("int", "most resident memory of the process during training; null if the system cannot tell"),
+    "formula_flops": ("int", "of all those, what was computed by a formula and not counted"),
+    "train_peak_bytes": (
+        "int",
+        "most resident memory of the process during training; null if not reported",
+    ),
     "build_peak_bytes": ("int", "the same while building or extending"),
-    "retrieve_peak_bytes": ("int", "the same while retrieving; null where another method had asked before"),
+    "retrieve_peak_bytes": ("int", "the same while retrieving; null if another method had searched before"),
     "score_peak_bytes": ("int", "the same while scoring"),
     "train_peak_gpu_bytes": (
         "int",
         "most memory that torch's allocator gave out on the GPU during training; else null",
     ),
     "build_peak_gpu_bytes": ("int", "the same while building or extending"),
-    "retrieve_peak_gpu_bytes": ("int", "the same while retrieving; null where another method had asked before"),
+    "retrieve_peak_gpu_bytes": ("int", "the same while retrieving; null if another method had searched before"),
     "score_peak_gpu_bytes": ("int", "the same while scoring"),
-    "gpu_joules": ("float", "energy the GPU took in all phases, by its driver; null if that does not tell"),
+    "gpu_joules": ("float", "energy the GPU used in all phases, as its driver reports it; else null"),
     "search": (
         "string",
         "what answered the session's searches: an engine with every parameter, or the product of an exact search "
-        "(`exact-int8`, `exact-bf16`, `exact-fp32`; several are joined by `+`); null where nothing was searched",
+        "(`exact-int8`, `exact-bf16`, `exact-fp32`; several are joined by `+`); null if nothing was searched",
     ),
     "search_recall": (
         "float",
@@ -104,11 +107,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "of them; null where search is exact",
     ),
     "search_details": ("string", "JSON: items, k, recall, sample and index bytes of each of those searches"),
-    "index_seconds": ("float", "making or opening the indexes of those searches, in no other seconds"),
+    "index_seconds": ("float", "making or opening the indexes of those searches; not part of any other seconds"),
     "features_fingerprint": ("string", "hash of the whole data set"),
     "support_fingerprint": ("string", "hash of the session's support"),
     "memory_fingerprint": ("string", "hash of the session's memory"),
-    "queries_fingerprint": ("string", "hash of the session's queries; equal ones pair"),
+    "queries_fingerprint": ("string", "hash of the session's queries; sessions with equal ones can be paired"),
     "provenance": ("string", "JSON: git commit and dirty flag, versions, machine, arguments"),
 }
 """Every column of the records with its type and meaning; the documentation's table is made from it."""
@@ -119,7 +122,7 @@ PREDICTION_COLUMNS: dict[str, tuple[str, str]] = {
     "query": ("string", "id of the query"),
     "label": ("int", "its class id"),
     "prediction": ("int", "the class id with the largest score; ties go to the first column"),
-    "rank": ("int", "how many classes score above the right one, so rank < 5 is a top-5 hit"),
+    "rank": ("int", "how many classes score above the correct one, so rank < 5 is a top-5 hit"),
     "confidence": ("float", "softmax probability of the prediction at the method's own scale"),
     "near_duplicate": ("bool", "whether the query has a near-duplicate among what was dealt so far"),
 }
@@ -131,7 +134,7 @@ UNSTABLE = (
     "search",
     "provenance",
 )
-"""Columns that differ between two runs of one thing: the clock and the machine."""
+"""Columns that can differ between runs with identical settings: times, peaks, machine."""
 
 _MANY = 1000
 """Rows from which a file is worth the better compression, and threads that read it."""
@@ -170,7 +173,7 @@ def to_parquet(values: Mapping[str, Sequence[Any]], columns: Mapping[str, tuple[
 class Upgrade:
     """What turns tables of one schema into those of the next; each takes and returns a ``pyarrow.Table``.
 
-    A step is needed where a column changes its name, type or meaning. One that is new is no step: it is null in what
+    A step is needed where a column changes its name, type or meaning. A new column needs no step: it is null in what
     was written before it.
     """
 

@@ -1,4 +1,4 @@
-"""A finished run taken up again: which of its answers are meant, its data, its recipes, its episode."""
+"""Reconstruction of a finished run: the selected answer, its data, its recipes, its episode."""
 
 from __future__ import annotations
 

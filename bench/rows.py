@@ -1,4 +1,4 @@
-"""The rows of a finished cell: what its run, its method and each session put into the records."""
+"""The record rows of a finished cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run loop: measures the planned cells, writes each finished one at once, goes on where it stopped."""
+"""The run loop: it measures the planned cells, writes each as soon as it is finished, and reuses finished ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is: methods, scenarios, data and seeds, from the command line, a YAML file or Python."""
+"""The settings of a run: methods, scenarios, data and seeds, from the command line, a YAML file or Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States as plain values: weighed in bytes, moved to a device, written to and read from safetensors."""
+"""States as plain values: measured in bytes, moved to a device, saved as and loaded from safetensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, which is heard even where other code swallows the exception that it raises."""
+"""Handling of Ctrl-C that works even if other code swallows the exception."""
 
 from __future__ import annotations
 

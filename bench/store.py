@@ -1,4 +1,4 @@
-"""A run's folder: what it is, its finished cells, and how a stopped run goes on.
+"""The folder of a run: its settings and its finished cells.
 
 ``run.json`` says what the run is; ``records/<cell>.parquet`` holds one row a session and
 ``predictions/<cell>.parquet`` one row a query. A cell's predictions are written first and its record last, each whole

@@ -1,4 +1,4 @@
-"""What a state's bytes are spent on: items, exemplars, statistics, weights."""
+"""Bytes of a state by kind: items, exemplars, statistics, weights."""
 
 from __future__ import annotations
 

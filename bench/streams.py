@@ -1,4 +1,4 @@
-"""Randomness that cannot be moved by call order.
+"""Order-independent random streams.
 
 Every draw comes from a generator whose key is a hash of the seed and of what the draw is for, so that neither
 the order of calls nor the presence of other methods changes it. There is no global random state.

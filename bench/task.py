@@ -1,4 +1,4 @@
-"""What a scenario deals and a method answers: tasks, sessions, episodes, data sets."""
+"""Tasks, sessions, episodes and data sets."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class Task(Movable):
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """How a session's memory came out of the one before it.
+    """How a session's memory differs from that of the session before.
 
     Attributes
     ----------
@@ -244,7 +244,7 @@ class Episode(Movable):
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a data set is: provenance, not values.
+    """The description of a data set: name, licence, encoder, not its values.
 
     Attributes
     ----------

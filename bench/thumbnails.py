@@ -1,4 +1,4 @@
-"""Small pictures of the items of a data set, for explanations; a data set of features alone has none."""
+"""Thumbnails of a data set's items, for explanations; a data set of features alone has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trained weights on disk: what ``--save-states`` leaves in a run's folder and ``--load`` takes up."""
+"""Trained weights on disk, written by ``--save-states`` and read by ``--load``."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Trained:
         return dataclasses.replace(method, weights=weights)  # type: ignore[type-var]
 
     def check_space(self, dataset: Dataset) -> None:
-        """Raise :class:`BenchError` if a data set lies in another space than the one trained in."""
+        """Raise :class:`BenchError` if the space of a data set is not the one trained in."""
         if dataset.dimension != self.dimension:
             raise BenchError(
                 f"the weights of {self.method} were trained at d = {self.dimension} and {dataset.name} has "
@@ -135,7 +135,7 @@ def load_trained(
 
 
 class Loaded:
-    """The trained weights of a run, to be used in the place of training.
+    """The trained weights of a run, used instead of training.
 
     Raises
     ------

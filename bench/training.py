@@ -23,7 +23,7 @@ from bench.streams import Stream
 
 @dataclass(frozen=True, kw_only=True)
 class Conduct:
-    """How a run conducts its trainings.
+    """Options of a run for its trainings.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ def conducted(**changes: Any) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training run did.
+    """The result of a training.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How long threads that compute together look busily for one another before they sleep."""
+"""How long OpenMP threads spin before they sleep when they wait for one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker process of ``bench run --jobs``: reads pieces from standard input, writes their cells, says so.
+"""A worker process of ``bench run --jobs``: it reads work from standard input, runs it, and reports on standard output.
 
 The first line is the order, each further one a piece; what happens is said on standard output, a JSON list a line.
 What every run needs is imported before there is an order, since the process that gives it may still be planning.

@@ -69,7 +69,7 @@ class Boosted:
 )
 @dataclass(frozen=True, kw_only=True)
 class Foster(SessionTraining):
-    """Grow a branch beside the old one in each session, then distil both into one.
+    """Add a branch beside the old one in each session, then distil both into one.
 
     In boosting, logits are divided by class weights (1 - beta) / (1 - beta^n_c) of mean one, n_c images of class c;
     in compression the same weights multiply the teacher's softened probabilities. With ``depth=head`` both branches

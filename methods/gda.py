@@ -70,12 +70,12 @@ class GDA:
         return self._of(_moments(task, task.labelled, task.n_classes), task, task.labelled)
 
     def extend(self, state: Gaussian, task: Task, *, rng: Stream) -> Gaussian:
-        """Return the state with a further session; alpha is chosen anew on that session's images."""
+        """Return the state with a further session; alpha is chosen again on that session's images."""
         moments = state.moments.plus(_moments(task, task.labelled, task.n_classes))
         return self._of(moments, task, task.labelled)
 
     def forget(self, state: Gaussian, task: Task, ids: Collection[str]) -> Gaussian:
-        """Return the state without the named images; alpha is chosen anew unless the task is of an earlier session."""
+        """Return the state without the named images; alpha is chosen again unless the task is of an earlier session."""
         gone = named(task.labelled, task, ids)
         moments = state.moments.minus(_moments(task, task.labelled.take(gone), len(state.moments.counts)))
         if task.session < state.session:

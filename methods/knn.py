@@ -38,7 +38,7 @@ class Voters:
 )
 @dataclass(frozen=True, kw_only=True)
 class KNN:
-    """Let the k nearest image items vote.
+    """Majority or weighted vote of the k nearest image items.
 
     ``majority`` counts them; a tie goes to the lowest class id. ``temperature`` weighs each vote by the softmax of
     its cosine over the k neighbours. A k larger than the memory uses all of it.

@@ -27,7 +27,7 @@ from bench.task import Task
 )
 @dataclass(frozen=True, kw_only=True)
 class LwF(SessionTraining):
-    """Train on new images alone, and hold the old classes' logits on them where they were.
+    """Train on new images alone, with distillation that keeps the old classes' logits on them.
 
     The cross-entropy runs over the logits of the session's own classes, the distillation over those of all earlier
     ones. No image is kept.

@@ -167,7 +167,7 @@ class MML:
         return self._adapted(state, task, rng=rng)
 
     def extend(self, state: Modular, task: Task, *, rng: Stream) -> Modular:
-        """Return the state after a session: the memory grown and cut to the budget, prototypes made anew.
+        """Return the state after a session: the memory grown and cut to the budget, prototypes are made again.
 
         Old and new items nearest to the mean of their class are kept (section 4.4 of the paper). Without a budget
         image prototypes that are means of an earlier session's support stay, since it is not dealt again.

@@ -46,7 +46,7 @@ class Augmented:
 )
 @dataclass(frozen=True, kw_only=True)
 class RAC:
-    """Add what the names of the nearest images say to what the image says, through one linear head.
+    """Classify the image and the class names of its nearest images by one linear head, and add the logits.
 
     In training an image never retrieves itself. Neighbours whose class has no text say nothing. The head is trained
     for as many whole epochs as ``steps`` batches take; without images it stays as it is drawn.

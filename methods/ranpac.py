@@ -67,7 +67,7 @@ class RanPAC:
         return self._grown(projection, Normal.of(none, no_targets), counts, task)
 
     def extend(self, state: Projected, task: Task, *, rng: Stream) -> Projected:
-        """Return the state with a further session; lambda is chosen anew on that session's images."""
+        """Return the state with a further session; lambda is chosen again on that session's images."""
         counts = F.pad(state.counts, (0, task.n_classes - len(state.counts)))
         return self._grown(state.projection, state.normal, counts, task)
 
@@ -80,7 +80,7 @@ class RanPAC:
         return self._of(projection, normal, counts, task, items)
 
     def forget(self, state: Projected, task: Task, ids: Collection[str]) -> Projected:
-        """Return the state without the named images; lambda is chosen anew unless the task is of an earlier session."""
+        """Return the state without the named images; lambda is chosen again except for an earlier session's task."""
         gone = named(task.labelled, task, ids)
         if not gone.any():
             return state

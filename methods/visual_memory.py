@@ -59,7 +59,7 @@ class VisualItems:
 )
 @dataclass(frozen=True, kw_only=True)
 class VisualMemory:
-    """Let the k nearest image items vote; a tie goes to the class of the nearest of the tied neighbours.
+    """Vote of the k nearest image items; a tie goes to the class of the nearest of the tied neighbours.
 
     One that pruning has silenced decides no tie.
 

@@ -22,7 +22,7 @@ from bench.task import Dataset, Episode, Session
 @scenario("few-to-many-shot")
 @dataclass(frozen=True, kw_only=True)
 class FewToManyShot:
-    """k labelled images of each target class, where k shots are among k + 1; one condition a shot count.
+    """k labelled images of each target class; one condition per k, and the k shots are among the k + 1 shots.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, sections 4.4 and A.4. With ``way``, each seed deals
     ``episodes`` problems of ``way`` random classes and ``queries`` images of each (Vinyals et al., Matching Networks,
@@ -41,7 +41,11 @@ class FewToManyShot:
         What to do where a class has fewer images than the largest count: ``refuse`` with its name; ``skip`` the class,
         in all conditions; or ``lower`` the counts to those that every class can give.
     way : int or None
-        Classes of an episode; None takes all target classes at once.
+        Classes of a few-shot episode; None takes all target classes at once.
+    episodes : int
+        Few-shot episodes of each seed; where ``way`` is set.
+    queries : int
+        Queries of each class in a few-shot episode; where ``way`` is set.
     seen, validation : float
         Shares of the classes to train on and to choose on; the rest are targets. 0 seen trains nothing. A split that
         the data set declares counts for the shares.

@@ -21,7 +21,7 @@ from bench.task import Budget, Dataset, Episode, Session
 @scenario("incremental")
 @dataclass(frozen=True, kw_only=True)
 class Incremental:
-    """Base-B, Inc-I class-incremental learning (Rebuffi et al., iCaRL, CVPR 2017, arXiv:1611.07725).
+    """Class-incremental learning, Base-B Inc-I (Rebuffi et al., iCaRL, CVPR 2017, arXiv:1611.07725).
 
     Session 0 brings ``base`` classes (``increment`` of them if ``base`` is 0), each further session ``increment``;
     the last one brings what is left. Class order is drawn by seed. A session's support holds its own classes only;
@@ -29,6 +29,8 @@ class Incremental:
 
     Attributes
     ----------
+    base : int
+        Classes of session 0; 0 takes ``increment``.
     increment : int or None
         None takes a tenth of the classes from 50 up (Inc10 for 100 classes), a fifth (at least 2) below.
     exemplars : int or None

@@ -25,7 +25,7 @@ from bench.task import Dataset, Episode, Session
 @scenario("label-noise")
 @dataclass(frozen=True, kw_only=True)
 class LabelNoise:
-    """A share of the support's labels is changed; one condition a rate, each rate's changes among the next's.
+    """A share of the support's labels is wrong; one condition per rate, and higher rates include lower ones.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, section 4.4: the memory's own labels are left alone.
 

@@ -1,4 +1,4 @@
-"""The life of a memory: a script of edits, and what each does to the answers."""
+"""A memory edited step by step, and the effect of each edit on the answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Lifecycle:
     - ``add-class[:NAMES]`` a class that was kept back arrives with its items; unnamed, one drawn by seed.
     - ``add-source[:NAME]`` the items of a source that was kept back arrive; unnamed, those of the second source.
     - ``remove[:IDS]`` items go; a number is a share of the image items, drawn by seed; unnamed, 0.1.
-    - ``forget-class[:NAMES]`` all items of a class go; its queries stay, and so does its class text, which is no item.
+    - ``forget-class[:NAMES]`` all items of a class go; its queries and its class text stay, which is not an item.
     - ``forget-source[:NAME]`` all items of a source go; unnamed, those of the second source.
     - ``relabel[:SHARE]`` a share of the image items comes under another class's name, drawn by seed; unnamed, 0.1.
       ``relabel:ID=CLASS`` puts a named one under a named class. The notes hold each with both names.

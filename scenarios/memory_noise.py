@@ -24,7 +24,7 @@ Where = Literal["both", "prototypes", "retrieval"]
 @scenario("memory-noise")
 @dataclass(frozen=True, kw_only=True)
 class MemoryNoise:
-    """A share of the memory of the target classes is spoilt; one condition a place and rate.
+    """A share of the target classes' memory is wrong; one condition per place and rate.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, appendix, table 20. A method is trained on seen classes
     with their clean memory and answers for the others with a noisy one; each rate's changes are among the next's.
@@ -43,6 +43,8 @@ class MemoryNoise:
         ``prototypes``, ``retrieval`` or ``both``.
     modality : str
         Which items are spoilt.
+    strength : float
+        For ``corrupted``, the length of the change as a multiple of the vector's length.
     evidence : int
         On how many queries to look at what answers rest on, as in web-zero-shot; 0 for none.
     seen, validation, train_images

@@ -1,4 +1,4 @@
-"""How much memory a class needs."""
+"""Accuracy against the size of the memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.task import Dataset, Episode
 @scenario("memory-size")
 @dataclass(frozen=True, kw_only=True)
 class MemorySize:
-    """The memory of the target classes is cut to k items a class and modality, where k items are among k + 1.
+    """The memory of the target classes is cut to k items per class and modality; one condition per k.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, figure 3 and table 12. Training on seen classes uses their
     whole memory. The queries are the same for all sizes.

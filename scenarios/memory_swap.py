@@ -20,7 +20,7 @@ from bench.task import Dataset, Episode, Session
 @scenario("memory-swap")
 @dataclass(frozen=True, kw_only=True)
 class MemorySwap:
-    """Train with the memory of one source and answer with that of another; one condition a pair.
+    """Train with the memory of one source and test with that of another; one condition per pair.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, table 6. The items of the two largest sources are used;
     where there is one source only, the items of each class are dealt to two simulated ones, and the notes say so.

@@ -1,4 +1,4 @@
-"""Few labelled images of the very classes that are asked for, and a memory that never changes."""
+"""Few labelled images of the tested classes, and a memory that never changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.task import Dataset, Episode, Session
 @scenario("supervised")
 @dataclass(frozen=True, kw_only=True)
 class Supervised:
-    """Train on shots of the target classes; memory and classes stay the same from training to test.
+    """Train and test on the same classes, with k labelled images each; the memory stays the same.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, appendix, table 19. A method that trains does so on the
     shots and chooses on the validation role, if the data set has one.
@@ -30,8 +30,8 @@ class Supervised:
     shots : int or None
         Labelled images a class; None takes all there are.
     memory : str
-        ``declared`` by the data set; ``rest`` lets the support images that are no shots stand in for a web memory
-        under their class names (the record says so); ``none`` leaves the shots alone; ``auto`` takes the first if it
+        ``declared`` by the data set; ``rest`` uses the support images that are not shots as a web memory under
+        their class names (the record says so); ``none`` leaves the shots alone; ``auto`` takes the first if it
         has images, then the second if there are any, then the last.
     """
 

@@ -25,7 +25,7 @@ _ROWS = 1 << 16
 @scenario("web-zero-shot")
 @dataclass(frozen=True, kw_only=True)
 class WebZeroShot:
-    """Seen classes to train on, validation classes to choose on, unseen classes to answer for by memory alone.
+    """Train on seen classes, choose on validation classes, and classify unseen classes with the memory alone.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, section 4.2. Within one data set the classes are split;
     with ``train_on`` a method is trained on another data set and answers for all classes of this one.

@@ -1,9 +1,8 @@
-"""Writes the page of experiments from their files: ``python -m tools.experiments_page``."""
+"""Writes the page of experiments from their files: ``python -m tools.pages``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,9 +11,9 @@ from bench import experiments
 
 _HEAD = """# Experiments
 
-The tables and figures of the founding papers as runs with a name. This page is written by `python -m
-tools.experiments_page` from `bench/experiments/`; `bench list experiments --json` gives the same to programs, with what
-is not on this machine.
+The tables and figures of the founding papers, each as a run with a name. This page is written by `make pages` from the
+files of the experiments; `bench list experiments --json` gives the same to programs, and says which data are missing on
+this machine.
 
 ```
 bench run --experiment t05                        # the paper's data sets, which have to be prepared
@@ -23,13 +22,13 @@ bench run --experiment t05 --data packs/imagenet  # on your own data
 bench report RUN                                  # published numbers beside the measured ones, where there are any
 ```
 
-An experiment is a plain config: scenario, methods, parameters, data. Lists of values are sweeps, and options win over
-all of it: `bench run --experiment t13 --data glyphs --set knn.k=[1,64] --seeds 3`.
+An experiment is a plain configuration: scenario, methods, parameters, data. Lists of values are sweeps, and options on
+the command line win over all of it: `bench run --experiment t13 --data glyphs --set knn.k=[1,64] --seeds 3`.
 
-**Feature packs.** Where none of the data sets that are run has an image memory of its own, the form for feature packs
-is taken. What stands in for the paper's memory is said below, and by every condition in every table of the report
-(`memory support split`). Published numbers are in `published.yaml`; a table that survives as a picture only has none,
-since nothing is guessed.
+**Feature packs.** If none of the chosen data sets has an image memory of its own, the experiment's form for feature
+packs is used. What replaces the paper's memory is stated below, and in every table of the report (`memory support
+split`). Published numbers are in `published.yaml`. A table that is available only as a picture has none, because no
+number is guessed.
 """
 
 
@@ -72,7 +71,3 @@ def _section(name: str) -> str:
 def page() -> str:
     """Return the page as Markdown."""
     return "\n\n".join([_HEAD.rstrip(), *(_section(name) for name in experiments.names())]) + "\n"
-
-
-if __name__ == "__main__":
-    (Path(__file__).resolve().parent.parent / "docs" / "experiments.md").write_text(page())

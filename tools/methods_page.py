@@ -1,19 +1,21 @@
-"""Writes the table of methods from what the methods declare: ``python -m tools.methods_page``."""
+"""Writes the table of methods from what the methods declare: ``python -m tools.pages``."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from bench.listing import methods
 
 _HEAD = """# Methods
 
-This page is written by `python -m tools.methods_page` from what each method declares of itself; `bench list methods
---json` gives the same to programs. All run on frozen features. A method that lacks what it needs is skipped, and the
-record says why. *Extends*: goes from one session to the next by itself; the others are built anew from the exemplars
-they may keep. *Forgets*: exactly, so that scores equal those of a state that never saw the items. *Stores items*: its
-state holds the items, so an exemplar budget limits what it may answer from.
+This page is written by `make pages` from what each method declares; `bench list methods --json` gives the same to
+programs. All methods run on frozen features. A method that lacks something it needs is skipped, and the record says
+why.
+
+- *Extends*: the method updates its state from one session to the next. The others are built again in each session from
+  the exemplars they may keep.
+- *Forgets*: the method removes items exactly; its scores then equal those of a state that never saw the items.
+- *Stores items*: the state holds the items themselves, so an exemplar budget limits what it may answer from.
 """
 
 
@@ -63,7 +65,3 @@ def page() -> str:
             f"{entry['summary']} {entry['paper']}; `{entry['equation']}`.{changed}{_variants(entry['name'], found)}",
         ]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    (Path(__file__).resolve().parent.parent / "docs" / "methods.md").write_text(page())

@@ -1,4 +1,4 @@
-"""Features by the content they were computed from.
+"""Cached features, found by a hash of the content they were computed from.
 
 The cache is a folder of *spaces*. A space is named by a hash of all that shapes a feature besides the input itself
 (weights, activation, preprocessing, precision, context length, libraries); within it a feature is found by the

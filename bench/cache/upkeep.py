@@ -1,4 +1,4 @@
-"""What a user can do with the cache: look, verify, prune."""
+"""Listing, verifying and pruning the cache."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SpaceEntry:
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what its name says, and why."""
+    """A damaged file of the cache, and what is wrong with it."""
 
     path: Path
     reason: str

@@ -1,4 +1,4 @@
-"""The field's standard data sets, declared as data: where they come from, how they lie on disk, how they are split."""
+"""The field's standard data sets, declared as data: origin, layout on disk, splits."""
 
 from bench.datasets_declared.declaration import Declaration, declarations
 from bench.datasets_declared.prepare import Prepared, encode_declared, prepare

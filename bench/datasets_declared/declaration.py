@@ -1,4 +1,4 @@
-"""What is declared about a data set."""
+"""Declarations of standard data sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.errors import BenchError, suggest
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """One data set.
+    """The declaration of one standard data set.
 
     Attributes
     ----------

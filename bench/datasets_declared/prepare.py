@@ -36,7 +36,7 @@ class Prepared:
 
 
 def prepare(name: str, root: Path) -> Prepared:
-    """Return a standard data set after checking that it lies as its authors ship it.
+    """Return a standard data set after checking that its files are laid out as its authors ship them.
 
     Parameters
     ----------

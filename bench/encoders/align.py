@@ -107,7 +107,7 @@ def load_align(
     Raises
     ------
     BenchError
-        Without transformers; for a folder or model that is not there, lacks a file, is no ALIGN, has no safetensors,
+        Without transformers; for a folder or model that is not there, lacks a file, is not ALIGN, has no safetensors,
         or whose weights do not fit its configuration.
     """
     transformers = _transformers()

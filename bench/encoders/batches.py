@@ -1,4 +1,4 @@
-"""Work ahead of the model: decoding runs in threads while the model computes."""
+"""Batches decoded in threads while the model computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a library raised, short enough for one line."""
+"""Error messages of libraries, shortened to one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables and figures of the papers as runs with a name, and their published numbers.
+"""Named experiments: the tables and figures of the papers as runs, with their published numbers.
 
 An experiment is a YAML file in this folder: scenario, methods, parameters and data, as in a config, with its title and
 what to prepare. Two forms of it differ from the paper's: a smaller one for the bundled data set ``glyphs``, and one for

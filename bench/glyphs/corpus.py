@@ -1,4 +1,4 @@
-"""What the encoder is trained on: seen classes, and off-topic material."""
+"""Training data of the bundled encoder: seen classes, and off-topic material."""
 
 from __future__ import annotations
 

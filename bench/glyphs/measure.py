@@ -1,4 +1,4 @@
-"""How well an encoder recognises characters: zero-shot and by the nearest neighbour."""
+"""Accuracy of an encoder on characters, zero-shot and by the nearest neighbour."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def draws(char: str, split_name: str, count: int, faces: tuple[str, ...], *, see
 
 
 def nearest_draws(coder: Encoder, split: Split, queries: int = 4, memory: int = 36) -> torch.Tensor:
-    """Return how near an image comes to the nearest of other images, none of which is a copy of it.
+    """Return the largest cosine between an image and others that are not copies of it.
 
     Parameters
     ----------

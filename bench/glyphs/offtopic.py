@@ -1,4 +1,4 @@
-"""Pictures and sentences that have nothing to do with characters."""
+"""Off-topic pictures and sentences, which show no character."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where images come from: folders, tables and shards of files, each with its class."""
+"""Sources of labelled images: folders, tables and shards of files."""
 
 from bench.images.encode import EncodedImages, encode_source, encode_texts
 from bench.images.folder import image_folder

@@ -1,4 +1,4 @@
-"""Bytes to pixels, or the reason why not."""
+"""Decoding of image files; a file that cannot be decoded gives the reason."""
 
 from __future__ import annotations
 

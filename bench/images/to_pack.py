@@ -33,7 +33,7 @@ SET_ASIDE_FILE = "set_aside.json"
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions:
-    """What encoding may be told; see ``bench data encode --help``.
+    """The options of encoding; see ``bench data encode --help``.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class EncodeOptions:
 
 @dataclass(eq=False)
 class Encoded:
-    """What encoding made, and what it noticed."""
+    """The result of encoding, with warnings."""
 
     folder: Path
     manifest: dict[str, Any]

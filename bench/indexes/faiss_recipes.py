@@ -54,7 +54,7 @@ class FaissRecipe(ABC):
     @property
     @abstractmethod
     def settings(self) -> dict[str, int]:
-        """What faiss is told at every search."""
+        """The parameters of faiss at every search."""
 
     @abstractmethod
     def trained(self, keys: Tensor) -> Any:

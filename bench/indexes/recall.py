@@ -1,4 +1,4 @@
-"""How much of the truth an approximate engine finds, measured on a sample of the queries."""
+"""Recall of an approximate engine, measured on a sample of the queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was asked of the indexes: kept for whoever listens, whether it was searched or remembered."""
+"""A log of the searches that were requested, whether they were computed or remembered."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def listening() -> Iterator[list[Asked]]:
 
 
 def note(queries: Tensor, keys: Tensor, k: int, by: tuple[str, ...]) -> None:
-    """Add a question to the list of whoever listens."""
+    """Add a search to every open log."""
     heard = _heard.get()
     if heard is not None:
         heard.append(Asked(queries, keys, k, by))

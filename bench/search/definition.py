@@ -1,4 +1,4 @@
-"""The answer that an exact search must give, and the search that gives it by doing nothing else.
+"""The definition of exact search, as a reference implementation.
 
 Similarities are float64 dot products of the float32 unit vectors, each normalised as a row that lies contiguous in
 memory; ties go to the lowest position. What is not a number is nearest to nothing: its similarities are -inf.

@@ -1,4 +1,4 @@
-"""Which engine answers searches: exact unless another is put in force for a block of code."""
+"""The search engine in use: exact, unless another is chosen for a block of code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dot products of chosen pairs of vectors, which are read where they lie."""
+"""Dot products of chosen pairs of vectors, computed without copying the vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether any key is as near as a threshold: a cheaper question than which are nearest."""
+"""A test whether any key is as near as a threshold, which is cheaper than a search for the nearest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Articles through the MediaWiki API, as its etiquette asks: named, slow, patient.
+"""Articles through the MediaWiki API, following its etiquette: a contact, a slow rate, patient retries.
 
 The API is described at https://www.mediawiki.org/wiki/API:Main_page, its etiquette at
 https://www.mediawiki.org/wiki/API:Etiquette: a user agent with a contact, one request at a time, ``maxlag``, and

@@ -1,4 +1,4 @@
-"""The sources that ``bench memory build`` can be told by name."""
+"""The named sources of ``bench memory build``."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def collect_sentences(
     Parameters
     ----------
     wanted : str or None
-        A folder of ``CLASS.txt`` files, or ``wikipedia``; None is no sentences.
+        A folder of ``CLASS.txt`` files, or ``wikipedia``; None collects no sentences.
     contact : str or None
         An address for Wikipedia's operators, which their policy asks for.
     hints : mapping of str to str, optional

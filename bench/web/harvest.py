@@ -1,4 +1,4 @@
-"""Sentences for a list of class names, class by class, so that a stopped harvest goes on."""
+"""Sentences for a list of class names, class by class, so that an interrupted search continues."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "PPM": "ppm"}
 
 @dataclass(eq=False)
 class Crawled:
-    """What a search brought: the address of each file by its name, and by address the reason why there is none."""
+    """The result of an image search: the address of each file by its name, and reasons for failures by address."""
 
     addresses: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)

@@ -27,7 +27,7 @@ PROVENANCE_FILE = "provenance.json"
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryOptions:
-    """What building a memory may be told; see ``bench memory build --help``."""
+    """The options of building a memory; see ``bench memory build --help``."""
 
     encoder: str
     name: str
@@ -40,7 +40,7 @@ class MemoryOptions:
 
 @dataclass(eq=False)
 class Built:
-    """What was built, and what was set aside."""
+    """A built memory, and what was set aside."""
 
     folder: Path
     manifest: dict[str, Any]

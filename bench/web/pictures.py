@@ -1,4 +1,4 @@
-"""Images by class name, class by class, so that a stopped search goes on."""
+"""Images by class name, class by class, so that an interrupted search continues."""
 
 from __future__ import annotations
 

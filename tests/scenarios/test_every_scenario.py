@@ -25,7 +25,7 @@ from scenarios.web_zero_shot import WebZeroShot
 from tests.scenarios.dealt import deals
 from tests.toy import dataset
 
-ALL = (
+_SPECIAL = (
     FewToManyShot(shots=(1, 2, 4)),
     FewToManyShot(shots=(1, 2), way=3, episodes=4, queries=2),
     FewToManyShot(shots=(1, 2), seen=0.5, validation=0.2),
@@ -42,7 +42,13 @@ ALL = (
     WebZeroShot(),
     WebZeroShot(duplicates=0.9),
 )
-"""Every scenario, with the ways in which it deals differently."""
+"""Scenarios with the ways in which they deal differently."""
+
+ALL = (
+    *_SPECIAL,
+    *(make(SCENARIOS.get(n).cls, n, {}) for n in SCENARIOS.names() if n not in {r.name for r in _SPECIAL}),
+)
+"""Every scenario: those above, and any other with its defaults."""
 
 
 def test_every_scenario_is_tested_here() -> None:

@@ -18,7 +18,6 @@ from bench.registry import METHODS
 from bench.settings import plan
 from bench.streams import Stream
 from tests.toy import dataset
-from tools import experiments_page
 
 NAMES = experiments.names()
 
@@ -193,11 +192,6 @@ def test_a_misspelt_setting_in_a_file_is_refused(monkeypatch: pytest.MonkeyPatch
         experiments.read.cache_clear()
         with pytest.raises(BenchError, match=message):
             experiments.read("t05")
-
-
-def test_the_page_of_experiments_is_up_to_date() -> None:
-    written = Path(__file__).resolve().parents[2] / "docs" / "experiments.md"
-    assert written.read_text() == experiments_page.page(), "run `python -m tools.experiments_page`"
 
 
 def test_published_numbers_are_read_without_torch() -> None:
