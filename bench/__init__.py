@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, Unsuitable
-from bench.version import __version__
+from bench.utils.errors import BenchError, Unsuitable
+from bench.utils.version import __version__
 
 if TYPE_CHECKING:
-    from bench.registry import method, scenario
-    from bench.runner import run
-    from bench.task import Dataset
+    from bench.core.registry import method, scenario
+    from bench.core.task import Dataset
+    from bench.runner.loop import run
 
 __all__ = ["BenchError", "Dataset", "Unsuitable", "__version__", "method", "run", "scenario"]
 
-_LAZY = {"run": "bench.runner", "Dataset": "bench.task", "method": "bench.registry", "scenario": "bench.registry"}
+_LAZY = {
+    "run": "bench.runner.loop",
+    "Dataset": "bench.core.task",
+    "method": "bench.core.registry",
+    "scenario": "bench.core.registry",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,12 +9,12 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from bench.algebra import normalise, rows_of_classes
-from bench.errors import BenchError
-from bench.gaussians import Scatter
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import normalise, rows_of_classes
+from bench.functional.gaussian import Scatter
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.algebra import class_counts
-from bench.features import Features
-from bench.incremental_net import Net, distillation
-from bench.incremental_training import SessionTraining, choose_exemplars, joined, new_images
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
-from bench.training import leaf
+from bench.core.features import Features
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import class_counts
+from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
+from bench.learning.incremental_net import Net, distillation
+from bench.learning.training import leaf
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

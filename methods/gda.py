@@ -11,16 +11,16 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.class_texts import LOGIT_SCALE, prompt_matrix
-from bench.forgetting import named
-from bench.gaussians import Moments, discriminant, solve
-from bench.holdout import hold_out
-from bench.logistic import Linear
-from bench.memory import Items
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.memory import Items
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import normalise
+from bench.functional.gaussian import Moments, discriminant, solve
+from bench.functional.logistic_regression import Linear
+from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
+from bench.learning.holdout import hold_out
+from bench.learning.unlearning import named
+from bench.utils.random import Stream
 
 _GRID = tuple(10.0**power for power in range(-4, 5))
 

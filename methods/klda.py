@@ -9,12 +9,12 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.gaussians import Fourier, Scatter, discriminant, solve_low_rank
-from bench.logistic import Linear
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import normalise
+from bench.functional.gaussian import Fourier, Scatter, discriminant, solve_low_rank
+from bench.functional.logistic_regression import Linear
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

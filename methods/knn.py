@@ -10,13 +10,13 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from bench.algebra import one_hot_votes
-from bench.evidence import Explanation, neighbours
-from bench.forgetting import named
-from bench.memory import Items
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.explanation import Explanation, neighbours
+from bench.core.memory import Items
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import one_hot_votes
+from bench.learning.unlearning import named
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

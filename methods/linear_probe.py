@@ -9,11 +9,11 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.logistic import Linear, LogisticRegression
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import normalise
+from bench.functional.logistic_regression import Linear, LogisticRegression
+from bench.utils.random import Stream
 
 _GRID = (1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6)
 _BISECTIONS = 8

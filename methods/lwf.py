@@ -10,11 +10,11 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.incremental_net import Net, distillation
-from bench.incremental_training import SessionTraining, new_images
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.learning.incremental import SessionTraining, new_images
+from bench.learning.incremental_net import Net, distillation
+from bench.utils.random import Stream
 
 
 @method(

@@ -11,18 +11,18 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.algebra import class_counts, class_means, drop_self, nearest_to_mean, normalise, rows_of_classes
-from bench.attention import Block, attend, integrate, standardise
-from bench.contracts import About
-from bench.evidence import Explanation, Neighbour, neighbours
-from bench.features import Features
-from bench.memory import Items
-from bench.prototypes import Kind, carried_over, prototypes
-from bench.registry import method
-from bench.state import nbytes
-from bench.streams import Stream
-from bench.task import Session, Task
-from bench.training import fit, leaf
+from bench.core.explanation import Explanation, Neighbour, neighbours
+from bench.core.features import Features
+from bench.core.memory import Items
+from bench.core.protocols import About
+from bench.core.registry import method
+from bench.core.task import Session, Task
+from bench.functional.attention import Block, attend, integrate, standardise
+from bench.functional.classwise import class_counts, class_means, drop_self, nearest_to_mean, normalise, rows_of_classes
+from bench.learning.prototypes import Kind, carried_over, prototypes
+from bench.learning.state_io import nbytes
+from bench.learning.training import fit, leaf
+from bench.utils.random import Stream
 
 _CHUNK = 1024
 """Queries integrated at a time: 1024 x 32 x 512 neighbours are 64 MiB."""
@@ -98,7 +98,7 @@ class MML:
         Items retrieved from each memory.
     prototypes : str
         ``auto`` takes the mean of the support where there is one (the paper's few-shot rule) and cross-modal
-        consensus elsewhere; the other kinds are those of :mod:`bench.prototypes`.
+        consensus elsewhere; the other kinds are those of :mod:`bench.learning.prototypes`.
     prototype_items : int
         M of eq. 1.
     integration : str

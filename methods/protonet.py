@@ -10,12 +10,12 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
-from bench.algebra import class_counts, class_sums, normalise
-from bench.evidence import Explanation
-from bench.forgetting import named
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.explanation import Explanation
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import class_counts, class_sums, normalise
+from bench.learning.unlearning import named
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

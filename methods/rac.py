@@ -11,15 +11,15 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.algebra import drop_self, normalise
-from bench.class_texts import class_texts
-from bench.evidence import Explanation, neighbours
-from bench.logistic import Linear
-from bench.memory import Items
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
-from bench.training import epochs_of, fit, leaf
+from bench.core.explanation import Explanation, neighbours
+from bench.core.memory import Items
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import drop_self, normalise
+from bench.functional.logistic_regression import Linear
+from bench.learning.class_texts import class_texts
+from bench.learning.training import epochs_of, fit, leaf
+from bench.utils.random import Stream
 
 _CHUNK = 1024
 

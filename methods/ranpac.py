@@ -11,14 +11,14 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.algebra import class_counts, normalise
-from bench.forgetting import named
-from bench.holdout import digest_order, hold_out
-from bench.memory import Items
-from bench.registry import method
-from bench.ridge import Normal, held_out_errors
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.memory import Items
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import class_counts, normalise
+from bench.functional.ridge import Normal, held_out_errors
+from bench.learning.holdout import digest_order, hold_out
+from bench.learning.unlearning import named
+from bench.utils.random import Stream
 
 _GRID = tuple(10.0**power for power in range(-8, 9))
 

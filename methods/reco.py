@@ -11,15 +11,15 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.algebra import class_counts, class_means, drop_self, normalise
-from bench.attention import Block, attend, standardise, transform
-from bench.class_texts import class_texts
-from bench.errors import BenchError
-from bench.memory import Items
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Session, Task
-from bench.training import fit, leaf
+from bench.core.memory import Items
+from bench.core.registry import method
+from bench.core.task import Session, Task
+from bench.functional.attention import Block, attend, standardise, transform
+from bench.functional.classwise import class_counts, class_means, drop_self, normalise
+from bench.learning.class_texts import class_texts
+from bench.learning.training import fit, leaf
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 
 _CHUNK = 1024
 

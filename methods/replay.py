@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.features import Features
-from bench.incremental_net import Net
-from bench.incremental_training import SessionTraining, choose_exemplars, joined, new_images
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.features import Features
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
+from bench.learning.incremental_net import Net
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.algebra import class_counts, class_sums, normalise
-from bench.forgetting import named
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import class_counts, class_sums, normalise
+from bench.learning.unlearning import named
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.algebra import class_counts, normalise
-from bench.errors import BenchError, Unsuitable, suggest
-from bench.meter import charge_flops
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.cost.meter import charge_flops
+from bench.functional.classwise import class_counts, normalise
+from bench.utils.errors import BenchError, Unsuitable, suggest
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

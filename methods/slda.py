@@ -10,13 +10,13 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.forgetting import named
-from bench.gaussians import Moments, discriminant, solve
-from bench.logistic import Linear
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import normalise
+from bench.functional.gaussian import Moments, discriminant, solve
+from bench.functional.logistic_regression import Linear
+from bench.learning.unlearning import named
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bench.algebra import class_counts, normalise
-from bench.class_texts import LOGIT_SCALE, prompt_matrix
-from bench.evidence import Explanation, neighbours
-from bench.holdout import hold_out
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
-from bench.training import fit, leaf
+from bench.core.explanation import Explanation, neighbours
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import class_counts, normalise
+from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
+from bench.learning.holdout import hold_out
+from bench.learning.training import fit, leaf
+from bench.utils.random import Stream
 
 _ALPHA_LOW, _ALPHA_HIGH, _BETA_LOW, _BETA_HIGH = 0.1, 3.0, 0.1, 7.0
 

@@ -11,16 +11,16 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from bench.algebra import neighbour_votes
-from bench.errors import BenchError
-from bench.evidence import Explanation, neighbours
-from bench.forgetting import named
-from bench.memory import Items
-from bench.misleading import misleading
-from bench.registry import method
+from bench.core.explanation import Explanation, neighbours
+from bench.core.memory import Items
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import neighbour_votes
+from bench.learning.pruning import misleading
+from bench.learning.unlearning import named
 from bench.search import Neighbours
-from bench.streams import Stream
-from bench.task import Task
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 
 Pruning = Literal["none", "hard", "soft"]
 

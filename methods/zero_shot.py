@@ -9,11 +9,11 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.evidence import Explanation
-from bench.registry import method
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.explanation import Explanation
+from bench.core.registry import method
+from bench.core.task import Task
+from bench.functional.classwise import normalise
+from bench.utils.random import Stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.columns import plain
-from reports.episodes import independent
-from reports.load import GROUP, Loaded
+from bench.reports.columns import plain
+from bench.reports.episodes import independent
+from bench.reports.load import GROUP, Loaded
 
 Floats = NDArray[np.float64]
 

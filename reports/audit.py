@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from reports.columns import plain
-from reports.load import GROUP
-from reports.style import condition_text
-from reports.tables import Cell, Table, names_of, ordered, percent, without_constants
+from bench.reports.columns import plain
+from bench.reports.load import GROUP
+from bench.reports.style import condition_text
+from bench.reports.tables import Cell, Table, names_of, ordered, percent, without_constants
 
 LARGE_SHARE = 0.01
 """Share of queries with a near-duplicate above which a reader is warned."""

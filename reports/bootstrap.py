@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from reports.draws import generator
+from bench.reports.draws import generator
 
 Floats = NDArray[np.float64]
 Values = NDArray[np.float64] | NDArray[np.bool_]

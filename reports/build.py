@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import (
+from bench.reports import (
     answers,
     audit,
     class_plots,
@@ -25,11 +25,11 @@ from reports import (
     tables,
     terminal,
 )
-from reports.episodes import independent
-from reports.load import load
-from reports.output import csv_bytes, parquet_bytes, publish
-from reports.scores import scores
-from reports.summary import over_seeds, per_cell, per_session, summary
+from bench.reports.episodes import independent
+from bench.reports.load import load
+from bench.reports.output import csv_bytes, parquet_bytes, publish
+from bench.reports.scores import scores
+from bench.reports.summary import over_seeds, per_cell, per_session, summary
 
 
 def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
@@ -90,7 +90,7 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0) -> str:
     ]
     why_not: list[str] = []
     if galleries:
-        from reports.galleries import galleries as of_neighbours
+        from bench.reports.galleries import galleries as of_neighbours
 
         shown_near, why_not = of_neighbours(loaded, close, galleries)
         pictures += shown_near

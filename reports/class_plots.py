@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reports.answers import Answers, Group
-from reports.columns import plain
-from reports.load import GROUP
-from reports.names import ClassNames, name_of, short
-from reports.scores import Scores
-from reports.style import Picture, canvas, file_name, looks, picture, place, title
+from bench.reports.answers import Answers, Group
+from bench.reports.columns import plain
+from bench.reports.load import GROUP
+from bench.reports.names import ClassNames, name_of, short
+from bench.reports.scores import Scores
+from bench.reports.style import Picture, canvas, file_name, looks, picture, place, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

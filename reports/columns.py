@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bench.narrow import narrow
+from bench.results.compact import narrow
 
 Ints = NDArray[np.int64]
 

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from reports.answers import Group
-from reports.draws import generator
-from reports.intervals import Estimate, Floats, Spread, estimate
+from bench.reports.answers import Group
+from bench.reports.draws import generator
+from bench.reports.intervals import Estimate, Floats, Spread, estimate
 
 REGION = 0.01
 """Half-width of the region of practical equivalence: differences below one point of accuracy are no difference."""

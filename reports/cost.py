@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.columns import mentions, plain
-from reports.load import GROUP
-from reports.style import natural
-from reports.tables import PHASES, Cell, Table, names_of, ordered, percent, without_constants
+from bench.reports.columns import mentions, plain
+from bench.reports.load import GROUP
+from bench.reports.style import natural
+from bench.reports.tables import PHASES, Cell, Table, names_of, ordered, percent, without_constants
 
 SECONDS = [f"{phase}_seconds" for phase in PHASES]
 FLOPS = [f"{phase}_flops" for phase in PHASES]

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
-from reports import metrics
-from reports.columns import gather, lists, ranks
-from reports.episodes import independent
+from bench.reports import metrics
+from bench.reports.columns import gather, lists, ranks
+from bench.reports.episodes import independent
+from bench.utils.errors import BenchError
 
 Ints = NDArray[np.int64]
 

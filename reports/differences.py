@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports.columns import plain
-from reports.load import Loaded
-from reports.tables import Cell, Table
+from bench.reports.columns import plain
+from bench.reports.load import Loaded
+from bench.reports.tables import Cell, Table
 
 _NAMED = 6
 """Settings that the warning names; the table has all of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.streams import Stream
+from bench.utils.random import Stream
 
 SEED = 20260101
 """The seed of every report; the same records give the same bytes."""
@@ -13,7 +13,7 @@ SEED = 20260101
 def generator(*purpose: str | int) -> np.random.Generator:
     """Return a fresh generator at the start of the stream for a purpose.
 
-    SFC64 where :class:`bench.streams.Stream` itself gives Philox: a bootstrap draws billions of numbers.
+    SFC64 where :class:`bench.utils.random.Stream` itself gives Philox: a bootstrap draws billions of numbers.
     """
     key = Stream(SEED).child("report", *purpose).key()
     return np.random.Generator(np.random.SFC64(int.from_bytes(key, "big")))

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from reports.columns import lists, plain
+from bench.reports.columns import lists, plain
 
 
 def independent(records: pd.DataFrame) -> set[str]:

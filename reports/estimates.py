@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.answers import Answers, Group
-from reports.intervals import Estimate, Floats, estimate
-from reports.load import CELL
+from bench.reports.answers import Answers, Group
+from bench.reports.intervals import Estimate, Floats, estimate
+from bench.reports.load import CELL
 
 EXTRA = ["top5_accuracy", "macro_f1", "calibration_error"]
 """Scores of a cell that need its predictions."""

@@ -6,9 +6,9 @@ import json
 
 import pandas as pd
 
-from reports.columns import mentions
-from reports.load import GROUP
-from reports.tables import Cell, Table, names_of, ordered, percent, without_constants
+from bench.reports.columns import mentions
+from bench.reports.load import GROUP
+from bench.reports.tables import Cell, Table, names_of, ordered, percent, without_constants
 
 _KEY = [*GROUP, "method"]
 

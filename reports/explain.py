@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from bench.version import __version__
-from reports.style import condition_text
+from bench.reports.style import condition_text
+from bench.utils.version import __version__
 
 if TYPE_CHECKING:
-    from bench.explain import Answer, Case, Explained
+    from bench.explain.explain import Answer, Case, Explained
 
 _HERE = Path(__file__).parent
 

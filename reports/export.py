@@ -14,13 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import BenchError
-from reports import answers, estimates
-from reports.cost import COSTS
-from reports.load import Loaded, load
-from reports.scores import scores
-from reports.style import condition_text, slug
-from reports.summary import SCORES, per_cell, per_session
+from bench.reports import answers, estimates
+from bench.reports.cost import COSTS
+from bench.reports.load import Loaded, load
+from bench.reports.scores import scores
+from bench.reports.style import condition_text, slug
+from bench.reports.summary import SCORES, per_cell, per_session
+from bench.utils.errors import BenchError
 
 PROJECT = "retrieval-bench"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reports.intervals import t_interval
-from reports.load import GROUP
-from reports.style import Look, Picture, canvas, file_name, legend, looks, picture, place, title
+from bench.reports.intervals import t_interval
+from bench.reports.load import GROUP
+from bench.reports.style import Look, Picture, canvas, file_name, legend, looks, picture, place, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bench.errors import BenchError
-from reports.answers import Group
-from reports.draws import generator
-from reports.explain import class_weights
-from reports.load import Loaded, RunInfo
-from reports.names import short
-from reports.style import Picture, canvas, condition_text, file_name, picture
+from bench.reports.answers import Group
+from bench.reports.draws import generator
+from bench.reports.explain import class_weights
+from bench.reports.load import Loaded, RunInfo
+from bench.reports.names import short
+from bench.reports.style import Picture, canvas, condition_text, file_name, picture
+from bench.utils.errors import BenchError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bench.explain import Answer, Case
-    from bench.thumbnails import Show
+    from bench.data.thumbnails import Show
+    from bench.explain.explain import Answer, Case
 
 NEIGHBOURS = 8
 """Neighbours shown of each branch."""
@@ -78,9 +78,9 @@ def galleries(loaded: Loaded, groups: Sequence[Group], count: int) -> tuple[list
 
 def _of_group(loaded: Loaded, group: Group, count: int) -> list[Picture]:
     # Imported here: they import torch, and a report without galleries does not wait for it.
-    from bench.explain import explain
-    from bench.replay import Which
-    from bench.thumbnails import thumbnails
+    from bench.data.thumbnails import thumbnails
+    from bench.explain.explain import explain
+    from bench.explain.replay import Which
 
     rows = loaded.records
     here = rows[(rows["scenario"] == group.scenario) & (rows["dataset"] == group.dataset)]
@@ -109,9 +109,9 @@ def _of_group(loaded: Loaded, group: Group, count: int) -> list[Picture]:
 
 def _pair(loaded: Loaded, group: Group, records: pd.DataFrame) -> tuple[RunInfo, str, str]:
     """Return a run and the two methods of it to show, the more accurate first."""
-    from bench.contracts import Explains
-    from bench.registry import METHODS
-    from bench.replay import identity_of, recipe_of
+    from bench.core.protocols import Explains
+    from bench.core.registry import METHODS
+    from bench.explain.replay import identity_of, recipe_of
 
     accuracy = {m: np.mean([run.hits.mean() for run in seeds.values()]) for m, seeds in group.answers.items()}
     for info in loaded.runs:

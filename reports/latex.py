@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from textwrap import wrap
 
-from reports.tables import Cell, Table
+from bench.reports.tables import Cell, Table
 
 LINE = 83
 """Characters that fit between the margins of ``article`` in its footnote size, the gaps between columns included."""

@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bench.errors import BenchError
-from bench.joined import read_joined, record_files
-from bench.narrow import narrow
-from bench.records import COLUMNS, read_tables, upgraded
-from bench.store import read_manifest, read_predictions, runs_below
-from reports import names, progress
-from reports.columns import compact, mentions, plain, ranks, renamed
-from reports.episodes import fingerprints, independent
-from reports.oracle import mark
-from reports.settings import TOLD, with_settings
+from bench.reports import names, progress
+from bench.reports.columns import compact, mentions, plain, ranks, renamed
+from bench.reports.episodes import fingerprints, independent
+from bench.reports.oracle import mark
+from bench.reports.settings import TOLD, with_settings
+from bench.results.compact import narrow
+from bench.results.consolidated import read_joined, record_files
+from bench.results.run_folder import read_manifest, read_predictions, runs_below
+from bench.results.schema import COLUMNS, read_tables, upgraded
+from bench.utils.errors import BenchError
 
 GROUP = ["scenario", "dataset", "condition"]
 """What makes two results comparable; a table and a figure are about one such group."""
@@ -73,7 +73,7 @@ class Loaded:
     ----------
     records : DataFrame
         One row a finished session, in an order that does not depend on files; texts and lists are as in
-        :mod:`reports.columns`.
+        :mod:`bench.reports.columns`.
     skipped : DataFrame
         One row a skipped cell, with its reason.
     runs : tuple of RunInfo

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reports.columns import renamed
+from bench.reports.columns import renamed
 
 if TYPE_CHECKING:
-    from reports.answers import Group
+    from bench.reports.answers import Group
 
 WORD = "oracle"
 """The selection that marks them in records."""

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
-from bench.files import write_atomically
+from bench.utils.atomic import write_atomically
+from bench.utils.errors import BenchError
 
 WRITTEN = "report-files.json"
 """The file that names every file of the report with the SHA-256 of its content."""

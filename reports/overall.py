@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.errors import BenchError
-from reports.answers import Answers, Group
-from reports.bootstrap import Sample, over_datasets, percentile
-from reports.plots import critical_difference
-from reports.ranks import Ranking, interquartile_mean, performance_profile, rank
-from reports.style import Look, Picture, canvas, legend, looks, picture, slug
-from reports.tables import Cell, Table, percent, probability, share
+from bench.reports.answers import Answers, Group
+from bench.reports.bootstrap import Sample, over_datasets, percentile
+from bench.reports.plots import critical_difference
+from bench.reports.ranks import Ranking, interquartile_mean, performance_profile, rank
+from bench.reports.style import Look, Picture, canvas, legend, looks, picture, slug
+from bench.reports.tables import Cell, Table, percent, probability, share
+from bench.utils.errors import BenchError
 
 _FEWEST = 5
 """Fewest data sets for an interval over data sets: a bootstrap of four or fewer is far too narrow."""

@@ -13,10 +13,10 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
-from bench.version import SCHEMA, __version__
-from reports.load import Loaded
-from reports.style import Picture, natural
-from reports.tables import Cell, Table
+from bench.reports.load import Loaded
+from bench.reports.style import Picture, natural
+from bench.reports.tables import Cell, Table
+from bench.utils.version import SCHEMA, __version__
 
 _HERE = Path(__file__).parent
 

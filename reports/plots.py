@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reports.answers import Group
-from reports.load import GROUP
-from reports.ranks import Ranking
-from reports.style import Look, Picture, canvas, file_name, legend, looks, natural, picture, place, slug, title
-from reports.tables import PHASES
+from bench.reports.answers import Group
+from bench.reports.load import GROUP
+from bench.reports.ranks import Ranking
+from bench.reports.style import Look, Picture, canvas, file_name, legend, looks, natural, picture, place, slug, title
+from bench.reports.tables import PHASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

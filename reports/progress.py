@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from reports.columns import plain
+from bench.reports.columns import plain
 
 if TYPE_CHECKING:
-    from reports.load import RunInfo
+    from bench.reports.load import RunInfo
 
 
 def unfinished(runs: Sequence[RunInfo], cells: pd.DataFrame) -> Iterator[str]:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from reports import published_costs
-from reports.columns import plain
-from reports.load import GROUP
-from reports.style import condition_text
-from reports.tables import Cell, Table, percent, share
+from bench.reports import published_costs
+from bench.reports.columns import plain
+from bench.reports.load import GROUP
+from bench.reports.style import condition_text
+from bench.reports.tables import Cell, Table, percent, share
 
 if TYPE_CHECKING:
-    from bench.experiments import Published
+    from bench.runner.experiments import Published
 
 AVERAGE = "average"
 """The published data set that is the mean over the others."""
@@ -68,8 +68,8 @@ def published(found: pd.DataFrame) -> pd.DataFrame:
         unit and ``relative`` is measured / published - 1. Null where nothing was measured or the task is another.
     """
     # Imported here: a report on runs that are no experiments need not read them.
-    from bench.experiments import names
-    from bench.experiments import published as numbers
+    from bench.runner.experiments import names
+    from bench.runner.experiments import published as numbers
 
     rows: list[Row] = []
     known = set(names())

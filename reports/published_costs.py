@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from reports.columns import plain
-from reports.load import GROUP
+from bench.reports.columns import plain
+from bench.reports.load import GROUP
 
 if TYPE_CHECKING:
-    from bench.experiments import Published
+    from bench.runner.experiments import Published
 
 Row = dict[str, Any]
 

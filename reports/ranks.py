@@ -10,8 +10,8 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from bench.errors import BenchError
-from reports.compare import ALPHA, holm
+from bench.reports.compare import ALPHA, holm
+from bench.utils.errors import BenchError
 
 Floats = NDArray[np.float64]
 

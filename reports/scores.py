@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import metrics
-from reports.counts import Counts, stacks
+from bench.reports import metrics
+from bench.reports.counts import Counts, stacks
 
 INCREMENTAL = [
     *("average_incremental_accuracy", "old_accuracy", "new_accuracy"),

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from reports.columns import plain, renamed
+from bench.reports.columns import plain, renamed
 
 TOLD = "dealt_by"
 """The column of those settings, as JSON."""

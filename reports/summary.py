@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from reports import cost, episodes
-from reports.columns import lengths, plain
-from reports.cost import COSTS
-from reports.estimates import EXTRA, Key
-from reports.intervals import Estimate, t_interval, wilson
-from reports.load import CELL, GROUP
-from reports.scores import COUNTED, INCREMENTAL, Scores
+from bench.reports import cost, episodes
+from bench.reports.columns import lengths, plain
+from bench.reports.cost import COSTS
+from bench.reports.estimates import EXTRA, Key
+from bench.reports.intervals import Estimate, t_interval, wilson
+from bench.reports.load import CELL, GROUP
+from bench.reports.scores import COUNTED, INCREMENTAL, Scores
 
 SCORES = ["accuracy", "mean_class_recall", *EXTRA, *INCREMENTAL]
 """Metrics of a cell, all in [-1, 1]; ``accuracy`` is over the queries of the last session.
@@ -29,7 +29,7 @@ FACTS = ["sessions", "episodes", "n_classes", "n_queries", "fidelity", "selectio
 def per_cell(records: pd.DataFrame, scored: Scores, extra: pd.DataFrame) -> pd.DataFrame:
     """Return one row a cell: what it is, its scores after the last session, and its cost.
 
-    ``scored`` is what :func:`reports.scores.scores` makes of the records; ``extra`` holds the scores that need
+    ``scored`` is what :func:`bench.reports.scores.scores` makes of the records; ``extra`` holds the scores that need
     predictions, and a cell that is not in it has null for them.
     """
     apart = records[records["cell"].isin(episodes.independent(records))]

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from reports.answers import Answers, Group
-from reports.columns import plain
-from reports.compare import holm
-from reports.intervals import Estimate, Floats, estimate
-from reports.style import condition_text
-from reports.tables import Cell, Table, percent, probability, without_constants
+from bench.reports.answers import Answers, Group
+from bench.reports.columns import plain
+from bench.reports.compare import holm
+from bench.reports.intervals import Estimate, Floats, estimate
+from bench.reports.style import condition_text
+from bench.reports.tables import Cell, Table, percent, probability, without_constants
 
 ALL = "mean of all"
 """Stands for the mean over all data sets on which every method of a sweep was run."""
@@ -58,7 +58,7 @@ def changes(
     groups : iterable of Group
         Their answers, as far as they have predictions.
     fingerprints : mapping
-        By cell, the hash of its queries (:func:`reports.episodes.fingerprints`).
+        By cell, the hash of its queries (:func:`bench.reports.episodes.fingerprints`).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Tables as values, and their Markdown; :mod:`reports.page` and :mod:`reports.latex` draw the same values."""
+"""Tables as values, and their Markdown; :mod:`bench.reports.page` and :mod:`bench.reports.latex` draw the same values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports.compare import ALPHA, Comparison
-from reports.load import GROUP
-from reports.style import condition_text, natural
+from bench.reports.compare import ALPHA, Comparison
+from bench.reports.load import GROUP
+from bench.reports.style import condition_text, natural
 
 HEADS = {
     "accuracy": "accuracy",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.load import GROUP
-from reports.style import condition_text, natural
-from reports.tables import HEADS, share
+from bench.reports.load import GROUP
+from bench.reports.style import condition_text, natural
+from bench.reports.tables import HEADS, share
 
 _HEADS = {key: HEADS[key] for key in HEADS if key not in ("top5_accuracy", "macro_f1", "calibration_error")}
 """The terminal is narrow; the page shows the rest."""

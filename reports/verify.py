@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.errors import BenchError
-from reports import answers, estimates, published
-from reports.load import load
-from reports.published import ACCURACY
-from reports.scores import scores
-from reports.style import condition_text
-from reports.summary import over_seeds, per_cell
-from reports.tables import percent, share
+from bench.reports import answers, estimates, published
+from bench.reports.load import load
+from bench.reports.published import ACCURACY
+from bench.reports.scores import scores
+from bench.reports.style import condition_text
+from bench.reports.summary import over_seeds, per_cell
+from bench.reports.tables import percent, share
+from bench.utils.errors import BenchError
 
 TOLERANCE = 1.0
 """Points of accuracy by which a measured number may differ from the published one."""

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt, MinLen
 
-from bench.class_choice import Classes, check_split, eligible, split_classes
-from bench.dealing import apart, guard, make_task, shots, training_and_validation
-from bench.errors import BenchError
-from bench.features import Features
-from bench.memory import Memory
-from bench.memory_choice import choose_memory, declared_memory, departures
-from bench.registry import scenario
-from bench.streams import Stream
-from bench.task import Dataset, Episode, Session
+from bench.core.features import Features
+from bench.core.memory import Memory
+from bench.core.registry import scenario
+from bench.core.task import Dataset, Episode, Session
+from bench.sampling.class_split import Classes, check_split, eligible, split_classes
+from bench.sampling.memory_source import choose_memory, declared_memory, departures
+from bench.sampling.sessions import apart, guard, make_task, shots, training_and_validation
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 
 
 @scenario("few-to-many-shot")

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from bench.class_choice import Classes, eligible
-from bench.dealing import apart, make_task, shots
-from bench.errors import BenchError
-from bench.memory import Memory
-from bench.memory_choice import declared_memory, departures
-from bench.registry import scenario
-from bench.streams import Stream
-from bench.task import Budget, Dataset, Episode, Session
+from bench.core.memory import Memory
+from bench.core.registry import scenario
+from bench.core.task import Budget, Dataset, Episode, Session
+from bench.sampling.class_split import Classes, eligible
+from bench.sampling.memory_source import declared_memory, departures
+from bench.sampling.sessions import apart, make_task, shots
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 
 
 @scenario("incremental")

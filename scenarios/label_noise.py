@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from annotated_types import Ge, MinLen
 
-from bench import noise
-from bench.class_choice import Classes, eligible
-from bench.dealing import apart, guard, make_task, shots
-from bench.errors import BenchError, suggest
-from bench.features import Features
-from bench.memory import Items, Memory
-from bench.memory_choice import declared_memory, departures
-from bench.registry import scenario
-from bench.streams import Stream
-from bench.task import Dataset, Episode, Session
+from bench.core.features import Features
+from bench.core.memory import Items, Memory
+from bench.core.registry import scenario
+from bench.core.task import Dataset, Episode, Session
+from bench.sampling import noise
+from bench.sampling.class_split import Classes, eligible
+from bench.sampling.memory_source import declared_memory, departures
+from bench.sampling.sessions import apart, guard, make_task, shots
+from bench.utils.errors import BenchError, suggest
+from bench.utils.random import Stream
 
 
 @scenario("label-noise")

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge
 
-from bench.class_choice import Classes, eligible
-from bench.dealing import make_task, memory_session
-from bench.edits import REMOVALS, Shelf, Step, steps
-from bench.memory import Items, Memory
-from bench.memory_choice import MemoryChoice, choose_memory, departures, simulated_sources
-from bench.registry import scenario
-from bench.streams import Stream
-from bench.task import Dataset, Edit, Episode, Session
+from bench.core.memory import Items, Memory
+from bench.core.registry import scenario
+from bench.core.task import Dataset, Edit, Episode, Session
+from bench.sampling.class_split import Classes, eligible
+from bench.sampling.memory_edits import REMOVALS, Shelf, Step, steps
+from bench.sampling.memory_source import MemoryChoice, choose_memory, departures, simulated_sources
+from bench.sampling.sessions import make_task, memory_session
+from bench.utils.random import Stream
 
 
 @scenario("lifecycle")

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt, MinLen
 
-from bench import noise
-from bench.class_choice import Classes, check_split, eligible, split_classes
-from bench.dealing import memory_session, training_and_validation
-from bench.memory import Items, Memory
-from bench.memory_choice import MemoryChoice, choose_memory, departures
-from bench.registry import scenario
-from bench.streams import Stream
-from bench.task import Dataset, Episode
+from bench.core.memory import Items, Memory
+from bench.core.registry import scenario
+from bench.core.task import Dataset, Episode
+from bench.sampling import noise
+from bench.sampling.class_split import Classes, check_split, eligible, split_classes
+from bench.sampling.memory_source import MemoryChoice, choose_memory, departures
+from bench.sampling.sessions import memory_session, training_and_validation
+from bench.utils.random import Stream
 
 Where = Literal["both", "prototypes", "retrieval"]
 """Which memory is noisy: the one prototypes are made of, the one a method retrieves from, or both as one."""

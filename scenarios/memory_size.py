@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt, MinLen
 
-from bench.class_choice import Classes, check_split, eligible, split_classes
-from bench.dealing import memory_session, prefix, training_and_validation
-from bench.memory import Memory
-from bench.memory_choice import MemoryChoice, choose_memory, departures
-from bench.registry import scenario
-from bench.streams import Stream
-from bench.task import Dataset, Episode
+from bench.core.memory import Memory
+from bench.core.registry import scenario
+from bench.core.task import Dataset, Episode
+from bench.sampling.class_split import Classes, check_split, eligible, split_classes
+from bench.sampling.memory_source import MemoryChoice, choose_memory, departures
+from bench.sampling.sessions import memory_session, prefix, training_and_validation
+from bench.utils.random import Stream
 
 
 @scenario("memory-size")

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from bench.class_choice import Classes, eligible
-from bench.dealing import apart, guard, make_task, require_shots, shots, without
-from bench.memory import Items, Memory
-from bench.memory_choice import declared_memory, departures
-from bench.registry import scenario
-from bench.streams import Stream
-from bench.task import Dataset, Episode, Session
+from bench.core.memory import Items, Memory
+from bench.core.registry import scenario
+from bench.core.task import Dataset, Episode, Session
+from bench.sampling.class_split import Classes, eligible
+from bench.sampling.memory_source import declared_memory, departures
+from bench.sampling.sessions import apart, guard, make_task, require_shots, shots, without
+from bench.utils.random import Stream
 
 
 @scenario("supervised")

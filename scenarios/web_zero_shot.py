@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Gt, Le
 
-from bench.class_choice import Classes, check_split, eligible, split_classes
-from bench.dealing import memory_session, training_session, without
-from bench.features import Features
-from bench.memory_choice import MemoryChoice, choose_memory, departures
-from bench.registry import scenario
+from bench.core.features import Features
+from bench.core.registry import scenario
+from bench.core.task import Dataset, Episode, Session
+from bench.sampling.class_split import Classes, check_split, eligible, split_classes
+from bench.sampling.memory_source import MemoryChoice, choose_memory, departures
+from bench.sampling.sessions import memory_session, training_session, without
 from bench.search.threshold import reaches
-from bench.streams import Stream
-from bench.task import Dataset, Episode, Session
+from bench.utils.random import Stream
 
 _ROWS = 1 << 16
 """Memory images that are compared with the queries at a time."""

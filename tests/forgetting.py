@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.runner import run
-from bench.task import Dataset
+from bench.core.task import Dataset
+from bench.runner.loop import run
 
 
 def on_first_classes(

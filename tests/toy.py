@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.dealing import make_task
-from bench.features import Features
-from bench.memory import Items, Memory
-from bench.streams import Stream
-from bench.task import Card, Dataset, Task
+from bench.core.features import Features
+from bench.core.memory import Items, Memory
+from bench.core.task import Card, Dataset, Task
+from bench.sampling.sessions import make_task
+from bench.utils.random import Stream
 
 DIMENSION = 16
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bench import experiments
+from bench.runner import experiments
 
 _HEAD = """# Experiments
 

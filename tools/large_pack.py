@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.files import require_space
-from bench.pack import FORMAT, write_manifest, write_split
+from bench.data.pack import FORMAT, write_manifest, write_split
+from bench.utils.atomic import require_space
 from tools.scale_curve import BLOCK, CLASSES, D, points
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.listing import methods
+from bench.cli.listing import methods
 
 _HEAD = """# Methods
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.records import COLUMNS, PREDICTION_COLUMNS, UNSTABLE
-from bench.version import SCHEMA
+from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, UNSTABLE
+from bench.utils.version import SCHEMA
 
 _HEAD = f"""# Results
 

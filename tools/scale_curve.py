@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.files import replacing, require_space, write_atomically
-from bench.indexes.approximate import Approximate
-from bench.indexes.names import named_engine
 from bench.search import top_k
-from bench.streams import Stream
+from bench.search.approximate.by_name import named_engine
+from bench.search.approximate.engine import Approximate
+from bench.utils.atomic import replacing, require_space, write_atomically
+from bench.utils.random import Stream
 
 D, CLASSES, K = 512, 1000, 32
 DIRECTIONS, NOISE = 32, 2.0

@@ -11,8 +11,8 @@ from typing import Any
 
 from annotated_types import BaseMetadata
 
-from bench.params import defaults, hints
-from bench.registry import SCENARIOS, Entry
+from bench.core.registry import SCENARIOS, Entry
+from bench.utils.params import defaults, hints
 
 _HEAD = """# Scenarios
 

@@ -18,15 +18,17 @@ import numpy as np
 import numpy.typing as npt
 import open_clip
 import torch
+from bench.data.glyphs.streams import stream
 from safetensors import safe_open
 from safetensors.torch import save
 from torch.nn import functional
 
-from bench.files import write_atomically
-from bench.glyphs import encoder, measure, offtopic, render, tokens
-from bench.glyphs.catalogue import Split
-from bench.glyphs.corpus import SEED, corpus
-from bench.glyphs.streams import stream
+from bench.data.glyphs import offtopic, render
+from bench.data.glyphs.catalogue import Split
+from bench.encoders.glyphs import model, tokenizer
+from bench.utils.atomic import write_atomically
+from tools.glyphs import evaluate_encoder
+from tools.glyphs.training_corpus import SEED, corpus
 
 DRAWS = 64  # images held for each seen class
 CLASSES = 240  # classes in a batch, each with two images
@@ -43,7 +45,7 @@ def _train_images(key: str) -> npt.NDArray[np.uint8]:
     if key in offtopic.PICTURES:
         rngs = (stream(SEED, "train", key, i) for i in range(DRAWS))
         return np.stack([offtopic.picture(rng, key) for rng in rngs])
-    return measure.draws(key, "train", DRAWS, render.FACES, seed=SEED)
+    return evaluate_encoder.draws(key, "train", DRAWS, render.FACES, seed=SEED)
 
 
 def pool(keys: list[str], workers: int) -> npt.NDArray[np.uint8]:
@@ -153,14 +155,14 @@ class Trainer:
 def train(steps: int, checkpoint: Path, report: int, workers: int) -> None:
     """Train from the checkpoint on, if there is one, and ship the averaged weights."""
     data = corpus()
-    vocabulary = tokens.build_vocabulary(data.all_texts(), minimum=2)
-    config = encoder.read_config()
+    vocabulary = tokenizer.build_vocabulary(data.all_texts(), minimum=2)
+    config = model.read_config()
     config["text_cfg"]["vocab_size"] = len(vocabulary)
-    write_atomically(encoder.CONFIG_FILE, json.dumps(config, indent=2) + "\n")
-    write_atomically(encoder.VOCABULARY_FILE, "\n".join(vocabulary) + "\n")
-    tokenizer = tokens.Tokenizer(vocabulary, config["text_cfg"]["context_length"])
+    write_atomically(model.CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+    write_atomically(model.VOCABULARY_FILE, "\n".join(vocabulary) + "\n")
+    tokenizer = tokenizer.Tokenizer(vocabulary, config["text_cfg"]["context_length"])
     side = config["vision_cfg"]["image_size"]
-    trainer = Trainer(encoder.build(config, torch.Generator().manual_seed(SEED)), steps)
+    trainer = Trainer(model.build(config, torch.Generator().manual_seed(SEED)), steps)
     if checkpoint.exists():
         trainer.resume(checkpoint)
     kinds = list(offtopic.PICTURES)
@@ -175,7 +177,7 @@ def train(steps: int, checkpoint: Path, report: int, workers: int) -> None:
         read += [offtopic.sentence(rng) for _ in range(STRAY)]
         both = np.tile(np.concatenate([rows, others]), 2)
         chosen = images[both, rng.integers(DRAWS, size=len(both))]
-        loss = loss_of(trainer.model, encoder.pixels(chosen, side), tokenizer(read), labels)
+        loss = loss_of(trainer.model, model.pixels(chosen, side), tokenizer(read), labels)
         trainer.update(loss)
         if trainer.step % 20 == 0:
             pace = (time.monotonic() - started) / (trainer.step - first)
@@ -183,13 +185,13 @@ def train(steps: int, checkpoint: Path, report: int, workers: int) -> None:
             click.echo(f"step {trainer.step} loss {float(loss.detach()):.3f} scale {scale:.1f} {pace:.2f} s/step")
         if trainer.step % report == 0 or trainer.step == steps:
             trainer.store(checkpoint)
-            write_atomically(encoder.WEIGHTS_FILE, encoder.serialise(trainer.average))
+            write_atomically(model.WEIGHTS_FILE, model.serialise(trainer.average))
             print_measures("validation", 8)
 
 
 def print_measures(split: Split, per_class: int) -> None:
     """Measure the shipped weights on one split, and print the shares."""
-    for name, share in measure.accuracy(encoder.load(), split, per_class).items():
+    for name, share in evaluate_encoder.accuracy(model.load(), split, per_class).items():
         click.echo(f"{split} {name} {100 * share:.1f} %")
 
 

@@ -2,6 +2,6 @@
 
 from bench.cache.location import cache_root
 from bench.cache.store import FeatureCache, Space
-from bench.cache.upkeep import PACKS, list_spaces, prune, verify
+from bench.data.cache_listing import PACKS, list_spaces, prune, verify
 
 __all__ = ["PACKS", "FeatureCache", "Space", "cache_root", "list_spaces", "prune", "verify"]

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError, Notice
-from bench.files import write_atomically
-from bench.hashing import digest, file_digest
+from bench.utils.atomic import write_atomically
+from bench.utils.errors import BenchError, Notice
+from bench.utils.hashing import digest, file_digest
 
 FORMAT = 1
 SPACE_FILE = "space.json"

@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.device.precision import DTYPES, Precision
 from bench.encoders.encoder import SOFTWARE, Encoder
 from bench.encoders.projection import Tower
 from bench.encoders.reasons import one_line
-from bench.errors import BenchError
-from bench.hashing import digest
-from bench.precision import DTYPES, Precision
+from bench.utils.errors import BenchError
+from bench.utils.hashing import digest
 
 SCHEME = "align:"
 

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.encoders.batches import WithinMemory, ahead, groups
+from bench.device.precision import DTYPES, Precision, full_float32
+from bench.encoders.batching import WithinMemory, ahead, groups
 from bench.encoders.projection import Tower, before_projection
-from bench.hashing import digest
-from bench.precision import DTYPES, Precision, full_float32
+from bench.utils.hashing import digest
 
 SOFTWARE = ("open_clip_torch", "pillow", "torch", "torchvision")
 """Packages whose version shapes the features of every encoder."""
@@ -102,7 +102,7 @@ class Encoder:
         """All that shapes a feature besides the image or text itself, as plain values.
 
         The device is left out: features encoded on a GPU serve on a CPU. Their difference is that of two orders of
-        summation, as between two batch sizes, since :func:`bench.precision.full_float32` keeps the TensorFloat-32 off
+        summation, as between two batch sizes, since :func:`bench.device.precision.full_float32` keeps the TensorFloat-32 off
         that torch allows convolutions by default.
         """
         return {

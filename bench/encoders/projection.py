@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.errors import BenchError
+from bench.utils.errors import BenchError
 
 Tower = Literal["image", "text"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.algebra import normalise
 from bench.encoders.encoder import Encoder
-from bench.errors import BenchError, suggest
+from bench.functional.classwise import normalise
+from bench.utils.errors import BenchError, suggest
 
 Template = Callable[[str], str]
 

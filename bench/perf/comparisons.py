@@ -15,11 +15,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from bench.algebra import class_means, normalise
-from bench.streams import Stream
+from bench.functional.classwise import class_means, normalise
+from bench.utils.random import Stream
 
 if TYPE_CHECKING:
-    from bench.attention import Block
+    from bench.functional.attention import Block
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def _search(device: str) -> Trial:
 
 def _vote(device: str) -> Trial:
     """Answer with the votes of each class, of which those equal differ by whose neighbour is nearest."""
-    from bench.algebra import neighbour_votes
+    from bench.functional.classwise import neighbour_votes
 
     q, k, n_classes = 2000, 100, 1000
     drawn = Stream(0).child("perf", "votes").numpy().integers(n_classes, size=(q, k))
@@ -125,7 +125,7 @@ def _linear_probe(device: str) -> Trial:
 
 
 def _mml_step(device: str) -> Trial:
-    from bench.attention import integrate, integrate_each, standardise
+    from bench.functional.attention import integrate, integrate_each, standardise
 
     block, f = _block(device), draw(_BATCH, 512, "f", device) * 10
     items = standardise(draw(_BATCH * 32, 512, "items", device).view(_BATCH, 32, 512))
@@ -140,7 +140,7 @@ def _mml_step(device: str) -> Trial:
 
 def _mml_epoch(device: str) -> Trial:
     """Answer with a batch's integrated features; in training neighbours are found once, before all epochs."""
-    from bench.attention import integrate, integrate_each, standardise
+    from bench.functional.attention import integrate, integrate_each, standardise
     from bench.search import top_k
 
     block, f = _block(device), draw(_BATCH, 512, "f", device) * 10
@@ -164,7 +164,7 @@ _BATCH = 256
 
 
 def _block(device: str) -> Block:
-    from bench.attention import Block
+    from bench.functional.attention import Block
 
     return Block.initial(512, Stream(0)).map(lambda w: w.to(device).requires_grad_(True))
 
@@ -178,7 +178,7 @@ def _step(block: Block, out: Tensor) -> Tensor:
 
 def _incremental(device: str) -> Trial:
     """Answer with the scores of the last of ten sessions of 20 classes with 50 images each."""
-    from bench.gaussians import Moments, discriminant, solve
+    from bench.functional.gaussian import Moments, discriminant, solve
 
     x, queries = draw(10_000, 512, "images", device), draw(100, 512, "queries", device)
     sessions = [(x[n : n + 1000], torch.arange(n // 50, n // 50 + 20).repeat(50)) for n in range(0, 10_000, 1000)]
@@ -206,7 +206,7 @@ def _incremental(device: str) -> Trial:
 
 def _bootstrap(device: str) -> Trial:
     """Answer with each method's mean and standard error; 1000 resamples know the latter to a few per cent."""
-    from reports.bootstrap import Sample, resampled_means
+    from bench.reports.bootstrap import Sample, resampled_means
 
     rates = np.array([[0.3], [0.5], [0.6], [0.8], [0.9]])
     right = Stream(0).child("perf", "bootstrap").numpy().random((5, 5000)) < rates
@@ -224,8 +224,8 @@ def _bootstrap(device: str) -> Trial:
 
 def _report(device: str) -> Trial:
     """Answer with accuracy, its mean over sessions, mean per-class recall and forgetting of each cell."""
-    from reports.columns import compact
-    from reports.scores import scores
+    from bench.reports.columns import compact
+    from bench.reports.scores import scores
 
     table = _records(cells=500)
     names = ["accuracy", "average_incremental_accuracy", "mean_class_recall", "forgetting"]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.logistic import Linear, LogisticRegression
-from bench.streams import Stream
+from bench.functional.classwise import normalise
+from bench.functional.logistic_regression import Linear, LogisticRegression
+from bench.utils.random import Stream
 
 CLASSES = 50
 BEST = 0.5

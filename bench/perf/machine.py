@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from bench.interpreters import cores
 from bench.perf.timing import in_turn
-from bench.provenance import processor
+from bench.runner.parallel.interpreters import cores
+from bench.runner.provenance import processor
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of the square matrices that are multiplied."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.search.room import Room
-from bench.streams import Stream
+from bench.utils.random import Stream
 
 _MARKED = 20
 """Bytes a number of a key takes while its mark is made: as it is, in float32 and as two whole numbers of 64 bits."""

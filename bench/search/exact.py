@@ -1,6 +1,6 @@
 """Exact nearest neighbours by cosine.
 
-The answer is defined, not approximate: see :mod:`bench.search.definition`. A fast product proposes candidates; a
+The answer is defined, not approximate: see :mod:`bench.search.reference`. A fast product proposes candidates; a
 bound on its rounding error proves that none was missed, and the queries for which it cannot are searched again with
 a finer product, at last in float64. ``docs/search.md`` has the algebra.
 """
@@ -16,15 +16,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.precision import full_float32
+from bench.device.precision import full_float32
+from bench.functional.classwise import normalise
 from bench.search import gpu, streaming
-from bench.search.definition import nearest_of, pair_similarities, search_float64
-from bench.search.dense import widest
+from bench.search.blocked import widest
 from bench.search.int8 import INT8
 from bench.search.neighbours import Neighbours
-from bench.search.products import BF16, FP32, Product, Rounded, has_bf16_units, has_int8_units
+from bench.search.reference import nearest_of, pair_similarities, search_float64
 from bench.search.room import in_room, on_processor
+from bench.search.rounded_products import BF16, FP32, Product, Rounded, has_bf16_units, has_int8_units
 
 _QUERIES = 1 << 12
 """Queries that a processor searches at a time, so that their candidates stay bounded."""

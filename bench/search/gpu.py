@@ -1,7 +1,7 @@
 """The exact search elsewhere than on a processor: few kernels, each over as much as there is room for.
 
 Float32 scores of a block of queries and a block of keys are made and a few more than k are kept of each query; those
-are compared in float64 (:func:`bench.search.definition.nearest_of`). A query of which more keys are too near to tell
+are compared in float64 (:func:`bench.search.reference.nearest_of`). A query of which more keys are too near to tell
 apart is given all keys that reach its floor, whatever their number, but no key that has k equals before it.
 
 Nothing here waits for the device or launches a kernel a query or a key.
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.search.definition import nearest_of, pair_similarities
+from bench.functional.classwise import normalise
 from bench.search.duplicates import needed
-from bench.search.products import float32_error
+from bench.search.reference import nearest_of, pair_similarities
 from bench.search.room import Room
+from bench.search.rounded_products import float32_error
 
 _TILE = 1 << 10
 """Queries that a block of keys is compared with at a time, at least: it is read again for each so many."""

@@ -7,12 +7,12 @@ import weakref
 
 from torch import Tensor
 
-from bench.flops import search_flops
-from bench.meter import charge, charge_flops, phase, phase_of_search, uncounted
-from bench.search.asked import note
+from bench.cost.flops import search_flops
+from bench.cost.meter import charge, charge_flops, phase, phase_of_search, uncounted
 from bench.search.engines import Engine, Prepares, engine_in_force
 from bench.search.exact import Exact
 from bench.search.neighbours import Neighbours
+from bench.search.query_log import note
 
 
 class Index:

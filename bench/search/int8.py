@@ -12,9 +12,9 @@ from scipy import fft
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
-from bench.algebra import normalise
-from bench.search.products import ROWS, SLACK, Rounded, has_int8_units
-from bench.streams import Stream
+from bench.functional.classwise import normalise
+from bench.search.rounded_products import ROWS, SLACK, Rounded, has_int8_units
+from bench.utils.random import Stream
 
 _LARGEST = 127
 _SMALLEST = 2.0**-20

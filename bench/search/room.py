@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.utils.errors import BenchError
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
-from bench.search.pairs import dots_of_pairs
-from bench.search.products import FP32, Product, Rounded, float32_error
+from bench.search.pair_dots import dots_of_pairs
+from bench.search.rounded_products import FP32, Product, Rounded, float32_error
 
 _GROUP = 32
 """Keys whose largest score is compared with the floor before any is looked at alone."""

@@ -7,13 +7,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.algebra import normalise
-from bench.precision import full_float32
+from bench.device.precision import full_float32
+from bench.functional.classwise import normalise
 from bench.search import gpu, streaming
-from bench.search.definition import pair_similarities
 from bench.search.exact import EXACT, top_k
-from bench.search.products import FP32, float32_error
+from bench.search.reference import pair_similarities
 from bench.search.room import in_room, on_processor
+from bench.search.rounded_products import FP32, float32_error
 
 _ROUNDING = 2.0**-23
 """More than storing a similarity in float32 may raise it."""

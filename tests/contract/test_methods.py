@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench.contracts import Describes, Extends, Trains
-from bench.evaluate import lacking, query_blocks, run_cell
-from bench.registry import METHODS, SCENARIOS
-from bench.state import load, nbytes, save
-from bench.streams import Stream
-from bench.task import Budget, Episode, Session, Task
+from bench.core.protocols import Describes, Extends, Trains
+from bench.core.registry import METHODS, SCENARIOS
+from bench.core.task import Budget, Episode, Session, Task
+from bench.learning.state_io import load, nbytes, save
+from bench.runner.evaluate import lacking, query_blocks, run_cell
+from bench.utils.random import Stream
 from tests import toy
 
 CLASSES = (7, 3, 9)

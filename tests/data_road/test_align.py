@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from bench.datasets import resolve
+from bench.data.images import image_folder
+from bench.data.images.to_pack import EncodeOptions, encode_pack
+from bench.data.registry import resolve
 from bench.encoders import BATCH_TOLERANCE, load_encoder
-from bench.errors import BenchError
-from bench.images import image_folder
-from bench.images.to_pack import EncodeOptions, encode_pack
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out
 

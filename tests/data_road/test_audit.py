@@ -12,17 +12,17 @@ import torch
 from PIL import Image
 from torch.overrides import TorchFunctionMode
 
-from bench.audit import audit, audit_by_name, drop_near_duplicates
-from bench.datasets import known, resolve
-from bench.errors import BenchError
-from bench.features import Features
-from bench.images import image_folder
-from bench.images.to_pack import EncodeOptions, encode_pack
-from bench.memory import Items, Memory
-from bench.pixel_hashes import read_pixels
-from bench.runner import run
+from bench.core.features import Features
+from bench.core.memory import Items, Memory
+from bench.core.task import Card, Dataset
+from bench.data.duplicates import audit, audit_by_name, drop_near_duplicates
+from bench.data.image_hashes import read_pixels
+from bench.data.images import image_folder
+from bench.data.images.to_pack import EncodeOptions, encode_pack
+from bench.data.registry import known, resolve
+from bench.runner.loop import run
 from bench.search import top_k
-from bench.task import Card, Dataset
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out
 

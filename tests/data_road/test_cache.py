@@ -16,10 +16,10 @@ from PIL import Image
 
 from bench.cache import FeatureCache, cache_root, list_spaces, prune, verify
 from bench.cache.store import content_key
+from bench.data.images import encode, encode_source, encode_texts, image_folder
 from bench.encoders import Encoder, class_texts, load_encoder
 from bench.encoders.prompts import of_strings
-from bench.errors import BenchError
-from bench.images import encode, encode_source, encode_texts, image_folder
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out, noise
 
@@ -217,7 +217,8 @@ import sys
 from pathlib import Path
 from bench.cache import FeatureCache
 from bench.encoders import load_encoder
-from bench.images import encode, encode_source, image_folder
+from bench.data.images import encode
+from bench.data.images import encode_source, image_folder
 encode.BLOCK = 2
 found = encode_source(
     load_encoder("glyphs"), image_folder(Path(sys.argv[1])).items, cache=FeatureCache(Path(sys.argv[2]))

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.datasets import resolve
-from bench.datasets_declared import declarations, encode_declared, prepare
-from bench.datasets_declared.declaration import parse
+from bench.data.images.decode import decode
+from bench.data.registry import resolve
+from bench.data.standard import declarations, encode_declared, prepare
+from bench.data.standard.declaration import parse
 from bench.encoders import load_encoder
-from bench.errors import BenchError
-from bench.images.decode import decode
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out
 
@@ -238,7 +238,7 @@ def test_cifar_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_imagenet_s_draws_its_split_by_a_fixed_seed(tmp_path: Path) -> None:
-    from bench.datasets_declared.readers import class_folders
+    from bench.data.standard.readers import class_folders
 
     imagenet(tmp_path)
     shares = {"seen": 1, "validation": 1, "unseen": 1}

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from bench.cache import FeatureCache
-from bench.datasets import resolve
+from bench.data.images import image_folder, image_table
+from bench.data.images.to_pack import EncodeOptions, encode_pack
+from bench.data.registry import resolve
 from bench.encoders import class_texts, load_encoder, read_templates
-from bench.errors import BenchError
-from bench.images import image_folder, image_table
-from bench.images.to_pack import EncodeOptions, encode_pack
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out
 

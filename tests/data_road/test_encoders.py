@@ -16,13 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.encoders import BATCH_TOLERANCE, Encoder, batches, class_texts, load_encoder, read_templates
-from bench.encoders.batches import WithinMemory, ahead, decoding_threads
+from bench.data.images.encode import encode_source
+from bench.data.images.items import ImageItem
+from bench.encoders import BATCH_TOLERANCE, Encoder, batching, class_texts, load_encoder, read_templates
+from bench.encoders.batching import WithinMemory, ahead, decoding_threads
 from bench.encoders.projection import Tower
 from bench.encoders.prompts import of_strings
-from bench.errors import BenchError, Notice
-from bench.images.encode import encode_source
-from bench.images.items import ImageItem
+from bench.utils.errors import BenchError, Notice
 
 _loaded = cache(load_encoder)
 
@@ -273,7 +273,7 @@ def test_what_fitted_holds_for_all_of_an_encoding(pictures: list[Image.Image], m
 def test_a_device_is_fed_by_all_processors_but_one(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     for processors, threads in ((1, 1), (2, 1), (8, 7), (96, 16)):
-        monkeypatch.setattr(batches, "cores", lambda n=processors: n)
+        monkeypatch.setattr(batching, "cores", lambda n=processors: n)
         assert (decoding_threads(gpu), decoding_threads(cpu), decoding_threads(gpu, 3)) == (threads, 1, 3)
 
 

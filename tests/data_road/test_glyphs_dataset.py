@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench import datasets
 from bench.cache import FeatureCache
+from bench.core.task import Dataset
+from bench.data import registry
+from bench.data.glyphs import render, simulated_web
+from bench.data.glyphs.catalogue import characters
+from bench.data.glyphs.dataset import Size, classes, drawing, load, memory_items, split_items
+from bench.data.images.decode import decode
 from bench.encoders import load_encoder
-from bench.errors import BenchError
-from bench.glyphs import render, web
-from bench.glyphs.catalogue import characters
-from bench.glyphs.encoder import load as load_bare
-from bench.glyphs_dataset import Size, classes, drawing, load, memory_items, split_items
-from bench.images.decode import decode
-from bench.task import Dataset
+from bench.encoders.glyphs.model import load as load_bare
+from bench.utils.errors import BenchError
 
 SMALL = Size(seen=4, validation=2, unseen=3, support=3, query=2, held_out=1, images=4, sentences=5, wrong_rate=0.25)
 
@@ -41,7 +41,7 @@ def test_its_parts(dataset: Dataset) -> None:
         *(i for s in dataset.splits.values() for i in s.ids),
     ]
     assert len(set(every)) == len(every)
-    assert set(dataset.memory.images.sources) == set(web.SOURCES)
+    assert set(dataset.memory.images.sources) == set(simulated_web.SOURCES)
     held_out = {c.name for part in ("validation", "unseen") for c in characters(part)}
     assert not held_out & {dataset.class_names[label] for label in dataset.class_split["seen"]}
 
@@ -66,7 +66,7 @@ def test_features_are_those_of_the_drawn_images(dataset: Dataset) -> None:
 
 def test_memory_is_what_the_simulated_web_returns(dataset: Dataset) -> None:
     chosen = classes(SMALL)
-    found = web.search(chosen[1], seed=0, images=4, sentences=5, wrong_rate=0.25, off_topic_rate=0.1)
+    found = simulated_web.search(chosen[1], seed=0, images=4, sentences=5, wrong_rate=0.25, off_topic_rate=0.1)
     images, texts = (items.of_classes([1]) for items in (dataset.memory.images, dataset.memory.texts))
     assert images.ids.tolist() == [hit.provenance.id for hit in found.images]
     assert images.sources.tolist() == [hit.provenance.source for hit in found.images]
@@ -94,7 +94,7 @@ def test_drawn_bytes_decode_to_the_drawn_pixels() -> None:
 
 
 def test_it_can_be_named_and_too_many_classes_are_refused() -> None:
-    assert datasets.known()["glyphs"].origin == "bundled"
+    assert registry.known()["glyphs"].origin == "bundled"
     with pytest.raises(BenchError, match="ask for fewer"):
         classes(Size(unseen=10_000))
 

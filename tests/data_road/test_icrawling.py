@@ -18,11 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bench.cache.store import content_key
-from bench.errors import BenchError
-from bench.images.items import Unusable
-from bench.web import crawl_images, icrawling
-from bench.web.collect import collect_images
-from bench.web.icrawling import Crawled, fetch
+from bench.data.images.items import Unusable
+from bench.data.web import crawl_images, icrawler
+from bench.data.web.icrawler import Crawled, fetch
+from bench.data.web.sources import collect_images
+from bench.utils.errors import BenchError
 
 from .helpers import noise
 
@@ -117,7 +117,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 
     monkeypatch.setattr(crawler, "Session", Rerouted)
     monkeypatch.setenv("FLICKR_APIKEY", "a-key")
-    monkeypatch.setattr(icrawling, "MAX_BYTES", 30_000)
+    monkeypatch.setattr(icrawler, "MAX_BYTES", 30_000)
     yield played
     server.shutdown()
     server.server_close()

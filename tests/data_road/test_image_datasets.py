@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.cache import FeatureCache, list_spaces, prune
-from bench.cli import main
-from bench.datasets import GLYPHS_WITH, resolve
-from bench.errors import BenchError
-from bench.glyphs_dataset import Size, load
-from bench.image_datasets import encode_all
+from bench.cli.main import main
+from bench.data.encode_on_the_fly import encode_all
+from bench.data.glyphs.dataset import Size, load
+from bench.data.registry import GLYPHS_WITH, resolve
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out, noise
 

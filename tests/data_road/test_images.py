@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.errors import BenchError
-from bench.images import image_folder, image_table, open_source, tar_shards
-from bench.images.decode import decode, perceptual_hash
-from bench.images.items import Unusable
+from bench.data.images import image_folder, image_table, open_source, tar_shards
+from bench.data.images.decode import decode, perceptual_hash
+from bench.data.images.items import Unusable
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out, noise
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 import yaml
 
-from bench.datasets import resolve
-from bench.errors import BenchError
-from bench.images import image_folder
-from bench.web import MemoryOptions, build_memory, merge, subset
-from bench.web.harvest import Sentence
+from bench.data.images import image_folder
+from bench.data.registry import resolve
+from bench.data.web import MemoryOptions, build_memory, merge, subset
+from bench.data.web.sentences import Sentence
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out
 

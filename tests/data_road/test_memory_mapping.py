@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.pack import FORMAT, write_manifest, write_split, write_texts
+from bench.data.pack import FORMAT, write_manifest, write_split, write_texts
 
 ROWS, WIDTH = 60_000, 256
 BYTES = ROWS * WIDTH * 4
@@ -19,7 +19,7 @@ BYTES = ROWS * WIDTH * 4
 READER = """
 import json, sys
 from pathlib import Path
-from bench.pack import open_pack
+from bench.data.pack import open_pack
 
 def resident():
     return int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1]) * 1024

@@ -16,16 +16,24 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from bench.cli import main
-from bench.datasets import resolve
+from bench.cli.main import main
+from bench.data.images import image_folder
+from bench.data.registry import resolve
+from bench.data.web import (
+    MemoryOptions,
+    WikiClient,
+    build_memory,
+    crawl_images,
+    harvest_sentences,
+    sources,
+    split_sentences,
+)
+from bench.data.web.icrawler import Crawled
+from bench.data.web.sentences import read_sentences
+from bench.data.web.split_sentences import split_sentences
+from bench.data.web.wikipedia import Unanswered, Unreachable
 from bench.encoders import load_encoder
-from bench.errors import BenchError
-from bench.images import image_folder
-from bench.web import MemoryOptions, WikiClient, build_memory, collect, crawl_images, harvest_sentences, sentences
-from bench.web.articles import Unanswered, Unreachable
-from bench.web.harvest import read_sentences
-from bench.web.icrawling import Crawled
-from bench.web.sentences import split_sentences
+from bench.utils.errors import BenchError
 
 from .helpers import lay_out, noise
 
@@ -318,7 +326,7 @@ def test_hints_and_splitter_reach_the_harvest_from_the_command_line(
 ) -> None:
     scripted, address = wiki
     asker, _ = client(address)
-    monkeypatch.setattr(collect, "WikiClient", lambda contact: asker)
+    monkeypatch.setattr(sources, "WikiClient", lambda contact: asker)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     text = "The crane lifts things all day. It is tall and it is made of steel."
     scripted.pages["crane"] = page("crane", 1, "crane may refer to:", pageprops={"disambiguation": ""})
@@ -338,13 +346,13 @@ def test_hints_and_splitter_reach_the_harvest_from_the_command_line(
         return found
 
     called: list[str] = []
-    pysbd = sentences._pysbd
+    pysbd = split_sentences._pysbd
 
     def watched(paragraph: str) -> list[str]:
         called.append(paragraph)
         return pysbd(paragraph)
 
-    monkeypatch.setattr(sentences, "_pysbd", watched)
+    monkeypatch.setattr(split_sentences, "_pysbd", watched)
     assert {s["title"] for s in built()} == {"Crane (bird)"}
     assert not called
     # Another hint is another question: what was kept for the first is not taken for an answer to it.
@@ -368,7 +376,7 @@ def test_hints_that_do_not_fit(tmp_path: Path, content: str | None, message: str
     if content is not None:
         (tmp_path / "hints.yaml").write_text(content)
     with pytest.raises(BenchError, match=message) as caught:
-        collect.read_hints(tmp_path / "hints.yaml", ["crane", "dog"])
+        sources.read_hints(tmp_path / "hints.yaml", ["crane", "dog"])
     assert "\n" not in str(caught.value)
 
 
@@ -402,14 +410,14 @@ def test_a_memory_pack_keeps_where_everything_is_from(tiny: Path, wiki: tuple[Wi
     assert crawl_images(names, "google", tmp_path / "raw", crawl=never) == folder
     noted = [entry for name in names for entry in json.loads((tmp_path / f"raw/provenance/{name}.json").read_text())]
     asker, _ = client(address)
-    sentences, aside = harvest_sentences(names, asker, tmp_path / "texts")
+    split_sentences, aside = harvest_sentences(names, asker, tmp_path / "texts")
     spec = f"tiny-vit:{tiny}/tiny-vit.safetensors"
     build = build_memory(
         names,
         tmp_path / "pack",
         MemoryOptions(encoder=spec, name="memory"),
         images=image_folder(folder),
-        sentences=sentences,
+        split_sentences=split_sentences,
         cache=None,
         set_aside=aside,
         provenance=noted,
@@ -420,7 +428,7 @@ def test_a_memory_pack_keeps_where_everything_is_from(tiny: Path, wiki: tuple[Wi
     assert dataset.memory.images.labels.bincount().tolist() == [2, 2]
     gone = {f"https://example.org/{name}/gone" for name in names}
     assert {a.id for a in build.set_aside} == {"crane/zzz.png", "big_dog/zzz.png", *gone}
-    direct = load_encoder(spec).encode_texts([s.text for s in sentences]).x
+    direct = load_encoder(spec).encode_texts([s.text for s in split_sentences]).x
     assert torch.allclose(dataset.memory.texts.x, direct, atol=1e-5)
     record = json.loads((tmp_path / "pack/provenance.json").read_text())
     assert [i["url"][-2:] for i in record["images"]] == ["/0", "/1"] * 2
@@ -436,10 +444,10 @@ def test_texts_from_a_folder_and_what_does_not_fit(tiny: Path, tmp_path: Path) -
     with pytest.raises(BenchError, match="no text for any class"):
         read_sentences(texts, ["cat"])
     (texts / "cat.txt").write_text("A cat.\n\nA cat.\nAnother cat.\n")
-    sentences = read_sentences(texts, ["cat", "dog"])
-    assert [(s.text, s.source) for s in sentences] == [("A cat.", "texts"), ("Another cat.", "texts")]
+    split_sentences = read_sentences(texts, ["cat", "dog"])
+    assert [(s.text, s.source) for s in split_sentences] == [("A cat.", "texts"), ("Another cat.", "texts")]
     options = MemoryOptions(encoder=f"tiny-vit:{tiny}/tiny-vit.safetensors", name="m")
-    build_memory(["cat", "dog"], tmp_path / "pack", options, images=None, sentences=sentences, cache=None)
+    build_memory(["cat", "dog"], tmp_path / "pack", options, images=None, sentences=split_sentences, cache=None)
     assert len(resolve(tmp_path / "pack").memory.texts) == 2
     cats = image_folder(lay_out(tmp_path / "cats", {"cat/1.png": 1}))
     built = build_memory(["cat", "dog"], tmp_path / "p1", options, images=cats, sentences=[], cache=None)

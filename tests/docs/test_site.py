@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.registry import METHODS, SCENARIOS
+from bench.core.registry import METHODS, SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 import bench
-from bench.cli import main
-from bench.params import hints
-from bench.registry import METHODS, SCENARIOS
+from bench.cli.main import main
+from bench.core.registry import METHODS, SCENARIOS
+from bench.utils.params import hints
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,8 +117,8 @@ def exists(name: str) -> bool:
 
 def test_a_name_that_is_gone_is_noticed() -> None:
     assert exists("bench.run")
-    assert exists("bench.errors.BenchError")
-    assert not exists("bench.errors.Gone")
+    assert exists("bench.utils.errors.BenchError")
+    assert not exists("bench.utils.errors.Gone")
     assert not exists("bench.gone.Gone")
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.records import UNSTABLE
-from bench.version import SCHEMA
+from bench.results.schema import UNSTABLE
+from bench.utils.version import SCHEMA
 from tests.conftest import Bench
 from tests.e2e.test_python import PLUG_IN, distribution
 
@@ -39,7 +39,7 @@ def predictions(folder: Path) -> pd.DataFrame:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from click.testing import CliRunner; from bench.cli import main; "
+        "import sys; from click.testing import CliRunner; from bench.cli.main import main; "
         "r = CliRunner().invoke(main, ['--help']); assert r.exit_code == 0, r.output; "
         "print([m for m in ('torch', 'pandas', 'numpy', 'matplotlib', 'scipy') if m in sys.modules])"
     )
@@ -121,8 +121,8 @@ def test_a_second_run_repeats_nothing_and_another_setting_is_another_run(bench: 
 _KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
-from bench.runner import execute, prepare
-from bench.store import Store
+from bench.runner.loop import execute, prepare
+from bench.results.run_folder import Store
 
 def planned(out):
     return prepare(

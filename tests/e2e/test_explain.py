@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.cli import main
+from bench.cli.main import main
 from tests.conftest import Bench
 
 CHROMIUM = next(

@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from bench.store import Store
+from bench.results.run_folder import Store
 from tests.conftest import Bench
 from tests.e2e.test_command import predictions, records, run_folder, running
 from tests.e2e.test_python import PLUG_IN, distribution
@@ -179,9 +179,9 @@ def test_ray_gives_the_records_of_a_serial_run_although_an_actor_is_killed(bench
 SEEING = """
 import dataclasses, json, os, pathlib, sys, types
 import torch
-from bench import ray_jobs
-from bench.errors import BenchError
-from bench.planning import prepare
+from bench.runner.parallel import ray_pool
+from bench.utils.errors import BenchError
+from bench.runner.plan import prepare
 
 
 class Seer:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 import bench as package
-from bench.contracts import About
-from bench.records import COLUMNS
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.protocols import About
+from bench.core.task import Task
+from bench.results.schema import COLUMNS
+from bench.utils.random import Stream
 from tests import toy
 from tests.conftest import Bench
 
@@ -60,7 +60,7 @@ def test_the_same_call_gives_the_same_frame(tmp_path: Path) -> None:
     }
     arguments |= {"data": toy.dataset(), "set": {"mml.epochs": 2}}
     a, b = package.run(**arguments), package.run(**arguments, out=tmp_path)
-    from bench.records import UNSTABLE
+    from bench.results.schema import UNSTABLE
 
     pd.testing.assert_frame_equal(a.drop(columns=list(UNSTABLE)), b.drop(columns=list(UNSTABLE)))
 
@@ -73,7 +73,7 @@ def test_something_that_is_no_method_is_refused() -> None:
 PLUG_IN = '''
 from dataclasses import dataclass
 import torch
-from bench.registry import method
+from bench.core.registry import method
 
 @method("plugged", paper="none", equation="none")
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ def test_a_plug_in_that_takes_a_name_is_refused_and_both_are_named(bench: Bench,
     env = distribution(tmp_path / "site", "taken_method", PLUG_IN.replace('"plugged"', '"knn"'))
     done = bench("list", "methods", env=env)
     assert done.returncode == 2
-    assert "two methods are named 'knn': methods.knn.KNN and taken_method.Plugged" in done.stderr
+    assert "two methods are named 'knn': bench.methods.knn.KNN and taken_method.Plugged" in done.stderr
 
 
 def test_a_broken_plug_in_is_one_line(bench: Bench, tmp_path: Path) -> None:

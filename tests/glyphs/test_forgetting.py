@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import ttest_rel
 
 from bench.cache import FeatureCache
-from bench.glyphs_dataset import Size, load
-from bench.task import Dataset
+from bench.core.task import Dataset
+from bench.data.glyphs.dataset import Size, load
 from tests.forgetting import on_first_classes
 
 CLASSES = 20

@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.algebra import normalise
 from bench.cache import FeatureCache
-from bench.datasets import resolve
-from bench.errors import BenchError, Unsuitable
-from bench.evaluate import query_blocks, run_cell
-from bench.glyphs_dataset import Size, load
-from bench.image_tower import Tower
-from bench.images.sources import open_source
-from bench.images.to_pack import EncodeOptions, encode_pack
-from bench.pictures import Pictures, in_pixels
-from bench.registry import METHODS, SCENARIOS
-from bench.runner import run
-from bench.state import load as load_state
-from bench.state import nbytes, save
-from bench.streams import Stream
-from bench.task import Dataset, Episode, Session
+from bench.core.registry import METHODS, SCENARIOS
+from bench.core.task import Dataset, Episode, Session
+from bench.data.glyphs.dataset import Size, load
+from bench.data.images.open import open_source
+from bench.data.images.to_pack import EncodeOptions, encode_pack
+from bench.data.item_images import Pictures, in_pixels
+from bench.data.registry import resolve
+from bench.encoders.image_tower import Tower
+from bench.functional.classwise import normalise
+from bench.learning.state_io import load as load_state
+from bench.learning.state_io import nbytes, save
+from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.loop import run
+from bench.utils.errors import BenchError, Unsuitable
+from bench.utils.random import Stream
 from tests.data_road.helpers import lay_out
 
 QUICK = {"depth": "full", "epochs": 2, "min_steps": 2, "batch": 8, "tower_lr": 1e-4}

@@ -2,8 +2,9 @@ from collections import Counter
 
 import pytest
 
-from bench.glyphs import catalogue, render, survey
-from bench.glyphs.catalogue import characters
+from bench.data.glyphs import catalogue, render
+from bench.data.glyphs.catalogue import characters
+from tools.glyphs import survey
 
 
 def test_stored_catalogue_is_what_the_survey_computes() -> None:

@@ -7,15 +7,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from bench.data.glyphs.streams import digest, stream
 
-from bench.glyphs import offtopic, render
-from bench.glyphs.streams import digest, stream
+from bench.data.glyphs import offtopic, render
 
 CHARS = "AжΩ½≥╬"
 
 PROGRAM = """
 import hashlib
-from bench.glyphs import render
+from bench.data.glyphs import render
 for char in reversed("AжΩ½≥╬"):
     for index in (3, 0):
         image = render.draw(char, seed=5, split_name="test", index=index)

@@ -2,16 +2,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from bench.data.glyphs.streams import stream
 
-from bench.glyphs import render, web
-from bench.glyphs.catalogue import Character, characters
-from bench.glyphs.streams import stream
-from bench.glyphs.texts import describe
+from bench.data.glyphs import render, simulated_web
+from bench.data.glyphs.catalogue import Character, characters
+from bench.data.glyphs.texts import describe
 
 CAST = [c for c in characters() if c.char in "Čж⅔≥☂"]
 
 
-def search(character: Character, **changes: object) -> web.Results:
+def search(character: Character, **changes: object) -> simulated_web.Results:
     options: dict[str, object] = {
         "seed": 3,
         "images": 20,
@@ -19,7 +19,7 @@ def search(character: Character, **changes: object) -> web.Results:
         "wrong_rate": 0.25,
         "off_topic_rate": 0.1,
     }
-    return web.search(character, **(options | changes))  # type: ignore[arg-type]
+    return simulated_web.search(character, **(options | changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("character", CAST, ids=lambda c: c.label)
@@ -40,7 +40,7 @@ def test_rates_are_exact(character: Character) -> None:
     ],
 )
 def test_truths(count: int, wrong: float, off_topic: float, expected: tuple[int, int, int]) -> None:
-    laid = Counter(web.truths(count, wrong, off_topic, stream(0)))
+    laid = Counter(simulated_web.truths(count, wrong, off_topic, stream(0)))
     assert (laid["right"], laid["wrong"], laid["off-topic"]) == expected
 
 
@@ -83,7 +83,7 @@ def test_items_carry_their_provenance() -> None:
         seen |= {item.id for item in items}
         for item in items:
             assert item.keyword == character.name
-            assert item.source in web.SOURCES
+            assert item.source in simulated_web.SOURCES
             assert (item.subject == character.name) == (item.truth == "right")
     assert len(seen) == 40 * len(CAST)
 
@@ -96,11 +96,11 @@ def test_right_sentences_speak_of_the_character() -> None:
 
 
 def test_sources_share_nothing() -> None:
-    a, b = web.SOURCES["fonts-a"], web.SOURCES["fonts-b"]
+    a, b = simulated_web.SOURCES["fonts-a"], simulated_web.SOURCES["fonts-b"]
     assert set(a.faces).isdisjoint(b.faces)
     assert set(a.faces) | set(b.faces) == set(render.FACES)
     assert set(a.leads).isdisjoint(b.leads)
-    only = [search(CAST[0], sources=(name,)) for name in web.SOURCES]
+    only = [search(CAST[0], sources=(name,)) for name in simulated_web.SOURCES]
     assert {i.provenance.source for i in only[0].images} == {"fonts-a"}
     texts = [{s.text for s in results.sentences if s.provenance.truth == "right"} for results in only]
     assert texts[0].isdisjoint(texts[1])
@@ -109,17 +109,17 @@ def test_sources_share_nothing() -> None:
 
 
 def test_every_source_can_draw_every_class() -> None:
-    for source in web.SOURCES.values():
+    for source in simulated_web.SOURCES.values():
         assert all(render.faces_with(c.char, source.faces) for c in characters())
 
 
 def test_confusables_are_near_and_other() -> None:
     for character in characters()[::50]:
-        near = web.confusables(character)
-        assert len(near) == len(set(near)) == web.CONFUSABLES
+        near = simulated_web.confusables(character)
+        assert len(near) == len(set(near)) == simulated_web.CONFUSABLES
         assert character not in near
     caron = next(c for c in characters() if c.char == "Č")
-    assert all(c.name.startswith("latin") for c in web.confusables(caron))
+    assert all(c.name.startswith("latin") for c in simulated_web.confusables(caron))
 
 
 def test_images_have_the_side_asked_for() -> None:

@@ -7,14 +7,14 @@ import torch
 from PIL import Image
 
 from bench.cache import FeatureCache
+from bench.core.registry import METHODS, SCENARIOS
+from bench.core.task import Dataset
+from bench.data.glyphs.catalogue import characters
+from bench.data.glyphs.dataset import Size, load
+from bench.data.glyphs.render import draw
 from bench.encoders import BATCH_TOLERANCE, load_encoder
-from bench.evaluate import query_blocks, run_cell
-from bench.glyphs.catalogue import characters
-from bench.glyphs.render import draw
-from bench.glyphs_dataset import Size, load
-from bench.registry import METHODS, SCENARIOS
-from bench.streams import Stream
-from bench.task import Dataset
+from bench.runner.evaluate import query_blocks, run_cell
+from bench.utils.random import Stream
 from tests.gpu.device import DEVICE, on_a_gpu
 
 pytestmark = on_a_gpu

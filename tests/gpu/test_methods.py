@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench.contracts import Explains, Trains
-from bench.evaluate import Outcome, lacking, query_blocks, run_cell
-from bench.evidence import Neighbour
-from bench.registry import METHODS, SCENARIOS
-from bench.state import load, save
-from bench.streams import Stream
-from bench.task import Episode
+from bench.core.explanation import Neighbour
+from bench.core.protocols import Explains, Trains
+from bench.core.registry import METHODS, SCENARIOS
+from bench.core.task import Episode
+from bench.learning.state_io import load, save
+from bench.runner.evaluate import Outcome, lacking, query_blocks, run_cell
+from bench.utils.random import Stream
 from tests import toy
 from tests.contract.test_methods import CLASSES, built, episode, make
 from tests.gpu.device import DEVICE, on_a_gpu

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import bench
-from bench.explain import explain
-from bench.meter import Meter, metered, phase
-from bench.replay import Which
+from bench.cost.meter import Meter, metered, phase
+from bench.explain.explain import explain
+from bench.explain.replay import Which
 from tests.gpu.device import DEVICE, needs_cuda, on_a_gpu
 
 pytestmark = on_a_gpu

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from bench.registry import METHODS
-from bench.state import flatten
-from bench.streams import Stream
-from bench.training import conducted, fit, leaf
+from bench.core.registry import METHODS
+from bench.learning.state_io import flatten
+from bench.learning.training import conducted, fit, leaf
+from bench.utils.random import Stream
 from tests import toy
 from tests.contract.test_methods import CLASSES, built, make
 from tests.gpu.device import DEVICE, on_a_gpu

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.registry import METHODS
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import METHODS
+from bench.core.task import Task
+from bench.utils.random import Stream
 from tests import toy
 
 CLASSES = (7, 3, 9)

@@ -10,10 +10,10 @@ import torch
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
-from bench import logistic
-from bench.logistic import LogisticRegression
-from bench.registry import METHODS
-from bench.streams import Stream
+from bench.core.registry import METHODS
+from bench.functional import logistic_regression
+from bench.functional.logistic_regression import LogisticRegression
+from bench.utils.random import Stream
 from tests import toy
 
 CLASSES = (7, 3, 9)
@@ -154,7 +154,7 @@ def test_a_logistic_regression_on_a_device_waits_for_it_a_few_times_an_iteration
     for name in ("tolist", "__float__", "item", "__bool__"):
         plain = getattr(torch.Tensor, name)
         monkeypatch.setattr(torch.Tensor, name, lambda t, plain=plain: (waits.append(1), plain(t))[1])
-    monkeypatch.setattr(logistic, "_waited_for", lambda _: True)
+    monkeypatch.setattr(logistic_regression, "_waited_for", lambda _: True)
     regression = LogisticRegression(data.x, data.labels, 10)
     found = regression.fit(100.0)
     # The decrement, the value after the step, the two products of the pair, and a few for steps that were too long.

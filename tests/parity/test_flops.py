@@ -9,21 +9,21 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.algebra import class_means, class_sums, herd, neighbour_votes, normalise, one_hot_votes
-from bench.attention import Block, integrate, integrate_each, standardise
-from bench.encoder_flops import encoder_flops, residual_network_flops, vision_transformer_flops
-from bench.evaluate import Outcome, query_blocks, run_cell
-from bench.flops import count, search_flops
-from bench.gaussians import Moments
-from bench.logistic import LogisticRegression
-from bench.meter import Meter, metered, phase
-from bench.streams import Stream
-from bench.task import Episode, Session
-from methods.knn import KNN
-from methods.linear_probe import LinearProbe
-from methods.protonet import ProtoNet
-from methods.slda import SLDA
-from methods.zero_shot import ZeroShot
+from bench.core.task import Episode, Session
+from bench.cost.encoder_flops import encoder_flops, residual_network_flops, vision_transformer_flops
+from bench.cost.flops import count, search_flops
+from bench.cost.meter import Meter, metered, phase
+from bench.functional.attention import Block, integrate, integrate_each, standardise
+from bench.functional.classwise import class_means, class_sums, herd, neighbour_votes, normalise, one_hot_votes
+from bench.functional.gaussian import Moments
+from bench.functional.logistic_regression import LogisticRegression
+from bench.methods.knn import KNN
+from bench.methods.linear_probe import LinearProbe
+from bench.methods.protonet import ProtoNet
+from bench.methods.slda import SLDA
+from bench.methods.zero_shot import ZeroShot
+from bench.runner.evaluate import Outcome, query_blocks, run_cell
+from bench.utils.random import Stream
 from tests.toy import DIMENSION, dataset, task
 
 G = 1e9

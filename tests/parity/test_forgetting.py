@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contracts import Extends, Forgets
-from bench.errors import BenchError
-from bench.features import Features
-from bench.gaussians import Moments, solve
-from bench.memory import Memory
-from bench.registry import METHODS
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.features import Features
+from bench.core.memory import Memory
+from bench.core.protocols import Extends, Forgets
+from bench.core.registry import METHODS
+from bench.core.task import Task
+from bench.functional.gaussian import Moments, solve
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import make, queries
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from bench.holdout import hold_out
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.task import Task
+from bench.learning.holdout import hold_out
+from bench.utils.random import Stream
 from tests.parity._naive import by_class, close, few_shot, make, queries, scores
 
 

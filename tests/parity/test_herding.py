@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.algebra import class_means, herd, nearest_to_mean, normalise
-from bench.exemplars import carry, cut, keep_features
-from bench.registry import METHODS
-from bench.streams import Stream
-from bench.task import Budget
+from bench.core.registry import METHODS
+from bench.core.task import Budget
+from bench.functional.classwise import class_means, herd, nearest_to_mean, normalise
+from bench.learning.exemplars import carry, cut, keep_features
+from bench.utils.random import Stream
 from tests import toy
 
 

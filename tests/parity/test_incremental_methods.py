@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.stats import ttest_rel
 
-from bench.algebra import herd, normalise
-from bench.exemplars import cut
-from bench.incremental_net import distillation
-from bench.streams import Stream
-from bench.task import Budget, Task
-from methods.foster import Boosted, balance
+from bench.core.task import Budget, Task
+from bench.functional.classwise import herd, normalise
+from bench.learning.exemplars import cut
+from bench.learning.incremental_net import distillation
+from bench.methods.foster import Boosted, balance
+from bench.utils.random import Stream
 from tests import toy
 from tests.forgetting import on_first_classes
 from tests.parity._naive import make

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.algebra import normalise
-from bench.cache.upkeep import list_spaces, prune
-from bench.errors import BenchError
-from bench.hashing import digest
-from bench.indexes import stored
-from bench.indexes.approximate import Approximate, rank
-from bench.indexes.faiss_recipes import HNSW, IVFPQ, SQ8, FaissRecipe
-from bench.indexes.names import named_engine
-from bench.indexes.recall import recall_at
+from bench.data.cache_listing import list_spaces, prune
+from bench.functional.classwise import normalise
 from bench.search import Exact, Index, engine, top_k
-from bench.streams import Stream
+from bench.search.approximate import faiss_store
+from bench.search.approximate.by_name import named_engine
+from bench.search.approximate.engine import Approximate, rank
+from bench.search.approximate.faiss_recipes import HNSW, IVFPQ, SQ8, FaissRecipe
+from bench.search.approximate.recall import recall_at
+from bench.utils.errors import BenchError
+from bench.utils.hashing import digest
+from bench.utils.random import Stream
 
 KINDS: dict[str, FaissRecipe] = {
     "hnsw": HNSW(m=8, build_ef=32, ef=64, candidates=64),
@@ -125,40 +125,40 @@ def test_a_saved_index_answers_as_before_and_is_refused_for_another_memory(
     memory, recipe = clustered(11_000, "saved"), KINDS[kind]
     index = recipe.build(memory)
     index.remove([3, 5])
-    stored.save(index, tmp_path, recipe, digest(memory))
-    opened = stored.load(tmp_path, recipe, digest(memory))
+    faiss_store.save(index, tmp_path, recipe, digest(memory))
+    opened = faiss_store.load(tmp_path, recipe, digest(memory))
     assert torch.equal(opened.candidates(queries, 64), index.candidates(queries, 64))
     assert opened.removed == [3, 5]
     assert opened.nbytes == (tmp_path / "index.faiss").stat().st_size
     opened.add(memory[:1])
     assert len(opened) == 10_999
-    assert len(stored.load(tmp_path, recipe, digest(memory))) == 10_998
+    assert len(faiss_store.load(tmp_path, recipe, digest(memory))) == 10_998
     with pytest.raises(BenchError, match="indexes another memory"):
-        stored.load(tmp_path, recipe, digest(memory[1:]))
+        faiss_store.load(tmp_path, recipe, digest(memory[1:]))
     (tmp_path / "index.faiss").write_bytes((tmp_path / "index.faiss").read_bytes()[:-1])
     with pytest.raises(BenchError, match="truncated"):
-        stored.load(tmp_path, recipe, digest(memory))
+        faiss_store.load(tmp_path, recipe, digest(memory))
 
 
 def test_a_saved_index_is_refused_for_other_parameters_and_newer_formats(tmp_path: Path) -> None:
     memory = clustered(100, "saved")
-    stored.save(KINDS["hnsw"].build(memory), tmp_path, KINDS["hnsw"], digest(memory))
+    faiss_store.save(KINDS["hnsw"].build(memory), tmp_path, KINDS["hnsw"], digest(memory))
     with pytest.raises(BenchError, match="not hnsw with"):
-        stored.load(tmp_path, HNSW(m=9), digest(memory))
+        faiss_store.load(tmp_path, HNSW(m=9), digest(memory))
     label = json.loads((tmp_path / "index.json").read_text())
     (tmp_path / "index.json").write_text(json.dumps(label | {"format": 99}))
     with pytest.raises(BenchError, match="newer version"):
-        stored.load(tmp_path, KINDS["hnsw"], digest(memory))
+        faiss_store.load(tmp_path, KINDS["hnsw"], digest(memory))
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(BenchError, match="damaged"):
-        stored.load(tmp_path, KINDS["hnsw"], digest(memory))
+        faiss_store.load(tmp_path, KINDS["hnsw"], digest(memory))
 
 
 def test_indexes_of_large_memories_are_kept_and_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queries: torch.Tensor
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(stored, "WORTH_KEEPING", 1000)
+    monkeypatch.setattr(faiss_store, "WORTH_KEEPING", 1000)
     memory = clustered(1000, "kept")
     built = Approximate(SQ8()).search(queries, memory, 5)
     (folder,) = (tmp_path / "indexes").iterdir()
@@ -180,7 +180,7 @@ def test_an_index_larger_than_the_disk_is_refused_before_it_is_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queries: torch.Tensor
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(stored, "WORTH_KEEPING", 1000)
+    monkeypatch.setattr(faiss_store, "WORTH_KEEPING", 1000)
     monkeypatch.setattr(SQ8, "item_bytes", lambda self, dimension: 2**60)
     with pytest.raises(BenchError, match=r"the sq8 index takes .* GiB free"):
         Approximate(SQ8()).search(queries, clustered(1000, "kept"), 5)

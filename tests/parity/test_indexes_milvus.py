@@ -13,15 +13,15 @@ from typing import Literal
 import pytest
 import torch
 
-from bench.errors import BenchError
-from bench.indexes import milvus
-from bench.indexes.approximate import Approximate
-from bench.indexes.milvus import Milvus, connect
-from bench.indexes.names import named_engine
-from bench.indexes.recall import Recalls
 from bench.search import top_k
-from bench.search.asked import Asked
-from bench.streams import Stream
+from bench.search.approximate import milvus
+from bench.search.approximate.by_name import named_engine
+from bench.search.approximate.engine import Approximate
+from bench.search.approximate.milvus import Milvus, connect
+from bench.search.approximate.recall import Recalls
+from bench.search.query_log import Asked
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 
 pytest.importorskip("pymilvus")
 pytest.importorskip("milvus_lite")

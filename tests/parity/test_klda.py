@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.gaussians import Fourier
-from bench.streams import Stream
+from bench.functional.gaussian import Fourier
+from bench.utils.random import Stream
 from tests.parity._naive import close, few_shot, make, queries
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contracts import Forgets
-from bench.errors import BenchError
-from bench.evaluate import lacking, query_blocks, run_cell
-from bench.params import make as from_values
-from bench.registry import METHODS
-from bench.streams import Stream
-from bench.task import Budget, Episode, Session
-from methods.visual_memory import relabelled
+from bench.core.protocols import Forgets
+from bench.core.registry import METHODS
+from bench.core.task import Budget, Episode, Session
+from bench.methods.visual_memory import relabelled
+from bench.runner.evaluate import lacking, query_blocks, run_cell
+from bench.utils.errors import BenchError
+from bench.utils.params import make as from_values
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import few_shot, make, queries
 

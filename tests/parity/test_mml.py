@@ -12,17 +12,17 @@ import torch
 from scipy.stats import ttest_rel
 from torch.nn import functional as F  # noqa: N812
 
-from bench.algebra import normalise
-from bench.attention import Block
-from bench.dealing import make_task
-from bench.evaluate import lacking
-from bench.features import Features
-from bench.memory import Items, Memory
-from bench.prototypes import prototypes
-from bench.registry import METHODS
-from bench.runner import run
-from bench.streams import Stream
-from bench.task import Episode, Session, Task
+from bench.core.features import Features
+from bench.core.memory import Items, Memory
+from bench.core.registry import METHODS
+from bench.core.task import Episode, Session, Task
+from bench.functional.attention import Block
+from bench.functional.classwise import normalise
+from bench.learning.prototypes import prototypes
+from bench.runner.evaluate import lacking
+from bench.runner.loop import run
+from bench.sampling.sessions import make_task
+from bench.utils.random import Stream
 from tests import toy
 
 CLASSES = (7, 3, 9)

@@ -2,7 +2,7 @@ import dataclasses
 
 import torch
 
-from bench.streams import Stream
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import CLASSES, make, queries
 

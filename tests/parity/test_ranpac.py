@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from bench.holdout import hold_out
-from bench.ridge import Normal
-from bench.streams import Stream
+from bench.functional.ridge import Normal
+from bench.learning.holdout import hold_out
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import close, few_shot, make, queries, scores
 

@@ -1,7 +1,7 @@
 import torch
 
-from bench.streams import Stream
-from bench.task import Session
+from bench.core.task import Session
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import CLASSES, make, queries, scores
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.algebra import normalise
+from bench.functional.classwise import normalise
 from bench.search import Exact, Index, Neighbours, engine, engine_in_force, top_k
-from bench.search.asked import listening
-from bench.streams import Stream
+from bench.search.query_log import listening
+from bench.utils.random import Stream
 
 
 def brute_force(queries: torch.Tensor, keys: torch.Tensor, k: int) -> np.ndarray:

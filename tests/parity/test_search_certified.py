@@ -14,11 +14,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.algebra import normalise
-from bench.search import Exact, dense, exact, int8, streaming, top_k
+from bench.functional.classwise import normalise
+from bench.search import Exact, blocked, exact, int8, streaming, top_k
 from bench.search.int8 import INT8, turn, turn_error
-from bench.search.products import BF16, FP32, Product
-from bench.streams import Stream
+from bench.search.rounded_products import BF16, FP32, Product
+from bench.utils.random import Stream
 
 ENGINES = [Exact("int8"), Exact("bf16"), Exact("fp32")]
 
@@ -44,8 +44,8 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(streaming, "_BLOCK", 32)
         patch.setattr(streaming, "_SCORES", 512)
         patch.setattr(streaming, "_PAIRS", 13)
-        patch.setattr(dense, "_BLOCK", 50 * 16)
-        patch.setattr(dense, "_MANY", 4)
+        patch.setattr(blocked, "_BLOCK", 50 * 16)
+        patch.setattr(blocked, "_MANY", 4)
         patch.setattr(exact, "_QUERIES", 7)
         yield
 

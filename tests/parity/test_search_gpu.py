@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.algebra import normalise
-from bench.indexes.recall import recall_at
-from bench.search import Exact, Neighbours, definition, duplicates, gpu, room, top_k
-from bench.search.definition import pair_similarities, search_float64
+from bench.functional.classwise import normalise
+from bench.search import Exact, Neighbours, duplicates, gpu, reference, room, top_k
+from bench.search.approximate.recall import recall_at
 from bench.search.duplicates import needed
+from bench.search.reference import pair_similarities, search_float64
 from bench.search.room import Room
 from bench.search.threshold import reaches
 from tests.parity.test_search_certified import KEYS, brute_force, draw
@@ -174,7 +174,7 @@ def test_all_chunks_of_a_comparison_have_one_shape(monkeypatch: pytest.MonkeyPat
         shapes.append(tuple(x.shape))
         return normalise(x)
 
-    monkeypatch.setattr(definition, "normalise", noting)
+    monkeypatch.setattr(reference, "normalise", noting)
     q, keys = normalise(draw(30, 16, "queries")), draw(101, 16, "keys")
     rows, places = torch.arange(30).repeat_interleave(101), torch.arange(101).repeat(30)
     found = pair_similarities(q, keys, rows, places)

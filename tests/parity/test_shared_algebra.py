@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.algebra import drop_self
-from bench.class_texts import class_texts, prompt_matrix
-from bench.gaussians import Moments, Scatter, solve_low_rank
-from bench.holdout import hold_out
-from bench.streams import Stream
+from bench.functional.classwise import drop_self
+from bench.functional.gaussian import Moments, Scatter, solve_low_rank
+from bench.learning.class_texts import class_texts, prompt_matrix
+from bench.learning.holdout import hold_out
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import CLASSES
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.neighbors import NearestCentroid
 
-from bench.streams import Stream
+from bench.utils.random import Stream
 from tests.parity._naive import few_shot, make, queries, scores
 
 

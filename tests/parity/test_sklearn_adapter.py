@@ -9,12 +9,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 
 import bench
-from bench.errors import BenchError, Unsuitable
-from bench.registry import METHODS
-from bench.settings import plan
-from bench.state import load, save
-from bench.streams import Stream
-from bench.task import Task
+from bench.core.registry import METHODS
+from bench.core.task import Task
+from bench.learning.state_io import load, save
+from bench.runner.config import plan
+from bench.utils.errors import BenchError, Unsuitable
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import few_shot, make, queries, scores
 

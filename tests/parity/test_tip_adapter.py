@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import torch
 
-from bench.holdout import hold_out
-from bench.streams import Stream
+from bench.learning.holdout import hold_out
+from bench.utils.random import Stream
 from tests.parity._naive import close, few_shot, make, queries, scores
 
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench.algebra import neighbour_votes, one_hot_votes
-from bench.errors import BenchError
-from bench.memory import Items, Memory
-from bench.misleading import misleading
-from bench.streams import Stream
-from bench.task import Task
-from methods.visual_memory import excluded, relabelled
+from bench.core.memory import Items, Memory
+from bench.core.task import Task
+from bench.functional.classwise import neighbour_votes, one_hot_votes
+from bench.learning.pruning import misleading
+from bench.methods.visual_memory import excluded, relabelled
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import CLASSES, few_shot, make, queries, scores
 

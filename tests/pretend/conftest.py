@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from bench.cache import FeatureCache
-from bench.datasets import resolve
-from bench.digits import load as load_digits
-from bench.glyphs_dataset import Size
-from bench.glyphs_dataset import load as load_glyphs
-from bench.importer import Options, import_pack
-from bench.streams import Stream
-from bench.task import Dataset
+from bench.core.task import Dataset
+from bench.data.digits import load as load_digits
+from bench.data.glyphs.dataset import Size
+from bench.data.glyphs.dataset import load as load_glyphs
+from bench.data.import_features import Options, import_pack
+from bench.data.registry import resolve
+from bench.utils.random import Stream
 
 CLASSES = 8
 DIMENSION = 16

@@ -13,14 +13,14 @@ from types import FrameType
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("bench", "methods", "scenarios", "tests")
-_HANDED_ON = "bench/flops.py"
+_HANDED_ON = "bench/cost/flops.py"
 """Where operations are counted and handed on; who asked for them stands farther out."""
 _HERE = {str(Path(__file__).with_name(f"{name}.py")) for name in ("counts", "device", "modes", "rules", "tensor")}
 
 
 @dataclass
 class Counts:
-    """Launches, waits and copies by source line (``bench/algebra.py:75``).
+    """Launches, waits and copies by source line (``bench/functional/classwise.py:75``).
 
     Attributes
     ----------

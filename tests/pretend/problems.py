@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.features import Features
-from bench.memory import Items, Memory
-from bench.streams import Stream
-from bench.task import Budget, Session, Task
+from bench.core.features import Features
+from bench.core.memory import Items, Memory
+from bench.core.task import Budget, Session, Task
+from bench.utils.random import Stream
 
 DIMENSION = 24
 _NAMES = tuple(f"class {c}" for c in range(64))

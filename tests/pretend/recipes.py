@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bench.registry import METHODS
-from scenarios.few_to_many_shot import FewToManyShot
-from scenarios.incremental import Incremental
-from scenarios.label_noise import LabelNoise
-from scenarios.lifecycle import Lifecycle
-from scenarios.memory_noise import MemoryNoise
-from scenarios.memory_size import MemorySize
-from scenarios.memory_swap import MemorySwap
-from scenarios.supervised import Supervised
-from scenarios.web_zero_shot import WebZeroShot
+from bench.core.registry import METHODS
+from bench.scenarios.few_to_many_shot import FewToManyShot
+from bench.scenarios.incremental import Incremental
+from bench.scenarios.label_noise import LabelNoise
+from bench.scenarios.lifecycle import Lifecycle
+from bench.scenarios.memory_noise import MemoryNoise
+from bench.scenarios.memory_size import MemorySize
+from bench.scenarios.memory_swap import MemorySwap
+from bench.scenarios.supervised import Supervised
+from bench.scenarios.web_zero_shot import WebZeroShot
 
 _BRIEF = {
     "epochs": 2,

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench.algebra import herd
-from bench.contracts import Extends, Trains
-from bench.params import defaults
-from bench.registry import METHODS
+from bench.core.protocols import Extends, Trains
+from bench.core.registry import METHODS
+from bench.core.task import Budget
+from bench.functional.classwise import herd
 from bench.search import top_k
-from bench.streams import Stream
-from bench.task import Budget
+from bench.utils.params import defaults
+from bench.utils.random import Stream
 from tests.pretend import problems
 from tests.pretend.device import Counts, grown, pretend_cuda
 from tests.pretend.recipes import method, parameters

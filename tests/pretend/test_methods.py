@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench.evaluate import Outcome, lacking, query_blocks, run_cell
-from bench.registry import METHODS
-from bench.registry import SCENARIOS as REGISTERED
-from bench.streams import Stream
-from bench.task import Dataset, Episode
+from bench.core.registry import METHODS
+from bench.core.registry import SCENARIOS as REGISTERED
+from bench.core.task import Dataset, Episode
+from bench.runner.evaluate import Outcome, lacking, query_blocks, run_cell
+from bench.utils.random import Stream
 from tests.pretend.device import pretend_cuda
 from tests.pretend.recipes import SCENARIOS, method
 

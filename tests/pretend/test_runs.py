@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.planning import Run, prepare
-from bench.registry import METHODS
-from bench.runner import execute
-from bench.settings import DEFAULT_METHODS
-from bench.store import read_predictions, read_records
-from bench.task import Dataset
+from bench.core.registry import METHODS
+from bench.core.task import Dataset
+from bench.results.run_folder import read_predictions, read_records
+from bench.runner.config import DEFAULT_METHODS
+from bench.runner.loop import execute
+from bench.runner.plan import Run, prepare
 from tests.pretend.device import pretend_cuda
 from tests.pretend.recipes import parameters
 

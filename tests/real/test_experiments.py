@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import experiments
-from bench.evaluate import lacking
-from bench.importer import Options, import_pack
-from bench.planning import deal_episode, prepare
+from bench.data.import_features import Options, import_pack
+from bench.runner import experiments
+from bench.runner.evaluate import lacking
+from bench.runner.plan import deal_episode, prepare
 
 NAMES = [name for name in experiments.names() if experiments.read(name).packs is not None]
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.datasets import resolve
-from bench.dealing import make_task
-from bench.importer import Options, import_pack
-from bench.inspection import inspect_dataset
-from bench.memory import Memory
-from bench.registry import METHODS
-from bench.runner import run
-from bench.streams import Stream
-from bench.task import Dataset
+from bench.core.memory import Memory
+from bench.core.registry import METHODS
+from bench.core.task import Dataset
+from bench.data.import_features import Options, import_pack
+from bench.data.inspect import inspect_dataset
+from bench.data.registry import resolve
+from bench.runner.loop import run
+from bench.sampling.sessions import make_task
+from bench.utils.random import Stream
 
 SETS = ("imagenet", "oxford_pets", "oxford_flowers", "dtd", "stanford_cars", "sun397", "food101")
 
@@ -73,7 +73,7 @@ def test_every_set_imports_inspects_and_runs(packs: Path, name: str) -> None:
 def test_retrieval_equals_brute_force_on_real_features(packs: Path) -> None:
     data = resolve(packs / "oxford_pets")
     queries, keys = data.splits["test"].x[:300].float(), data.splits["val"]
-    from bench.algebra import normalise
+    from bench.functional.classwise import normalise
     from bench.search import top_k
 
     found = top_k(queries, keys.x, 32)

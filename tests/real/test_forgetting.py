@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from bench.importer import Options, import_pack
+from bench.data.import_features import Options, import_pack
 from tests.forgetting import on_first_classes
 
 QUICK = {"incremental.increment": 34, "incremental.shots": 6}

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.algebra import normalise
+from bench.functional.classwise import normalise
 from bench.search import Exact, streaming
 from bench.search.int8 import INT8
-from bench.search.products import BF16, Product
-from bench.streams import Stream
+from bench.search.rounded_products import BF16, Product
+from bench.utils.random import Stream
 
 
 @pytest.fixture(scope="module")

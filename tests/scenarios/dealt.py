@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.memory import Memory
-from bench.streams import Stream
-from bench.task import Dataset, Episode
+from bench.core.memory import Memory
+from bench.core.task import Dataset, Episode
+from bench.utils.random import Stream
 
 
 def deals(recipe: Any, data: Dataset, seed: int = 0) -> list[tuple[Mapping[str, Any], Episode]]:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 import bench
-from bench.errors import BenchError
-from bench.task import Dataset
-from scenarios.few_to_many_shot import FewToManyShot
+from bench.core.task import Dataset
+from bench.scenarios.few_to_many_shot import FewToManyShot
+from bench.utils.errors import BenchError
 from tests.scenarios.dealt import deals
 from tests.toy import dataset
 

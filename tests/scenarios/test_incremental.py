@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 import bench
-from bench.errors import BenchError
-from scenarios.incremental import Incremental
+from bench.scenarios.incremental import Incremental
+from bench.utils.errors import BenchError
 from tests.scenarios.dealt import deals
 from tests.toy import DIMENSION, dataset
 
@@ -111,7 +111,7 @@ def test_under_a_budget_in_bytes_weights_count_and_statistics_that_exceed_it_are
         for method, part in frame.groupby("method_name")
     }
     assert over == {"slda": True, "simplecil": False, "icarl": False, "knn": False}
-    from reports.load import record_warnings
+    from bench.reports.load import record_warnings
 
     said = record_warnings(frame, frame[frame["status"] == "skipped"])
     assert "carried more than the budget in bytes, so not compared at equal memory: slda" in said

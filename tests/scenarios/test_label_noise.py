@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 import bench
-from bench.errors import BenchError
-from scenarios.label_noise import LabelNoise
+from bench.scenarios.label_noise import LabelNoise
+from bench.utils.errors import BenchError
 from tests.scenarios.dealt import accuracy, deals, ids
 from tests.toy import dataset
 

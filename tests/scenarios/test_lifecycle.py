@@ -11,17 +11,17 @@ import pytest
 import torch
 
 import bench
-from bench.algebra import normalise
-from bench.contracts import About
-from bench.errors import BenchError
-from bench.evaluate import _answer
-from bench.memory import Items, Memory
-from bench.misleading import misleading
-from bench.registry import METHODS
-from bench.streams import Stream
-from bench.task import Dataset, Task
-from methods.knn import KNN
-from scenarios.lifecycle import Lifecycle
+from bench.core.memory import Items, Memory
+from bench.core.protocols import About
+from bench.core.registry import METHODS
+from bench.core.task import Dataset, Task
+from bench.functional.classwise import normalise
+from bench.learning.pruning import misleading
+from bench.methods.knn import KNN
+from bench.runner.evaluate import _answer
+from bench.scenarios.lifecycle import Lifecycle
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 from tests.parity._naive import make
 from tests.scenarios.dealt import deals, memory_ids
 from tests.toy import dataset, items
@@ -244,7 +244,7 @@ def test_items_are_looked_up_some_at_a_time_with_the_same_counts(monkeypatch: py
     wrong = images.labels[others] != images.labels.unsqueeze(1)
     assert whole.tolist() == others[wrong].bincount(minlength=len(images)).tolist()
     assert whole.max() > 0
-    monkeypatch.setattr("bench.misleading._LOOKED_UP", 7)
+    monkeypatch.setattr("bench.learning.pruning._LOOKED_UP", 7)
     assert misleading(images, 20).tolist() == whole.tolist()
 
 

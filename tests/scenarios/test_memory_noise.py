@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 import bench
-from bench.errors import BenchError
-from scenarios.memory_noise import MemoryNoise
+from bench.scenarios.memory_noise import MemoryNoise
+from bench.utils.errors import BenchError
 from tests.scenarios.dealt import accuracy, deals
 from tests.toy import dataset
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 import bench
-from bench.memory import Items
-from scenarios.memory_size import MemorySize
+from bench.core.memory import Items
+from bench.scenarios.memory_size import MemorySize
 from tests.scenarios.dealt import deals, memory_ids
 from tests.toy import centres, dataset
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import bench
-from bench.errors import BenchError
-from bench.memory import Items
-from scenarios.memory_swap import MemorySwap
+from bench.core.memory import Items
+from bench.scenarios.memory_swap import MemorySwap
+from bench.utils.errors import BenchError
 from tests.scenarios.dealt import deals, ids
 from tests.toy import dataset
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 import bench
-from bench.errors import BenchError
-from scenarios.supervised import Supervised
+from bench.scenarios.supervised import Supervised
+from bench.utils.errors import BenchError
 from tests.scenarios.dealt import accuracy, deals, ids
 from tests.toy import dataset
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 import bench
-from bench.streams import Stream
-from scenarios.web_zero_shot import WebZeroShot
+from bench.scenarios.web_zero_shot import WebZeroShot
+from bench.utils.random import Stream
 from tests.scenarios.dealt import accuracy, deals, ids
 from tests.toy import dataset
 

@@ -24,11 +24,11 @@ from PIL import Image
 from torch import Tensor
 
 from bench.cache import FeatureCache
+from bench.data.glyphs import render
+from bench.data.glyphs.catalogue import characters
+from bench.data.images.encode import encode_source
+from bench.data.images.items import ImageItem, read_file
 from bench.encoders import Encoder, load_encoder
-from bench.glyphs import render
-from bench.glyphs.catalogue import characters
-from bench.images.encode import encode_source
-from bench.images.items import ImageItem, read_file
 from tests.speed.quiet import QUIET
 
 BATCH, ROUNDS = 24, 3

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.algebra import normalise
-from bench.indexes.names import named_engine
-from bench.indexes.recall import recall_at
+from bench.functional.classwise import normalise
 from bench.search import Engine
-from bench.streams import Stream
+from bench.search.approximate.by_name import named_engine
+from bench.search.approximate.recall import recall_at
+from bench.utils.random import Stream
 
 Benchmark = Callable[..., Any]
 
@@ -52,7 +52,7 @@ def test_approximate_search(benchmark: Benchmark, engine: str, monkeypatch: pyte
         benchmark(lambda: index.search(queries.numpy(), K))
         return
     # Kept in memory: the time is that of a search, not of a disk.
-    monkeypatch.setattr("bench.indexes.stored.WORTH_KEEPING", M + 1)
+    monkeypatch.setattr("bench.search.approximate.faiss_store.WORTH_KEEPING", M + 1)
     chosen = ready(engine)
     benchmark(lambda: chosen.search(queries, keys, K))
     recall = recall_at(chosen, queries, keys, K)

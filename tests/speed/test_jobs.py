@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.importer import Options, import_pack
-from bench.interpreters import cores
-from bench.jobs import Process
-from bench.orders import order
-from bench.planning import prepare
-from bench.store import Store
+from bench.data.import_features import Options, import_pack
+from bench.results.run_folder import Store
+from bench.runner.parallel.interpreters import cores
+from bench.runner.parallel.job_spec import order
+from bench.runner.parallel.scheduler import Process
+from bench.runner.plan import prepare
 from tests import toy
 from tests.speed.quiet import needs_quiet
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.logistic import LogisticRegression
+from bench.functional.logistic_regression import LogisticRegression
 from bench.perf.linear_probe import CLASSES, TOLERANCES, objective, path, problem, sklearn
 
 GROUP = f"linear-probe, sweep of {len(TOLERANCES)} C to 1e-4 of the minimum, 800 x 256, 50 classes"

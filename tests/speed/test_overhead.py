@@ -20,17 +20,17 @@ import numpy as np
 import pytest
 import torch
 
-from bench import meter
-from bench.evaluate import query_blocks, run_cell
-from bench.features import Features
-from bench.flops import Counter
-from bench.memory import Memory
-from bench.meter import PHASES
-from bench.planning import deal_episode, prepare
-from bench.runner import execute
-from bench.store import read_records
-from bench.streams import Stream
-from bench.task import Card, Dataset
+from bench.core.features import Features
+from bench.core.memory import Memory
+from bench.core.task import Card, Dataset
+from bench.cost import meter
+from bench.cost.flops import Counter
+from bench.cost.meter import PHASES
+from bench.results.run_folder import read_records
+from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.loop import execute
+from bench.runner.plan import deal_episode, prepare
+from bench.utils.random import Stream
 from tests.speed.quiet import QUIET
 
 CHEAP = ("knn", "protonet", "simplecil", "slda")

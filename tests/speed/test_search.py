@@ -14,9 +14,9 @@ import faiss
 import pytest
 import torch
 
-from bench.algebra import normalise
+from bench.functional.classwise import normalise
 from bench.search import Exact, Index, engine, top_k
-from bench.streams import Stream
+from bench.utils.random import Stream
 
 Benchmark = Callable[..., Any]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.store import Store
-from bench.version import SCHEMA
+from bench.results.run_folder import Store
+from bench.utils.version import SCHEMA
 
 
 def make_run(

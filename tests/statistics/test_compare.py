@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.answers import groups
-from reports.compare import compare, holm, mcnemar, permutation, seeds_to_settle
-from reports.intervals import Spread
-from reports.load import load
+from bench.reports.answers import groups
+from bench.reports.compare import compare, holm, mcnemar, permutation, seeds_to_settle
+from bench.reports.intervals import Spread
+from bench.reports.load import load
 from tests.statistics.runs import make_run
 
 

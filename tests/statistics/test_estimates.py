@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from reports.answers import groups
-from reports.estimates import calibration_error, intervals, macro_f1
-from reports.load import load
+from bench.reports.answers import groups
+from bench.reports.estimates import calibration_error, intervals, macro_f1
+from bench.reports.load import load
 from tests.statistics.runs import make_run
 
 RNG = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def test_calibration_error_is_the_sum_over_bins():
 
 
 def test_parts_of_macro_f1_give_the_error_of_resampling():
-    from reports.estimates import _f1_parts
+    from bench.reports.estimates import _f1_parts
 
     n = len(LABELS)
     drawn = [RNG.integers(0, n, n) for _ in range(600)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.errors import BenchError
-from reports.ranks import cliques, friedman, interquartile_mean, nemenyi, performance_profile, rank, wilcoxon
+from bench.reports.ranks import cliques, friedman, interquartile_mean, nemenyi, performance_profile, rank, wilcoxon
+from bench.utils.errors import BenchError
 
 SCORES = np.random.default_rng(0).random((12, 5)) + np.arange(5) * 0.2
 

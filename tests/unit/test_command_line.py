@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.cli import main
-from bench.runner import run
+from bench.cli.main import main
+from bench.runner.loop import run
 from tests.statistics.runs import make_run
 
 

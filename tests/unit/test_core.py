@@ -14,17 +14,17 @@ import pytest
 import torch
 from annotated_types import Ge, Le
 
-from bench import state as states
-from bench.errors import BenchError
-from bench.evaluate import _answer
-from bench.features import Features
-from bench.files import sweep, write_atomically
-from bench.meter import Meter
-from bench.params import convert
-from bench.registry import METHODS, Registry
-from bench.settings import parse_assignments, parse_seeds, plan, read_config
-from bench.streams import Stream
-from bench.task import Session
+from bench.core.features import Features
+from bench.core.registry import METHODS, Registry
+from bench.core.task import Session
+from bench.cost.meter import Meter
+from bench.learning import state_io as states
+from bench.runner.config import parse_assignments, parse_seeds, plan, read_config
+from bench.runner.evaluate import _answer
+from bench.utils.atomic import sweep, write_atomically
+from bench.utils.errors import BenchError
+from bench.utils.params import convert
+from bench.utils.random import Stream
 from tests import toy
 
 # -- randomness --------------------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def test_half_written_files_of_dead_processes_are_swept(tmp_path: Path) -> None:
 
 
 def test_a_second_is_counted_in_one_phase_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench import meter
+    from bench.cost import meter
 
     now = 0.0
 

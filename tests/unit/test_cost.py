@@ -11,20 +11,21 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import peaks, run
-from bench.features import Features
-from bench.flops import search_flops
-from bench.incremental_net import Net
-from bench.logistic import Linear
-from bench.memory import Items
-from bench.meter import PHASES, Meter, Repeats, charge_flops, counted_as, metered, phase, uncounted
+from bench import run
+from bench.core.features import Features
+from bench.core.memory import Items
+from bench.core.state_bytes import stored
+from bench.cost import peak_memory
+from bench.cost.flops import search_flops
+from bench.cost.meter import PHASES, Meter, Repeats, charge_flops, counted_as, metered, phase, uncounted
+from bench.functional.logistic_regression import Linear
+from bench.learning.incremental_net import Net
+from bench.learning.state_io import nbytes
+from bench.reports import cost
+from bench.reports.cost import engineering
+from bench.reports.plots import front
 from bench.search import Exact, Index
 from bench.search.neighbours import Neighbours
-from bench.state import nbytes
-from bench.stored import stored
-from reports import cost
-from reports.cost import engineering
-from reports.plots import front
 from tests import toy
 
 A = torch.ones(4, 8)
@@ -152,7 +153,7 @@ def test_a_search_counts_where_it_is_made(around: str, counted: str, monkeypatch
         return search(*arguments)
 
     monkeypatch.setattr(Exact, "search", takes_a_second)
-    for module in ("bench.meter", "bench.search.index"):
+    for module in ("bench.cost.meter", "bench.search.index"):
         monkeypatch.setattr(f"{module}.time", types.SimpleNamespace(perf_counter=lambda: now[0]))
     keys, queries = torch.randn(50, 8), torch.randn(6, 8)
     index, meter = Index(keys), Meter()
@@ -201,14 +202,14 @@ def test_an_engine_that_is_not_exact_leaves_retrieval_unknown() -> None:
     assert meter.columns()["retrieve_flops"] is None
 
 
-@pytest.mark.skipif(not peaks.reset() or peaks.cpu_peak() is None, reason="the system tells no peaks")
+@pytest.mark.skipif(not peak_memory.reset() or peak_memory.cpu_peak() is None, reason="the system tells no peaks")
 def test_the_peak_of_a_phase_is_its_own() -> None:
     # In a process of its own: what other tests left behind may go at any time, and hide what is added.
     code = """
 import json
 import numpy as np
-from bench import peaks
-from bench.meter import Meter, metered, phase
+from bench.cost import peak_memory
+from bench.cost.meter import Meter, metered, phase
 meter = Meter()
 with metered(meter):
     with phase("build"):
@@ -230,8 +231,8 @@ print(json.dumps([before, meter.cpu_peaks, meter.columns()["train_peak_bytes"]])
 
 
 def test_peaks_are_null_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(peaks, "_STATUS", tmp_path / "none")
-    monkeypatch.setattr(peaks, "_RESET", tmp_path / "none" / "none")
+    monkeypatch.setattr(peak_memory, "_STATUS", tmp_path / "none")
+    monkeypatch.setattr(peak_memory, "_RESET", tmp_path / "none" / "none")
     meter = Meter()
     with metered(meter), phase("build"):
         pass
@@ -240,7 +241,7 @@ def test_peaks_are_null_where_the_system_does_not_tell(monkeypatch: pytest.Monke
 
 
 def test_a_peak_that_cannot_begin_anew_is_not_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(peaks, "_RESET", tmp_path / "none" / "none")
+    monkeypatch.setattr(peak_memory, "_RESET", tmp_path / "none" / "none")
     meter = Meter()
     with metered(meter), phase("build"):
         pass
@@ -255,7 +256,7 @@ def test_gpu_peaks_and_energy_are_read_by_phase(monkeypatch: pytest.MonkeyPatch)
     driver.nvmlDeviceGetHandleByUUID = lambda uuid: uuid  # type: ignore[attr-defined]
     driver.nvmlDeviceGetTotalEnergyConsumption = lambda handle: next(energy)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pynvml", driver)
-    monkeypatch.setattr(peaks, "_on_gpu", lambda: True)
+    monkeypatch.setattr(peak_memory, "_on_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: next(allocated))
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
@@ -271,9 +272,9 @@ def test_gpu_peaks_and_energy_are_read_by_phase(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_driver_no_energy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peaks, "_on_gpu", lambda: True)
+    monkeypatch.setattr(peak_memory, "_on_gpu", lambda: True)
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert peaks.gpu_joules() is None
+    assert peak_memory.gpu_joules() is None
 
 
 def test_stored_bytes_add_up_and_are_told_apart() -> None:

@@ -13,14 +13,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from bench import gpus
-from bench.algebra import neighbour_votes
-from bench.cli import main
-from bench.determinism import deterministic, is_lack, order_free, ready_cublas
-from bench.devices import choose_device
-from bench.errors import BenchError, Notice
-from bench.exactness import conscientiously
-from bench.explain import explain
+from bench.cli.main import main
+from bench.device import gpus
+from bench.device.choose import choose_device
+from bench.device.determinism import deterministic, is_lack, order_free, ready_cublas
+from bench.device.exactness import conscientiously
+from bench.explain.explain import explain
+from bench.functional.classwise import neighbour_votes
+from bench.utils.errors import BenchError, Notice
 
 GIB = 1 << 30
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -137,7 +137,7 @@ def test_the_command_says_it_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_notice_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.listing.methods", lambda: warnings.warn(Notice("look here"), stacklevel=1) or [])
+    monkeypatch.setattr("bench.cli.listing.methods", lambda: warnings.warn(Notice("look here"), stacklevel=1) or [])
     done = CliRunner().invoke(main, ["list", "methods"])
     assert done.stderr == "warning: look here\n"
 
@@ -244,7 +244,9 @@ def test_an_explanation_takes_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path
     done = CliRunner().invoke(main, ["explain", str(tmp_path), "--query", "q", "--device", "cuda"])
     assert done.exit_code == 2
     asked = []
-    monkeypatch.setattr("bench.explain.choose_device", lambda wanted: asked.append(wanted) or choose_device(wanted))
+    monkeypatch.setattr(
+        "bench.explain.explain.choose_device", lambda wanted: asked.append(wanted) or choose_device(wanted)
+    )
     with pytest.raises(BenchError, match="torch sees no CUDA device"):
         explain(tmp_path, "q", device="cuda")
     assert asked == ["cuda"]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.evaluate import query_blocks, run_cell
-from bench.params import hints
-from bench.registry import METHODS, SCENARIOS
-from bench.task import Episode, Session
+from bench.core.registry import METHODS, SCENARIOS
+from bench.core.task import Episode, Session
+from bench.runner.evaluate import query_blocks, run_cell
+from bench.utils.params import hints
 from tests import toy
 from tests.docs.test_contributing import block
 from tools.pages import PAGES, outdated

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.exemplars import carry, choose, cut
-from bench.features import Features
-from bench.memory import Items, Memory
+from bench.core.features import Features
+from bench.core.memory import Items, Memory
+from bench.learning.exemplars import carry, choose, cut
 from tests import toy
 
 META = torch.device("meta")

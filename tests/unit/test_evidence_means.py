@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import bench
-from bench.algebra import normalise
-from bench.evidence_means import evidence_means
-from bench.registry import METHODS
-from bench.streams import Stream
-from bench.task import Session
-from reports.evidence import table
-from reports.load import load
-from scenarios.web_zero_shot import WebZeroShot
+from bench.core.registry import METHODS
+from bench.core.task import Session
+from bench.functional.classwise import normalise
+from bench.reports.evidence import table
+from bench.reports.load import load
+from bench.runner.evidence_metrics import evidence_means
+from bench.scenarios.web_zero_shot import WebZeroShot
+from bench.utils.random import Stream
 from tests import toy
 
 

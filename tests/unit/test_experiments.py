@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import experiments
-from bench.datasets_declared import declarations
-from bench.errors import BenchError
-from bench.evaluate import lacking
-from bench.pack import FORMAT, write_manifest, write_split
-from bench.records import COLUMNS
-from bench.registry import METHODS
-from bench.settings import plan
-from bench.streams import Stream
+from bench.core.registry import METHODS
+from bench.data.pack import FORMAT, write_manifest, write_split
+from bench.data.standard import declarations
+from bench.results.schema import COLUMNS
+from bench.runner import experiments
+from bench.runner.config import plan
+from bench.runner.evaluate import lacking
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 from tests.toy import dataset
 
 NAMES = experiments.names()

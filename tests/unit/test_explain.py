@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from bench.errors import BenchError
-from bench.explain import Which, explain
-from bench.intervention import parse_relabels
-from bench.runner import run
-from reports.explain import html, text
+from bench.explain.explain import Which, explain
+from bench.explain.interventions import parse_relabels
+from bench.reports.explain import html, text
+from bench.runner.loop import run
+from bench.utils.errors import BenchError
 from tests import toy
 
 METHODS = ["knn:k=5", "knn:k=5:vote=temperature", "protonet", "zero-shot", "mml", "rac", "tip-adapter", "visual-memory"]

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from bench.cli import main
-from bench.errors import BenchError
-from reports.build import build
-from reports.export import WRITERS, export, tracks
-from reports.load import load
+from bench.cli.main import main
+from bench.reports.build import build
+from bench.reports.export import WRITERS, export, tracks
+from bench.reports.load import load
+from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
 
 

@@ -12,12 +12,12 @@ from annotated_types import Ge
 from torch import Tensor
 
 import bench
-from bench.contracts import About
-from bench.errors import BenchError, Notice
-from bench.evaluate import run_cell
-from bench.store import read_records
-from bench.streams import Stream
-from bench.task import Episode, Session, Task
+from bench.core.protocols import About
+from bench.core.task import Episode, Session, Task
+from bench.results.run_folder import read_records
+from bench.runner.evaluate import run_cell
+from bench.utils.errors import BenchError, Notice
+from bench.utils.random import Stream
 from tests import toy
 
 FULL = (
@@ -61,7 +61,7 @@ def test_a_block_that_does_not_fit_is_halved_once_and_said() -> None:
         run_cell(Narrow(fits=7), dealt, [(queries.x,)], seed=0, label="narrow")
 
 
-@pytest.mark.filterwarnings("ignore::bench.errors.Notice")
+@pytest.mark.filterwarnings("ignore::bench.utils.errors.Notice")
 def test_a_method_that_does_not_fit_is_one_line_and_finished_cells_stay(tmp_path: Path) -> None:
     with pytest.raises(BenchError) as caught:
         bench.run("supervised", ["protonet", Narrow], toy.dataset(), seeds=1, out=tmp_path, device="cpu")

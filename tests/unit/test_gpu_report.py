@@ -10,7 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from bench.errors import BenchError
+from bench.utils.errors import BenchError
 from tools.gpu import __main__ as command
 from tools.gpu import alone
 from tools.gpu.alone import perform_alone

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from bench.core.task import Episode
+from bench.data.glyphs.dataset import Size
 from bench.encoders import load_encoder
-from bench.evaluate import Outcome
-from bench.glyphs_dataset import Size
-from bench.task import Episode
+from bench.runner.evaluate import Outcome
 from tools.gpu import (
     ceilings,
     draws,

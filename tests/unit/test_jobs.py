@@ -21,16 +21,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bench as package
-from bench import gpus, ray_jobs, runner, worker
-from bench.errors import BenchError, Notice
-from bench.jobs import Process, WorkerError, WorkerLost, distribute
-from bench.jobs import crew as jobs_crew
-from bench.merge import merge
-from bench.orders import Order, order
-from bench.pieces import Piece, Shard, pieces
-from bench.planning import Run, prepare
-from bench.runner import Began, Finished, execute
-from bench.store import Files, Store
+from bench.device import gpus
+from bench.results.run_folder import Files, Store
+from bench.runner import loop
+from bench.runner.loop import Began, Finished, execute
+from bench.runner.parallel import ray_pool, worker
+from bench.runner.parallel.job_spec import Order, order
+from bench.runner.parallel.merge_shards import merge
+from bench.runner.parallel.scheduler import Process, WorkerError, WorkerLost, distribute
+from bench.runner.parallel.scheduler import crew as jobs_crew
+from bench.runner.parallel.work_units import Piece, Shard, pieces
+from bench.runner.plan import Run, prepare
+from bench.utils.errors import BenchError, Notice
 from tests import toy
 
 deals_of = st.tuples(st.integers(1, 12), st.integers(1, 7)).map(
@@ -208,7 +210,7 @@ def test_what_cannot_be_sent_to_a_worker_is_refused(tmp_path: Path, changes: dic
 
 
 def test_objects_of_a_notebook_are_refused_by_name_and_leave_no_folder(tmp_path: Path) -> None:
-    from methods.knn import KNN
+    from bench.methods.knn import KNN
 
     for method in (KNN(), KNN):
         with pytest.raises(BenchError, match="method KNN is an object of this process and cannot be sent to a worker"):
@@ -296,7 +298,7 @@ def test_a_worker_says_that_its_gpu_is_full(monkeypatch: pytest.MonkeyPatch, tmp
         yield Began("a0", "a cell")
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(runner, "perform", full)
+    monkeypatch.setattr(loop, "perform", full)
     told = order(planned(tmp_path), ["run"], 1).to_json()
     lines: queue.Queue[str] = queue.Queue()
     lines.put(json.dumps([told, str(tmp_path), {}]))
@@ -353,10 +355,10 @@ def test_each_worker_on_ray_asks_for_its_gpu(
 ) -> None:
     cards(monkeypatch, *sizes)
     ray = Recorded(CPU=4.0, **({"GPU": 8.0} if address == "auto" else {}))
-    monkeypatch.setattr(ray_jobs, "_ray", lambda: ray)
-    monkeypatch.setattr(ray_jobs, "_refusal", lambda _: None)
+    monkeypatch.setattr(ray_pool, "_ray", lambda: ray)
+    monkeypatch.setattr(ray_pool, "_refusal", lambda _: None)
     run = dataclasses.replace(planned(tmp_path), device=device)
-    with ray_jobs.crew(run, address, jobs, ["run"]) as crew:
+    with ray_pool.crew(run, address, jobs, ["run"]) as crew:
         assert crew.count == count
     assert ray.actors[0]["num_gpus"] == each
     if address == "local":
@@ -366,14 +368,14 @@ def test_each_worker_on_ray_asks_for_its_gpu(
 def test_a_cluster_of_different_gpus_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     kinds = {"accelerator_type:H200": 1.0, "accelerator_type:L4": 1.0}
     ray = Recorded(CPU=4.0, GPU=2.0, **kinds)
-    monkeypatch.setattr(ray_jobs, "_ray", lambda: ray)
-    monkeypatch.setattr(ray_jobs, "_refusal", lambda _: None)
+    monkeypatch.setattr(ray_pool, "_ray", lambda: ray)
+    monkeypatch.setattr(ray_pool, "_refusal", lambda _: None)
     run = planned(tmp_path)
-    with ray_jobs.crew(run, "auto", None, ["run"]):
+    with ray_pool.crew(run, "auto", None, ["run"]):
         pass
     with (
         pytest.warns(Notice, match=r"the GPUs differ \(H200, L4\)"),
-        ray_jobs.crew(dataclasses.replace(run, device="cuda"), "auto", None, ["run"]),
+        ray_pool.crew(dataclasses.replace(run, device="cuda"), "auto", None, ["run"]),
     ):
         pass
 
@@ -403,9 +405,9 @@ class Fading(Recorded):
 def test_a_worker_that_finds_no_place_is_one_line(
     monkeypatch: pytest.MonkeyPatch, alive: bool, device: str, words: str
 ) -> None:
-    monkeypatch.setattr(ray_jobs, "_START_SECONDS", 0.0)
+    monkeypatch.setattr(ray_pool, "_START_SECONDS", 0.0)
     actor = SimpleNamespace(remote=lambda _: SimpleNamespace(ready=SimpleNamespace(remote=lambda: None)))
-    placed = ray_jobs.RayWorker(Fading(alive), actor, Order({"device": device}, "r", [], 1))
+    placed = ray_pool.RayWorker(Fading(alive), actor, Order({"device": device}, "r", [], 1))
     with pytest.raises(BenchError, match=words) as caught:
         placed.ready()
     assert "\n" not in str(caught.value)
@@ -416,10 +418,10 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch, 
         def init(self, **options: Any) -> None:
             raise Exception("The current node timed out during startup.\nThis could happen because.")
 
-    monkeypatch.setattr(ray_jobs, "_ray", Slow)
+    monkeypatch.setattr(ray_pool, "_ray", Slow)
     with (
         pytest.raises(BenchError, match=r"Ray did not start on this machine \(The current node timed out") as caught,
-        ray_jobs.crew(planned(tmp_path), "local", 2, ["run"]),
+        ray_pool.crew(planned(tmp_path), "local", 2, ["run"]),
     ):
         pass
     assert "\n" not in str(caught.value)
@@ -444,22 +446,22 @@ class NoCluster:
 def test_a_ray_address_that_does_not_answer_is_one_line(
     monkeypatch: pytest.MonkeyPatch, address: str, words: str
 ) -> None:
-    monkeypatch.setattr(ray_jobs, "_refusal", lambda _: None)
+    monkeypatch.setattr(ray_pool, "_refusal", lambda _: None)
     with pytest.raises(BenchError, match=words) as caught:
-        ray_jobs._connect(NoCluster(), address, None, 0)
+        ray_pool._connect(NoCluster(), address, None, 0)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_something_that_listens_and_is_no_ray_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
-    monkeypatch.setattr(ray_jobs, "_JOIN", "import time; time.sleep(60)")
-    monkeypatch.setattr(ray_jobs, "_JOIN_SECONDS", 0.5)
+    monkeypatch.setattr(ray_pool, "_JOIN", "import time; time.sleep(60)")
+    monkeypatch.setattr(ray_pool, "_JOIN_SECONDS", 0.5)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         address = f"{scheme}127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(BenchError, match=rf"no Ray cluster answers at {address} \(something listens") as caught:
-            ray_jobs._connect(NoCluster(), address, None, 0)
+            ray_pool._connect(NoCluster(), address, None, 0)
     assert "\n" not in str(caught.value)
 
 
@@ -476,8 +478,8 @@ def test_something_that_listens_and_is_no_ray_cluster_is_one_line(monkeypatch: p
     ],
 )
 def test_why_a_cluster_cannot_be_joined(monkeypatch: pytest.MonkeyPatch, code: str, reason: str | None) -> None:
-    monkeypatch.setattr(ray_jobs, "_JOIN", code)
-    assert ray_jobs._refusal("auto") == reason
+    monkeypatch.setattr(ray_pool, "_JOIN", code)
+    assert ray_pool._refusal("auto") == reason
 
 
 def test_merged_shards_are_the_run(tmp_path: Path) -> None:

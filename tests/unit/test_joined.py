@@ -5,21 +5,21 @@ import shutil
 
 import pytest
 
-from bench import joined
-from bench.joined import NAME, read_joined, record_files, write_joined
-from bench.merge import merge
-from bench.pieces import Shard
-from bench.planning import prepare
-from bench.records import COLUMNS
-from bench.runner import execute
-from bench.store import read_records
-from reports.build import build
+from bench.reports.build import build
+from bench.results import consolidated
+from bench.results.consolidated import NAME, read_joined, record_files, write_joined
+from bench.results.run_folder import read_records
+from bench.results.schema import COLUMNS
+from bench.runner.loop import execute
+from bench.runner.parallel.merge_shards import merge
+from bench.runner.parallel.work_units import Shard
+from bench.runner.plan import prepare
 from tests.statistics.runs import make_run
 
 
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch):
-    monkeypatch.setattr(joined, "_FROM", 4)
+    monkeypatch.setattr(consolidated, "_FROM", 4)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_one_that_is_not_of_these_records_is_not_used(run, change):
 
 def test_columns_of_another_version_are_not_believed(run, monkeypatch):
     write_joined(run)
-    monkeypatch.setattr(joined, "COLUMNS", {**COLUMNS, "new": ("int", "of a later version")})
+    monkeypatch.setattr(consolidated, "COLUMNS", {**COLUMNS, "new": ("int", "of a later version")})
     assert read_joined(run) is None
 
 

@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from bench import features as features_module
-from bench import files, hashing
-from bench.algebra import class_sums, normalise
-from bench.datasets import resolve
-from bench.dealing import without
-from bench.errors import BenchError
-from bench.features import Features
-from bench.hashing import digest
-from bench.importer import Options, import_pack, read_arrays
-from bench.memory import Items
-from bench.pack import FORMAT, write_arrays, write_manifest, write_split
-from bench.planning import prepare
-from bench.runner import execute
-from bench.store import read_records
-from bench.streams import Stream
-from bench.task import Dataset
+from bench.core import features as features_module
+from bench.core.features import Features
+from bench.core.memory import Items
+from bench.core.task import Dataset
+from bench.data.import_features import Options, import_pack, read_arrays
+from bench.data.pack import FORMAT, write_arrays, write_manifest, write_split
+from bench.data.registry import resolve
+from bench.functional.classwise import class_sums, normalise
+from bench.results.run_folder import read_records
+from bench.runner.loop import execute
+from bench.runner.plan import prepare
+from bench.sampling.sessions import without
+from bench.utils import atomic, hashing
+from bench.utils.errors import BenchError
+from bench.utils.hashing import digest
+from bench.utils.random import Stream
 from tests import toy
 
 D, CLASSES = 16, 5
@@ -93,7 +93,7 @@ def test_no_part_of_a_run_turns_a_whole_memory_to_float32(
     """
     for block in ("features._BLOCK", "algebra._ROWS", "indexes.faiss_index._BLOCK", "search.threshold._BLOCK"):
         monkeypatch.setattr(f"bench.{block}", 64)
-    monkeypatch.setattr("bench.indexes.recall.recall_at", lambda *_: 1.0)
+    monkeypatch.setattr("bench.search.approximate.recall.recall_at", lambda *_: 1.0)
     rows: list[int] = []
     memory = resolve(str(pack)).memory.images.x
     first = memory.data_ptr()
@@ -135,7 +135,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Features(x, labels, ids, NAMES)
     before = (digest(ids), whole.row_digests.tolist(), class_sums(x, labels, CLASSES, unit=True))
     monkeypatch.setattr(features_module, "_BLOCK", 50)
-    monkeypatch.setattr("bench.algebra._ROWS", 50)
+    monkeypatch.setattr("bench.functional.classwise._ROWS", 50)
     monkeypatch.setattr(hashing, "_STRINGS", 50)
     again = Features(x, labels, ids, NAMES)
     assert digest(ids) == before[0]
@@ -193,9 +193,9 @@ def test_a_pack_larger_than_the_disk_is_refused_before_anything_is_written(
 
 
 def test_a_folder_that_is_not_there_yet_is_measured_by_its_parent(tmp_path: Path) -> None:
-    files.require_space(tmp_path / "a" / "b", 1, what="a thing")
+    atomic.require_space(tmp_path / "a" / "b", 1, what="a thing")
     with pytest.raises(BenchError, match="a thing takes"):
-        files.require_space(tmp_path / "a" / "b", 2**70, what="a thing")
+        atomic.require_space(tmp_path / "a" / "b", 2**70, what="a thing")
 
 
 def test_a_pack_is_as_readable_as_any_other_file(tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ from typing import Literal
 import pytest
 import torch
 
-from bench.algebra import normalise
-from bench.datasets import resolve
-from bench.evaluate import query_blocks
-from bench.leakage import near_duplicates
-from bench.registry import SCENARIOS
+from bench.core.registry import SCENARIOS
+from bench.core.task import Episode
+from bench.data.registry import resolve
+from bench.functional.classwise import normalise
+from bench.runner.evaluate import query_blocks
+from bench.runner.leakage import near_duplicates
 from bench.search import Exact, streaming, threshold
 from bench.search.threshold import reaches
-from bench.streams import Stream
-from bench.task import Episode
+from bench.utils.random import Stream
 
 
 def naive(episode: Episode, threshold: float) -> list[torch.Tensor]:

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.errors import BenchError
-from bench.evaluate import query_blocks, run_cell
-from bench.features import Features
-from bench.oracle import oracles
-from bench.planning import Run, deal_episode, prepare
-from bench.registry import METHODS
-from bench.runner import execute
-from bench.settings import plan
-from bench.store import read_records
-from bench.task import Dataset
-from bench.trained import Loaded, Trained
+from bench.core.features import Features
+from bench.core.registry import METHODS
+from bench.core.task import Dataset
+from bench.results.run_folder import read_records
+from bench.runner.config import plan
+from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.loop import execute
+from bench.runner.oracle import oracles
+from bench.runner.plan import Run, deal_episode, prepare
+from bench.runner.saved_weights import Loaded, Trained
+from bench.utils.errors import BenchError
 from tests import toy
 
 SET = {"mml.epochs": 2, "mml.lr": 1e-3, "reco.epochs": 2, "reco.lr": 1e-3, "web-zero-shot.train_images": 4}

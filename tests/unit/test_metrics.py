@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reports import metrics
+from bench.reports import metrics
 
 N = np.nan
 

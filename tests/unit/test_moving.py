@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.evaluate import blocks_of
-from bench.features import Features
-from bench.memory import Items
-from bench.task import Episode, Session
+from bench.core.features import Features
+from bench.core.memory import Items
+from bench.core.task import Episode, Session
+from bench.runner.evaluate import blocks_of
 from tests import toy
 
 META = torch.device("meta")

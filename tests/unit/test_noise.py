@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench import noise
-from bench.algebra import normalise
-from bench.errors import BenchError
-from bench.memory import Items
-from bench.streams import Stream
+from bench.core.memory import Items
+from bench.functional.classwise import normalise
+from bench.sampling import noise
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 
 N, CLASSES = 600, 6
 COLUMNS = torch.arange(N) % CLASSES

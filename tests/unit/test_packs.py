@@ -13,11 +13,11 @@ import pytest
 import torch
 import yaml
 
-from bench.datasets import resolve
-from bench.errors import BenchError
-from bench.importer import Options, import_pack
-from bench.inspection import inspect_dataset
-from bench.pack import MANIFEST
+from bench.data.import_features import Options, import_pack
+from bench.data.inspect import inspect_dataset
+from bench.data.pack import MANIFEST
+from bench.data.registry import resolve
+from bench.utils.errors import BenchError
 from tests import toy
 
 NAMES = ["Red_fox", "grey wolf", "lynx", "otter"]
@@ -240,7 +240,7 @@ def test_reading_a_pack_maps_the_file(tmp_path: Path) -> None:
     first = make(tmp_path)  # whatever the first pack of a process loads besides
     # In a process of its own: what other tests left behind may go at any time, and hide what is added.
     code = (
-        "import psutil, sys; from bench.datasets import resolve; resolve(sys.argv[1]); process = psutil.Process(); "
+        "import psutil, sys; from bench.data.registry import resolve; resolve(sys.argv[1]); process = psutil.Process(); "
         "before = process.memory_info().rss; data = resolve(sys.argv[2]); grown = process.memory_info().rss - before; "
         "print(len(data.splits['train']), grown)"
     )

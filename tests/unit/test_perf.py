@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from bench.cli import main
+from bench.cli.main import main
 from bench.perf import measure as measuring
 from bench.perf.comparisons import Comparison, Trial
 from bench.perf.timing import in_turn

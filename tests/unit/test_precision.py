@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.device.precision import full_float32, loss_precision, training_precision
 from bench.encoders import load_encoder
-from bench.errors import BenchError
-from bench.precision import full_float32, loss_precision, training_precision
 from bench.search import top_k
+from bench.utils.errors import BenchError
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch._C, "_set_fp32_precision_setter"), reason="this torch has the older switches alone"
@@ -151,7 +151,7 @@ def test_encoders_compute_without_tensorfloat32(monkeypatch: pytest.MonkeyPatch)
 
 FRESH = """
 import torch
-from bench.precision import full_float32
+from bench.device.precision import full_float32
 
 ask, tell = torch._C._get_fp32_precision_getter, torch._C._set_fp32_precision_setter
 print(ask("cuda", "conv"), torch.backends.cudnn.allow_tf32)
@@ -173,7 +173,7 @@ def test_torchs_own_default_is_there_again() -> None:
 
 
 def test_a_torch_without_the_newer_switches_is_told_through_the_older(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.precision._NEWER", False)
+    monkeypatch.setattr("bench.device.precision._NEWER", False)
     torch.set_float32_matmul_precision("medium")
     with full_float32():
         assert torch.get_float32_matmul_precision() == "highest"

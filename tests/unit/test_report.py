@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.errors import BenchError
-from bench.version import SCHEMA
-from reports.build import build
-from reports.differences import differences
-from reports.estimates import per_cell_extra
-from reports.load import load
-from reports.scores import scores
-from reports.summary import per_cell, per_session
+from bench.reports.build import build
+from bench.reports.differences import differences
+from bench.reports.estimates import per_cell_extra
+from bench.reports.load import load
+from bench.reports.scores import scores
+from bench.reports.summary import per_cell, per_session
+from bench.utils.errors import BenchError
+from bench.utils.version import SCHEMA
 from tests.statistics.runs import make_run
 
 METHODS = {"bad": 0.4, "fair": 0.6, "good": 0.8}
@@ -369,7 +369,7 @@ def test_every_number_that_is_drawn_is_in_the_csv(run, built):
 
 def test_a_report_does_not_import_torch(run, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from reports.build import build; "
+        "import sys; from pathlib import Path; from bench.reports.build import build; "
         f"build([Path({str(run)!r})], Path({str(tmp_path)!r})); "
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ('torch', 'open_clip', 'faiss', 'tensorflow')))"
     )

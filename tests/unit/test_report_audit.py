@@ -5,10 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from reports.audit import audit, table, warnings
-from reports.build import build
-from reports.load import load
-from reports.names import name_of, of_runs, short
+from bench.reports.audit import audit, table, warnings
+from bench.reports.build import build
+from bench.reports.load import load
+from bench.reports.names import name_of, of_runs, short
 from tests.statistics.runs import make_run
 
 AUDITED = ["n_near_duplicates", "n_near_duplicates_correct"]

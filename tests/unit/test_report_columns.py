@@ -5,13 +5,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from bench.errors import BenchError
-from reports.build import build
-from reports.columns import compact, gather, lengths, lists, mentions, narrow, plain, ranks, renamed
-from reports.counts import stacks
-from reports.intervals import wilson
-from reports.load import load
-from reports.output import csv_bytes
+from bench.reports.build import build
+from bench.reports.columns import compact, gather, lengths, lists, mentions, narrow, plain, ranks, renamed
+from bench.reports.counts import stacks
+from bench.reports.intervals import wilson
+from bench.reports.load import load
+from bench.reports.output import csv_bytes
+from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
 
 TEXTS = ["b", None, "a", "c", "a"]

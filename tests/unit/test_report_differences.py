@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from reports.build import build
-from reports.differences import differences
-from reports.load import load
+from bench.reports.build import build
+from bench.reports.differences import differences
+from bench.reports.load import load
 from tests.statistics.runs import make_run
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.answers import groups
-from reports.build import build
-from reports.counts import stacks
-from reports.estimates import _means, macro_f1
-from reports.load import load
+from bench.reports.answers import groups
+from bench.reports.build import build
+from bench.reports.counts import stacks
+from bench.reports.estimates import _means, macro_f1
+from bench.reports.load import load
 from tests.statistics.runs import make_run
 
 EPISODES = 40

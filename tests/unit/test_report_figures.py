@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from reports.build import build
-from reports.style import canvas, condition_text, legend, title
+from bench.reports.build import build
+from bench.reports.style import canvas, condition_text, legend, title
 from tests.statistics.runs import make_run
 
 

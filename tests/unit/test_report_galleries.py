@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from bench.explain import Which, explain
-from bench.runner import run
-from reports.answers import groups
-from reports.build import build
-from reports.galleries import choose, galleries
-from reports.load import load
-from reports.style import picture as finished
+from bench.explain.explain import Which, explain
+from bench.reports.answers import groups
+from bench.reports.build import build
+from bench.reports.galleries import choose, galleries
+from bench.reports.load import load
+from bench.reports.style import picture as finished
+from bench.runner.loop import run
 from tests import toy
 from tests.statistics.runs import make_run
 
@@ -70,7 +70,7 @@ def test_a_gallery_shows_what_explain_says(made):
 
 
 def test_tiles_are_as_wide_where_a_method_has_prototypes_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("reports.galleries.short", lambda name: name.center(24, "x"))
+    monkeypatch.setattr("bench.reports.galleries.short", lambda name: name.center(24, "x"))
     methods = ["knn:k=25", "protonet"]
     run("incremental", methods, "digits", 1, set={"incremental.increment": 5}, out=tmp_path, device="cpu")
     loaded = load([tmp_path])
@@ -84,9 +84,9 @@ def test_tiles_are_as_wide_where_a_method_has_prototypes_alone(tmp_path, monkeyp
 
 def test_words_of_long_names_cover_no_others(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("reports.galleries.short", lambda name: f"latin small…{name} below")
+    monkeypatch.setattr("bench.reports.galleries.short", lambda name: f"latin small…{name} below")
     monkeypatch.setattr(
-        "reports.galleries.picture", lambda figure, **facts: drawn.append(figure) or finished(figure, **facts)
+        "bench.reports.galleries.picture", lambda figure, **facts: drawn.append(figure) or finished(figure, **facts)
     )
     methods = ["knn:k=25", "knn:k=1"]
     run("incremental", methods, "digits", 1, set={"incremental.increment": 5}, out=tmp_path, device="cpu")

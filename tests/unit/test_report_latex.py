@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from reports.build import build
-from reports.latex import GAP, LINE, escaped, latex
-from reports.tables import Cell, Table, without_constants
+from bench.reports.build import build
+from bench.reports.latex import GAP, LINE, escaped, latex
+from bench.reports.tables import Cell, Table, without_constants
 from tests.statistics.runs import make_run
 
 ODD = r"100% of {a_b} & #1 ~ ^2 \end $x$ <y> |z|"

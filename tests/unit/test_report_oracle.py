@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from reports.build import build
+from bench.reports.build import build
 from tests.statistics.runs import make_run
 
 

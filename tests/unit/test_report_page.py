@@ -11,18 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reports.answers import groups
-from reports.build import build
-from reports.estimates import intervals, per_cell_extra
-from reports.figures import curves
-from reports.load import load
-from reports.overall import across
-from reports.page import _code
-from reports.plots import detailed, front, sweeps
-from reports.scores import scores
-from reports.style import condition_text, file_name, natural
-from reports.summary import over_seeds, per_cell
-from reports.tables import Cell, Table, markdown
+from bench.reports.answers import groups
+from bench.reports.build import build
+from bench.reports.estimates import intervals, per_cell_extra
+from bench.reports.figures import curves
+from bench.reports.load import load
+from bench.reports.overall import across
+from bench.reports.page import _code
+from bench.reports.plots import detailed, front, sweeps
+from bench.reports.scores import scores
+from bench.reports.style import condition_text, file_name, natural
+from bench.reports.summary import over_seeds, per_cell
+from bench.reports.tables import Cell, Table, markdown
 from tests.statistics.runs import make_run
 
 CHROMIUM = next(

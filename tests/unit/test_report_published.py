@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.errors import BenchError
-from bench.experiments import published as numbers
-from reports.build import build
-from reports.estimates import per_cell_extra
-from reports.load import load
-from reports.output import WRITTEN, parquet_bytes, publish
-from reports.published import measured, published
-from reports.scores import scores
-from reports.summary import over_seeds, per_cell
+from bench.reports.build import build
+from bench.reports.estimates import per_cell_extra
+from bench.reports.load import load
+from bench.reports.output import WRITTEN, parquet_bytes, publish
+from bench.reports.published import measured, published
+from bench.reports.scores import scores
+from bench.reports.summary import over_seeds, per_cell
+from bench.runner.experiments import published as numbers
+from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.answers import Answers, Group
-from reports.build import build
-from reports.intervals import two_way
-from reports.sweeps import ALL, changes, table
+from bench.reports.answers import Answers, Group
+from bench.reports.build import build
+from bench.reports.intervals import two_way
+from bench.reports.sweeps import ALL, changes, table
 from tests.statistics.runs import make_run
 
 RATES = (0.0, 0.2, 0.4)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import bench
-from bench.contracts import About
-from bench.errors import BenchError
-from bench.store import read_records
+from bench.core.protocols import About
+from bench.results.run_folder import read_records
+from bench.utils.errors import BenchError
 from tests import toy
 
 

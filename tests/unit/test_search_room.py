@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from bench.errors import BenchError
 from bench.search import gpu, room, top_k
 from bench.search.room import Room, in_room
+from bench.utils.errors import BenchError
 from tests.parity.test_search_certified import brute_force, draw
 
 HERE = torch.device("cpu")

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import bench
-from bench.errors import BenchError
-from bench.registry import METHODS
-from bench.state import flatten
-from bench.streams import Stream
-from bench.task import Session
-from bench.training import Conduct, Fitted, conducted, fit, leaf
+from bench.core.registry import METHODS
+from bench.core.task import Session
+from bench.learning.state_io import flatten
+from bench.learning.training import Conduct, Fitted, conducted, fit, leaf
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import make
 

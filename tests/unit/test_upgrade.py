@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench import records, store
-from bench.errors import BenchError
-from bench.records import COLUMNS, PREDICTION_COLUMNS, Upgrade
-from bench.store import read_predictions, read_records
-from bench.version import SCHEMA
-from reports.build import build
-from reports.load import UNREAD, load
+from bench.reports.build import build
+from bench.reports.load import UNREAD, load
+from bench.results import run_folder, schema
+from bench.results.run_folder import read_predictions, read_records
+from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, Upgrade
+from bench.utils.errors import BenchError
+from bench.utils.version import SCHEMA
 from tests.statistics.runs import make_run
 
 OLD_RECORD = {
@@ -49,9 +49,9 @@ def later(monkeypatch):
     def guess(table):
         return table.rename_columns(["prediction" if name == "guess" else name for name in table.column_names])
 
-    monkeypatch.setattr(records, "SCHEMA", SCHEMA + 2)
-    monkeypatch.setattr(store, "SCHEMA", SCHEMA + 2)
-    monkeypatch.setattr(records, "UPGRADES", {SCHEMA: Upgrade(rename, guess), SCHEMA + 1: Upgrade(to_seconds, same)})
+    monkeypatch.setattr(schema, "SCHEMA", SCHEMA + 2)
+    monkeypatch.setattr(run_folder, "SCHEMA", SCHEMA + 2)
+    monkeypatch.setattr(schema, "UPGRADES", {SCHEMA: Upgrade(rename, guess), SCHEMA + 1: Upgrade(to_seconds, same)})
 
 
 def write(folder, name, table, schema=SCHEMA):
@@ -166,9 +166,9 @@ def test_a_step_meets_columns_that_reports_do_not_read(tmp_path, monkeypatch):
         met.update(table.column_names)
         return table
 
-    monkeypatch.setattr(records, "SCHEMA", SCHEMA + 1)
-    monkeypatch.setattr(store, "SCHEMA", SCHEMA + 1)
-    monkeypatch.setattr(records, "UPGRADES", {SCHEMA: Upgrade(step, step)})
+    monkeypatch.setattr(schema, "SCHEMA", SCHEMA + 1)
+    monkeypatch.setattr(run_folder, "SCHEMA", SCHEMA + 1)
+    monkeypatch.setattr(schema, "UPGRADES", {SCHEMA: Upgrade(step, step)})
     found = load([folder]).records
     assert met >= set(UNREAD)
     assert not set(UNREAD) & set(found)

@@ -3,9 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
-from bench.cli import main
-from bench.errors import BenchError
-from reports.verify import verify
+from bench.cli.main import main
+from bench.reports.verify import verify
+from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from bench.cli import main
+from bench.cli.main import main
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import torch
 
-from bench.errors import BenchError, suggest
+from bench.utils.errors import BenchError, suggest
 from tools.gpu.alone import perform_alone
 from tools.gpu.card import Card
 from tools.gpu.page import check, put, report

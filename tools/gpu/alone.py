@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from bench import peaks
+from bench.cost import peak_memory
 from tools.gpu.running import Failed, reason_of
 from tools.gpu.section import Deadline, Row, Section
 
@@ -83,12 +83,12 @@ def main(arguments: list[str]) -> int:
         try:
             if device != "cpu":
                 torch.cuda.init()
-            before = peaks.gpu_joules()
+            before = peak_memory.gpu_joules()
             # Loading torch has taken some of the time.
             spent = time.time() - psutil.Process().create_time()
             for row in section.rows(device, Deadline(float(seconds) * _OWN - spent)):
                 write({"cells": dict(row.cells), "problem": row.problem})
-            after = peaks.gpu_joules()
+            after = peak_memory.gpu_joules()
         except Exception as error:
             traceback.print_exc()
             write({"failed": reason_of(error)})

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import torch
 
-from bench.provenance import git_state, processor
+from bench.runner.provenance import git_state, processor
 
 
 @dataclass(frozen=True)

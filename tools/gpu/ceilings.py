@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from bench.flops import count
+from bench.core.task import Session
+from bench.cost.flops import count
+from bench.methods.mml import MML
 from bench.perf.machine import limits
 from bench.perf.timing import in_turn
 from bench.search import top_k
-from bench.streams import Stream
-from bench.task import Session
-from methods.mml import MML
+from bench.utils.random import Stream
 from tools.gpu.draws import Made
 from tools.gpu.section import Cell, Deadline, Row
 

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from bench.cache import FeatureCache
-from bench.contracts import Method
-from bench.dealing import make_task
-from bench.evaluate import Outcome, query_blocks, run_cell
-from bench.features import Features
-from bench.glyphs_dataset import Size, load
-from bench.memory import Items, Memory
+from bench.core.features import Features
+from bench.core.memory import Items, Memory
+from bench.core.protocols import Method
+from bench.core.registry import METHODS, SCENARIOS
+from bench.core.task import Card, Dataset, Episode, Session
+from bench.data.glyphs.dataset import Size, load
 from bench.perf.comparisons import draw
-from bench.registry import METHODS, SCENARIOS
-from bench.streams import Stream
-from bench.task import Card, Dataset, Episode, Session
+from bench.runner.evaluate import Outcome, query_blocks, run_cell
+from bench.sampling.sessions import make_task
+from bench.utils.random import Stream
 
 FEW = Size(seen=10, validation=5, unseen=10, support=8, query=4, held_out=2, images=6, sentences=6)
 """25 classes; drawn and encoded in seconds."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.algebra import normalise
+from bench.functional.classwise import normalise
 from bench.perf.comparisons import draw
 from bench.search import Neighbours, top_k
-from bench.search.definition import pair_similarities, search_float64
+from bench.search.reference import pair_similarities, search_float64
 from tools.gpu.section import Deadline, Row
 
 Search = Callable[[Tensor, Tensor, int], Neighbours]

@@ -8,10 +8,10 @@ from functools import partial
 from PIL import Image
 from torch import Tensor
 
+from bench.data.glyphs.catalogue import characters
+from bench.data.glyphs.render import draw
 from bench.encoders import BATCH_TOLERANCE, Encoder, load_encoder
-from bench.encoders.bundled import NAME
-from bench.glyphs.catalogue import characters
-from bench.glyphs.render import draw
+from bench.encoders.glyphs.load import NAME
 from bench.perf.timing import in_turn
 from tools.gpu.section import Cell, Deadline, Row
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from bench import peaks
+from bench.cost import peak_memory
 from tools.gpu.section import Cell, Deadline, Row
 
 Joules = Callable[[], float | None]
@@ -17,7 +17,7 @@ def rows(
     device: str,
     deadline: Deadline,
     *,
-    joules: Joules = peaks.gpu_joules,
+    joules: Joules = peak_memory.gpu_joules,
     seconds: float = 2.0,
     side: int = 4096,
 ) -> Iterator[Row]:

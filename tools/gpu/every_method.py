@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.errors import Unsuitable
-from bench.evaluate import Outcome
-from bench.glyphs_dataset import Size
-from bench.registry import METHODS
-from bench.task import Episode
+from bench.core.registry import METHODS
+from bench.core.task import Episode
+from bench.data.glyphs.dataset import Size
+from bench.runner.evaluate import Outcome
+from bench.utils.errors import Unsuitable
 from tools.gpu.draws import FEW, answers, brief, deal, glyphs, trains
 from tools.gpu.running import reason_of
 from tools.gpu.section import Deadline, Row

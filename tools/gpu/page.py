@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.files import write_atomically
+from bench.utils.atomic import write_atomically
+from bench.utils.errors import BenchError
 from tools.gpu.card import Card
 from tools.gpu.running import Outcome
 from tools.gpu.section import Cell, Row

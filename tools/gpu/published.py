@@ -1,7 +1,7 @@
 """The cost profile of the founding paper: multiply-adds and bytes for a batch of 256 and 1000 classes.
 
 Kang et al., Memory-Modular Classification, TMLR 2025, section 4.5. The published numbers are read from
-``bench/experiments/published.yaml``, and what stands beside them are the columns of the harness's own records.
+``bench/runner/experiments/published.yaml``, and what stands beside them are the columns of the harness's own records.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bench.attention import Block, integrate_each, standardise
-from bench.experiments import Published, published
-from bench.flops import count
+from bench.cost.flops import count
+from bench.functional.attention import Block, integrate_each, standardise
 from bench.perf.comparisons import draw
 from bench.perf.timing import in_turn
-from bench.streams import Stream
-from reports.published_costs import UNITS
+from bench.reports.published_costs import UNITS
+from bench.runner.experiments import Published, published
+from bench.utils.random import Stream
 from tools.gpu.draws import Made, brief
 from tools.gpu.section import Cell, Deadline, Row
 

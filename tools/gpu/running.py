@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.encoders.reasons import one_line
-from bench.errors import BenchError
+from bench.utils.errors import BenchError
 from tools.gpu.section import Deadline, Row, Section
 
 LEAST_SECONDS = 5.0

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import BenchError
-from bench.glyphs_dataset import Size
-from bench.meter import PHASES
-from bench.registry import METHODS
-from bench.runner import run
-from bench.task import Dataset
+from bench.core.registry import METHODS
+from bench.core.task import Dataset
+from bench.cost.meter import PHASES
+from bench.data.glyphs.dataset import Size
+from bench.runner.loop import run
+from bench.utils.errors import BenchError
 from tools.gpu.draws import FEW, glyphs
 from tools.gpu.running import reason_of
 from tools.gpu.section import Cell, Deadline, Row

@@ -1,0 +1,72 @@
+"""Data sets encoded within a run (``bench run --encoder``); features go through the cache into a pack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.cache import PACKS, FeatureCache, cache_root
+from bench.data.images import open_source
+from bench.data.images.to_pack import Encoded, EncodeOptions, encode_pack
+from bench.data.pack import MANIFEST
+from bench.data.registry import GLYPHS_WITH
+from bench.data.standard import declarations, encode_declared
+from bench.encoders.glyphs.load import NAME as BUNDLED
+from bench.utils.errors import BenchError
+from bench.utils.hashing import digest
+
+HELD_OUT = 0.2
+"""The share of each class that becomes queries, where the images have no splits of their own."""
+
+
+def encode_all(
+    wanted: Sequence[str], encoder: str, *, device: str, progress: bool, said: Callable[[Encoded], Any]
+) -> list[str]:
+    """Return names or folders that :func:`bench.data.registry.resolve` takes, for images in an encoder's space.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        ``glyphs``, ``NAME:FOLDER`` for a standard data set that lies in a folder, or whatever
+        :func:`bench.data.images.open_source` takes: a folder of class folders, a CSV or JSON table, tar shards.
+    said : callable
+        Told of each pack that was made.
+
+    Raises
+    ------
+    BenchError
+        For a name that stands for features, which no encoder can change, and as encoding does.
+    """
+    return [_encode(name, encoder, device=device, progress=progress, said=said) for name in wanted]
+
+
+def _encode(wanted: str, encoder: str, *, device: str, progress: bool, said: Callable[[Encoded], Any]) -> str:
+    if wanted == BUNDLED:
+        return wanted if encoder == BUNDLED else GLYPHS_WITH + encoder
+    path = Path(wanted)
+    if (path / MANIFEST).is_file():
+        raise BenchError(f"{wanted} is a feature pack, whose encoder has done its work; leave --encoder out")
+    name, _, root = wanted.partition(":")
+    if not path.exists() and not (root and name in declarations()):
+        raise BenchError(
+            f"{wanted} is no folder of images; with --encoder give a folder, a table, shards, glyphs, or NAME:FOLDER "
+            "for a standard data set"
+        )
+    origin, declared = (path, None) if path.exists() else (Path(root), name)
+    name = declared or path.resolve().stem
+    cache = FeatureCache(cache_root())
+    # A pack of an earlier state of the folder is written over. Its features are not lost: each image of the cache is
+    # known by its bytes.
+    out = cache.root / PACKS / f"{name}-{digest(str(origin.resolve()), encoder)[:12]}"
+    options = EncodeOptions(encoder=encoder, name=name, device=device)
+    if declared:
+        made = encode_declared(declared, origin, out, encoder=encoder, cache=cache, options=options, progress=progress)
+    else:
+        source = open_source(path)
+        if len(source.splits) == 1:
+            options = replace(options, hold_out=HELD_OUT)
+        made = encode_pack(source, out, options, cache=cache, progress=progress)
+    said(made)
+    return str(out)

@@ -1,0 +1,113 @@
+"""Webdataset shards: tar files in which the files of one sample share a name."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from bench.data.images.folder import SUFFIXES
+from bench.data.images.items import MAX_BYTES, ImageItem, ImageSource, SetAside, Unusable
+from bench.utils.errors import BenchError
+
+_KEYS = ("class", "class_name", "label")
+
+
+def tar_shards(shards: Sequence[Path], *, class_names: Sequence[str] | None = None) -> ImageSource:
+    """Return the images of webdataset shards; nothing is unpacked.
+
+    The class of a sample stands in its ``.cls`` file (a number that indexes ``class_names``, or a name), its ``.json``
+    file (under ``class``, ``class_name`` or ``label``) or its ``.txt`` file (a name).
+
+    Raises
+    ------
+    BenchError
+        For a compressed, damaged or missing shard, and a sample whose class number has no name.
+    """
+    items: list[ImageItem] = []
+    aside: list[SetAside] = []
+    for shard in shards:
+        for name, parts in _samples(shard):
+            images = [member for suffix, member in parts.items() if f".{suffix.rsplit('.', 1)[-1]}" in SUFFIXES]
+            item_id = f"{shard.name}/{name}"
+            if len(images) != 1:
+                aside.append(SetAside(item_id, f"a sample with {len(images)} images"))
+                continue
+            label = _label(shard, parts, class_names)
+            if label is None:
+                aside.append(SetAside(item_id, "a sample without a class (.cls, .json or .txt)"))
+                continue
+            member = images[0]
+            items.append(ImageItem(item_id, label, partial(_read, shard, member.offset_data, member.size)))
+    names = tuple(class_names) if class_names is not None else tuple(sorted({item.class_name for item in items}))
+    return ImageSource(", ".join(str(shard) for shard in shards), items, names, tuple(aside))
+
+
+def _samples(shard: Path) -> Iterator[tuple[str, Mapping[str, tarfile.TarInfo]]]:
+    """Yield the files of each sample by ending; a sample's files lie one after the other, as webdataset writes them."""
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            name: str | None = None
+            parts: dict[str, tarfile.TarInfo] = {}
+            for member in archive:
+                if not member.isfile() or member.issparse():
+                    continue
+                folder, _, base = member.name.rpartition("/")
+                stem, _, suffix = base.partition(".")
+                key = f"{folder}/{stem}" if folder else stem
+                if name is not None and key != name:
+                    yield name, parts
+                    parts = {}
+                name, parts[suffix.lower()] = key, member
+            if name is not None:
+                yield name, parts
+    except tarfile.ReadError as error:
+        raise BenchError(f"{shard} is no readable tar file ({error}); shards must be uncompressed .tar files") from None
+    except OSError as error:
+        raise BenchError(f"cannot read {shard}: {error.strerror}; give the path of a .tar file") from None
+
+
+def _label(shard: Path, parts: Mapping[str, tarfile.TarInfo], class_names: Sequence[str] | None) -> str | None:
+    text = None
+    for ending in ("cls", "json", "txt"):
+        if ending not in parts:
+            continue
+        member = parts[ending]
+        raw = _read(shard, member.offset_data, member.size).decode("utf-8", errors="replace").strip()
+        if ending == "json":
+            try:
+                content = json.loads(raw)
+            except ValueError:
+                continue
+            found = [content[key] for key in _KEYS if key in content] if isinstance(content, dict) else []
+            raw = str(found[0]) if found else ""
+        if raw:
+            text = raw
+            break
+    if text is None or class_names is None:
+        return text
+    if text.isdigit():
+        if int(text) >= len(class_names):
+            raise BenchError(
+                f"{shard}: class {text} has no name, there are {len(class_names)}; give a name for every one"
+            )
+        return class_names[int(text)]
+    if text not in class_names:
+        raise BenchError(f"{shard}: class {text!r} is not among the {len(class_names)} class names given")
+    return text
+
+
+def _read(shard: Path, offset: int, size: int) -> bytes:
+    if size > MAX_BYTES:
+        raise Unusable(f"huge file of {size} bytes, more than {MAX_BYTES}")
+    try:
+        with shard.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(size)
+    except OSError as error:
+        raise Unusable(f"unreadable shard: {error.strerror}") from None
+    if len(data) != size:
+        raise Unusable("truncated shard")
+    return data

@@ -1,0 +1,106 @@
+"""The images behind a data set's features, for methods that train from pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.core.features import Features
+from bench.core.memory import Memory
+from bench.core.task import Session, Task
+from bench.data.images.decode import decode
+from bench.data.images.items import ImageItem, Unusable
+from bench.utils.errors import BenchError, Unsuitable
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Where images are and which encoder made their features.
+
+    Attributes
+    ----------
+    encoder : str
+        As :func:`bench.encoders.load_encoder` takes it.
+    read : mapping of str to callable
+        The bytes of each image's file, by the id that its features have.
+    weights : str
+        Content hash of the encoder's weights; empty is not checked.
+    """
+
+    encoder: str
+    read: Mapping[str, Callable[[], bytes]]
+    weights: str = ""
+
+    @staticmethod
+    def of(encoder: str, items: Iterable[ImageItem], weights: str = "") -> Pictures:
+        """Return the pictures of images that can be read."""
+        return Pictures(encoder, {item.id: item.read for item in items}, weights)
+
+    @staticmethod
+    def of_folder(encoder: str, folder: Path, weights: str = "") -> Pictures:
+        """Return the pictures of a folder of class folders, or of another source that ``bench data encode`` takes."""
+        from bench.data.images.open import open_source
+
+        return Pictures.of(encoder, open_source(folder).items, weights)
+
+    def check(self) -> None:
+        """Raise :class:`BenchError` if the encoder's weights are not those that made the features."""
+        from bench.encoders.image_tower import loaded
+
+        found = loaded(self.encoder).weights_digest
+        if self.weights and found != self.weights:
+            raise BenchError(
+                f"encoder {self.encoder} has other weights ({found[:12]}) than those that made the features "
+                f"({self.weights[:12]}); encode the images again"
+            )
+
+    def pixels(self, ids: np.ndarray) -> Tensor:
+        """Return images as the encoder takes them, flattened, float32 [n, channels x height x width].
+
+        Raises
+        ------
+        Unsuitable
+            If one of the images is not among the pictures or cannot be read.
+        """
+        from bench.encoders.image_tower import image_shape, loaded
+
+        transform = loaded(self.encoder).transform
+        channels, height, width = image_shape(self.encoder)
+        x = torch.empty(len(ids), channels * height * width)
+        for row, name in enumerate(ids.tolist()):
+            if name not in self.read:
+                raise Unsuitable(f"needs the pixels of every image, and {name} has features only")
+            try:
+                x[row] = transform(decode(self.read[name]())).flatten()
+            except Unusable as reason:
+                raise Unsuitable(f"needs the pixels of every image, and {name} cannot be read: {reason}") from None
+        return x
+
+
+def in_pixels(session: Session) -> Session:
+    """Return a session with flattened pixels instead of features, and without texts and memory.
+
+    Its support are the labelled images of the task, wherever they were. Exemplars that a method keeps of them are
+    pixels too.
+    """
+    task = session.task
+    pictures = task.pictures
+    assert pictures is not None
+    device = task.device
+    items, names = task.labelled, task.support.class_names
+    support = Features(pictures.pixels(items.ids).to(device), items.labels, items.ids, names)
+    width = support.dimension
+    seen: Task = replace(
+        task,
+        support=support,
+        memory=Memory.empty(width).to(device),
+        prompts=Features.empty(width, names).to(device),
+        prototype_memory=None,
+    )
+    queries = replace(session.queries, x=pictures.pixels(session.queries.ids).to(device))
+    return replace(session, task=seen, queries=queries)

@@ -1,0 +1,68 @@
+"""Declarations of standard data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.utils.errors import BenchError, suggest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """The declaration of one standard data set.
+
+    Attributes
+    ----------
+    name, title, revision, licence, citation : str
+    home : str
+        Where to get it, in a line.
+    folder : str
+        What its folder is usually called; looked for below the root that a user gives.
+    reader : mapping
+        ``kind`` names a function of :mod:`bench.data.standard.readers`, the rest are its arguments.
+    requires : mapping of str to str
+        Files and folders that must be there, each with what it is and where it comes from.
+    templates : tuple of str
+        Prompts of the field for this data set.
+    roles : mapping of str to list of str
+        Splits by role, where their names do not tell.
+    classes : int
+        How many there are in the whole data set.
+    """
+
+    name: str
+    title: str
+    revision: str
+    licence: str
+    citation: str
+    home: str
+    folder: str
+    reader: Mapping[str, Any]
+    requires: Mapping[str, str]
+    templates: tuple[str, ...]
+    classes: int
+    roles: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def parse(path: Path) -> Declaration:
+    """Return the declaration in a YAML file; a missing or unknown key is named."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    known = {f.name for f in fields(Declaration)}
+    needed = known - {"roles"}
+    if set(content) - known or needed - set(content):
+        wrong = sorted(set(content) - known or needed - set(content))[0]
+        raise BenchError(f"{path}: {'unknown' if wrong in content else 'missing'} key {wrong!r}{suggest(wrong, known)}")
+    return Declaration(**{**content, "templates": tuple(content["templates"])})
+
+
+@cache
+def declarations() -> Mapping[str, Declaration]:
+    """Return every declared data set by name."""
+    found = [parse(path) for path in sorted(Path(__file__).parent.glob("*.yaml"))]
+    return {declaration.name: declaration for declaration in found}

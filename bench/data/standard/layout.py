@@ -1,0 +1,46 @@
+"""What a reader finds, and what readers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.data.images.items import ImageItem
+from bench.utils.errors import BenchError
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Images and classes of a data set.
+
+    Attributes
+    ----------
+    classes : sequence of str
+        Position is class id.
+    display : mapping of str to str
+        How a class is called in prompts, where its own name is a code.
+    class_split : mapping of str to sequence of str
+        Classes by part, where the field fixed them.
+    """
+
+    items: list[ImageItem]
+    classes: Sequence[str]
+    display: Mapping[str, str] = field(default_factory=dict)
+    class_split: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def lines(path: Path) -> list[str]:
+    """Return the lines of a text file that are not empty."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}; download it again") from None
+
+
+def inside(base: Path, name: str, source: Path) -> Path:
+    """Return a path below a folder; one that leaves it is refused."""
+    path = base / name
+    if ".." in Path(name).parts or Path(name).is_absolute():
+        raise BenchError(f"{source}: {name!r} leaves {base}; download the file again")
+    return path

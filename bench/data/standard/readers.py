@@ -1,0 +1,188 @@
+"""How the files of standard data sets are laid out, one function a layout."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from bench.data.images.folder import SUFFIXES
+from bench.data.images.items import ImageItem, read_file
+from bench.data.standard.cifar import cifar
+from bench.data.standard.layout import Found, inside, lines
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
+
+
+def coop_split(root: Path, *, file: str, images: str) -> Found:
+    """Read CoOp's ``split_zhou_*.json``: train, val and test lists of [path, label, class name].
+
+    Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022, arXiv:2109.01134: the splits that the field
+    uses for its fine-grained sets.
+    """
+    path = root / file
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [(split, str(p), int(n), str(c)) for split in ("train", "val", "test") for p, n, c in content[split]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{path} is no CoOp split ({type(error).__name__}: {error}); download it again") from None
+    names: dict[int, str] = {}
+    for _, _, label, name in rows:
+        if names.setdefault(label, name) != name:
+            raise BenchError(f"{path}: label {label} is both {names[label]!r} and {name!r}; download it again")
+    items = [
+        ImageItem(place, names[label], partial(read_file, inside(root / images, place, path)), split)
+        for split, place, label, _ in rows
+    ]
+    return Found(items, [names[label] for label in sorted(names)])
+
+
+def class_folders(
+    root: Path,
+    *,
+    splits: Mapping[str, str],
+    names: str | None = None,
+    subset: str | None = None,
+    class_split: str | None = None,
+    shares: Mapping[str, int] | None = None,
+) -> Found:
+    """Read one folder a class below one folder a split.
+
+    Parameters
+    ----------
+    splits : mapping of str to str
+        Split name to folder.
+    names : str, optional
+        File of ``folder name`` lines: how each class is called.
+    subset : str, optional
+        File that lists the folders that take part.
+    class_split : str, optional
+        JSON file of ``seen``, ``validation`` and ``unseen`` to lists of folders. Where it is not there and ``shares``
+        is given, so many classes of each part are drawn, by a fixed seed.
+    """
+    display = dict(line.split(maxsplit=1) for line in lines(root / names)) if names else {}
+    wanted = [line.split()[0] for line in lines(root / subset)] if subset else None
+    items, classes = [], set()
+    for split, folder in splits.items():
+        base = root / folder
+        chosen = (
+            [base / name for name in wanted] if wanted is not None else sorted(p for p in base.iterdir() if p.is_dir())
+        )
+        for class_folder in chosen:
+            if not class_folder.is_dir():
+                raise BenchError(f"{class_folder} is missing; {subset or folder} names it")
+            files = sorted(p for p in class_folder.iterdir() if p.suffix.lower() in SUFFIXES)
+            classes.add(class_folder.name)
+            items += [
+                ImageItem(p.relative_to(root).as_posix(), class_folder.name, partial(read_file, p), split)
+                for p in files
+            ]
+        if not any(item.split == split for item in items):
+            raise BenchError(
+                f"{base} holds no image in class folders; unpack it into one folder a class, or give the folder above"
+            )
+    ordered = wanted if wanted is not None else sorted(classes)
+    parts: dict[str, Sequence[str]] = {}
+    if class_split and (root / class_split).is_file():
+        parts = json.loads((root / class_split).read_text(encoding="utf-8"))
+    elif shares and sum(shares.values()) == len(ordered):
+        order = Stream(0).child("class-split").permutation(len(ordered))
+        start = 0
+        for part, count in shares.items():
+            parts[part] = [ordered[row] for row in sorted(order[start : start + count].tolist())]
+            start += count
+    strangers = [name for part in parts.values() for name in part if name not in classes]
+    if strangers:
+        raise BenchError(f"{root / str(class_split)} names class {strangers[0]!r}, which is not there")
+    return Found(items, ordered, display, parts)
+
+
+def cub(root: Path, *, class_split: Mapping[str, str]) -> Found:
+    """Read CUB-200-2011: numbered lists of images, classes and splits.
+
+    ``class_split`` names the files of classes for zero-shot learning (Xian et al., Zero-Shot Learning: A Comprehensive
+    Evaluation, TPAMI 2018, arXiv:1707.00600); they are optional.
+    """
+
+    def column(file: str) -> dict[str, str]:
+        return dict(line.split(maxsplit=1) for line in lines(root / file))
+
+    paths, labels, train = column("images.txt"), column("image_class_labels.txt"), column("train_test_split.txt")
+    folders = column("classes.txt")
+    items = [
+        ImageItem(
+            path,
+            folders[labels[number]],
+            partial(read_file, inside(root / "images", path, root / "images.txt")),
+            "train" if train[number] == "1" else "test",
+        )
+        for number, path in paths.items()
+    ]
+    ordered = [folders[number] for number in sorted(folders, key=int)]
+    display = {folder: folder.split(".", 1)[-1].replace("_", " ") for folder in ordered}
+    there = all((root / file).is_file() for file in class_split.values())
+    parts = {part: lines(root / file) for part, file in class_split.items()} if there else {}
+    return Found(items, ordered, display, parts)
+
+
+def aircraft(root: Path, *, images: str, lists: Mapping[str, str], classes: str) -> Found:
+    """Read FGVC-Aircraft: lists of ``number variant`` lines."""
+    items = []
+    for split, file in lists.items():
+        for line in lines(root / file):
+            number, variant = line.split(maxsplit=1)
+            path = inside(root / images, f"{number}.jpg", root / file)
+            items.append(ImageItem(f"{number}.jpg", variant, partial(read_file, path), split))
+    return Found(items, lines(root / classes))
+
+
+def mini_imagenet(root: Path, *, images: str, lists: Mapping[str, str]) -> Found:
+    """Read mini-ImageNet with the class split of Ravi and Larochelle (ICLR 2017): CSV files of filename and label.
+
+    Its splits are of classes: train is seen, val validation, test unseen. Each class's images become support and
+    queries, the first fifth in the order of the list being queries.
+    """
+    items: list[ImageItem] = []
+    parts: dict[str, list[str]] = {}
+    for part, file in lists.items():
+        by_class: dict[str, list[str]] = {}
+        for row in csv.DictReader(lines(root / file)):
+            by_class.setdefault(row["label"], []).append(row["filename"])
+        parts[part] = sorted(by_class)
+        for label, names in by_class.items():
+            queries = max(1, len(names) // 5)
+            for number, name in enumerate(names):
+                path = inside(root / images, name, root / file)
+                items.append(ImageItem(name, label, partial(read_file, path), "test" if number < queries else "train"))
+    return Found(items, sorted(name for names in parts.values() for name in names), {}, parts)
+
+
+def webvision(root: Path, *, lists: Mapping[str, str], val: str, val_images: str, synsets: str) -> Found:
+    """Read WebVision 1.0: lists of ``path label``; each source is a split that can serve as memory."""
+    classes, display = [], {}
+    for line in lines(root / synsets):
+        folder, _, names = line.partition(" ")
+        classes.append(folder)
+        display[folder] = names.split(",")[0].strip()
+    items = []
+    for split, file, base in [*((s, f, ".") for s, f in lists.items()), ("test", val, val_images)]:
+        for line in lines(root / file):
+            path, label = line.split()
+            if int(label) >= len(classes):
+                raise BenchError(f"{root / file}: label {label} has no line in {synsets}")
+            place = inside(root / base, path, root / file)
+            items.append(ImageItem(f"{split}/{path}", classes[int(label)], partial(read_file, place), split))
+    return Found(items, classes, display)
+
+
+READERS: Mapping[str, Callable[..., Found]] = {
+    "aircraft": aircraft,
+    "cifar": cifar,
+    "class_folders": class_folders,
+    "coop_split": coop_split,
+    "cub": cub,
+    "mini_imagenet": mini_imagenet,
+    "webvision": webvision,
+}

@@ -1,0 +1,55 @@
+"""The bundled glyph encoder behind the same interface as every other."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.device.precision import DTYPES, Precision
+from bench.encoders.encoder import Encoder
+
+NAME = "glyphs"
+
+NEAR = 0.996
+"""Cosine from which two images count as near-duplicates in this encoder's space.
+
+Different draws of one character lie close together here, so that the usual 0.97 would call every third a duplicate. The
+threshold is the least in thousandths that at most one in a thousand images of validation classes reaches with an
+independent draw (:func:`tools.glyphs.evaluate_encoder.nearest_draws`); copies saved again as JPEG stay above it."""
+
+
+def load_bundled(
+    *, precision: Precision = "fp32", device: str | torch.device = "cpu", projected: bool = True
+) -> Encoder:
+    """Return the bundled encoder; see ``docs/glyphs.md``."""
+    # open_clip takes seconds to import, and most runs read features only.
+    import open_clip
+
+    from bench.encoders.glyphs.model import load, pixels
+
+    loaded = load()
+
+    def transform(image: Image.Image) -> Tensor:
+        return pixels(np.array(image.convert("L"))[None], loaded.side)[0]
+
+    if precision != "fp32":
+        open_clip.model.convert_weights_to_lp(loaded.model, dtype=DTYPES[precision])
+    return Encoder(
+        name=NAME,
+        model=loaded.model.to(device).eval().requires_grad_(False),
+        transform=transform,
+        tokenizer=loaded.tokenizer,
+        token_count=lambda text: len(loaded.tokenizer.encode(text)) + 2,
+        context_length=loaded.tokenizer.context_length,
+        preprocessing={
+            "grey": True,
+            "side": loaded.side,
+            # The transform of a mid-grey image holds its shift and scale without reading private names.
+            "levels": [float(transform(Image.new("L", (1, 1), level))[0, 0, 0]) for level in (0, 255)],
+        },
+        precision=precision,
+        device=torch.device(device),
+        projected=projected,
+    )

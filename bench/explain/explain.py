@@ -1,0 +1,309 @@
+"""Explanations of a finished run's answers: its episode is dealt again, its states are built again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from bench.core.explanation import Explanation
+from bench.core.protocols import Explains, Method, Trains, WantsPixels
+from bench.core.registry import METHODS, SCENARIOS
+from bench.core.task import Dataset, Episode, Task
+from bench.data.registry import resolve
+from bench.device.choose import choose_device
+from bench.device.exactness import conscientiously
+from bench.explain.interventions import intervene, parse_relabels
+from bench.explain.replay import Which, identity_of, recipe_of, same_data, select, session_number
+from bench.learning.state_io import load
+from bench.learning.training import conducted
+from bench.results.run_folder import STATES, read_manifest
+from bench.runner.config import Named
+from bench.runner.evaluate import Built, build_session, lacking, session_stream
+from bench.runner.plan import Deal, deal_episode
+from bench.runner.provenance import core_fingerprint
+from bench.runner.saved_weights import Trained
+from bench.utils.errors import BenchError, Unsuitable
+from bench.utils.random import Stream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 5
+"""Classes with the largest scores that an answer names."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Answer:
+    """What a method says of the query.
+
+    Attributes
+    ----------
+    prediction : int
+        Class id.
+    confidence : float
+        Softmax probability of the prediction at the method's own scale.
+    scores : tuple of (int, float)
+        The classes with the largest scores, best first.
+    evidence : Explanation or None
+        What it rests on; None for a method that cannot say.
+    prototypes : mapping of str to tuple of (int, float)
+        By branch, the classes with the most similar prototypes, best first.
+    """
+
+    prediction: int
+    confidence: float
+    scores: tuple[tuple[int, float], ...]
+    evidence: Explanation | None
+    prototypes: Mapping[str, tuple[tuple[int, float], ...]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Explained:
+    """One query explained for one method, as the run had it and after an intervention."""
+
+    method: str
+    recorded: int
+    before: Answer
+    after: Answer | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Case:
+    """One query of a run with the explanations of some methods.
+
+    Attributes
+    ----------
+    warnings : tuple of str
+        Why the explanation might not be that of the recorded answer.
+    """
+
+    query: str
+    label: int
+    data: Dataset
+    scenario: str
+    condition: str
+    session: int
+    seed: int
+    exclude: tuple[str, ...]
+    relabel: Mapping[str, int]
+    explained: tuple[Explained, ...]
+    warnings: tuple[str, ...]
+
+    def name_of(self, label: int) -> str:
+        """Return a class's name."""
+        return self.data.class_names[label]
+
+
+def explain(
+    folder: Path,
+    queries: str | Sequence[str],
+    which: Which | None = None,
+    *,
+    exclude: Collection[str] = (),
+    relabel: Sequence[str] = (),
+    data: str | Path | Dataset | None = None,
+    device: str = "cpu",
+) -> list[Case]:
+    """Return why methods of a run answered queries as they did, and what they would answer otherwise.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    queries : str or sequence of str
+        Ids of queries; those after the first are explained where the first is.
+    which : Which, optional
+        Which of the answers.
+    exclude : collection of str
+        Ids of items to leave out.
+    relabel : sequence of str
+        ``ITEM=CLASS``: items to be found under another class.
+    data : optional
+        The data set, where its name no longer leads to it.
+    device : str
+        Where the states are made again: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns
+    -------
+    list of Case
+        One a query. Without names of methods, those that can say what their answers rest on are explained.
+
+    Raises
+    ------
+    BenchError
+        If a query, an item or a method is not there, or the data or the dealing are not those of the run.
+    """
+    device = choose_device(device)
+    names = [queries] if isinstance(queries, str) else list(queries)
+    which = which or Which()
+    manifest = read_manifest(folder)
+    rows, recorded = select(folder, names, which)
+    methods = _methods(manifest, rows, which)
+    first = rows.iloc[0]
+    dataset = same_data(data if data is not None else str(first["dataset"]), {str(k): v for k, v in first.items()})
+    scenario = recipe_of(manifest, "scenarios", SCENARIOS, str(first["scenario"]))
+    train_on = getattr(scenario.recipe, "train_on", None)
+    condition, seed = json.loads(first["condition"]), int(first["seed"])
+    source = resolve(train_on) if train_on else None
+    episode = deal_episode(Deal(scenario, dataset, source, condition, seed, {})).to(device)
+    number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
+    wanted = _relabels(relabel, dataset, exclude)
+    edited = intervene(episode, number, exclude, wanted) if exclude or wanted else None
+    session = episode.sessions[number]
+    ids = session.queries.ids.tolist()
+    found: list[list[Explained]] = [[] for _ in names]
+    places = [ids.index(name) for name in names]
+    precision = manifest.get("precision", "fp32")
+    for named, row in methods:
+        with conducted(precision=precision):
+            compute = partial(_explained, named, row, episode, edited, number, seed, folder, places)
+            both, _ = conscientiously(device, compute)
+        for place, (name, (before, after)) in enumerate(zip(names, both, strict=True)):
+            found[place].append(
+                Explained(method=named.label, recorded=recorded[str(row["cell"]), name], before=before, after=after)
+            )
+    return [
+        Case(
+            query=name,
+            label=int(session.queries.labels[ids.index(name)]),
+            data=dataset,
+            scenario=str(first["scenario"]),
+            condition=str(first["condition"]),
+            session=session.task.session,
+            seed=seed,
+            exclude=tuple(sorted(exclude)),
+            relabel=wanted,
+            explained=tuple(explained),
+            warnings=_warnings(manifest, explained),
+        )
+        for name, explained in zip(names, found, strict=True)
+    ]
+
+
+def _explained(
+    named: Named,
+    row: Mapping[str, Any],
+    episode: Episode,
+    edited: Episode | None,
+    number: int,
+    seed: int,
+    folder: Path,
+    places: Sequence[int],
+) -> list[tuple[Answer, Answer | None]]:
+    """Return what a method says of each query, ``places`` among those of its session, before and after an edit."""
+    rng = Stream(seed).child("method", named.recipe.name)
+    recipe = _trained(named.recipe, episode, rng, folder, row)
+    before = _built(recipe, episode, number, rng, named.label)
+    after = _built(recipe, edited, number, rng, named.label) if edited is not None else None
+    session = episode.sessions[number]
+    answers = []
+    for place in places:
+        query = session.queries.x[place].float()
+        answers.append(
+            (
+                _answer(recipe, before, session.task, query),
+                None if after is None else _answer(recipe, after, session.task, query),
+            )
+        )
+    return answers
+
+
+def _relabels(lines: Sequence[str], dataset: Dataset, exclude: Collection[str]) -> dict[str, int]:
+    """Return the class id each item is to have; an item that is left out too, or named twice, is refused."""
+    wanted = parse_relabels(lines, dataset.class_names)
+    for item in wanted:
+        if item in exclude:
+            raise BenchError(f"{item!r} is both left out and relabelled; ask for one of the two")
+    if len(wanted) < len(lines):
+        raise BenchError("an item is relabelled twice; name each once")
+    return wanted
+
+
+def _methods(manifest: Mapping[str, Any], rows: pd.DataFrame, which: Which) -> list[tuple[Named, Mapping[str, Any]]]:
+    """Return the methods to explain with their records: those that were named, or that can say what they rest on."""
+    found: list[tuple[Named, Mapping[str, Any]]] = []
+    for row in rows.to_dict("records"):
+        label = str(row["method"])
+        if not which.methods and identity_of(manifest, "methods", label)["params"].get("oracle"):
+            continue
+        named = recipe_of(manifest, "methods", METHODS, label)
+        if which.methods or isinstance(named.recipe, Explains):
+            found.append((named, {str(key): value for key, value in row.items()}))
+    if not found:
+        raise BenchError(
+            "no method of the run can say what its answers rest on; name one with --method to see its scores alone"
+        )
+    return found
+
+
+def _trained(method: Method, episode: Episode, rng: Stream, folder: Path, row: Mapping[str, Any]) -> Method:
+    """Return the method with the weights that the run kept, or trained again on seen classes."""
+    if isinstance(method, WantsPixels) and method.wants_pixels:
+        raise BenchError(f"{row['method']} trained from pixels, which is not repeated for one query; explain another")
+    kept = folder / STATES / f"{row['cell']}.safetensors"
+    if kept.is_file():
+        trained = load(kept, allowed=("bench", "methods", type(method).__module__.split(".")[0]))
+        if isinstance(trained, Trained):
+            return trained.plugged_into(method, episode)
+    origin = json.loads(row["details"] or "{}").get("loaded_from")
+    if origin is not None:
+        raise BenchError(f"{row['method']} used weights loaded from {origin}; run again with --save-states")
+    if isinstance(method, Trains) and episode.training is not None:
+        return method.train(episode.training, episode.validation, rng=rng.child("train"))
+    return method
+
+
+def _built(method: Method, episode: Episode, number: int, rng: Stream, label: str) -> Built:
+    """Return what a method holds after session ``number``."""
+    reason = lacking(method.about, episode)
+    if reason:
+        raise BenchError(f"after the intervention {label} {reason}; leave more items in")
+    built: Built | None = None
+    try:
+        # Independent sessions are problems of their own; elsewhere a state is made of those before it.
+        for n in range(number if episode.independent else 0, number + 1):
+            stream = session_stream(rng, episode.sessions[n], n)
+            built = build_session(method, episode, n, built, stream)
+    except Unsuitable as error:
+        raise BenchError(f"after the intervention {label} {error}; leave more items in") from None
+    assert built is not None
+    return built
+
+
+def _answer(method: Method, built: Built, task: Task, query: Tensor) -> Answer:
+    classes = task.classes
+    with torch.no_grad():
+        scores = method.score(built.state, query.unsqueeze(0))[0].cpu()
+        evidence = method.explain(built.state, built.task, query) if isinstance(method, Explains) else None
+    best, column = scores.max(0)
+    return Answer(
+        prediction=classes[int(column)],
+        confidence=float(1 / (scores.float() - best.float()).exp().sum()),
+        scores=_largest(scores, classes),
+        evidence=evidence,
+        prototypes={b: _largest(cos.cpu(), classes) for b, cos in evidence.prototypes.items()} if evidence else {},
+    )
+
+
+def _largest(values: Tensor, classes: Sequence[int]) -> tuple[tuple[int, float], ...]:
+    order = values.sort(descending=True, stable=True).indices[:SHOWN].tolist()
+    return tuple((classes[column], float(values[column])) for column in order)
+
+
+def _warnings(manifest: Mapping[str, Any], explained: Sequence[Explained]) -> tuple[str, ...]:
+    said = []
+    if manifest.get("code") != core_fingerprint():
+        said.append("the run was made by other code than this; its states may have been others")
+    said += [
+        f"{e.method} answers otherwise than the run recorded; this is another machine, device or code"
+        for e in explained
+        if e.recorded != e.before.prediction
+    ]
+    return tuple(said)

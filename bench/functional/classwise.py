@@ -1,0 +1,193 @@
+"""The algebra that methods share, as pure functions; each has a five-line definition in ``tests/parity``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the customary name
+
+from bench.cost.meter import counted_as
+from bench.device.determinism import order_free
+
+_ROWS = 1 << 10
+"""Rows that a processor turns to float64 at a time: 4 MiB at d = 512, which stay in its cache and in memory that the
+process already has. To ask the system for 256 MiB takes ten times as long as to add them up."""
+_ROWS_ELSEWHERE = 1 << 16
+_VOTES = 1 << 15
+"""Votes that are counted at a time on a processor. They stay in its cache, and torch leaves so few numbers to one
+thread: threads that wait for one another at each of many short steps take longer than one alone."""
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Return float32 rows of unit Euclidean norm, [n, d]; a zero row stays zero."""
+    # A norm reads d numbers at 2 FLOPs, one comparison keeps it from zero, and d numbers are divided by it.
+    with counted_as(elementwise=3 * x.numel() + math.prod(x.shape[:-1])):
+        return F.normalize(x.float(), dim=-1)
+
+
+def class_sums(x: Tensor, columns: Tensor, n_classes: int, *, unit: bool = False) -> Tensor:
+    """Return the sum of the rows of each class, [c, d].
+
+    Parameters
+    ----------
+    x : Tensor [n, d]
+        May be memory-mapped; read block by block.
+    columns : int64 Tensor [n]
+        The class of each row, in ``range(n_classes)``.
+    unit : bool
+        Whether each row is first brought to unit norm.
+    """
+    sums = torch.zeros(n_classes, x.shape[1], dtype=torch.float64, device=x.device)
+    step = _ROWS if x.device.type == "cpu" else _ROWS_ELSEWHERE
+    # One addition a number, after what unit norm takes.
+    with counted_as(elementwise=4 * x.numel() + len(x) if unit else x.numel()):
+        for start in range(0, len(x), step):
+            rows = x[start : start + step]
+            # Summed in double, so that the order of the rows (an edited memory, another batch) shows only below 1e-15.
+            sums.index_add_(0, columns[start : start + step], (normalise(rows) if unit else rows).double())
+    return sums
+
+
+def class_counts(columns: Tensor, n_classes: int) -> Tensor:
+    """Return how many rows each class has, int64 [c]."""
+    return torch.bincount(columns, minlength=n_classes)
+
+
+def rows_of_classes(columns: Tensor, n_classes: int) -> tuple[Tensor, ...]:
+    """Return the positions of the rows of each class, in their order, int64; the device is waited for once.
+
+    A mask a class would wait once a class, for how many rows it takes.
+
+    Parameters
+    ----------
+    columns : int64 Tensor [n]
+        The class of each row, in ``range(n_classes)``.
+    """
+    rows: tuple[Tensor, ...] = columns.argsort(stable=True).split(class_counts(columns, n_classes).tolist())
+    return rows
+
+
+def class_means(x: Tensor, columns: Tensor, n_classes: int) -> Tensor:
+    """Return the mean of the rows of each class, float32 [c, d]; a class without rows gives zeros."""
+    counts = class_counts(columns, n_classes).clamp(min=1).unsqueeze(1)
+    return (class_sums(x, columns, n_classes) / counts).float()
+
+
+def one_hot_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
+    """Return the summed weight of the neighbours of each class, float32 [q, c].
+
+    Parameters
+    ----------
+    columns : int64 Tensor [q, k]
+        Class of each neighbour.
+    weights : Tensor [q, k]
+        Weight of each neighbour; ones give a plain count.
+    """
+    votes = _table(columns, n_classes, torch.float32)
+    # One addition a neighbour.
+    with counted_as(elementwise=columns.numel()):
+        for part, rows in _parts(votes, columns.shape[1]):
+            part.zero_().scatter_add_(1, columns[rows], weights[rows].float())
+    return votes
+
+
+def _table(columns: Tensor, n_classes: int, dtype: torch.dtype) -> Tensor:
+    """Return room for a number of each query and class, [q, c]."""
+    shape = len(columns), n_classes
+    if columns.device.type == "cpu":
+        # numpy asks the system for large pages and torch does not; 64 MiB page by page take longer than the votes.
+        return torch.from_numpy(np.empty(shape, dtype=str(dtype).removeprefix("torch.")))
+    return torch.empty(shape, dtype=dtype, device=columns.device)
+
+
+def _parts(votes: Tensor, k: int) -> Iterator[tuple[Tensor, slice]]:
+    """Yield so many rows at a time that they and what k neighbours give them stay in the cache, and where they are."""
+    q, n_classes = votes.shape
+    step = max(1, _VOTES // (n_classes + k)) if votes.device.type == "cpu" else max(1, q)
+    for start in range(0, q, step):
+        rows = slice(start, start + step)
+        yield votes[rows], rows
+
+
+def herd(x: Tensor, count: int) -> Tensor:
+    """Return the rows chosen by herding, in the order chosen, int64 [min(count, n)].
+
+    Rebuffi et al., iCaRL, CVPR 2017, arXiv:1611.07725, algorithm 4: step j takes the row that brings the mean of
+    the j chosen rows nearest to the mean of all rows. Ties go to the first row. Each row is taken at most once.
+    """
+    x = x.double()
+    mean = x.mean(0)
+    chosen = [torch.zeros(0, dtype=torch.int64, device=x.device)]
+    total = torch.zeros_like(mean)
+    free = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    steps = min(count, len(x))
+    # A step: x added, divided, subtracted, squared and summed; the least of n gaps; and the sum of those chosen.
+    with counted_as(elementwise=steps * (5 * x.numel() + len(x) + x.shape[1])):
+        for step in range(1, steps + 1):
+            gap = ((mean - (total + x) / step) ** 2).sum(1)
+            # The row stays where it is computed: to read its number would wait for the device at each step.
+            best = torch.where(free, gap, torch.inf).argmin(0, keepdim=True)
+            chosen.append(best)
+            free.index_fill_(0, best, False)
+            total += x.index_select(0, best).squeeze(0)
+    return torch.cat(chosen)
+
+
+def nearest_to_mean(x: Tensor, count: int) -> Tensor:
+    """Return the ``count`` rows nearest to the mean of all rows, nearest first, int64 [min(count, n)].
+
+    The rule by which MML shrinks its memory (Kang et al., TMLR 2025, section 4.4). Ties go to the first row.
+    """
+    x = x.double()
+    distance = ((x - x.mean(0)) ** 2).sum(1)
+    return torch.sort(distance, stable=True).indices[:count]
+
+
+def neighbour_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
+    """Return the summed weight of the neighbours of each class, float64 [q, c]; ties go to the nearest neighbour's.
+
+    Of classes with equal weight the one whose first neighbour comes first scores higher, by less than 1e-12 of the
+    largest weight; a class without neighbours scores below all that have one.
+
+    Parameters
+    ----------
+    columns : int64 Tensor [q, k]
+        Class of each neighbour, nearest first.
+    weights : Tensor [q, k]
+        Weight of each neighbour's vote, at least 0.
+    """
+    q, k = columns.shape
+    votes = _table(columns, n_classes, torch.float64)
+    places = torch.arange(k, dtype=torch.float64, device=columns.device)
+    # A neighbour: an addition and a comparison of places. A class: a comparison, a product and a difference. A query:
+    # the product with its largest vote.
+    with counted_as(elementwise=2 * columns.numel() + 3 * votes.numel() + q):
+        for part, rows in _parts(votes, k):
+            chosen = columns[rows]
+            part.zero_().scatter_add_(1, chosen, weights[rows].double())
+            with order_free():
+                first = torch.full_like(part, k).scatter_reduce_(1, chosen, places.expand_as(chosen), "amin")
+            part.sub_(first.mul_(1e-12 / max(1, k) * part.amax(1, keepdim=True)))
+    return votes
+
+
+def drop_self(positions: Tensor, own: Tensor) -> Tensor:
+    """Return each query's neighbours but the query itself, in their order, int64 [q, max(1, k - 1)].
+
+    Where a query is not among its neighbours (it is no item, or more duplicates than that precede it) the farthest is
+    dropped in its place. An only neighbour stays.
+
+    Parameters
+    ----------
+    positions : int64 Tensor [q, k]
+        Neighbours, nearest first; one more than are wanted.
+    own : bool Tensor [q, k]
+        Which of them are the query itself.
+    """
+    # A stable sort moves the query itself to the end and keeps the order of the others.
+    order = own.to(torch.int8).sort(dim=1, stable=True).indices
+    return positions.gather(1, order)[:, : max(1, positions.shape[1] - 1)]

@@ -1,0 +1,240 @@
+"""Multinomial logistic regression by preconditioned L-BFGS, with the objective of scikit-learn's class of that name."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.cost.meter import Repeats, counted_as
+
+_MEMORY = 10
+"""Pairs of steps and slopes that L-BFGS keeps; also how many iterations the preconditioner serves."""
+
+_ROWS = 32_768
+"""Rows whose logits are held at a time."""
+
+_SINGLE = 1e-6
+"""The tolerance down to which float32 products are precise enough."""
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear classifier: weights [c, d] and biases [c]."""
+
+    weights: Tensor
+    biases: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return logits [n, c] of features [n, d]."""
+        return x @ self.weights.T + self.biases
+
+
+class LogisticRegression:
+    """One training set, fitted for any number of values of C, each started from those fitted before.
+
+    Minimises C sum_i CE(W x_i + b, y_i) + |W|^2 / 2 over W and b, the biases unpenalised. With p = 1 / (C n) that is
+    C n times
+
+        f(W, b) = (1 / n) sum_i CE(W x_i + b, y_i) + p |W|^2 / 2.
+
+    What makes it quick, none of which moves the optimum:
+
+    - Rows are centred (the biases take up W mean) and turned into their principal axes, x - mean = V z; a rotation
+      leaves |W| alone, and fewer rows than dimensions span only as many. In these axes the Hessian is nearly diagonal,
+      and its diagonal (1 / n) sum_i q_ic (1 - q_ic) z_ij^2 + p, with q the class probabilities, is one product. It is
+      the initial matrix of L-BFGS (Liu & Nocedal, On the limited memory BFGS method, Mathematical Programming 1989)
+      and renewed every ten iterations.
+    - A fit starts on the line in log C through the two solutions nearest to it, where that is the better start.
+    - Products are in float32, sums of losses in float64; all is float64 for tolerances below 1e-6.
+
+    Parameters
+    ----------
+    x : Tensor [n, d]
+    columns : int64 Tensor [n]
+    n_classes : int
+    max_iterations : int
+        Of L-BFGS, for each fit.
+    tolerance : float
+        A fit stops when its estimated distance to the minimum, f - f*, is at most this share of p |W|^2 / 2. That term
+        is a part of f, so f is within this share of the minimum; and f is strongly convex in W with modulus p, so
+        |W - W*| is at most sqrt(tolerance) |W|. The estimate is half the quasi-Newton decrement g' H^-1 g.
+    """
+
+    def __init__(
+        self, x: Tensor, columns: Tensor, n_classes: int, *, max_iterations: int = 1000, tolerance: float = 2e-6
+    ) -> None:
+        wide = x.double()
+        self._mean = wide.mean(0)
+        wide = wide - self._mean
+        if len(wide) < wide.shape[1]:
+            span, triangle = torch.linalg.qr(wide.T)
+            self._axes = span @ torch.linalg.eigh(triangle @ triangle.T).eigenvectors
+        else:
+            self._axes = torch.linalg.eigh(wide.T @ wide).eigenvectors
+        self._z = (wide @ self._axes).to(torch.float32 if tolerance >= _SINGLE else torch.float64)
+        self._columns, self._n_classes = columns, n_classes
+        self._max_iterations, self._tolerance = max_iterations, tolerance
+        self._fitted: dict[float, Tensor] = {}
+        self._alike = Repeats()
+        self.iterations = 0
+
+    def fit(self, c: float, *, start: Linear | None = None) -> Linear:
+        """Return the classifier for one value of C, in float32, in the space of ``x``.
+
+        ``start`` is where to begin if nothing has been fitted yet, such as the classifier of a part of the rows.
+        """
+        penalty = 1.0 / (c * len(self._z))
+        theta = self._minimum(self._start(c, penalty, start), penalty)
+        self._fitted[c] = theta
+        weights: Tensor = theta[:-1].double().T @ self._axes.T
+        return Linear(weights.float(), (theta[-1].double() - weights @ self._mean).float())
+
+    def _start(self, c: float, penalty: float, given: Linear | None) -> Tensor:
+        """Return the best guess at the minimum, [r + 1, c]: weights in the principal axes over the biases."""
+        if not self._fitted:
+            theta: Tensor = self._z.new_zeros(self._z.shape[1] + 1, self._n_classes)
+            if given is not None:
+                weights = given.weights.double()
+                theta[:-1] = (weights @ self._axes).T
+                theta[-1] = given.biases.double() + weights @ self._mean
+            return theta
+        near = sorted(self._fitted, key=lambda known: abs(math.log(known / c)))[:2]
+        theta = self._fitted[near[0]]
+        if len(near) < 2 or near[0] == c:
+            return theta
+        far = self._fitted[near[1]]
+        line: Tensor = theta + (theta - far) * (math.log(c / near[0]) / math.log(near[0] / near[1]))
+        return line if self._evaluate(line, penalty)[0] < self._evaluate(theta, penalty)[0] else theta
+
+    def _evaluate(self, theta: Tensor, penalty: float, *, diagonal: bool = False) -> tuple[float, Tensor, Tensor]:
+        with self._alike.like(("evaluation", diagonal)):
+            return self._evaluated(theta, penalty, diagonal=diagonal)
+
+    def _evaluated(self, theta: Tensor, penalty: float, *, diagonal: bool) -> tuple[float, Tensor, Tensor]:
+        """Return f, its gradient [r + 1, c], and the diagonal of its Hessian [r + 1, c] if that is wanted."""
+        weights, n = theta[:-1], len(self._z)
+        slope, curvature = torch.zeros_like(theta), torch.zeros_like(theta) if diagonal else theta
+        loss = theta.new_zeros((), dtype=torch.float64)
+        for a in range(0, n, _ROWS):
+            z, target = self._z[a : a + _ROWS], self._columns[a : a + _ROWS].unsqueeze(1)
+            log_q = torch.addmm(theta[-1], z, weights).log_softmax(1)
+            certain = log_q.gather(1, target)
+            q = log_q.exp_()
+            if diagonal:
+                spread = q * (1 - q)
+                curvature[:-1].addmm_(z.square().T, spread)
+                curvature[-1] += spread.sum(0)
+            # 1 - q of the right class is summed over the others: near 0 a difference would be all rounding.
+            q.scatter_(1, target, 0.0)
+            rest = q.sum(1, keepdim=True)
+            q.scatter_(1, target, -rest)
+            loss += torch.where(rest < 0.5, -torch.log1p(-rest), -certain).sum(dtype=torch.float64)
+            slope[:-1].addmm_(z.T, q)
+            slope[-1] += q.sum(0)
+        slope /= n
+        slope[:-1].add_(weights, alpha=penalty)
+        if diagonal:
+            curvature /= n
+            curvature[:-1] += penalty
+            # A class that is certain everywhere, or a penalty below rounding, must not divide by zero.
+            curvature.clamp_(min=torch.finfo(theta.dtype).tiny ** 0.5)
+        total, square = _numbers(loss, _square(weights))
+        return total / n + penalty * square / 2, slope, curvature
+
+    def _minimum(self, theta: Tensor, penalty: float) -> Tensor:
+        """Return the minimum of f, by L-BFGS from ``theta``."""
+        value, slope, diagonal = self._evaluate(theta, penalty, diagonal=True)
+        pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=_MEMORY)
+        scale, rounding, stalled = 1.0, torch.finfo(theta.dtype).eps, 0
+        for iteration in range(1, self._max_iterations + 1):
+            # A pair takes two products and two additions of all numbers, and the diagonal one of each.
+            size, count = slope.numel(), len(pairs)
+            with counted_as(products=4 * count * size, elementwise=(2 * count + 2) * size):
+                direction = _direction(slope, pairs, diagonal, scale)
+            decrement, square = _numbers(_dot(slope, direction), _square(theta[:-1]))
+            if decrement <= 0 or decrement / 2 <= max(self._tolerance * penalty * square / 2, 1e-13 * value):
+                break
+            length, renew = 1.0, iteration % _MEMORY == 0
+            for _ in range(20):
+                after = theta - length * direction
+                new_value, new_slope, new_diagonal = self._evaluate(after, penalty, diagonal=renew)
+                # The decrease that is asked for; where it is below rounding, the slope along the step must tell.
+                enough = new_value <= value - 1e-4 * length * decrement
+                if enough or (
+                    new_value <= value * (1 + 8 * rounding)
+                    and abs(float(_dot(new_slope, direction))) <= 0.9 * decrement
+                ):
+                    break
+                least = decrement * length**2 / (2 * max(new_value - value + decrement * length, 1e-300))
+                length = min(max(least, 0.1 * length), 0.5 * length)
+            else:
+                break
+            # Five steps that only rounding tells apart: there is no more to gain in this precision.
+            stalled = stalled + 1 if new_value > value * (1 - rounding) else 0
+            if stalled == 5:
+                break
+            step, change = after - theta, new_slope - slope
+            theta, value, slope = after, new_value, new_slope
+            diagonal = new_diagonal if renew else diagonal
+            product, length = _numbers(_dot(step, change), _dot(change, change / diagonal))
+            if product > 0 and length > 0:
+                pairs.append((step, change, 1 / product))
+                scale = product / length
+            self.iterations += 1
+        return theta
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    with counted_as(products=2 * a.numel()):
+        return torch.dot(a.flatten(), b.flatten())
+
+
+def _square(a: Tensor) -> Tensor:
+    with counted_as(elementwise=2 * a.numel()):
+        return a.square().sum(dtype=torch.float64)
+
+
+def _numbers(*values: Tensor) -> list[float]:
+    """Return scalars as numbers, waiting for the device once."""
+    if not _waited_for(values[0]):
+        return [float(value) for value in values]
+    found: list[float] = torch.stack([value.double() for value in values]).tolist()
+    return found
+
+
+def _direction(slope: Tensor, pairs: deque[tuple[Tensor, Tensor, float]], diagonal: Tensor, scale: float) -> Tensor:
+    """Return H^-1 g by the two-loop recursion; a step goes against it.
+
+    H begins as the diagonal over ``scale``, which fits it to the last pair. Elsewhere than on the CPU the shares stay
+    on the device: to take each as a number would be to wait for it, twenty times a direction.
+    """
+    direction, shares = slope.clone(), []
+    for step, change, inverse in reversed(pairs):
+        shares.append(inverse * _share(step, direction))
+        _add(direction, change, -shares[-1])
+    direction.mul_(scale).div_(diagonal)
+    for (step, change, inverse), share in zip(pairs, reversed(shares), strict=True):
+        _add(direction, step, share - inverse * _share(change, direction))
+    return direction
+
+
+def _share(a: Tensor, b: Tensor) -> float | Tensor:
+    dot = _dot(a, b)
+    return dot.double() if _waited_for(dot) else float(dot)
+
+
+def _waited_for(a: Tensor) -> bool:
+    """Return whether to take a number out of a tensor is to wait until its device has done all it has to do."""
+    return a.device.type != "cpu"
+
+
+def _add(total: Tensor, a: Tensor, share: float | Tensor) -> None:
+    """Add a share of ``a`` in place."""
+    if isinstance(share, float):
+        total.add_(a, alpha=share)
+    else:
+        total.add_(a * share.to(a.dtype))

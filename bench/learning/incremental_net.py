@@ -1,0 +1,121 @@
+"""The network that class-incremental methods train: a linear head, and an adapter or the image tower before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bench.encoders.image_tower import Tower
+from bench.functional.classwise import normalise
+from bench.learning.training import leaf
+from bench.utils.random import Stream
+
+Depth = Literal["head", "adapter", "full"]
+"""What is trained: a linear head on the frozen features, a residual MLP before it as well, or a head and the encoder's
+image tower itself, from pixels."""
+
+FEATURE_NORM = 10.0
+"""Norm given to features before the head, about that of CLIP's own un-normalised features; on unit-norm features a
+linear head with small initial weights would hardly move."""
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """Weights: an adapter x + W2 relu(W1 x + b1) (for depth ``adapter`` alone) and a head of c rows.
+
+    Attributes
+    ----------
+    inner, inner_bias, outer : Tensor [h, d], [h], [d, h]; h = 0 without an adapter
+    head, head_bias : Tensor [c, d], [c]
+    tower : Tower or None
+        For depth ``full``; x are flattened pixels then.
+    """
+
+    inner: Tensor
+    inner_bias: Tensor
+    outer: Tensor
+    head: Tensor
+    head_bias: Tensor
+    tower: Tower | None = None
+
+    @staticmethod
+    def initial(
+        d: int, n_classes: int, *, hidden: int, device: torch.device, rng: Stream, tower: Tower | None = None
+    ) -> Net:
+        """Return an untrained network; the adapter starts as the identity, because its last matrix is zero.
+
+        Parameters
+        ----------
+        hidden : int
+            Width h of the adapter; 0 for none.
+        tower : Tower, optional
+            The encoder's own, on the device, whose features have d dimensions.
+        """
+        h = hidden
+        bound = 1 / math.sqrt(d)
+        inner = torch.empty(h, d).uniform_(-bound, bound, generator=rng.child("inner").torch())
+        empty = Net(inner, torch.zeros(h), torch.zeros(d, h), torch.zeros(0, d), torch.zeros(0))
+        return replace(empty.map(lambda w: w.to(device)), tower=tower).grow(n_classes, rng)
+
+    def grow(self, n_classes: int, rng: Stream) -> Net:
+        """Return the network with a head of ``n_classes`` rows, the old ones first and unchanged."""
+        d, old = self.head.shape[1], len(self.head)
+        bound = 1 / math.sqrt(d)
+        new = torch.empty(n_classes - old, d).uniform_(-bound, bound, generator=rng.child("head", old).torch())
+        return replace(
+            self,
+            head=torch.cat([self.head, new.to(self.head.device)]),
+            head_bias=torch.cat([self.head_bias, self.head_bias.new_zeros(n_classes - old)]),
+        )
+
+    def tensors(self) -> list[Tensor]:
+        """Return all weights that there are but those of the tower."""
+        return [w for w in (self.inner, self.inner_bias, self.outer, self.head, self.head_bias) if w.numel()]
+
+    def tower_tensors(self) -> list[Tensor]:
+        """Return the weights of the tower, if there is one."""
+        return list(self.tower.weights.values()) if self.tower else []
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Net:
+        """Return a network with ``change`` applied to every weight."""
+        return Net(
+            inner=change(self.inner),
+            inner_bias=change(self.inner_bias),
+            outer=change(self.outer),
+            head=change(self.head),
+            head_bias=change(self.head_bias),
+            tower=self.tower.map(change) if self.tower else None,
+        )
+
+    def live(self) -> Net:
+        """Return a copy whose weights an optimiser may change."""
+        return self.map(leaf)
+
+    def frozen(self) -> Net:
+        """Return the weights as plain values."""
+        return self.map(torch.Tensor.detach)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return adapted features of norm about 10, [n, d], of features or of flattened pixels."""
+        x = normalise(self.tower(x) if self.tower else x) * FEATURE_NORM
+        if not len(self.inner):
+            return x
+        return x + torch.relu(x @ self.inner.T + self.inner_bias) @ self.outer.T
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return logits [n, c] of features or of flattened pixels."""
+        return self.embed(x) @ self.head.T + self.head_bias
+
+
+def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:
+    """Return the mean cross-entropy of softened new logits against softened old ones.
+
+    Hinton et al., Distilling the Knowledge in a Neural Network, 2015, arXiv:1503.02531; used by iCaRL and LwF on
+    the logits of the old classes.
+    """
+    return -((old / temperature).softmax(1) * (new / temperature).log_softmax(1)).sum(1).mean()

@@ -1,0 +1,237 @@
+"""The one training loop: seeded, with early stopping on a validation score, the same for every method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.cost.meter import Repeats
+from bench.device.precision import TrainingPrecision, loss_precision
+from bench.learning.checkpoint import Checkpoint, Keeper
+from bench.utils.errors import BenchError
+from bench.utils.hashing import digest
+from bench.utils.random import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conduct:
+    """Options of a run for its trainings.
+
+    Attributes
+    ----------
+    progress : bool
+        Show a bar of epochs on a terminal.
+    checkpoints : Path or None
+        Folder in which a training that is stopped leaves its checkpoint; whoever owns it removes it when all is done.
+    checkpoint_seconds : float
+        Time between two checkpoints.
+    precision : str
+        What the loss is computed in: ``fp32``, or ``bf16`` where torch's autocast deems it safe. Weights, their
+        optimiser and validation are in float32 in any case.
+    """
+
+    progress: bool = False
+    checkpoints: Path | None = None
+    checkpoint_seconds: float = 60.0
+    precision: TrainingPrecision = "fp32"
+
+
+_conduct: ContextVar[Conduct] = ContextVar("conduct", default=Conduct())  # noqa: B039 - a frozen value
+
+
+@contextmanager
+def conducted(**changes: Any) -> Iterator[None]:
+    """Let every training inside the block be conducted so; what is not named stays as it is outside."""
+    token = _conduct.set(replace(_conduct.get(), **changes))
+    try:
+        yield
+    finally:
+        _conduct.reset(token)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The result of a training.
+
+    Attributes
+    ----------
+    epochs : int
+        Epochs run.
+    best_epoch : int
+        The epoch whose weights were kept, from 1; 0 are the initial ones.
+    losses : tuple of float
+        Mean training loss of each epoch.
+    scores : tuple of float
+        Validation score before training and after each epoch; empty without validation.
+    """
+
+    epochs: int
+    best_epoch: int
+    losses: tuple[float, ...]
+    scores: tuple[float, ...]
+
+
+def epochs_of(steps: int, n: int, batch: int) -> int:
+    """Return how many whole epochs over n rows take so many steps at least; 0 without rows."""
+    return math.ceil(steps / math.ceil(n / batch)) if n else 0
+
+
+def fit(
+    weights: Sequence[Tensor],
+    loss: Callable[[Tensor], Tensor],
+    n: int,
+    *,
+    owner: str,
+    optimiser: torch.optim.Optimizer,
+    epochs: int,
+    batch: int,
+    rng: Stream,
+    cosine: bool = False,
+    validate: Callable[[], float] | None = None,
+    patience: int | None = None,
+) -> Fitted:
+    """Minimise a loss over ``n`` rows by mini-batches, in place; :func:`conducted` says how.
+
+    Parameters
+    ----------
+    weights : sequence of Tensor
+        The leaf tensors that the optimiser changes; afterwards those of the best validation epoch, or of the last
+        epoch without validation.
+    loss : callable
+        Takes int64 row numbers [b] and returns the mean loss of those rows.
+    n : int
+        Without rows nothing is trained.
+    owner : str
+        The method's name, for the message when training diverges.
+    cosine : bool
+        Let the learning rate fall to zero along half a cosine.
+    validate : callable, optional
+        Returns a score, larger is better; asked before training and after each epoch. Ties keep the earlier.
+    patience : int, optional
+        Stop after this many epochs without a better score.
+
+    Raises
+    ------
+    BenchError
+        If the loss becomes NaN or infinite.
+    """
+    if not n:
+        return Fitted(0, 0, (), ())
+    schedule = (
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs * math.ceil(n / batch)) if cosine else None
+    )
+    keeper = _keeper(weights, n, owner, epochs, batch, rng)
+    left = keeper.load()
+    alike = Repeats()
+    if left is None:
+        losses: list[float] = []
+        scores = [validate()] if validate else []
+        best_epoch, best_weights = 0, _copies(weights) if validate else []
+    else:
+        losses, scores = list(left.losses), list(left.scores)
+        best_epoch, best_weights = left.best_epoch, left.best_weights
+        _put(weights, left.weights)
+        optimiser.load_state_dict(left.optimiser)
+        if schedule and left.schedule is not None:
+            schedule.load_state_dict(left.schedule)
+    with _bar(owner, epochs, len(losses)) as advance:
+        for epoch in range(len(losses) + 1, epochs + 1):
+            if validate and patience is not None and len(losses) - best_epoch >= patience:
+                break
+            # Once an epoch, and so are the losses asked for: whoever asks waits for all that the device has to do.
+            order = torch.from_numpy(rng.child("order", epoch).permutation(n)).to(weights[0].device)
+            values: list[Tensor] = []
+            for start in range(0, n, batch):
+                rows = order[start : start + batch]
+                with alike.like(len(rows)):
+                    optimiser.zero_grad()
+                    with loss_precision(weights[0].device, _conduct.get().precision):
+                        value = loss(rows)
+                    value.backward()
+                    optimiser.step()
+                if schedule:
+                    schedule.step()
+                values.append(value.detach())
+            sizes = [min(batch, n - start) for start in range(0, n, batch)]
+            means = torch.stack(values).tolist()
+            losses.append(sum(mean * size for mean, size in zip(means, sizes, strict=True)) / n)
+            if not math.isfinite(losses[-1]):
+                rate = optimiser.param_groups[0]["lr"]
+                raise BenchError(f"training of {owner} diverged in epoch {epoch}; lower {owner}.lr (now {rate:g})")
+            if validate:
+                with alike.like("validation"):
+                    scores.append(validate())
+                if scores[-1] > scores[best_epoch]:
+                    best_epoch, best_weights = epoch, _copies(weights)
+            if keeper.due:
+                keeper.save(
+                    Checkpoint(
+                        tuple(losses),
+                        tuple(scores),
+                        best_epoch,
+                        _copies(weights),
+                        best_weights,
+                        optimiser.state_dict(),
+                        schedule.state_dict() if schedule else None,
+                    )
+                )
+            advance(losses[-1], scores)
+    if validate:
+        _put(weights, best_weights)
+    return Fitted(len(losses), best_epoch if validate else len(losses), tuple(losses), tuple(scores))
+
+
+def leaf(tensor: Tensor) -> Tensor:
+    """Return a copy of a tensor that an optimiser may change."""
+    return tensor.detach().clone().requires_grad_(True)
+
+
+def _copies(weights: Sequence[Tensor]) -> list[Tensor]:
+    return [w.detach().clone() for w in weights]
+
+
+def _put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for weight, value in zip(weights, values, strict=True):
+            weight.copy_(value)
+
+
+def _keeper(weights: Sequence[Tensor], n: int, owner: str, epochs: int, batch: int, rng: Stream) -> Keeper:
+    conduct = _conduct.get()
+    if conduct.checkpoints is None:
+        return Keeper(None, conduct.checkpoint_seconds)
+    # A checkpoint is only met by the training that left it: the same draws, from the same initial weights.
+    name = digest(owner, rng.key().hex(), n, epochs, batch, *(w.detach() for w in weights))[:20]
+    return Keeper(conduct.checkpoints / f"{name}.safetensors", conduct.checkpoint_seconds)
+
+
+@contextmanager
+def _bar(owner: str, epochs: int, done: int) -> Iterator[Callable[[float, Sequence[float]], None]]:
+    """Yield ``advance(loss, scores)``, which moves a bar below that of the run."""
+    from tqdm import tqdm
+
+    shown = _conduct.get().progress
+    with tqdm(
+        total=epochs,
+        initial=done,
+        desc=f"training {owner}",
+        unit="epoch",
+        position=1,
+        leave=False,
+        disable=None if shown else True,
+        dynamic_ncols=True,
+    ) as bar:
+
+        def advance(loss: float, scores: Sequence[float]) -> None:
+            bar.set_postfix_str(f"loss {loss:.3f}" + (f", validation {scores[-1]:.3f}" if scores else ""))
+            bar.update(1)
+
+        yield advance

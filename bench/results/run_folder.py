@@ -1,0 +1,176 @@
+"""The folder of a run: its settings and its finished cells.
+
+``run.json`` says what the run is; ``records/<cell>.parquet`` holds one row a session and
+``predictions/<cell>.parquet`` one row a query. A cell's predictions are written first and its record last, each whole
+or not at all: a cell is finished when, and only when, its record is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.results.consolidated import read_joined, record_files
+from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, exact, read_tables, to_parquet, upgraded
+from bench.utils.atomic import sweep, write_atomically
+from bench.utils.errors import BenchError
+from bench.utils.version import SCHEMA, __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_MANIFEST = "run.json"
+STATES = "states"
+"""Folder of a run that holds trained weights, one file a cell, where they are kept."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The content of a finished cell's files; a skipped cell has no predictions, few have trained weights."""
+
+    record: bytes
+    predictions: bytes | None
+    trained: bytes | None = None
+
+
+def encode(rows: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]] | None) -> Files:
+    """Return a cell's rows, and its predictions by column, as files; what a row does not name is null."""
+    table = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    return Files(
+        record=to_parquet(table, COLUMNS),
+        predictions=to_parquet(predictions, PREDICTION_COLUMNS) if predictions is not None else None,
+    )
+
+
+class Store:
+    """One run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open(self, manifest: dict[str, Any]) -> bool:
+        """Create the folder, or continue in it if it holds the same run; return whether it is new."""
+        path = self.folder / _MANIFEST
+        if path.exists():
+            known = read_manifest(self.folder)
+            if known["run"] != manifest["run"]:
+                raise BenchError(f"{self.folder} holds another run ({known['run']}); choose another --out")
+            for part in ("records", "predictions", STATES):
+                sweep(self.folder / part)
+            return False
+        content = {"schema": SCHEMA, "version": __version__, **manifest}
+        write_atomically(path, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
+        return True
+
+    def leave(self) -> None:
+        """Remove the folder again if it holds nothing but what :meth:`open` wrote."""
+        if [path.name for path in self.folder.iterdir()] == [_MANIFEST]:
+            (self.folder / _MANIFEST).unlink()
+            self.folder.rmdir()
+
+    def finished(self) -> set[str]:
+        """Return the cells that need not run again."""
+        return {path.stem for path in record_files(self.folder)}
+
+    def write(
+        self, cell: str, rows: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]] | None
+    ) -> None:
+        """Write a finished cell: its rows, and its predictions by column; see :func:`encode`."""
+        self.put(cell, encode(rows, predictions))
+
+    def put(self, cell: str, files: Files) -> None:
+        """Write the files of a finished cell, its record last."""
+        for part, path in self._paths(cell).items():
+            content = getattr(files, part)
+            if content is not None:
+                write_atomically(path, content)
+
+    def get(self, cell: str) -> Files:
+        """Return the files of a finished cell."""
+        paths = self._paths(cell)
+        record = paths.pop("record").read_bytes()
+        return Files(record, **{part: path.read_bytes() if path.exists() else None for part, path in paths.items()})
+
+    def _paths(self, cell: str) -> dict[str, Path]:
+        return {
+            "trained": self.folder / STATES / f"{cell}.safetensors",
+            "predictions": self.folder / "predictions" / f"{cell}.parquet",
+            "record": self.folder / "records" / f"{cell}.parquet",
+        }
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says; a damaged or newer one raises :class:`BenchError`."""
+    path = folder / _MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        schema = int(manifest["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{path} is damaged ({error}); delete the folder and run again") from None
+    if schema > SCHEMA:
+        raise BenchError(
+            f"{folder} was written by a newer version (schema {schema}, this is {__version__} with schema {SCHEMA}); "
+            "update with `pip install -U retrieval-bench`"
+        )
+    return manifest
+
+
+def read_table(folder: Path, without: Collection[str] = ()) -> pa.Table | None:
+    """Return the records of one run in no order, without some columns, or None if it has no record yet.
+
+    Raises
+    ------
+    BenchError
+        If a file is damaged, or was written by a newer version of the schema.
+    """
+    wanted = {name: about for name, about in COLUMNS.items() if name not in without}
+    joined = read_joined(folder, without)
+    if joined is not None:
+        return exact(joined, wanted, "records", folder)
+    tables = read_tables(record_files(folder), without)
+    return upgraded(tables, wanted, "records", folder) if tables else None
+
+
+def read_records(folder: Path) -> pd.DataFrame:
+    """Return the records of one run as a DataFrame, in the order of method, data set, condition, seed, session.
+
+    Raises
+    ------
+    BenchError
+        If a file is damaged, or was written by a newer version of the schema.
+    """
+    import numpy as np
+    import pandas as pd
+
+    table = read_table(folder)
+    if table is None:
+        return pd.DataFrame({name: [] for name in COLUMNS})
+    frame: pd.DataFrame = table.to_pandas()
+    # Sorted by whole numbers that stand for the sorted values: a million strings are compared once, not at every step.
+    order = ["scenario", "dataset", "condition", "seed", "method", "session"]
+    codes = [pd.factorize(frame[name], sort=True)[0] for name in reversed(order)]
+    return frame.take(np.lexsort(codes)).reset_index(drop=True)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the folders of all runs at or below a folder, sorted."""
+    if (folder / _MANIFEST).is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.glob("*/run.json"))
+
+
+def read_predictions(folder: Path, cells: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the predictions of a run, of all cells or of some, one row a query."""
+    import pandas as pd
+
+    names = sorted(path.stem for path in (folder / "predictions").glob("*.parquet")) if cells is None else cells
+    paths = [folder / "predictions" / f"{name}.parquet" for name in names]
+    tables = read_tables([path for path in paths if path.exists()])
+    if not tables:
+        return pd.DataFrame({name: [] for name in PREDICTION_COLUMNS})
+    frame: pd.DataFrame = upgraded(tables, PREDICTION_COLUMNS, "predictions", folder).to_pandas()
+    return frame

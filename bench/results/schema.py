@@ -1,0 +1,281 @@
+"""The result record: its columns, its schema version, reading and upgrading."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.utils.errors import BenchError
+from bench.utils.version import SCHEMA, __version__
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS: dict[str, tuple[str, str]] = {
+    "schema": ("int", "version of this table's meaning"),
+    "run": ("string", "the run's identity: a hash of its settings and code"),
+    "cell": ("string", "the cell's identity: a hash of everything that shaped it"),
+    "status": ("string", "`ok` or `skipped`"),
+    "reason": ("string", "why a cell was skipped; null otherwise"),
+    "method": ("string", "the method's label: its name, with parameters where a run has it more than once"),
+    "method_name": ("string", "the registered name"),
+    "method_params": ("string", "JSON: every parameter of the method"),
+    "fidelity": ("string", "`faithful` or `adapted`"),
+    "selection": ("string", "where hyperparameters are chosen: none, support-heldout, validation, oracle"),
+    "experiment": ("string", "the table or figure of a paper that was run by name; null otherwise"),
+    "scenario": ("string", "the scenario's name"),
+    "scenario_params": ("string", "JSON: every parameter of the scenario"),
+    "dataset": ("string", "the data set's name"),
+    "encoder": ("string", "the encoder that made its features"),
+    "encoder_flops": ("int", "FLOPs of the encoder on one image (a multiply-add is two); null if not known"),
+    "condition": ("string", "JSON: what the scenario varies"),
+    "precision": ("string", "what trainings computed their loss in, where there were any: `fp32` or `bf16`"),
+    "deterministic": (
+        "bool",
+        "whether all operations ran by kernels that answer alike from run to run; false where a method has one that "
+        "the GPU has no such kernel for",
+    ),
+    "session": ("int", "0, 1, ... in class-incremental learning; 0 elsewhere; null if skipped"),
+    "seed": ("int", "the seed"),
+    "classes": ("list<int>", "class ids in column order"),
+    "class_total": ("list<int>", "queries of each class"),
+    "class_correct": ("list<int>", "correctly answered queries of each class"),
+    "n_queries": ("int", "queries"),
+    "n_correct": ("int", "correctly answered queries"),
+    "n_near_duplicates": (
+        "int",
+        "queries with a near-duplicate (cosine 0.97, or what the data set declares) among the images dealt so far",
+    ),
+    "n_near_duplicates_correct": ("int", "how many of those were answered correctly"),
+    "session_kind": (
+        "string",
+        "`built`, `extended`, `rebuilt` (from exemplars or an edited memory), `forgotten`",
+    ),
+    "branches": ("string", "modalities with items in the task: image+text, image, text, none"),
+    "details": (
+        "string",
+        "JSON: what the method reports of its state (what was chosen, k used), how exact an edit was",
+    ),
+    "notes": ("string", "JSON: what the scenario reports of the session"),
+    "support_items": ("int", "labelled images dealt in the session"),
+    "memory_items": ("int", "memory items dealt in the session"),
+    "exemplars": ("int", "items that the harness keeps for the next session; null for a method that needs none"),
+    "state_bytes": ("int", "bytes of the state's tensors"),
+    "memory_bytes": ("int", "of those, items that are searched for answers"),
+    "exemplar_bytes": ("int", "labelled features kept to train on again, including those that the harness keeps"),
+    "statistics_bytes": ("int", "class means, moments, prototypes, class texts"),
+    "weights_bytes": ("int", "linear classifiers, attention blocks, adapters, random projections"),
+    "train_seconds": ("float", "training on seen classes (in session 0 only), searches for it included"),
+    "build_seconds": ("float", "building or extending the state, searches for it included"),
+    "retrieve_seconds": ("float", "search for the queries; a shared search is charged to every method that uses it"),
+    "score_seconds": ("float", "scoring the queries, retrieval not counted"),
+    "train_flops": (
+        "int",
+        "FLOPs of training, searches for it included; null if an operation of unknown FLOPs ran",
+    ),
+    "build_flops": ("int", "FLOPs of building or extending the state, searches for it included"),
+    "retrieve_flops": ("int", "FLOPs of search for the queries, by formula; a shared search is charged to every user"),
+    "score_flops": ("int", "FLOPs of scoring the queries, retrieval not counted"),
+    "elementwise_flops": ("int", "of all those, elementwise operations, reductions and comparisons"),
+    "formula_flops": ("int", "of all those, what was computed by a formula and not counted"),
+    "train_peak_bytes": (
+        "int",
+        "most resident memory of the process during training; null if not reported",
+    ),
+    "build_peak_bytes": ("int", "the same while building or extending"),
+    "retrieve_peak_bytes": ("int", "the same while retrieving; null if another method had searched before"),
+    "score_peak_bytes": ("int", "the same while scoring"),
+    "train_peak_gpu_bytes": (
+        "int",
+        "most memory that torch's allocator gave out on the GPU during training; else null",
+    ),
+    "build_peak_gpu_bytes": ("int", "the same while building or extending"),
+    "retrieve_peak_gpu_bytes": ("int", "the same while retrieving; null if another method had searched before"),
+    "score_peak_gpu_bytes": ("int", "the same while scoring"),
+    "gpu_joules": ("float", "energy the GPU used in all phases, as its driver reports it; else null"),
+    "search": (
+        "string",
+        "what answered the session's searches: an engine with every parameter, or the product of an exact search "
+        "(`exact-int8`, `exact-bf16`, `exact-fp32`; several are joined by `+`); null if nothing was searched",
+    ),
+    "search_recall": (
+        "float",
+        "the lowest recall@k of the approximate searches for the session's queries, against exact search of a sample "
+        "of them; null where search is exact",
+    ),
+    "search_details": ("string", "JSON: items, k, recall, sample and index bytes of each of those searches"),
+    "index_seconds": ("float", "making or opening the indexes of those searches; not part of any other seconds"),
+    "features_fingerprint": ("string", "hash of the whole data set"),
+    "support_fingerprint": ("string", "hash of the session's support"),
+    "memory_fingerprint": ("string", "hash of the session's memory"),
+    "queries_fingerprint": ("string", "hash of the session's queries; sessions with equal ones can be paired"),
+    "provenance": ("string", "JSON: git commit and dirty flag, versions, machine, arguments"),
+}
+"""Every column of the records with its type and meaning; the documentation's table is made from it."""
+
+PREDICTION_COLUMNS: dict[str, tuple[str, str]] = {
+    "cell": ("string", "the cell"),
+    "session": ("int", "the session"),
+    "query": ("string", "id of the query"),
+    "label": ("int", "its class id"),
+    "prediction": ("int", "the class id with the largest score; ties go to the first column"),
+    "rank": ("int", "how many classes score above the correct one, so rank < 5 is a top-5 hit"),
+    "confidence": ("float", "softmax probability of the prediction at the method's own scale"),
+    "near_duplicate": ("bool", "whether the query has a near-duplicate among what was dealt so far"),
+}
+"""Every column of the predictions, one row a query."""
+
+UNSTABLE = (
+    *(name for name in COLUMNS if name.endswith(("_seconds", "_peak_bytes", "_peak_gpu_bytes"))),
+    "gpu_joules",
+    "search",
+    "provenance",
+)
+"""Columns that can differ between runs with identical settings: times, peaks, machine."""
+
+_MANY = 1000
+"""Rows from which a file is worth the better compression, and threads that read it."""
+_DISTINCT = frozenset({"query", "confidence"})
+"""Columns whose values hardly repeat."""
+_SCHEMA_KEY = "retrieval_bench_schema"
+_ARROW = {"int": "int64", "float": "float64", "string": "string", "bool": "bool"}
+
+
+def to_parquet(values: Mapping[str, Sequence[Any]], columns: Mapping[str, tuple[str, str]]) -> bytes:
+    """Return columns of values as the bytes of a Parquet file with the given names and types; absent ones are null."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = _types()
+    schema = pa.schema(
+        [(name, kinds[kind]) for name, (kind, _) in columns.items()],
+        metadata={_SCHEMA_KEY: str(SCHEMA)},
+    )
+    rows = len(next(iter(values.values())))
+    arrays = [
+        pa.array(values[field.name], type=field.type) if field.name in values else pa.nulls(rows, field.type)
+        for field in schema
+    ]
+    sink = io.BytesIO()
+    # zstd is set up anew for each column, which takes longer than writing a few rows; those gain a tenth from it.
+    compression = "zstd" if rows >= _MANY else "snappy"
+    # Each value of a column once, where values repeat. Nobody asks a cell's file for the rows between two values.
+    repeated = True if _DISTINCT.isdisjoint(columns) else [name for name in columns if name not in _DISTINCT]
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    pq.write_table(table, sink, compression=compression, use_dictionary=repeated, write_statistics=False)
+    return sink.getvalue()
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What turns tables of one schema into those of the next; each takes and returns a ``pyarrow.Table``.
+
+    A step is needed where a column changes its name, type or meaning. A new column needs no step: it is null in what
+    was written before it.
+    """
+
+    records: Callable[[pa.Table], pa.Table]
+    predictions: Callable[[pa.Table], pa.Table]
+
+
+UPGRADES: dict[int, Upgrade] = {}
+"""By schema number, the step to the next one. Schema 1 is the first, so there is none yet."""
+
+
+def read_tables(paths: Sequence[Path], without: Collection[str] = ()) -> list[pa.Table]:
+    """Return the tables of some Parquet files without some columns; a damaged one raises :class:`BenchError`.
+
+    One of another schema has all its columns, since what upgrades it may ask for any.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                present = _schema_of(file.schema_arrow) == SCHEMA
+                names = [name for name in file.schema_arrow.names if not present or name not in without]
+                # To hand the columns of a few rows to threads takes longer than to read them.
+                tables.append(file.read(names, use_threads=file.metadata.num_rows >= _MANY))
+        except (OSError, pa.ArrowException) as error:
+            raise BenchError(f"{path} cannot be read ({error}); delete it and run again") from None
+    return tables
+
+
+def upgraded(
+    tables: Sequence[pa.Table],
+    columns: Mapping[str, tuple[str, str]],
+    part: Literal["records", "predictions"],
+    folder: Path,
+) -> pa.Table:
+    """Return tables as one of the present schema, with every column of it; what a table lacks is null.
+
+    Raises
+    ------
+    BenchError
+        If a table is of a newer schema, or of one so old that there is no step from it.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    by_schema: dict[int, list[pa.Table]] = {}
+    for table in tables:
+        found = pc.unique(table["schema"]).to_pylist() if "schema" in table.column_names else [_schema_of(table.schema)]
+        for number in found:
+            of_it = table if len(found) == 1 else table.filter(pc.equal(table["schema"], number))
+            by_schema.setdefault(int(number), []).append(of_it)
+    joined = []
+    for number, same in sorted(by_schema.items()):
+        if number > SCHEMA:
+            raise BenchError(
+                f"{folder} was written by a newer version (schema {number}, this is {__version__} with schema "
+                f"{SCHEMA}); update with `pip install -U retrieval-bench`"
+            )
+        table = pa.concat_tables(same, promote_options="permissive")
+        for step in range(number, SCHEMA):
+            if step not in UPGRADES:
+                raise BenchError(f"{folder} has schema {number}, which {__version__} cannot upgrade; run again")
+            table = getattr(UPGRADES[step], part)(table)
+        if number < SCHEMA and "schema" in table.column_names:
+            at = table.column_names.index("schema")
+            table = table.set_column(at, "schema", pa.array([SCHEMA] * len(table), pa.int64()))
+        joined.append(table)
+    return exact(pa.concat_tables(joined, promote_options="permissive"), columns, part, folder)
+
+
+def exact(
+    table: pa.Table,
+    columns: Mapping[str, tuple[str, str]],
+    part: Literal["records", "predictions"],
+    folder: Path,
+) -> pa.Table:
+    """Return a table of the present schema with every column of it in its own type; what it lacks is null."""
+    import pyarrow as pa
+
+    kinds = _types()
+    for name, (kind, _) in columns.items():
+        at = table.schema.get_field_index(name)
+        if at < 0:
+            table = table.append_column(name, pa.nulls(len(table), kinds[kind]))
+        elif table.schema.field(at).type != kinds[kind]:
+            # A table that was rewritten by another program can hold the same values as another type.
+            try:
+                table = table.set_column(at, name, table[name].cast(kinds[kind]))
+            except pa.ArrowException as error:
+                raise BenchError(f"the {part} in {folder} have no {kind} as {name} ({error}); run again") from None
+    return table
+
+
+def _schema_of(schema: pa.Schema) -> int:
+    """Return the schema in a table's metadata; a table without it was rewritten, and is taken for a present one."""
+    return int((schema.metadata or {}).get(_SCHEMA_KEY.encode(), SCHEMA))
+
+
+def _types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {"list<int>": pa.list_(pa.int64()), **{k: pa.type_for_alias(v) for k, v in _ARROW.items()}}

@@ -1,0 +1,102 @@
+"""The oracle budget: parameters chosen on the query labels, by the harness alone, as an upper bound."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.core.protocols import About, Method
+from bench.runner.config import Named
+from bench.runner.evaluate import Outcome
+from bench.runner.provenance import recipe_fingerprint
+from bench.utils.errors import BenchError
+from bench.utils.params import convert, defaults, parse
+
+WORD = "oracle"
+"""The selection in records, and the mark in a method's label."""
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A method with parameters that are chosen on the queries of each cell.
+
+    It is not a method: it never builds a state, and no name makes one. Only ``--oracle`` does.
+
+    Attributes
+    ----------
+    candidates : tuple of (str, Method)
+        The methods with each combination of values, and the combination in words.
+    """
+
+    name: str
+    about: About
+    candidates: tuple[tuple[str, Method], ...]
+
+    def best(self, run: Callable[[Method], list[Outcome]]) -> list[Outcome]:
+        """Return the outcomes of the candidate with the most right answers over all sessions; ties take the first.
+
+        The record's details name it and give the right answers of each candidate.
+        """
+        tried = [run(candidate) for _, candidate in self.candidates]
+        right = [sum(int((o.predictions == o.session.queries.labels.cpu()).sum()) for o in found) for found in tried]
+        at = right.index(max(right))
+        words = [text for text, _ in self.candidates]
+        found = {"chosen": words[at], "right_answers": dict(zip(words, right, strict=True))}
+        return [dataclasses.replace(o, details={**o.details, WORD: found}) for o in tried[at]]
+
+
+@dataclass(frozen=True)
+class NamedOracle(Named):
+    """An oracle with the label it has in records and tables."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the first candidate, and all combinations that are tried."""
+        candidates = self.recipe.candidates
+        return {**defaults(candidates[0][1]), WORD: [words for words, _ in candidates]}
+
+    @property
+    def code(self) -> str | None:
+        """A hash of the file of the method, not of this one."""
+        return recipe_fingerprint(self.recipe.candidates[0][1])
+
+
+def oracles(methods: Sequence[Named], lines: Sequence[str]) -> tuple[NamedOracle, ...]:
+    """Return one oracle for each method that ``knn.k=1,4,16`` lines name.
+
+    Raises
+    ------
+    BenchError
+        If a line is not NAME.PARAMETER=VALUE,VALUE or its method is not one of the run's.
+    """
+    axes: dict[str, dict[str, list[Any]]] = {}
+    for line in lines:
+        key, equals, text = line.partition("=")
+        name, dot, parameter = key.strip().rpartition(".")
+        values = parse(f"[{text}]")
+        if not (equals and dot and isinstance(values, list) and len(values) > 1):
+            raise BenchError(f"--oracle {line!r} is not NAME.PARAMETER=VALUE,VALUE; write for instance knn.k=1,4,16")
+        axes.setdefault(name, {})[parameter] = values
+    return tuple(_oracle(_named(methods, name), values) for name, values in axes.items())
+
+
+def _named(methods: Sequence[Named], name: str) -> Named:
+    found = [m for m in methods if m.label == name]
+    if not found:
+        raise BenchError(f"--oracle {name}: {name!r} is no method of this run; add it to --methods")
+    return found[0]
+
+
+def _oracle(named: Named, axes: Mapping[str, list[Any]]) -> NamedOracle:
+    recipe = named.recipe
+    typed = {key: [convert(type(recipe), named.label, key, v) for v in values] for key, values in axes.items()}
+    candidates = []
+    for values in itertools.product(*typed.values()):
+        chosen = dict(zip(typed, values, strict=True))
+        words = ",".join(f"{key}={value}" for key, value in chosen.items())
+        candidates.append((words, dataclasses.replace(recipe, **chosen)))
+    about = dataclasses.replace(recipe.about, selection=WORD)
+    return NamedOracle(f"{named.label}({WORD}:{','.join(typed)})", Oracle(recipe.name, about, tuple(candidates)))

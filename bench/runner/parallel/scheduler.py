@@ -1,0 +1,280 @@
+"""``bench run --jobs``: cells on several processes of one machine; one that is lost loses nothing."""
+
+from __future__ import annotations
+
+import json
+import queue
+import signal
+import threading
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+from bench.device import gpus
+from bench.results.run_folder import Store
+from bench.runner.loop import Began, Finished
+from bench.runner.parallel import interpreters
+from bench.runner.parallel.interpreters import Interpreter, threads_each
+from bench.runner.parallel.job_spec import Order, order
+from bench.runner.parallel.work_units import Piece
+from bench.runner.plan import Run
+from bench.utils.errors import BenchError, Notice
+from bench.utils.interrupts import stop_if_asked
+
+Step = Callable[[str, int], None]
+
+_CHANCES = 2
+"""How often a cell, or the start of a worker, may lose its worker before it is given up."""
+
+
+class WorkerLost(Exception):  # noqa: N818 - the scheduler's business, not the user's
+    """A worker is gone; the message says how."""
+
+
+class WorkerError(RuntimeError):
+    """A method failed in a worker; the message is the worker's traceback."""
+
+
+class Worker(Protocol):
+    """Something that runs pieces, one at a time."""
+
+    def ready(self) -> None:
+        """Wait until it has planned the run; raises as :meth:`work` does."""
+
+    def work(self, piece: Piece) -> Iterator[Began | Finished | str]:
+        """Yield what happens; a bare string is a cell that is finished and written.
+
+        Raises
+        ------
+        WorkerLost
+            If it is gone.
+        BenchError, WorkerError
+            If the piece cannot be run by any worker.
+        """
+
+    def close(self) -> None:
+        """Stop at once, whatever it does."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Workers that can be had.
+
+    Attributes
+    ----------
+    count : int
+        How many.
+    start : callable
+        Returns a new worker, for the place of the given number.
+    """
+
+    count: int
+    start: Callable[[int], Worker]
+
+    def do(self, work: list[Piece], store: Store, step: Step) -> None:
+        """Run pieces and write their cells; see :func:`distribute`."""
+        distribute(work, min(self.count, len(work)), self.start, store, step)
+
+
+def crew(run: Run, store: Store, jobs: int, command: list[str] | None, ready: deque[Interpreter]) -> Crew:
+    """Return ``jobs`` processes of this machine, first those that are ``ready``.
+
+    A run that cannot be sent to them raises :class:`BenchError`.
+    """
+    told = order(run, command, threads_each(jobs))
+    differ = gpus.difference(gpus.kinds(run.device)[:jobs])
+    if differ is not None:
+        warnings.warn(Notice(differ), stacklevel=2)
+    return Crew(jobs, lambda number: Process(told, store, gpus.share(run.device, number), ready))
+
+
+class Process:
+    """An interpreter, fed through its standard input. Packs are memory-mapped, so all processes share their pages."""
+
+    def __init__(self, told: Order, store: Store, environment: dict[str, str], ready: deque[Interpreter]) -> None:
+        try:
+            self._process = ready.popleft()
+        except IndexError:
+            self._process = interpreters.start(told.threads)
+        self._say([told.to_json(), str(store.folder.resolve()), environment])
+
+    def ready(self) -> None:
+        """Wait until the process has planned the run."""
+        self._hear()
+
+    def work(self, piece: Piece) -> Iterator[Began | str]:
+        """Yield what the process says of a piece."""
+        self._say([piece.deal, dict(piece.cells)])
+        while (event := self._hear())[0] != "done":
+            yield Began(*event[1:]) if event[0] == "began" else event[1]
+
+    def close(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def _say(self, message: object) -> None:
+        with suppress(BrokenPipeError):
+            _of(self._process.stdin).write(json.dumps(message) + "\n")
+
+    def _hear(self) -> list[str]:
+        line = _of(self._process.stdout).readline()
+        if not line.endswith("\n"):
+            raise WorkerLost(_how(self._process.wait()))
+        event: list[str] = json.loads(line)
+        if event[0] == "refused":
+            raise BenchError(event[1])
+        if event[0] == "broken":
+            raise WorkerError(event[1])
+        if event[0] == "full":
+            raise WorkerLost(gpus.FULL)
+        return event
+
+
+def _of(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"it left with status {status}"
+    reason = " (out of memory?)" if status == -signal.SIGKILL else ""
+    return f"signal {signal.Signals(-status).name}{reason}"
+
+
+def distribute(work: list[Piece], count: int, start: Callable[[int], Worker], store: Store, step: Step) -> None:
+    """Run pieces on ``count`` workers, each given the next one when it is free.
+
+    A lost worker is replaced; the cell it was at runs once more, alone, and the rest of its piece after it. A cell
+    that loses its worker twice is set aside until all others are finished.
+
+    Raises
+    ------
+    BenchError
+        If cells were set aside, or a worker cannot start.
+    """
+    desk = _Desk(work)
+    threads = [threading.Thread(target=_attend, args=(desk, n, start), daemon=True) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        left = count
+        while left:
+            event = desk.events.get()
+            if event is None:
+                left -= 1
+            elif isinstance(event, BaseException):
+                raise event
+            elif isinstance(event, Began):
+                step(event.what, 0)
+            else:
+                if isinstance(event, Finished):
+                    store.put(event.cell, event.files)
+                step("", 1)
+            stop_if_asked()
+    finally:
+        desk.close()
+        for thread in threads:
+            thread.join()
+    if desk.given_up:
+        raise BenchError(
+            "; ".join(f"{what} lost its worker {_CHANCES} times: {how}" for what, how in desk.given_up)
+            + "; all other cells are finished; give it more memory or leave it out, and run again"
+        )
+
+
+class _Desk:
+    """What the threads that attend to workers share: work to take, events to tell."""
+
+    def __init__(self, work: list[Piece]) -> None:
+        self.events: queue.Queue[Began | Finished | str | BaseException | None] = queue.Queue()
+        self.given_up: list[tuple[str, str]] = []
+        self._lock = threading.Lock()
+        self._waiting = deque(work)
+        self._losses: Counter[str] = Counter()
+        self._workers: dict[int, Worker] = {}
+        self._closed = False
+
+    def take(self) -> Piece | None:
+        """Return the next piece; None when there is none, or no more shall be done."""
+        with self._lock:
+            return self._waiting.popleft() if self._waiting and not self._closed else None
+
+    def present(self, number: int, worker: Worker) -> None:
+        """Remember a worker so that it can be stopped."""
+        with self._lock:
+            self._workers[number] = worker
+            if self._closed:
+                worker.close()
+
+    def lost(self, rest: Piece, at: str, what: str, how: str) -> None:
+        """Put back what a lost worker left undone, if anything; ``at`` is the cell it was at."""
+        if not rest.cells:
+            return
+        with self._lock:
+            self._losses[at] += 1
+            others = rest.without({at})
+            if others.cells:
+                self._waiting.appendleft(others)
+            if self._losses[at] < _CHANCES:
+                self._waiting.appendleft(rest.without(set(others.cells.values())))
+            else:
+                self.given_up.append((what, how))
+
+    def close(self) -> None:
+        """Stop all workers."""
+        with self._lock:
+            self._closed = True
+            for worker in self._workers.values():
+                worker.close()
+
+
+def _attend(desk: _Desk, number: int, start: Callable[[int], Worker]) -> None:
+    """Keep one worker busy, and replace it when it is lost; ends when there is no work left."""
+    worker: Worker | None = None
+    try:
+        while (piece := desk.take()) is not None:
+            if worker is None:
+                worker = _start(desk, start, number)
+            done: set[str] = set()
+            ahead = list(piece.cells.values())
+            at, what = ahead[0], f"the first cell of deal {piece.deal}"
+            try:
+                for event in worker.work(piece):
+                    if isinstance(event, Began):
+                        at, what = event.cell, f"{event.what} (cell {event.cell})"
+                    else:
+                        done.add(event if isinstance(event, str) else event.cell)
+                        # Until it says what it begins, it may be lost at the next one.
+                        at = next((cell for cell in ahead if cell not in done), "")
+                        what = f"cell {at}"
+                    desk.events.put(event)
+            except WorkerLost as loss:
+                worker.close()
+                worker = None
+                desk.lost(piece.without(done), at, what, str(loss))
+    except BaseException as error:
+        desk.events.put(error)
+    else:
+        if worker is not None:
+            worker.close()
+        desk.events.put(None)
+
+
+def _start(desk: _Desk, start: Callable[[int], Worker], number: int) -> Worker:
+    """Return a worker that is ready."""
+    for _ in range(_CHANCES):
+        worker = start(number)
+        desk.present(number, worker)
+        try:
+            worker.ready()
+        except WorkerLost as loss:
+            worker.close()
+            how = str(loss)
+        else:
+            return worker
+    raise BenchError(f"a worker stopped before it could begin: {how}; try fewer --jobs, or --jobs 1 to see why")

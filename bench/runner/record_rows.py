@@ -1,0 +1,100 @@
+"""The record rows of a finished cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.cost.encoder_flops import encoder_flops
+from bench.runner.config import Named
+from bench.runner.evaluate import Outcome
+from bench.runner.plan import Deal, Run
+from bench.utils.params import defaults
+from bench.utils.version import SCHEMA
+
+
+def common(run: Run, deal: Deal, named: Named, cell: str, provenance: str) -> dict[str, Any]:
+    """Return the columns that all rows of a cell share, those of a skipped one too."""
+    recipe = named.recipe
+    return {
+        "schema": SCHEMA,
+        "run": run.name,
+        "cell": cell,
+        "status": "ok",
+        "method": named.label,
+        "method_name": recipe.name,
+        "method_params": json.dumps(named.params, sort_keys=True, default=str),
+        "fidelity": recipe.about.fidelity,
+        "selection": recipe.about.selection,
+        "experiment": run.manifest["experiment"],
+        "scenario": deal.scenario.label,
+        "scenario_params": json.dumps(defaults(deal.scenario.recipe), sort_keys=True, default=str),
+        "dataset": deal.dataset.name,
+        "encoder": deal.dataset.card.encoder,
+        "encoder_flops": encoder_flops(deal.dataset.card.encoder),
+        "condition": json.dumps(dict(deal.condition), sort_keys=True, default=str),
+        "precision": run.precision,
+        "seed": deal.seed,
+        "features_fingerprint": deal.dataset.fingerprint,
+        "provenance": provenance,
+    }
+
+
+def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
+    """Return the columns that one session fills.
+
+    Parameters
+    ----------
+    leak : bool Tensor [q]
+        Which queries have a near-duplicate among what was dealt.
+    """
+    task, queries = outcome.session.task, outcome.session.queries
+    labels = queries.labels.cpu()
+    width = max(task.classes) + 1
+    total = torch.bincount(labels, minlength=width)
+    right = torch.bincount(labels[outcome.predictions == labels], minlength=width)
+    order = torch.tensor(task.classes)
+    return {
+        "session": task.session,
+        "classes": list(task.classes),
+        "class_total": total[order].tolist(),
+        "class_correct": right[order].tolist(),
+        "n_queries": len(queries),
+        "n_correct": int(right.sum()),
+        "n_near_duplicates": int(leak.sum()),
+        "n_near_duplicates_correct": int((leak & (outcome.predictions == labels)).sum()),
+        "session_kind": outcome.kind,
+        "branches": task.memory.branches,
+        "details": json.dumps(dict(outcome.details), sort_keys=True, default=str),
+        "notes": json.dumps(dict(outcome.session.notes), sort_keys=True, default=str),
+        "support_items": len(task.support),
+        "memory_items": len(task.memory),
+        "exemplars": outcome.exemplars,
+        "state_bytes": outcome.state_bytes,
+        **{f"{kind}_bytes": size for kind, size in asdict(outcome.stored).items()},
+        **outcome.cost,
+        "support_fingerprint": task.support.fingerprint,
+        "memory_fingerprint": task.memory.fingerprint,
+        "queries_fingerprint": queries.fingerprint,
+    }
+
+
+def predictions(cell: str, outcomes: Sequence[Outcome], leaks: Sequence[Tensor]) -> dict[str, Any]:
+    """Return a cell's predictions by column, one entry a query, session after session."""
+    sizes = [len(o.session.queries) for o in outcomes]
+    return {
+        "cell": [cell] * sum(sizes),
+        "session": np.repeat([o.session.task.session for o in outcomes], sizes),
+        "query": np.concatenate([o.session.queries.ids for o in outcomes]),
+        "label": torch.cat([o.session.queries.labels.cpu() for o in outcomes]).numpy(),
+        "prediction": torch.cat([o.predictions for o in outcomes]).numpy(),
+        "rank": torch.cat([o.ranks for o in outcomes]).numpy(),
+        "confidence": torch.cat([o.confidences for o in outcomes]).double().numpy(),
+        "near_duplicate": torch.cat(list(leaks)).numpy(),
+    }
