@@ -8,15 +8,15 @@ from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.version import __version__
 
 if TYPE_CHECKING:
+    from bench.core.dataset import Dataset
     from bench.core.registry import method, scenario
-    from bench.core.task import Dataset
-    from bench.runner.loop import run
+    from bench.runner.api import run
 
 __all__ = ["BenchError", "Dataset", "Unsuitable", "__version__", "method", "run", "scenario"]
 
 _LAZY = {
-    "run": "bench.runner.loop",
-    "Dataset": "bench.core.task",
+    "run": "bench.runner.api",
+    "Dataset": "bench.core.dataset",
     "method": "bench.core.registry",
     "scenario": "bench.core.registry",
 }

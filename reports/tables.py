@@ -1,4 +1,4 @@
-"""Tables as values, and their Markdown; :mod:`bench.reports.page` and :mod:`bench.reports.latex` draw the same values."""
+"""Tables as values, and their Markdown; the page and LaTeX draw the same values."""
 
 from __future__ import annotations
 

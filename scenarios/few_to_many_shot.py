@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt, MinLen
 
+from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Memory
 from bench.core.registry import scenario
-from bench.core.task import Dataset, Episode, Session
+from bench.core.task import Episode, Session
 from bench.sampling.class_split import Classes, check_split, eligible, split_classes
 from bench.sampling.memory_source import choose_memory, declared_memory, departures
 from bench.sampling.sessions import apart, guard, make_task, shots, training_and_validation

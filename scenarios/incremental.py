@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
+from bench.core.dataset import Dataset
 from bench.core.memory import Memory
 from bench.core.registry import scenario
-from bench.core.task import Budget, Dataset, Episode, Session
+from bench.core.task import Budget, Episode, Session
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.memory_source import declared_memory, departures
 from bench.sampling.sessions import apart, make_task, shots

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from annotated_types import Ge, MinLen
 
+from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
 from bench.core.registry import scenario
-from bench.core.task import Dataset, Episode, Session
+from bench.core.task import Episode, Session
 from bench.sampling import noise
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.memory_source import declared_memory, departures

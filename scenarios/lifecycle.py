@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge
 
+from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
 from bench.core.registry import scenario
-from bench.core.task import Dataset, Edit, Episode, Session
+from bench.core.task import Edit, Episode, Session
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.memory_edits import REMOVALS, Shelf, Step, steps
 from bench.sampling.memory_source import MemoryChoice, choose_memory, departures, simulated_sources

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt, MinLen
 
+from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
 from bench.core.registry import scenario
-from bench.core.task import Dataset, Episode
+from bench.core.task import Episode
 from bench.sampling import noise
 from bench.sampling.class_split import Classes, check_split, eligible, split_classes
 from bench.sampling.memory_source import MemoryChoice, choose_memory, departures

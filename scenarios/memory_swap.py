@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt, MinLen
 
+from bench.core.dataset import Dataset
 from bench.core.memory import Memory
 from bench.core.registry import scenario
-from bench.core.task import Dataset, Episode, Session
+from bench.core.task import Episode, Session
 from bench.sampling.class_split import Classes, check_split, eligible, split_classes
 from bench.sampling.memory_source import MemoryChoice, choose_memory, departures, two_sources
 from bench.sampling.sessions import memory_session, training_and_validation

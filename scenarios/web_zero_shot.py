@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Gt, Le
 
+from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.registry import scenario
-from bench.core.task import Dataset, Episode, Session
+from bench.core.task import Episode, Session
 from bench.sampling.class_split import Classes, check_split, eligible, split_classes
 from bench.sampling.memory_source import MemoryChoice, choose_memory, departures
 from bench.sampling.sessions import memory_session, training_session, without

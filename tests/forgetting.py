@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.task import Dataset
-from bench.runner.loop import run
+from bench.core.dataset import Dataset
+from bench.runner.api import run
 
 
 def on_first_classes(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
-from bench.core.task import Card, Dataset, Task
+from bench.core.task import Task
 from bench.sampling.sessions import make_task
 from bench.utils.random import Stream
 

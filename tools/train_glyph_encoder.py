@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import open_clip
 import torch
-from bench.data.glyphs.streams import stream
 from safetensors import safe_open
 from safetensors.torch import save
 from torch.nn import functional
@@ -27,6 +26,7 @@ from bench.data.glyphs import offtopic, render
 from bench.data.glyphs.catalogue import Split
 from bench.encoders.glyphs import model, tokenizer
 from bench.utils.atomic import write_atomically
+from bench.utils.random import labelled_generator
 from tools.glyphs import evaluate_encoder
 from tools.glyphs.training_corpus import SEED, corpus
 
@@ -43,7 +43,7 @@ MAX_LOGIT_SCALE = math.log(60.0)
 def _train_images(key: str) -> npt.NDArray[np.uint8]:
     """Draw the pool of one class, or of one kind of off-topic picture."""
     if key in offtopic.PICTURES:
-        rngs = (stream(SEED, "train", key, i) for i in range(DRAWS))
+        rngs = (labelled_generator(SEED, "train", key, i) for i in range(DRAWS))
         return np.stack([offtopic.picture(rng, key) for rng in rngs])
     return evaluate_encoder.draws(key, "train", DRAWS, render.FACES, seed=SEED)
 
@@ -60,7 +60,7 @@ def pool(keys: list[str], workers: int) -> npt.NDArray[np.uint8]:
 def batch_rows(step: int, classes: int) -> npt.NDArray[np.int64]:
     """Choose the classes of a step: without repeats in an epoch, which leaves less than a batch out."""
     per_epoch = classes // CLASSES
-    order = stream(SEED, "epoch", step // per_epoch).permutation(classes)
+    order = labelled_generator(SEED, "epoch", step // per_epoch).permutation(classes)
     start = step % per_epoch * CLASSES
     return order[start : start + CLASSES]
 
@@ -160,7 +160,7 @@ def train(steps: int, checkpoint: Path, report: int, workers: int) -> None:
     config["text_cfg"]["vocab_size"] = len(vocabulary)
     write_atomically(model.CONFIG_FILE, json.dumps(config, indent=2) + "\n")
     write_atomically(model.VOCABULARY_FILE, "\n".join(vocabulary) + "\n")
-    tokenizer = tokenizer.Tokenizer(vocabulary, config["text_cfg"]["context_length"])
+    tokenise = tokenizer.Tokenizer(vocabulary, config["text_cfg"]["context_length"])
     side = config["vision_cfg"]["image_size"]
     trainer = Trainer(model.build(config, torch.Generator().manual_seed(SEED)), steps)
     if checkpoint.exists():
@@ -171,13 +171,13 @@ def train(steps: int, checkpoint: Path, report: int, workers: int) -> None:
     labels = torch.arange(CLASSES + len(kinds)).repeat(2)
     started, first = time.monotonic(), trainer.step
     while trainer.step < steps:
-        rng = stream(SEED, "step", trainer.step)
+        rng = labelled_generator(SEED, "step", trainer.step)
         rows = batch_rows(trainer.step, len(data.seen))
         read = [data.text(int(row), rng) for row in rows] + list(offtopic.PICTURES.values())
         read += [offtopic.sentence(rng) for _ in range(STRAY)]
         both = np.tile(np.concatenate([rows, others]), 2)
         chosen = images[both, rng.integers(DRAWS, size=len(both))]
-        loss = loss_of(trainer.model, model.pixels(chosen, side), tokenizer(read), labels)
+        loss = loss_of(trainer.model, model.pixels(chosen, side), tokenise(read), labels)
         trainer.update(loss)
         if trainer.step % 20 == 0:
             pace = (time.monotonic() - started) / (trainer.step - first)

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 VARIABLE = "BENCH_CACHE"
+PACKS = "packs"
+"""Folder of the packs that ``bench run --encoder`` makes of images; each can be made again from the spaces."""
+INDEXES = "indexes"
+"""Folder of the indexes that ``bench run --search`` makes of large memories; each can be made again."""
 
 
 def cache_root() -> Path:

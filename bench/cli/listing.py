@@ -1,12 +1,17 @@
-"""What ``bench list`` prints."""
+"""``bench list``: what can be named."""
 
 from __future__ import annotations
 
 import inspect
+import json
 from typing import Any
+
+import click
 
 from bench.core.protocols import Extends, Forgets, Trains
 from bench.core.registry import METHODS, SCENARIOS, Registry
+from bench.data.registry import known
+from bench.runner.experiments import listing
 from bench.utils.params import defaults
 
 
@@ -60,15 +65,11 @@ def scenarios() -> list[dict[str, Any]]:
 
 def datasets() -> list[dict[str, Any]]:
     """Return every data set that can be named."""
-    from bench.data.registry import known
-
     return [{"name": entry.name, "summary": entry.description, "origin": entry.origin} for entry in known().values()]
 
 
 def experiments() -> list[dict[str, Any]]:
     """Return every table and figure of the papers that is a run with a name."""
-    from bench.runner.experiments import listing
-
     return listing()
 
 
@@ -86,3 +87,15 @@ def as_text(found: list[dict[str, Any]]) -> str:
         summary = f"with {preset}" if preset else entry["summary"]
         lines.append(f"{entry['name']:<{width}}{summary}{tail}")
     return "\n".join(lines)
+
+
+_KINDS = {"methods": methods, "scenarios": scenarios, "datasets": datasets, "experiments": experiments}
+
+
+@click.command(name="list")
+@click.argument("kind", type=click.Choice(list(_KINDS)))
+@click.option("--json", "as_json", is_flag=True, help="A list of objects, each with a name.")
+def list_(kind: str, as_json: bool) -> None:
+    """List what there is."""
+    found = _KINDS[kind]()
+    click.echo(json.dumps(found, indent=2, default=str) if as_json else as_text(found))

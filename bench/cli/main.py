@@ -1,8 +1,7 @@
-"""The command ``bench``. Heavy imports are inside the commands, so that ``bench --help`` is quick."""
+"""The command ``bench``: what it consists of, and how its errors are shown."""
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,13 +10,16 @@ from typing import IO, Any
 
 import click
 
+from bench.cli.data import data
+from bench.cli.lazy import Lazy, LazyGroup
+from bench.cli.memory import memory
 from bench.utils.errors import BenchError, Notice
 from bench.utils.interrupts import listening_for_stop, stop_asked
 from bench.utils.threads import wait_briefly
 from bench.utils.version import __version__
 
 
-class _Group(click.Group):
+class _Group(LazyGroup):
     """Turns errors a user can put right into one line and exit status 2, and Ctrl-C into one line and 130."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
@@ -77,39 +79,47 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
     return _OneLine(error.format_message().rstrip(".") + where)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    lazy={
+        "audit": Lazy(
+            "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
+        ),
+        "explain": Lazy(
+            "bench.cli.results:explain",
+            "Say why the methods of a RUN answered a query as they did, and what an edited memory would change.",
+        ),
+        "export": Lazy(
+            "bench.cli.results:export",
+            "Write a RUN as the files of an experiment tracker, offline.",
+        ),
+        "list": Lazy("bench.cli.listing:list_", "List what there is."),
+        "merge": Lazy(
+            "bench.cli.run:merge",
+            "Put the shards of one run together: FOLDERS are what `bench run --shard` wrote, or hold it.",
+        ),
+        "perf": Lazy(
+            "bench.cli.run:perf",
+            "Measure this machine's limits, and the harness beside what one would use instead; takes about a minute.",
+        ),
+        "report": Lazy(
+            "bench.cli.results:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
+        ),
+        "run": Lazy("bench.cli.run:run", "Run a comparison; a stopped run goes on where it stopped."),
+        "verify": Lazy(
+            "bench.cli.results:verify", "Check a RUN of a paper's table or figure against the published numbers."
+        ),
+    },
+)
 @click.version_option(__version__, prog_name="bench")
 def main() -> None:
     """Compare retrieval classifiers over frozen image-text features."""
     wait_briefly()
 
 
-@main.command(name="list")
-@click.argument("kind", type=click.Choice(["methods", "scenarios", "datasets", "experiments"]))
-@click.option("--json", "as_json", is_flag=True, help="A list of objects, each with a name.")
-def list_(kind: str, as_json: bool) -> None:
-    """List what there is."""
-    from bench.cli import listing
-
-    found = getattr(listing, kind)()
-    click.echo(json.dumps(found, indent=2, default=str) if as_json else listing.as_text(found))
-
-
-from bench.cli.data import audit, data  # noqa: E402 - the group they join is above
-from bench.cli.memory import memory  # noqa: E402
-from bench.cli.results import explain, export, report, verify  # noqa: E402
-from bench.cli.run import merge, perf, run  # noqa: E402
-
-main.add_command(run)
-main.add_command(merge)
-main.add_command(report)
-main.add_command(explain)
-main.add_command(verify)
-main.add_command(export)
 main.add_command(data)
 main.add_command(memory)
-main.add_command(audit)
-main.add_command(perf)
 
 
 if __name__ == "__main__":

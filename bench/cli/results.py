@@ -120,7 +120,10 @@ def verify(ctx: click.Context, folders: Sequence[Path], tolerance: float, any_en
 @click.option("--to", required=True, type=click.Choice(["tensorboard", "mlflow", "wandb"]), help="Tracker.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New or empty folder.")
 def export(folders: Sequence[Path], to: str, out: Path) -> None:
-    """Write a RUN as the files of an experiment tracker, offline; needs `pip install 'retrieval-bench[export]'`."""
+    """Write a RUN as the files of an experiment tracker, offline.
+
+    Needs `pip install 'retrieval-bench[export]'`.
+    """
     from bench.reports.export import export as write
 
     how, warnings = write(list(folders), to, out)

@@ -102,6 +102,7 @@ def run(
     # Workers import what they need while this process imports the same and plans.
     with interpreters.waiting(jobs if jobs and ray is None else 1) as ready:
         from bench.runner.loop import execute
+        from bench.runner.parallel.pools import workers
         from bench.runner.parallel.work_units import Shard
         from bench.runner.plan import prepare
 
@@ -126,7 +127,7 @@ def run(
             raise BenchError("nothing to run: a list of methods, data sets or values is empty; name at least one")
         if part is not None:
             planned = planned.shard(part)
-        execute(planned, progress=not quiet, jobs=jobs, ray=ray, ready=ready)
+        execute(planned, progress=not quiet, workers=workers(planned, jobs=jobs, ray=ray, ready=ready))
     _say_what_was_skipped(planned.folder)
     click.echo(f"{_cells(planned.n_cells)} in {planned.folder}")
     click.echo(f"next: bench report {planned.folder}")
@@ -145,7 +146,7 @@ def merge(folders: Sequence[Path], out: Path | None) -> None:
 
 
 def _encoded(data: Sequence[str], encoder: str, device: str, *, progress: bool) -> list[str]:
-    from bench.cli.data import say
+    from bench.cli.options import say
     from bench.data.encode_on_the_fly import encode_all
     from bench.device.choose import choose_device
 

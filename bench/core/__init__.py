@@ -1,0 +1,1 @@
+"""What is dealt, stored and registered: features, memories, tasks, the protocols of methods and scenarios."""

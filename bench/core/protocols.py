@@ -8,8 +8,9 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
+from bench.core.dataset import Dataset
 from bench.core.explanation import Explanation
-from bench.core.task import Dataset, Episode, Session, Task
+from bench.core.task import Episode, Session, Task
 from bench.utils.random import Stream
 
 Need = Literal["images", "support", "texts", "prompts", "training"]

@@ -87,8 +87,8 @@ def _place(cls: type[Any]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-METHODS = Registry("method", "methods", "retrieval_bench.methods")
-SCENARIOS = Registry("scenario", "scenarios", "retrieval_bench.scenarios")
+METHODS = Registry("method", "bench.methods", "retrieval_bench.methods")
+SCENARIOS = Registry("scenario", "bench.scenarios", "retrieval_bench.scenarios")
 
 
 def method(

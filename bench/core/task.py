@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +17,23 @@ from bench.cost.meter import uncounted
 from bench.device.moving import Movable
 from bench.utils.errors import BenchError
 
-if TYPE_CHECKING:
-    from bench.data.item_images import Pictures
+
+class ItemImages(Protocol):
+    """The images behind features, by the ids of their rows."""
+
+    @property
+    def encoder(self) -> str:
+        """The encoder that made the features, as :func:`bench.encoders.load_encoder` takes it."""
+
+    @property
+    def read(self) -> Mapping[str, Callable[[], bytes]]:
+        """The bytes of each image's file, by id."""
+
+    def check(self) -> None:
+        """Raise :class:`BenchError` if the encoder at hand is not the one that made the features."""
+
+    def pixels(self, ids: np.ndarray) -> Tensor:
+        """Return images as the encoder takes them, flattened, float32 [n, channels x height x width]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +97,7 @@ class Task(Movable):
         Its number among the sessions of its episode, from 0.
     prototype_memory : Memory or None
         Items that class prototypes are made of, where they are not those a method retrieves from; None is the same.
-    pictures : Pictures or None
+    pictures : ItemImages or None
         The images behind the features, for a method that trains from pixels; None where there are features only.
     soft_pruning : bool
         Whether items that mislead others are to count for less; for methods that weigh the votes of items.
@@ -96,7 +111,7 @@ class Task(Movable):
     budget: Budget = field(default_factory=Budget)
     session: int = 0
     prototype_memory: Memory | None = None
-    pictures: Pictures | None = None
+    pictures: ItemImages | None = None
     soft_pruning: bool = False
 
     def __post_init__(self) -> None:
@@ -240,104 +255,3 @@ class Episode(Movable):
     training: Session | None = None
     validation: Session | None = None
     independent: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """The description of a data set: name, licence, encoder, not its values.
-
-    Attributes
-    ----------
-    near : float
-        Cosine from which two of its images count as near-duplicates. It belongs to the encoder's space: 0.97 suits
-        CLIP on photographs, and a space in which different images lie closer together declares more.
-    """
-
-    name: str
-    revision: str
-    licence: str = "unknown"
-    citation: str = ""
-    encoder: str = "unknown"
-    space: str = ""
-    description: str = ""
-    near: float = 0.97
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Dataset:
-    """Splits of one data set in one encoder's space, with class texts and a memory where there are any.
-
-    Attributes
-    ----------
-    roles : mapping of str to tuple of str
-        Which splits serve as ``"support"``, ``"query"`` and ``"validation"``.
-    class_split : mapping of str to tuple of int
-        Class ids of ``"seen"``, ``"validation"`` and ``"unseen"``; empty when the data set declares none.
-    pictures : Pictures or None
-        The images behind the features; None where they are not at hand.
-    """
-
-    card: Card
-    class_names: tuple[str, ...]
-    splits: Mapping[str, Features]
-    roles: Mapping[str, tuple[str, ...]]
-    prompts: Features
-    memory: Memory
-    class_split: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    pictures: Pictures | None = None
-
-    @property
-    def name(self) -> str:
-        """The data set's name in records and tables."""
-        return self.card.name
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Content hash of every split, the class texts and the memory."""
-        from bench.utils.hashing import digest
-
-        return digest(
-            sorted((name, split.fingerprint) for name, split in self.splits.items()),
-            {role: list(names) for role, names in self.roles.items()},
-            self.prompts.fingerprint,
-            self.memory.fingerprint,
-            {part: list(classes) for part, classes in self.class_split.items()},
-        )
-
-    @property
-    def dimension(self) -> int:
-        """The number of dimensions d of its features."""
-        return next(iter(self.splits.values())).dimension
-
-    def role(self, name: str) -> Features:
-        """Return the rows that serve in a role, all its splits one after the other; empty if it has none."""
-        parts = [self.splits[split] for split in self.roles.get(name, ())]
-        if not parts:
-            return Features.empty(self.dimension, self.class_names)
-        return parts[0] if len(parts) == 1 else Features.concat(parts)
-
-    def check(self) -> None:
-        """Raise :class:`BenchError` for anything in the data that would make a result meaningless."""
-        if len(self.class_names) < 2:
-            raise BenchError(f"data set {self.name} has {len(self.class_names)} class; at least two are needed")
-        for role, names in self.roles.items():
-            for split in names:
-                if split not in self.splits:
-                    raise BenchError(
-                        f"data set {self.name}: role {role!r} names split {split!r}, which is not there; "
-                        f"it has {', '.join(self.splits)}"
-                    )
-        dimensions = {name: split.dimension for name, split in self.splits.items()}
-        for what, items in (("image memory", self.memory.images), ("text memory", self.memory.texts)):
-            if len(items):
-                dimensions[what] = int(items.x.shape[1])
-                items.check(f"{self.name}, {what}")
-        if len(self.prompts):
-            dimensions["class texts"] = self.prompts.dimension
-        if len(set(dimensions.values())) > 1:
-            raise BenchError(
-                f"data set {self.name} mixes dimensions {dimensions}; encode all parts with the same encoder"
-            )
-        for name, features in self.splits.items():
-            features.check(f"{self.name}, split {name}")
-        self.prompts.check(f"{self.name}, class texts")

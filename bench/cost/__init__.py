@@ -1,0 +1,1 @@
+"""What a method costs: FLOPs, seconds, peak memory and energy by phase."""

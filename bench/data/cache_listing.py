@@ -11,16 +11,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from bench.cache.location import INDEXES, PACKS
 from bench.cache.store import FORMAT, SPACE_FILE, SUFFIX, read_space
 from bench.data.pack import read_manifest
 from bench.utils.atomic import sweep
 from bench.utils.errors import BenchError
 from bench.utils.hashing import file_digest
-
-PACKS = "packs"
-"""Folder of the packs that ``bench run --encoder`` makes of images; each can be made again from the spaces."""
-INDEXES = "indexes"
-"""Folder of the indexes that ``bench run --search`` makes of large memories; each can be made again."""
 
 _DAY = 86400.0
 

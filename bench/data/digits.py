@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Memory
-from bench.core.task import Card, Dataset
 from bench.utils.random import Stream
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.dataset import Dataset
 from bench.core.features import Features
-from bench.core.task import Dataset
 from bench.data.image_hashes import BITS, Pixels, read_pixels
 from bench.data.pack import MANIFEST
 from bench.search import top_k

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items
-from bench.core.task import Dataset
 from bench.search import top_k
 
 
@@ -35,7 +35,7 @@ def overlap(a: Features, b: Features, threshold: float) -> dict[str, int]:
 
 
 def inspect_dataset(dataset: Dataset, *, overlaps: bool = True) -> dict[str, Any]:
-    """Return a description of a data set as plain values; a broken one raises :class:`bench.utils.errors.BenchError`."""
+    """Return a description of a data set as plain values; a broken one raises :class:`BenchError`."""
     dataset.check()
     n = len(dataset.class_names)
     report: dict[str, Any] = {

@@ -13,9 +13,9 @@ from annotated_types import Gt, Le
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from torch import Tensor
 
+from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
-from bench.core.task import Card, Dataset
 from bench.utils.atomic import replacing, require_space, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.hashing import file_digest

@@ -10,7 +10,7 @@ from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from bench.core.task import Dataset
+from bench.core.dataset import Dataset
 from bench.data.pack import MANIFEST, open_pack, read_manifest
 from bench.utils.errors import BenchError, suggest
 

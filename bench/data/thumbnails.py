@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from bench.core.task import Dataset
+from bench.core.dataset import Dataset
 from bench.data.images.items import Unusable
 from bench.data.images.open import open_source
 

@@ -1,0 +1,1 @@
+"""Where and how torch computes: devices, precision, deterministic kernels, what moves to a device."""

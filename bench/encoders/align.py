@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from bench.device.precision import DTYPES, Precision
 from bench.encoders.encoder import SOFTWARE, Encoder
 from bench.encoders.projection import Tower
-from bench.encoders.reasons import one_line
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import digest
 
 SCHEME = "align:"

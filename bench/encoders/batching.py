@@ -13,8 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from bench.runner.parallel.interpreters import cores
 from bench.utils.errors import BenchError, Notice
+from bench.utils.threads import cores
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -102,8 +102,8 @@ class Encoder:
         """All that shapes a feature besides the image or text itself, as plain values.
 
         The device is left out: features encoded on a GPU serve on a CPU. Their difference is that of two orders of
-        summation, as between two batch sizes, since :func:`bench.device.precision.full_float32` keeps the TensorFloat-32 off
-        that torch allows convolutions by default.
+        summation, as between two batch sizes, since :func:`~bench.device.precision.full_float32` keeps off the
+        TensorFloat-32 that torch allows convolutions by default.
         """
         return {
             "weights": self.weights_digest,

@@ -16,8 +16,7 @@ from bench.encoders.align import load_align
 from bench.encoders.encoder import Encoder
 from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.encoders.glyphs.load import load_bundled
-from bench.encoders.reasons import one_line
-from bench.utils.errors import BenchError, suggest
+from bench.utils.errors import BenchError, one_line, suggest
 
 _SCHEMES = ("hf-hub:", "local-dir:")
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from bench.core.dataset import Dataset
 from bench.core.explanation import Explanation
 from bench.core.protocols import Explains, Method, Trains, WantsPixels
 from bench.core.registry import METHODS, SCENARIOS
-from bench.core.task import Dataset, Episode, Task
+from bench.core.task import Episode, Task
 from bench.data.registry import resolve
 from bench.device.choose import choose_device
 from bench.device.exactness import conscientiously

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.dataset import Dataset
 from bench.core.registry import Registry
-from bench.core.task import Dataset, Episode
+from bench.core.task import Episode
 from bench.data.registry import resolve
 from bench.explain.interventions import nearest
 from bench.results.run_folder import read_predictions, read_records

@@ -1,0 +1,1 @@
+"""What methods share when they learn: prototypes, held-out images, exemplars, training, saved states."""

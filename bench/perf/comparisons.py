@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import faiss
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from bench.functional.classwise import class_means, normalise
+from bench.functional.attention import Block, integrate, integrate_each, standardise
+from bench.functional.classwise import class_means, neighbour_votes, normalise
+from bench.functional.gaussian import Moments, discriminant, solve
+from bench.perf.linear_probe import objectives, path, sklearn
+from bench.reports.bootstrap import Sample, resampled_means
+from bench.reports.columns import compact
+from bench.reports.scores import scores
+from bench.search import Index, top_k
 from bench.utils.random import Stream
-
-if TYPE_CHECKING:
-    from bench.functional.attention import Block
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,6 @@ def draw(n: int, d: int, purpose: str, device: str = "cpu") -> Tensor:
 
 
 def _search(device: str) -> Trial:
-    from bench.search import Index
 
     keys, queries = draw(50_000, 512, "keys", device), draw(2000, 512, "queries", device)
     index = Index(keys)
@@ -71,8 +74,6 @@ def _search(device: str) -> Trial:
         "torch_topk": lambda: torch.cat([(part @ keys.T).topk(32).values for part in queries.split(250)]),
     }
     if device == "cpu":
-        import faiss
-
         flat = faiss.IndexFlatIP(512)
         flat.add(keys.numpy())
         sides["faiss_flat"] = lambda: torch.from_numpy(flat.search(queries.numpy(), 32)[0])
@@ -81,8 +82,6 @@ def _search(device: str) -> Trial:
 
 def _vote(device: str) -> Trial:
     """Answer with the votes of each class, of which those equal differ by whose neighbour is nearest."""
-    from bench.functional.classwise import neighbour_votes
-
     q, k, n_classes = 2000, 100, 1000
     drawn = Stream(0).child("perf", "votes").numpy().integers(n_classes, size=(q, k))
     weights = (1 / torch.arange(2.0, k + 2, dtype=torch.float64)).expand(q, k).to(device)
@@ -119,13 +118,11 @@ def _prototypes(device: str) -> Trial:
 
 
 def _linear_probe(device: str) -> Trial:
-    from bench.perf.linear_probe import objectives, path, sklearn
 
     return Trial({"path": lambda: objectives(path()), "sklearn": lambda: objectives(sklearn())}, 1e-4)
 
 
 def _mml_step(device: str) -> Trial:
-    from bench.functional.attention import integrate, integrate_each, standardise
 
     block, f = _block(device), draw(_BATCH, 512, "f", device) * 10
     items = standardise(draw(_BATCH * 32, 512, "items", device).view(_BATCH, 32, 512))
@@ -140,9 +137,6 @@ def _mml_step(device: str) -> Trial:
 
 def _mml_epoch(device: str) -> Trial:
     """Answer with a batch's integrated features; in training neighbours are found once, before all epochs."""
-    from bench.functional.attention import integrate, integrate_each, standardise
-    from bench.search import top_k
-
     block, f = _block(device), draw(_BATCH, 512, "f", device) * 10
     memory = draw(200_000, 512, "memory", device)
     known = top_k(f, memory, 32).positions
@@ -164,7 +158,6 @@ _BATCH = 256
 
 
 def _block(device: str) -> Block:
-    from bench.functional.attention import Block
 
     return Block.initial(512, Stream(0)).map(lambda w: w.to(device).requires_grad_(True))
 
@@ -178,8 +171,6 @@ def _step(block: Block, out: Tensor) -> Tensor:
 
 def _incremental(device: str) -> Trial:
     """Answer with the scores of the last of ten sessions of 20 classes with 50 images each."""
-    from bench.functional.gaussian import Moments, discriminant, solve
-
     x, queries = draw(10_000, 512, "images", device), draw(100, 512, "queries", device)
     sessions = [(x[n : n + 1000], torch.arange(n // 50, n // 50 + 20).repeat(50)) for n in range(0, 10_000, 1000)]
 
@@ -206,8 +197,6 @@ def _incremental(device: str) -> Trial:
 
 def _bootstrap(device: str) -> Trial:
     """Answer with each method's mean and standard error; 1000 resamples know the latter to a few per cent."""
-    from bench.reports.bootstrap import Sample, resampled_means
-
     rates = np.array([[0.3], [0.5], [0.6], [0.8], [0.9]])
     right = Stream(0).child("perf", "bootstrap").numpy().random((5, 5000)) < rates
     sample = Sample("perf", (right,), shared=True)
@@ -224,9 +213,6 @@ def _bootstrap(device: str) -> Trial:
 
 def _report(device: str) -> Trial:
     """Answer with accuracy, its mean over sessions, mean per-class recall and forgetting of each cell."""
-    from bench.reports.columns import compact
-    from bench.reports.scores import scores
-
     table = _records(cells=500)
     names = ["accuracy", "average_incremental_accuracy", "mean_class_recall", "forgetting"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from bench.perf.timing import in_turn
-from bench.runner.parallel.interpreters import cores
 from bench.runner.provenance import processor
+from bench.utils.threads import cores
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of the square matrices that are multiplied."""

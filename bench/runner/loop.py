@@ -5,31 +5,29 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from bench.core.protocols import Method, Scenario
-from bench.core.task import Dataset, Episode
+from bench.core.protocols import Method
+from bench.core.task import Episode
 from bench.device.exactness import conscientiously
 from bench.learning.state_io import to_bytes
 from bench.learning.training import conducted
 from bench.results.consolidated import write_joined
-from bench.results.run_folder import Files, Store, encode, read_records
-from bench.runner.config import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named
+from bench.results.run_folder import Store, encode
+from bench.runner.config import Named
 from bench.runner.evaluate import Outcome, blocks_of, run_cell
+from bench.runner.events import Began, Finished, Step
 from bench.runner.leakage import near_duplicates
 from bench.runner.oracle import Oracle
 from bench.runner.parallel.work_units import Piece, pieces
-from bench.runner.plan import Deal, Run, deal_episode, prepare
+from bench.runner.plan import Deal, Run, deal_episode
 from bench.runner.provenance import collect
 from bench.runner.record_rows import common, measured, predictions
 from bench.runner.saved_weights import Trained
@@ -38,16 +36,19 @@ from bench.search.approximate.recall import Recalls
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.interrupts import stop_if_asked
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.runner.parallel.interpreters import Interpreter
-    from bench.runner.parallel.scheduler import Crew, Step
-
-__all__ = ["Began", "Finished", "execute", "perform", "prepare", "provenance_of", "run"]
-
 _CHECKPOINTS = "training"
 """Folder of a run in which trainings that were stopped leave their checkpoints, a folder a cell."""
+
+
+class WorkerPool(Protocol):
+    """Workers that compute cells while this process writes what they finish."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    def do(self, work: list[Piece], store: Store, step: Step) -> None:
+        """Compute work units and write their cells."""
 
 
 def execute(
@@ -55,42 +56,26 @@ def execute(
     *,
     arguments: list[str] | None = None,
     progress: bool = False,
-    jobs: int | None = None,
-    ray: str | None = None,
-    ready: deque[Interpreter] | None = None,
+    workers: Callable[[Store], AbstractContextManager[WorkerPool]] | None = None,
 ) -> None:
     """Run every cell that is not finished, and write each as soon as it is.
 
     Parameters
     ----------
-    jobs : int, optional
-        Worker processes; 1 computes in this one. None is 1, and with ``ray`` as many as there is room for.
-    ray : str, optional
-        ``local`` or the address of a Ray cluster whose processors do the work.
-    ready : deque of Interpreter, optional
-        Interpreters that wait to be workers of this machine; see :func:`bench.runner.parallel.interpreters.waiting`.
+    workers : callable, optional
+        Opens the pool that computes the cells, of :func:`bench.runner.parallel.pools.workers`; None computes here.
     """
-    if jobs is not None and jobs < 1:
-        raise BenchError(f"--jobs {jobs} leaves nobody to work; write 1 or more")
     store = Store(run.folder)
     with ExitStack() as stack:
         # Whoever cannot work says so before there is a folder.
-        crew: Crew | None = None
-        if ray is not None:
-            from bench.runner.parallel import ray_pool
-
-            crew = stack.enter_context(ray_pool.crew(run, ray, jobs, arguments))
-        elif jobs is not None and jobs > 1:
-            from bench.runner.parallel import scheduler as processes
-
-            crew = processes.crew(run, store, jobs, arguments, ready if ready is not None else deque())
+        pool = stack.enter_context(workers(store)) if workers is not None else None
         new = store.open(dict(run.manifest))
         finished = store.finished()
         step = stack.enter_context(_progress(run, finished, progress))
-        work = pieces([deal.cells for deal in run.deals], finished, workers=crew.count if crew else 1)
+        work = pieces([deal.cells for deal in run.deals], finished, workers=pool.count if pool else 1)
         try:
-            if crew is not None:
-                crew.do(work, store, step)
+            if pool is not None:
+                pool.do(work, store, step)
             else:
                 _do_here(run, work, store, provenance_of(run, arguments), step, progress=progress)
         except BenchError:
@@ -121,22 +106,6 @@ def _do_here(run: Run, work: list[Piece], store: Store, provenance: str, step: S
 def provenance_of(run: Run, arguments: list[str] | None) -> str:
     """Return where this process's results come from, as JSON."""
     return json.dumps(collect(run.device, arguments), sort_keys=True)
-
-
-@dataclass(frozen=True)
-class Began:
-    """A cell has begun."""
-
-    cell: str
-    what: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A cell is finished."""
-
-    cell: str
-    files: Files
 
 
 def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finished]:
@@ -241,65 +210,3 @@ def _progress(run: Run, finished: set[str], wanted: bool) -> Iterator[Step]:
             bar.update(count)
 
         yield step
-
-
-def run(
-    scenario: str | Scenario | Sequence[str | Scenario] = DEFAULT_SCENARIO,
-    methods: str | Sequence[str | Method | type] = DEFAULT_METHODS,
-    data: str | Path | Dataset | Sequence[str | Path | Dataset] = DEFAULT_DATA,
-    seeds: int | str | Sequence[int] = DEFAULT_SEEDS,
-    *,
-    set: Mapping[str, Any] | None = None,  # noqa: A002 - the name of the command line's option
-    out: str | Path | None = None,
-    device: str = "auto",
-    progress: bool = False,
-    jobs: int = 1,
-    search: str = "exact",
-    precision: str = "fp32",
-) -> pd.DataFrame:
-    """Run a comparison and return its records, one row a method x scenario x data set x condition x session x seed.
-
-    Parameters
-    ----------
-    scenario, methods, data
-        Names, paths, or your own objects: a scenario, a method (instance or class), a :class:`bench.core.task.Dataset`.
-    seeds : int or list
-        A count (0 to n - 1) or the seeds themselves.
-    set : mapping, optional
-        Parameters by name, e.g. ``{"knn.k": 16}``; a list of values is a sweep.
-    out : path, optional
-        Where runs are kept and continued; None keeps nothing on disk.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    jobs : int
-        Worker processes. More than one need methods, scenarios and data sets by name, not as objects.
-    search : str
-        The engine that answers every search: ``exact``, ``hnsw``, ``ivfpq``, ``sq8`` or ``milvus:ADDRESS``.
-    precision : str
-        What trainings compute their loss in: ``fp32`` or ``bf16``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of :data:`bench.results.schema.COLUMNS`.
-
-    Examples
-    --------
-    >>> frame = bench.run("incremental", ["knn", "protonet"], "digits", seeds=2)  # doctest: +SKIP
-    """
-    names: Sequence[str | Method | type] = methods.split(",") if isinstance(methods, str) else methods
-    sets = [data] if isinstance(data, (str, Path, Dataset)) else list(data)
-    with tempfile.TemporaryDirectory() as scratch:
-        planned = prepare(
-            scenario=scenario,
-            methods=names,
-            data=sets,
-            seeds=seeds,
-            assignments=set,
-            out=Path(out) if out is not None else Path(scratch),
-            device=device,
-            search=search,
-            precision=precision,
-        )
-        execute(planned, arguments=["bench.run"], progress=progress, jobs=jobs)
-        return read_records(planned.folder)

@@ -9,8 +9,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bench.core.dataset import Dataset
 from bench.core.protocols import Method, Scenario
-from bench.core.task import Dataset, Episode
+from bench.core.task import Episode
 from bench.device.choose import choose_device
 from bench.device.precision import TrainingPrecision, training_precision
 from bench.runner.config import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named, parse_seeds, plan

@@ -14,6 +14,8 @@ from typing import Any
 from bench.utils.hashing import code_digest
 from bench.utils.version import __version__
 
+_PACKAGE = Path(__file__).resolve().parent.parent
+"""The folder of the package ``bench``."""
 _PACKAGES = (
     "torch",
     "open_clip_torch",
@@ -34,7 +36,7 @@ _PACKAGES = (
 @cache
 def git_state() -> tuple[str | None, bool | None]:
     """Return the commit of the harness's own checkout and whether it is modified; None outside a checkout."""
-    here = Path(__file__).resolve().parent
+    here = _PACKAGE
 
     def git(*arguments: str) -> str | None:
         try:
@@ -98,7 +100,7 @@ def collect(device: str, arguments: list[str] | None = None) -> dict[str, Any]:
 @cache
 def core_fingerprint() -> str:
     """Return a hash of the harness's own code, without that of methods, scenarios and reports."""
-    return code_digest(Path(__file__).resolve().parent.rglob("*.py"))
+    return code_digest(_PACKAGE.rglob("*.py"))
 
 
 def recipe_fingerprint(recipe: Any) -> str | None:

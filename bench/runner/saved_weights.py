@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.dataset import Dataset
 from bench.core.protocols import Method, Trains
-from bench.core.task import Dataset, Episode
+from bench.core.task import Episode
 from bench.learning.state_io import flatten, load, move
 from bench.results.run_folder import STATES
 from bench.utils.errors import BenchError, Unsuitable

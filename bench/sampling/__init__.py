@@ -1,0 +1,1 @@
+"""What scenarios share when they deal: class splits, shots, memories, noise, edits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.core.task import Dataset
+from bench.core.dataset import Dataset
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 

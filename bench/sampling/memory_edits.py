@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
-from bench.core.task import Dataset
 from bench.learning.pruning import misleading
 from bench.sampling import noise
 from bench.utils.errors import BenchError, suggest

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
-from bench.core.task import Dataset
 from bench.sampling.class_split import Classes, eligible
 from bench.utils.errors import BenchError
 

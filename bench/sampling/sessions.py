@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 import torch
 
+from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
-from bench.core.task import Budget, Dataset, Session, Task
+from bench.core.task import Budget, Session, Task
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 

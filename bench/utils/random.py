@@ -2,6 +2,9 @@
 
 Every draw comes from a generator whose key is a hash of the seed and of what the draw is for, so that neither
 the order of calls nor the presence of other methods changes it. There is no global random state.
+
+There are two derivations of keys. :class:`Stream` is the one to use. :func:`labelled_generator` is that of the bundled
+glyphs, whose pixels and whose encoder's weights depend on its every bit.
 """
 
 from __future__ import annotations
@@ -50,3 +53,21 @@ class Stream:
     def permutation(self, n: int) -> np.ndarray:
         """Return a random order of ``range(n)``, int64 [n]."""
         return self.numpy().permutation(n)
+
+
+def labelled_key(*labels: str | int) -> bytes:
+    """Return the 32 bytes that stand for a tuple of labels, for example ``(seed, "draw", "train", "U+0041", 3)``.
+
+    They are the SHA-256 of the labels with their types and lengths, so that no two tuples share an encoding.
+    """
+    state = hashlib.sha256()
+    for label in labels:
+        text = f"{type(label).__name__}:{label}".encode()
+        state.update(len(text).to_bytes(4, "big"))
+        state.update(text)
+    return state.digest()
+
+
+def labelled_generator(*labels: str | int) -> np.random.Generator:
+    """Return a fresh NumPy generator at the start of the draws of a tuple of labels."""
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(labelled_key(*labels)[:16], "big")))

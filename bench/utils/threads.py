@@ -1,4 +1,4 @@
-"""How long OpenMP threads spin before they sleep when they wait for one another."""
+"""The processors of this machine, and how long threads spin before they sleep when they wait for one another."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def wait_briefly() -> None:
     """
     if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
         os.environ["GOMP_SPINCOUNT"] = _TURNS
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 from torch.overrides import TorchFunctionMode
 
+from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
-from bench.core.task import Card, Dataset
 from bench.data.duplicates import audit, audit_by_name, drop_near_duplicates
 from bench.data.image_hashes import read_pixels
 from bench.data.images import image_folder
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.registry import known, resolve
-from bench.runner.loop import run
+from bench.runner.api import run
 from bench.search import top_k
 from bench.utils.errors import BenchError
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.cache import FeatureCache, cache_root, list_spaces, prune, verify
+from bench.cache import FeatureCache, cache_root
 from bench.cache.store import content_key
+from bench.data.cache_listing import list_spaces, prune, verify
 from bench.data.images import encode, encode_source, encode_texts, image_folder
 from bench.encoders import Encoder, class_texts, load_encoder
 from bench.encoders.prompts import of_strings

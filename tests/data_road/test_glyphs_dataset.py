@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench.cache import FeatureCache
-from bench.core.task import Dataset
+from bench.core.dataset import Dataset
 from bench.data import registry
 from bench.data.glyphs import render, simulated_web
 from bench.data.glyphs.catalogue import characters

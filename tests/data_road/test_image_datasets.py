@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.cache import FeatureCache, list_spaces, prune
+from bench.cache import FeatureCache
 from bench.cli.main import main
+from bench.data.cache_listing import list_spaces, prune
 from bench.data.encode_on_the_fly import encode_all
 from bench.data.glyphs.dataset import Size, load
 from bench.data.registry import GLYPHS_WITH, resolve

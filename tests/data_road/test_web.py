@@ -26,8 +26,8 @@ from bench.data.web import (
     crawl_images,
     harvest_sentences,
     sources,
-    split_sentences,
 )
+from bench.data.web import split_sentences as splitting
 from bench.data.web.icrawler import Crawled
 from bench.data.web.sentences import read_sentences
 from bench.data.web.split_sentences import split_sentences
@@ -346,13 +346,13 @@ def test_hints_and_splitter_reach_the_harvest_from_the_command_line(
         return found
 
     called: list[str] = []
-    pysbd = split_sentences._pysbd
+    pysbd = splitting._pysbd
 
     def watched(paragraph: str) -> list[str]:
         called.append(paragraph)
         return pysbd(paragraph)
 
-    monkeypatch.setattr(split_sentences, "_pysbd", watched)
+    monkeypatch.setattr(splitting, "_pysbd", watched)
     assert {s["title"] for s in built()} == {"Crane (bird)"}
     assert not called
     # Another hint is another question: what was kept for the first is not taken for an answer to it.
@@ -410,14 +410,14 @@ def test_a_memory_pack_keeps_where_everything_is_from(tiny: Path, wiki: tuple[Wi
     assert crawl_images(names, "google", tmp_path / "raw", crawl=never) == folder
     noted = [entry for name in names for entry in json.loads((tmp_path / f"raw/provenance/{name}.json").read_text())]
     asker, _ = client(address)
-    split_sentences, aside = harvest_sentences(names, asker, tmp_path / "texts")
+    sentences, aside = harvest_sentences(names, asker, tmp_path / "texts")
     spec = f"tiny-vit:{tiny}/tiny-vit.safetensors"
     build = build_memory(
         names,
         tmp_path / "pack",
         MemoryOptions(encoder=spec, name="memory"),
         images=image_folder(folder),
-        split_sentences=split_sentences,
+        sentences=sentences,
         cache=None,
         set_aside=aside,
         provenance=noted,
@@ -428,7 +428,7 @@ def test_a_memory_pack_keeps_where_everything_is_from(tiny: Path, wiki: tuple[Wi
     assert dataset.memory.images.labels.bincount().tolist() == [2, 2]
     gone = {f"https://example.org/{name}/gone" for name in names}
     assert {a.id for a in build.set_aside} == {"crane/zzz.png", "big_dog/zzz.png", *gone}
-    direct = load_encoder(spec).encode_texts([s.text for s in split_sentences]).x
+    direct = load_encoder(spec).encode_texts([s.text for s in sentences]).x
     assert torch.allclose(dataset.memory.texts.x, direct, atol=1e-5)
     record = json.loads((tmp_path / "pack/provenance.json").read_text())
     assert [i["url"][-2:] for i in record["images"]] == ["/0", "/1"] * 2
@@ -444,10 +444,10 @@ def test_texts_from_a_folder_and_what_does_not_fit(tiny: Path, tmp_path: Path) -
     with pytest.raises(BenchError, match="no text for any class"):
         read_sentences(texts, ["cat"])
     (texts / "cat.txt").write_text("A cat.\n\nA cat.\nAnother cat.\n")
-    split_sentences = read_sentences(texts, ["cat", "dog"])
-    assert [(s.text, s.source) for s in split_sentences] == [("A cat.", "texts"), ("Another cat.", "texts")]
+    sentences = read_sentences(texts, ["cat", "dog"])
+    assert [(s.text, s.source) for s in sentences] == [("A cat.", "texts"), ("Another cat.", "texts")]
     options = MemoryOptions(encoder=f"tiny-vit:{tiny}/tiny-vit.safetensors", name="m")
-    build_memory(["cat", "dog"], tmp_path / "pack", options, images=None, sentences=split_sentences, cache=None)
+    build_memory(["cat", "dog"], tmp_path / "pack", options, images=None, sentences=sentences, cache=None)
     assert len(resolve(tmp_path / "pack").memory.texts) == 2
     cats = image_folder(lay_out(tmp_path / "cats", {"cat/1.png": 1}))
     built = build_memory(["cat", "dog"], tmp_path / "p1", options, images=cats, sentences=[], cache=None)

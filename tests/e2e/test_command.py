@@ -121,7 +121,8 @@ def test_a_second_run_repeats_nothing_and_another_setting_is_another_run(bench: 
 _KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
-from bench.runner.loop import execute, prepare
+from bench.runner.loop import execute
+from bench.runner.plan import prepare
 from bench.results.run_folder import Store
 
 def planned(out):

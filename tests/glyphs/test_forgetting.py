@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from bench.cache import FeatureCache
-from bench.core.task import Dataset
+from bench.core.dataset import Dataset
 from bench.data.glyphs.dataset import Size, load
 from tests.forgetting import on_first_classes
 

@@ -6,15 +6,15 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from bench.data.glyphs.streams import stream
 from PIL import Image
 from safetensors.torch import load_file
 
 from bench.data.glyphs import render
 from bench.data.glyphs.catalogue import characters
-from bench.data.glyphs.texts import PROMPTS
 from bench.encoders.glyphs import model, tokenizer
 from bench.encoders.glyphs.load import NEAR
+from bench.encoders.glyphs.prompts import PROMPTS
+from bench.utils.random import labelled_generator
 from tools.glyphs import evaluate_encoder
 from tools.glyphs.training_corpus import corpus, training_texts
 
@@ -29,7 +29,7 @@ def test_training_reads_no_held_out_name() -> None:
     held_out = characters("validation") + characters("unseen")
     assert {c.codepoint for c in data.seen}.isdisjoint(c.codepoint for c in held_out)
     names = {tuple(tokenizer.pieces(c.name)) for c in held_out}
-    rng = stream(0, "test")
+    rng = labelled_generator(0, "test")
     for row in range(len(data.seen)):
         for _ in range(30):
             text = tuple(tokenizer.pieces(data.text(row, rng)))
@@ -58,11 +58,11 @@ def test_weights_are_small_and_complete() -> None:
 def test_weights_fit_the_model_that_open_clip_builds(coder: model.Encoder, tmp_path: Path) -> None:
     shutil.copy(model.CONFIG_FILE, tmp_path / "glyph-encoder.json")
     open_clip.add_model_config(tmp_path)
-    model = open_clip.create_model("glyph-encoder")
-    assert type(model) is type(coder.model)
-    model.load_state_dict(coder.model.state_dict(), strict=True)
+    network = open_clip.create_model("glyph-encoder")
+    assert type(network) is type(coder.model)
+    network.load_state_dict(coder.model.state_dict(), strict=True)
     images = np.stack([render.draw("A", seed=0, split_name="test", index=i) for i in range(2)])
-    theirs = model.eval().encode_image(model.pixels(images, coder.side), normalize=True)
+    theirs = network.eval().encode_image(model.pixels(images, coder.side), normalize=True)
     assert torch.allclose(theirs, coder.images(images), atol=1e-5)
 
 
@@ -126,14 +126,14 @@ def test_vocabulary_is_what_training_builds(coder: model.Encoder) -> None:
 
 def test_tokens() -> None:
     vocabulary = tokenizer.build_vocabulary(["latin letter a", "latin letter b-a"], minimum=2)
-    tokenizer = tokenizer.Tokenizer(vocabulary, 8)
+    coder = tokenizer.Tokenizer(vocabulary, 8)
     ids = {token: i for i, token in enumerate(vocabulary)}
-    assert tokenizer.encode("Latin-letter ab!") == [ids[t] for t in ("latin", "letter", "+a", "+b")]
-    rows = tokenizer(["a", "latin " * 20, ""])
+    assert coder.encode("Latin-letter ab!") == [ids[t] for t in ("latin", "letter", "+a", "+b")]
+    rows = coder(["a", "latin " * 20, ""])
     assert rows.shape == (3, 8)
     assert rows[0].tolist() == [1, ids["a"], len(vocabulary) - 1, 0, 0, 0, 0, 0]
     assert (rows.argmax(1) == torch.tensor([2, 7, 1])).all()
-    assert tokenizer("a").shape == (1, 8)
+    assert coder("a").shape == (1, 8)
 
 
 @pytest.mark.parametrize("vocabulary", [["a", "b", "c"], [tokenizer.PADDING, tokenizer.START, "a", "a", tokenizer.END]])

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from bench.data.glyphs.streams import digest, stream
 
 from bench.data.glyphs import offtopic, render
+from bench.utils.random import labelled_generator, labelled_key
 
 CHARS = "AжΩ½≥╬"
 
@@ -94,17 +94,17 @@ def test_missing_glyphs_and_faces_are_refused() -> None:
 
 @pytest.mark.parametrize("kind", offtopic.PICTURES)
 def test_off_topic_pictures(kind: str) -> None:
-    images = [offtopic.picture(stream(0, kind, i), kind, side=48) for i in range(8)]
+    images = [offtopic.picture(labelled_generator(0, kind, i), kind, side=48) for i in range(8)]
     assert all(image.shape == (48, 48) and image.dtype == np.uint8 for image in images)
     assert len({image.tobytes() for image in images}) == 8
-    assert (images[0] == offtopic.picture(stream(0, kind, 0), kind, side=48)).all()
+    assert (images[0] == offtopic.picture(labelled_generator(0, kind, 0), kind, side=48)).all()
 
 
 def test_unknown_off_topic_kind() -> None:
     with pytest.raises(ValueError, match="unknown kind"):
-        offtopic.picture(stream(0), "cat")
+        offtopic.picture(labelled_generator(0), "cat")
 
 
 def test_labels_of_streams_are_told_apart() -> None:
     labels: list[tuple[str | int, ...]] = [("ab", "c"), ("a", "bc"), ("abc",), (1,), ("1",), ()]
-    assert len({digest(*label) for label in labels}) == len(labels)
+    assert len({labelled_key(*label) for label in labels}) == len(labels)

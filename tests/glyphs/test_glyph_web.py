@@ -2,11 +2,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bench.data.glyphs.streams import stream
 
 from bench.data.glyphs import render, simulated_web
 from bench.data.glyphs.catalogue import Character, characters
 from bench.data.glyphs.texts import describe
+from bench.utils.random import labelled_generator
 
 CAST = [c for c in characters() if c.char in "Čж⅔≥☂"]
 
@@ -40,7 +40,7 @@ def test_rates_are_exact(character: Character) -> None:
     ],
 )
 def test_truths(count: int, wrong: float, off_topic: float, expected: tuple[int, int, int]) -> None:
-    laid = Counter(simulated_web.truths(count, wrong, off_topic, stream(0)))
+    laid = Counter(simulated_web.truths(count, wrong, off_topic, labelled_generator(0)))
     assert (laid["right"], laid["wrong"], laid["off-topic"]) == expected
 
 

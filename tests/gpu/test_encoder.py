@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from bench.cache import FeatureCache
+from bench.core.dataset import Dataset
 from bench.core.registry import METHODS, SCENARIOS
-from bench.core.task import Dataset
 from bench.data.glyphs.catalogue import characters
 from bench.data.glyphs.dataset import Size, load
 from bench.data.glyphs.render import draw

@@ -19,8 +19,8 @@ from bench.core.task import Episode, Session, Task
 from bench.functional.attention import Block
 from bench.functional.classwise import normalise
 from bench.learning.prototypes import prototypes
+from bench.runner.api import run
 from bench.runner.evaluate import lacking
-from bench.runner.loop import run
 from bench.sampling.sessions import make_task
 from bench.utils.random import Stream
 from tests import toy

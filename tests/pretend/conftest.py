@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.cache import FeatureCache
-from bench.core.task import Dataset
+from bench.core.dataset import Dataset
 from bench.data.digits import load as load_digits
 from bench.data.glyphs.dataset import Size
 from bench.data.glyphs.dataset import load as load_glyphs

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from bench.core.dataset import Dataset
 from bench.core.registry import METHODS
 from bench.core.registry import SCENARIOS as REGISTERED
-from bench.core.task import Dataset, Episode
+from bench.core.task import Episode
 from bench.runner.evaluate import Outcome, lacking, query_blocks, run_cell
 from bench.utils.random import Stream
 from tests.pretend.device import pretend_cuda

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.core.dataset import Dataset
 from bench.core.registry import METHODS
-from bench.core.task import Dataset
 from bench.results.run_folder import read_predictions, read_records
 from bench.runner.config import DEFAULT_METHODS
 from bench.runner.loop import execute

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from bench.core.dataset import Dataset
 from bench.core.memory import Memory
 from bench.core.registry import METHODS
-from bench.core.task import Dataset
 from bench.data.import_features import Options, import_pack
 from bench.data.inspect import inspect_dataset
 from bench.data.registry import resolve
-from bench.runner.loop import run
+from bench.runner.api import run
 from bench.sampling.sessions import make_task
 from bench.utils.random import Stream
 

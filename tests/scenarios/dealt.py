@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench.core.dataset import Dataset
 from bench.core.memory import Memory
-from bench.core.task import Dataset, Episode
+from bench.core.task import Episode
 from bench.utils.random import Stream
 
 

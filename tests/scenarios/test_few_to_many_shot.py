@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import bench
-from bench.core.task import Dataset
+from bench.core.dataset import Dataset
 from bench.scenarios.few_to_many_shot import FewToManyShot
 from bench.utils.errors import BenchError
 from tests.scenarios.dealt import deals

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import bench
+from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
 from bench.core.protocols import About
 from bench.core.registry import METHODS
-from bench.core.task import Dataset, Task
+from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.learning.pruning import misleading
 from bench.methods.knn import KNN

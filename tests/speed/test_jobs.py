@@ -21,10 +21,10 @@ import pytest
 
 from bench.data.import_features import Options, import_pack
 from bench.results.run_folder import Store
-from bench.runner.parallel.interpreters import cores
 from bench.runner.parallel.job_spec import order
 from bench.runner.parallel.scheduler import Process
 from bench.runner.plan import prepare
+from bench.utils.threads import cores
 from tests import toy
 from tests.speed.quiet import needs_quiet
 

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 import torch
 
+from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Memory
-from bench.core.task import Card, Dataset
 from bench.cost import meter
 from bench.cost.flops import Counter
 from bench.cost.meter import PHASES

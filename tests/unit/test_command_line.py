@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.cli.main import main
-from bench.runner.loop import run
+from bench.runner.api import run
 from tests.statistics.runs import make_run
 
 

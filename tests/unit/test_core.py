@@ -319,7 +319,7 @@ def test_a_second_is_counted_in_one_phase_only(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(meter, "_now", lambda: now)
     # What the meter takes for itself is in no phase.
-    monkeypatch.setattr(meter.peaks, "cpu_peak", lambda: wait(100.0))
+    monkeypatch.setattr(meter.peak_memory, "cpu_peak", lambda: wait(100.0))
     m = Meter()
     with m.phase("build"):
         wait(1.0)

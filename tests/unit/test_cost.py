@@ -213,7 +213,7 @@ from bench.cost.meter import Meter, metered, phase
 meter = Meter()
 with metered(meter):
     with phase("build"):
-        before = peaks.cpu_peak()
+        before = peak_memory.cpu_peak()
         big = np.ones(8 << 20)
         with phase("retrieve"):
             pass

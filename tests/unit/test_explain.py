@@ -8,7 +8,7 @@ import torch
 from bench.explain.explain import Which, explain
 from bench.explain.interventions import parse_relabels
 from bench.reports.explain import html, text
-from bench.runner.loop import run
+from bench.runner.api import run
 from bench.utils.errors import BenchError
 from tests import toy
 

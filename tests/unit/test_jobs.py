@@ -24,7 +24,8 @@ import bench as package
 from bench.device import gpus
 from bench.results.run_folder import Files, Store
 from bench.runner import loop
-from bench.runner.loop import Began, Finished, execute
+from bench.runner.events import Began, Finished
+from bench.runner.loop import execute
 from bench.runner.parallel import ray_pool, worker
 from bench.runner.parallel.job_spec import Order, order
 from bench.runner.parallel.merge_shards import merge

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from bench.core import features as features_module
+from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items
-from bench.core.task import Dataset
 from bench.data.import_features import Options, import_pack, read_arrays
 from bench.data.pack import FORMAT, write_arrays, write_manifest, write_split
 from bench.data.registry import resolve
@@ -91,7 +91,12 @@ def test_no_part_of_a_run_turns_a_whole_memory_to_float32(
 
     The recall is left out: what exact search holds at a time is a matter of its own tests.
     """
-    for block in ("features._BLOCK", "algebra._ROWS", "indexes.faiss_index._BLOCK", "search.threshold._BLOCK"):
+    for block in (
+        "core.features._BLOCK",
+        "functional.classwise._ROWS",
+        "search.approximate.faiss_index._BLOCK",
+        "search.threshold._BLOCK",
+    ):
         monkeypatch.setattr(f"bench.{block}", 64)
     monkeypatch.setattr("bench.search.approximate.recall.recall_at", lambda *_: 1.0)
     rows: list[int] = []

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
+from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.registry import METHODS
-from bench.core.task import Dataset
 from bench.results.run_folder import read_records
 from bench.runner.config import plan
 from bench.runner.evaluate import query_blocks, run_cell

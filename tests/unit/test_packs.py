@@ -240,8 +240,9 @@ def test_reading_a_pack_maps_the_file(tmp_path: Path) -> None:
     first = make(tmp_path)  # whatever the first pack of a process loads besides
     # In a process of its own: what other tests left behind may go at any time, and hide what is added.
     code = (
-        "import psutil, sys; from bench.data.registry import resolve; resolve(sys.argv[1]); process = psutil.Process(); "
-        "before = process.memory_info().rss; data = resolve(sys.argv[2]); grown = process.memory_info().rss - before; "
+        "import psutil, sys; from bench.data.registry import resolve; resolve(sys.argv[1]); "
+        "process = psutil.Process(); before = process.memory_info().rss; "
+        "data = resolve(sys.argv[2]); grown = process.memory_info().rss - before; "
         "print(len(data.splits['train']), grown)"
     )
     command = [sys.executable, "-c", code, str(first), str(tmp_path / "big")]

@@ -13,7 +13,7 @@ from bench.reports.build import build
 from bench.reports.galleries import choose, galleries
 from bench.reports.load import load
 from bench.reports.style import picture as finished
-from bench.runner.loop import run
+from bench.runner.api import run
 from tests import toy
 from tests.statistics.runs import make_run
 

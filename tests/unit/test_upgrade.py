@@ -151,8 +151,8 @@ def test_runs_of_older_schemas_give_the_report_they_gave(tmp_path, request):
     runs = [make_run(tmp_path / "a", {"m": 0.5, "n": 0.7}, run="a"), make_run(tmp_path / "b", {"o": 0.6}, run="b")]
     build(runs, tmp_path / "expected")
     request.getfixturevalue("later")
-    for run, schema in zip(runs, (SCHEMA, SCHEMA + 1), strict=True):
-        as_before(run, schema)
+    for run, number in zip(runs, (SCHEMA, SCHEMA + 1), strict=True):
+        as_before(run, number)
     build(runs, tmp_path / "found")
     for name in ("summary.csv", "comparisons.csv", "tables/costs.tex"):
         assert (tmp_path / "found" / name).read_bytes() == (tmp_path / "expected" / name).read_bytes()

@@ -11,7 +11,6 @@ from collections import Counter
 import click
 import numpy as np
 import numpy.typing as npt
-from bench.data.glyphs.streams import digest
 
 from bench.data.glyphs import render
 from bench.data.glyphs.catalogue import (
@@ -22,6 +21,7 @@ from bench.data.glyphs.catalogue import (
     words,
 )
 from bench.utils.atomic import write_atomically
+from bench.utils.random import labelled_key
 
 SPLIT_SEED = 20240229
 HELD_OUT = 200
@@ -133,7 +133,7 @@ def split(found: list[tuple[int, str]]) -> list[Character]:
     """
     left = Counter(word for _, name in found for word in set(words(name)))
     parts: dict[int, Split] = {}
-    for codepoint, name in sorted(found, key=lambda item: digest(SPLIT_SEED, "split", item[0])):
+    for codepoint, name in sorted(found, key=lambda item: labelled_key(SPLIT_SEED, "split", item[0])):
         own = set(words(name))
         everywhere = len(render.faces_with(chr(codepoint))) == len(render.FACES)
         if everywhere and all(left[word] > MIN_NAMES_PER_WORD for word in own):

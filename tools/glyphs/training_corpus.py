@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from bench.data.glyphs.streams import stream
 
 from bench.data.glyphs import offtopic, texts
 from bench.data.glyphs.catalogue import Character, characters
 from bench.data.glyphs.texts import describe
+from bench.encoders.glyphs.prompts import PROMPTS
+from bench.utils.random import labelled_generator
 
 SEED = 7
 """Seed of everything that training draws."""
@@ -72,10 +73,10 @@ class Corpus:
             yield from described
         for lead in texts.LEADS:
             yield from (texts.mention("", lead, tail) for tail in texts.TAILS)
-        yield from [prompt.format("") for prompt in texts.PROMPTS] * 2
+        yield from [prompt.format("") for prompt in PROMPTS] * 2
         yield from list(offtopic.PICTURES.values()) * 2
         for i in range(_EVERYDAY):
-            yield offtopic.sentence(stream(SEED, "vocabulary", i))
+            yield offtopic.sentence(labelled_generator(SEED, "vocabulary", i))
 
     def text(self, row: int, rng: np.random.Generator) -> str:
         """Choose a text for a class: a prompt, a sentence, or a description.
@@ -103,7 +104,7 @@ class Corpus:
             # so that words carry meaning on their own.
             shorter = " ".join(w for w in name.split() if rng.random() >= _DROPPED_WORDS)
             name = shorter if shorter and shorter not in self.forbidden else name
-        return _choose(texts.PROMPTS, rng).format(name)
+        return _choose(PROMPTS, rng).format(name)
 
 
 def corpus() -> Corpus:

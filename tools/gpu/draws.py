@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from bench.cache import FeatureCache
+from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
 from bench.core.protocols import Method
 from bench.core.registry import METHODS, SCENARIOS
-from bench.core.task import Card, Dataset, Episode, Session
+from bench.core.task import Episode, Session
 from bench.data.glyphs.dataset import Size, load
 from bench.perf.comparisons import draw
 from bench.runner.evaluate import Outcome, query_blocks, run_cell

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.encoders.reasons import one_line
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
 from tools.gpu.section import Deadline, Row, Section
 
 LEAST_SECONDS = 5.0

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from bench.core.dataset import Dataset
 from bench.core.registry import METHODS
-from bench.core.task import Dataset
 from bench.cost.meter import PHASES
 from bench.data.glyphs.dataset import Size
-from bench.runner.loop import run
+from bench.runner.api import run
 from bench.utils.errors import BenchError
 from tools.gpu.draws import FEW, glyphs
 from tools.gpu.running import reason_of

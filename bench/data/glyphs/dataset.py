@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 import bench.data.glyphs
+import bench.utils.random
 from bench.cache import FeatureCache, cache_root
 from bench.cache.store import content_key
+from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
-from bench.core.task import Card, Dataset
 from bench.data.glyphs import render, simulated_web
 from bench.data.glyphs.catalogue import SPLITS, Character, characters
-from bench.data.glyphs.texts import PROMPTS
 from bench.data.images.encode import encode_source, encode_texts
 from bench.data.images.items import ImageItem
 from bench.data.item_images import Pictures
@@ -27,6 +27,7 @@ from bench.encoders import class_texts, load_encoder
 from bench.encoders.encoder import Encoder
 from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.encoders.glyphs.load import NEAR
+from bench.encoders.glyphs.prompts import PROMPTS
 from bench.encoders.prompts import of_strings
 from bench.utils.errors import BenchError
 from bench.utils.hashing import code_digest, digest
@@ -81,7 +82,7 @@ def classes(size: Size) -> list[Character]:
 def drawing() -> str:
     """Return a hash of all that moves a pixel besides the draw's own name: code, catalogue and rasterisers."""
     folder = Path(bench.data.glyphs.__file__).parent
-    code = code_digest([*folder.glob("*.py"), folder / "catalogue.txt"])
+    code = code_digest([*folder.glob("*.py"), folder / "catalogue.txt", Path(bench.utils.random.__file__)])
     return digest(code, [version(name) for name in ("matplotlib", "numpy", "pillow")])
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from bench.data.glyphs.streams import stream
+from bench.utils.random import labelled_generator
 
 SIDE = 48
 """Default side of an image, in pixels."""
@@ -152,7 +152,7 @@ def draw(
     usable = faces_with(char, faces)
     if not usable:
         raise ValueError(f"no face among {faces} has a glyph for {char!r}")
-    rng = stream(seed, "draw", split_name, ord(char), index)
+    rng = labelled_generator(seed, "draw", split_name, ord(char), index)
     face = usable[int(rng.integers(len(usable)))]
     u = rng.uniform(-1.0, 1.0, size=9)
 

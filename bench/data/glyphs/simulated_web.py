@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from bench.data.glyphs import offtopic, render
 from bench.data.glyphs.catalogue import Character, characters, words
-from bench.data.glyphs.streams import stream
 from bench.data.glyphs.texts import LEADS, TAILS, describe, mention
+from bench.utils.random import labelled_generator
 
 Truth = Literal["right", "wrong", "off-topic"]
 """Whether an item shows its keyword, another character, or none."""
@@ -247,13 +247,13 @@ def search(
     label = character.label
 
     def layout(kind: str, count: int) -> list[Truth]:
-        order = stream(seed, "web order", kind, label, *sources, count)
+        order = labelled_generator(seed, "web order", kind, label, *sources, count)
         return truths(count, wrong_rate, off_topic_rate, order)
 
     found_images: list[WebImage] = []
     for i, truth in enumerate(layout("image", images)):
         name = sources[i % len(sources)]
-        rng = stream(seed, "web image", name, label, i)
+        rng = labelled_generator(seed, "web image", name, label, i)
         if truth == "off-topic":
             subject = list(offtopic.PICTURES)[int(rng.integers(len(offtopic.PICTURES)))]
             drawn = offtopic.picture(rng, subject, side=side)
@@ -272,11 +272,11 @@ def search(
         found_images.append(WebImage(item, drawn))
 
     own = {name: _sentences_on(character, SOURCES[name]) for name in sources}
-    turns = {name: stream(seed, "web texts", name, label).permutation(len(own[name])) for name in sources}
+    turns = {name: labelled_generator(seed, "web texts", name, label).permutation(len(own[name])) for name in sources}
     found_sentences: list[WebSentence] = []
     for i, truth in enumerate(layout("sentence", sentences)):
         name = sources[i % len(sources)]
-        rng = stream(seed, "web sentence", name, label, i)
+        rng = labelled_generator(seed, "web sentence", name, label, i)
         if truth == "off-topic":
             subject, text = "everyday", offtopic.sentence(rng)
         elif truth == "right":

@@ -6,14 +6,6 @@ import unicodedata
 
 from bench.data.glyphs.catalogue import Character
 
-PROMPTS: tuple[str, ...] = (
-    "{}",
-    "the character {}",
-    "an image of {}",
-    "a printed {}",
-)
-"""Short texts that stand for a class when it is named."""
-
 LEADS: tuple[str, ...] = (
     "this is",
     "the character",

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from bench.cache.store import FeatureCache
+from bench.core.dataset import Card
 from bench.core.features import Features
-from bench.core.task import Card
 from bench.data.images.encode import EncodedImages, encode_source, encode_texts
 from bench.data.images.items import ImageSource, SetAside, check_class_names
 from bench.data.import_features import choose_roles, held_out
@@ -234,7 +234,7 @@ def _templates(options: EncodeOptions) -> tuple[Template, ...]:
     if options.templates != "auto":
         return read_templates(options.templates)
     if options.encoder == BUNDLED:
-        from bench.data.glyphs.texts import PROMPTS
+        from bench.encoders.glyphs.prompts import PROMPTS
 
         return of_strings(PROMPTS, "the bundled prompts")
     return read_templates("imagenet-80")

@@ -19,8 +19,7 @@ from urllib.parse import quote
 
 from bench.data.images.decode import decode
 from bench.data.images.items import MAX_BYTES, Unusable
-from bench.encoders.reasons import one_line
-from bench.utils.errors import BenchError, suggest
+from bench.utils.errors import BenchError, one_line, suggest
 
 ENGINES = {"google": "Google", "bing": "Bing", "flickr": "Flickr"}
 

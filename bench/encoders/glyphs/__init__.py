@@ -1,0 +1,1 @@
+"""The bundled encoder of glyphs: model, tokenizer, prompts and weights."""

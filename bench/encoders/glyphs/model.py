@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 
-from bench.data.glyphs.texts import PROMPTS
+from bench.encoders.glyphs.prompts import PROMPTS
 from bench.encoders.glyphs.tokenizer import Tokenizer
 
 CONFIG_FILE = Path(__file__).with_name("encoder.json")
@@ -159,7 +159,7 @@ class Encoder:
         return torch.cat(parts)
 
     def classes(self, names: Sequence[str]) -> torch.Tensor:
-        """Encode class names, each as the mean over :data:`~bench.data.glyphs.texts.PROMPTS`.
+        """Encode class names, each as the mean over :data:`~bench.encoders.glyphs.prompts.PROMPTS`.
 
         Parameters
         ----------

@@ -1,0 +1,1 @@
+"""Several workers for one run: processes, Ray actors, shards."""

@@ -12,14 +12,11 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bench.utils.threads import cores
+
 Interpreter = subprocess.Popen[str]
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_each(jobs: int) -> int:

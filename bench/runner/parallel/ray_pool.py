@@ -24,13 +24,15 @@ from typing import Any
 import torch
 
 from bench.device import gpus
-from bench.runner.loop import Began, Finished, perform, provenance_of
-from bench.runner.parallel.interpreters import THREAD_VARIABLES, cores, threads_each
+from bench.runner.events import Began, Finished
+from bench.runner.loop import perform, provenance_of
+from bench.runner.parallel.interpreters import THREAD_VARIABLES, threads_each
 from bench.runner.parallel.job_spec import Order, order
 from bench.runner.parallel.scheduler import Crew, WorkerError, WorkerLost
 from bench.runner.parallel.work_units import Piece
 from bench.runner.plan import Run
 from bench.utils.errors import BenchError, Notice
+from bench.utils.threads import cores
 
 _ANSWER_SECONDS = 5.0
 """How long an address may take to accept a connection."""

@@ -15,7 +15,7 @@ from typing import IO, Protocol
 
 from bench.device import gpus
 from bench.results.run_folder import Store
-from bench.runner.loop import Began, Finished
+from bench.runner.events import Began, Finished, Step
 from bench.runner.parallel import interpreters
 from bench.runner.parallel.interpreters import Interpreter, threads_each
 from bench.runner.parallel.job_spec import Order, order
@@ -23,8 +23,6 @@ from bench.runner.parallel.work_units import Piece
 from bench.runner.plan import Run
 from bench.utils.errors import BenchError, Notice
 from bench.utils.interrupts import stop_if_asked
-
-Step = Callable[[str, int], None]
 
 _CHANCES = 2
 """How often a cell, or the start of a worker, may lose its worker before it is given up."""

@@ -48,7 +48,8 @@ def _serve(lines: queue.Queue[str], say: Any) -> None:
     import torch
 
     from bench.results.run_folder import Store
-    from bench.runner.loop import Finished, perform, provenance_of
+    from bench.runner.events import Finished
+    from bench.runner.loop import perform, provenance_of
     from bench.runner.parallel.job_spec import Order
     from bench.runner.parallel.work_units import Piece
 

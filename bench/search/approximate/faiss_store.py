@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import faiss
 from torch import Tensor
 
-from bench.cache.location import cache_root
-from bench.data.cache_listing import INDEXES
+from bench.cache.location import INDEXES, cache_root
 from bench.search.approximate.faiss_index import FaissIndex
 from bench.utils.atomic import replacing, require_space, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
-
-if TYPE_CHECKING:
-    from bench.search.approximate.faiss_recipes import FaissRecipe
 
 FORMAT = 1
 _DATA, _LABEL = "index.faiss", "index.json"
@@ -26,14 +22,35 @@ WORTH_KEEPING = 50_000
 """Items from which on an index is kept on disk; smaller ones are made again in seconds."""
 
 
-def index_folder(recipe: FaissRecipe, fingerprint: str) -> Path:
+class Recipe(Protocol):
+    """How an index is made of keys, as far as keeping it needs to know."""
+
+    kind: str
+    parameters: type[Any]
+
+    @property
+    def building(self) -> dict[str, int | None]:
+        """The parameters that shape the index."""
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What faiss is told at every search."""
+
+    def build(self, keys: Tensor) -> FaissIndex:
+        """Return a new index of keys [m, d]."""
+
+    def item_bytes(self, dimension: int) -> int:
+        """Return the bytes an item takes in the index."""
+
+
+def index_folder(recipe: Recipe, fingerprint: str) -> Path:
     """Return where the cache keeps the index of a recipe over keys of a fingerprint."""
     # The version of faiss counts, since another may build another index from the same keys.
     name = digest(recipe.building, fingerprint, faiss.__version__)[:16]
     return cache_root() / INDEXES / f"{recipe.kind}-{name}"
 
 
-def kept(recipe: FaissRecipe, keys: Tensor) -> FaissIndex:
+def kept(recipe: Recipe, keys: Tensor) -> FaissIndex:
     """Return the index of some keys, from the cache if it is there; a new one of many keys is kept there."""
     if len(keys) < WORTH_KEEPING:
         return recipe.build(keys)
@@ -45,7 +62,7 @@ def kept(recipe: FaissRecipe, keys: Tensor) -> FaissIndex:
     return load(folder, recipe, fingerprint)
 
 
-def save(index: FaissIndex, folder: Path, recipe: FaissRecipe, fingerprint: str) -> None:
+def save(index: FaissIndex, folder: Path, recipe: Recipe, fingerprint: str) -> None:
     """Write an index and the label that says what it indexes; the label is written last."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / _DATA) as temporary:
@@ -63,7 +80,7 @@ def save(index: FaissIndex, folder: Path, recipe: FaissRecipe, fingerprint: str)
     write_atomically(folder / _LABEL, json.dumps(label, indent=2) + "\n")
 
 
-def load(folder: Path, recipe: FaissRecipe, fingerprint: str) -> FaissIndex:
+def load(folder: Path, recipe: Recipe, fingerprint: str) -> FaissIndex:
     """Return the index of a folder, memory-mapped.
 
     Raises

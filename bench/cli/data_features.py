@@ -1,0 +1,75 @@
+"""Commands on features: ``bench data import``, ``bench data inspect`` and ``bench audit``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli.options import role_options, split_names, warn
+from bench.data.duplicates import audit_by_name
+from bench.data.import_features import Options, import_pack
+from bench.data.inspect import as_text, inspect_dataset
+from bench.data.registry import resolve
+
+
+@click.command(name="import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--classes", required=True, type=click.Path(path_type=Path), help="Class names: YAML, JSON or text.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The pack's folder.")
+@click.option("--texts", multiple=True, type=click.Path(path_type=Path), help="Text vectors: x, name, source.")
+@click.option("--name", help="The data set's name.  [default: the first file's]")
+@click.option("--licence", default="unknown", help="Licence of the data.")
+@click.option("--citation", default="", help="Who made it.")
+@click.option("--description", default="", help="One line.")
+@click.option("--encoder", default="unknown", help="Encoder that made the features, e.g. ViT-B-32:openai.")
+@click.option("--space", default="", help="Name of the encoder's space; packs of one space can be mixed.")
+@click.option("--prompt-source", help="Source of the class texts.  [default: the first that names the class]")
+@role_options
+def import_(files: Sequence[Path], classes: Path, out: Path, texts: Sequence[Path], **given: Any) -> None:
+    """Make a feature pack of .npz, .npy or .safetensors FILES.
+
+    Arrays are named SPLIT_x [n, d] and SPLIT_y [n], or x and y for a single split.
+    """
+    for role in ("support", "query", "validation", "memory"):
+        given[role] = split_names(given[role])
+    given["name"] = given["name"] or files[0].stem
+    made = import_pack(list(files), classes, out, Options(**given), texts=list(texts))
+    warn(made.warnings)
+    splits = ", ".join(f"{name} {entry['rows']}" for name, entry in made.manifest["splits"].items())
+    click.echo(f"{made.folder}: {len(made.manifest['classes'])} classes, d = {made.manifest['dimension']}, {splits}")
+
+
+@click.command(name="inspect")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--no-overlap", is_flag=True, help="Do not compare splits with each other.")
+def inspect_(name: str, as_json: bool, no_overlap: bool) -> None:
+    """Describe a data set and check its hashes, shapes, norms, labels and overlaps.
+
+    NAME is a data set's name or a pack's folder.
+    """
+    found = inspect_dataset(resolve(name), overlaps=not no_overlap)
+    click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="Cosine of a duplicate.  [default: the data set's, mostly 0.97]"
+)
+@click.option(
+    "--show", type=click.IntRange(0), default=5, show_default=True, help="Pairs that are printed for each two parts."
+)
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+def audit(name: str, threshold: float | None, show: int, as_json: bool) -> None:
+    """Find duplicates between memory, support and queries of a data set.
+
+    NAME is a data set's name or a pack's folder. Runs do the same check: their records count the queries that
+    have a near-duplicate, and reports show the accuracy with and without them.
+    """
+    found = audit_by_name(name, threshold=threshold)
+    click.echo(json.dumps(found.as_dict(), indent=2) if as_json else found.as_text(show=show))

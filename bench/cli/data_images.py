@@ -1,0 +1,75 @@
+"""Commands on images: ``bench data encode`` and ``bench data prepare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cache import FeatureCache, cache_root
+from bench.cli.options import ENCODER_HELP, encoding, notices_alone, role_options, say, split_names, warn
+from bench.data.images import open_source
+from bench.data.images.to_pack import EncodeOptions, encode_pack
+from bench.data.standard import encode_declared
+from bench.data.standard import prepare as check
+from bench.device.choose import choose_device
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--encoder", required=True, help=ENCODER_HELP)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The pack's folder.")
+@click.option("--name", help="The data set's name.  [default: the pack's folder]")
+@click.option("--root", type=click.Path(path_type=Path), help="Folder that paths in a CSV or JSON start from.")
+@click.option("--templates", default="auto", help="Prompts: auto, imagenet-80, imagenet-7, photo, name, or a file.")
+@click.option("--near", type=click.FloatRange(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
+@click.option("--no-projection", is_flag=True, help="Image features before the projection; there are no texts then.")
+@click.option("--licence", default="unknown", help="Licence of the data.")
+@click.option("--citation", default="", help="Who made it.")
+@role_options
+@encoding
+def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **given: Any) -> None:
+    """Encode images into a feature pack.
+
+    PATH is a folder SPLIT/CLASS/IMAGE or CLASS/IMAGE, a CSV or JSON of path and class, or webdataset shards.
+    """
+    for role in ("support", "query", "validation", "memory"):
+        given[role] = split_names(given[role])
+    given |= {
+        "name": given["name"] or out.name,
+        "device": choose_device(given["device"]),
+        "projected": not no_projection,
+    }
+    with notices_alone():
+        made = encode_pack(
+            open_source(path, root=root), out, EncodeOptions(**given), cache=FeatureCache(cache_root()), progress=True
+        )
+    say(made)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--root", required=True, type=click.Path(path_type=Path), help="Where the data set lies.")
+@click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
+@click.option("--out", type=click.Path(path_type=Path), help="The pack's folder.  [default: packs/NAME]")
+@encoding
+def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **given: Any) -> None:
+    """Check that a standard data set is laid out as it should be, say what is missing, and encode it."""
+    if encoder is None:
+        found = check(name, root)
+        warn(found.warnings)
+        click.echo(f"{name} is complete in {root}; encode it with --encoder, for instance ViT-B-32:openai")
+        return
+    options = EncodeOptions(encoder=encoder, name=name, **(given | {"device": choose_device(given["device"])}))
+    with notices_alone():
+        made = encode_declared(
+            name,
+            root,
+            out or Path("packs") / name,
+            encoder=encoder,
+            cache=FeatureCache(cache_root()),
+            options=options,
+            progress=True,
+        )
+    say(made)

@@ -1,0 +1,64 @@
+"""Command groups whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+
+class Lazy(NamedTuple):
+    """A command by the place it is defined at, with what the group's help says of it.
+
+    Attributes
+    ----------
+    place : str
+        ``MODULE:NAME``.
+    summary : str
+        The first sentence of the command's own help.
+    """
+
+    place: str
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """A group that imports the module of a command only to run it or to show its own help.
+
+    Its help, its errors and shell completion need names and summaries alone, so they do not wait for torch.
+    """
+
+    def __init__(self, *arguments: Any, lazy: Mapping[str, Lazy] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.lazy = dict(lazy or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, sorted."""
+        return sorted({*super().list_commands(ctx), *self.lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported if need be; None if there is none of this name."""
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self.lazy[cmd_name].place.partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their summaries."""
+        names = self.list_commands(ctx)
+        width = formatter.width - 6 - max((len(name) for name in names), default=0)
+        rows = [(name, self._summary(name, width)) for name in names]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def _summary(self, name: str, width: int) -> str:
+        known = self.lazy.get(name)
+        if known is None:
+            return self.commands[name].get_short_help_str(width)
+        # As click makes it of the command itself.
+        return click.Command(name, help=known.summary).get_short_help_str(width)

@@ -1,0 +1,72 @@
+"""Options and messages that several commands share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from bench.utils.errors import Notice
+
+ENCODER_HELP = "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, align:NAME, or glyphs."
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names of splits that are joined by +."""
+    return tuple(part for part in text.split("+") if part)
+
+
+def role_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which splits serve in which role."""
+    for role in ("memory", "validation", "query", "support"):
+        command = click.option(f"--{role}", default="", help=f"Splits that serve as {role}, joined by +.")(command)
+    return click.option("--hold-out", type=float, help="Without splits: this share of each class becomes queries.")(
+        command
+    )
+
+
+def encoding(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of everything that encodes."""
+    for option in (
+        click.option(
+            "--workers", type=click.IntRange(1), help="Threads that read images.  [default: 1; for a GPU more]"
+        ),
+        click.option(
+            "--batch", type=click.IntRange(1), default=64, help="Images at a time; halved if they do not fit."
+        ),
+        click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", help="Where to encode."),
+        click.option(
+            "--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", help="Of the encoder."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def notices_alone() -> Iterator[None]:
+    """Leave out the warnings of libraries, and the encoder's notes, which are said when all is encoded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", Notice)
+        yield
+
+
+def warn(messages: Sequence[str]) -> None:
+    """Print each warning once, on standard error."""
+    for message in dict.fromkeys(messages):
+        click.echo(f"warning: {message}", err=True)
+
+
+def say(made: Any) -> None:
+    """Print what was made: its splits, what was set aside and what was noticed."""
+    warn(made.warnings)
+    for item in made.set_aside[:5]:
+        click.echo(f"set aside {item.id}: {item.reason}", err=True)
+    if len(made.set_aside) > 5:
+        click.echo(f"set aside {len(made.set_aside)} items in all; the pack's set_aside.json names them", err=True)
+    splits = ", ".join(f"{name} {entry['rows']}" for name, entry in made.manifest["splits"].items())
+    click.echo(f"{made.folder}: {len(made.manifest['classes'])} classes, d = {made.manifest['dimension']}, {splits}")
