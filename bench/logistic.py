@@ -142,8 +142,8 @@ class LogisticRegression:
             curvature[:-1] += penalty
             # A class that is certain everywhere, or a penalty below rounding, must not divide by zero.
             curvature.clamp_(min=torch.finfo(theta.dtype).tiny ** 0.5)
-        total, size = _numbers(loss, _square(weights))
-        return total / n + penalty * size / 2, slope, curvature
+        total, square = _numbers(loss, _square(weights))
+        return total / n + penalty * square / 2, slope, curvature
 
     def _minimum(self, theta: Tensor, penalty: float) -> Tensor:
         """Return the minimum of f, by L-BFGS from ``theta``."""
@@ -151,10 +151,12 @@ class LogisticRegression:
         pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=_MEMORY)
         scale, rounding, stalled = 1.0, torch.finfo(theta.dtype).eps, 0
         for iteration in range(1, self._max_iterations + 1):
-            with self._alike.like(("direction", len(pairs))):
+            # A pair takes two products and two additions of all numbers, and the diagonal one of each.
+            size, count = slope.numel(), len(pairs)
+            with counted_as(products=4 * count * size, elementwise=(2 * count + 2) * size):
                 direction = _direction(slope, pairs, diagonal, scale)
-            decrement, size = _numbers(_dot(slope, direction), _square(theta[:-1]))
-            if decrement <= 0 or decrement / 2 <= max(self._tolerance * penalty * size / 2, 1e-13 * value):
+            decrement, square = _numbers(_dot(slope, direction), _square(theta[:-1]))
+            if decrement <= 0 or decrement / 2 <= max(self._tolerance * penalty * square / 2, 1e-13 * value):
                 break
             length, renew = 1.0, iteration % _MEMORY == 0
             for _ in range(20):
@@ -235,6 +237,4 @@ def _add(total: Tensor, a: Tensor, share: float | Tensor) -> None:
     if isinstance(share, float):
         total.add_(a, alpha=share)
     else:
-        # Counted as what it is on the CPU.
-        with counted_as(elementwise=total.numel()):
-            total.add_(a * share.to(a.dtype))
+        total.add_(a * share.to(a.dtype))

@@ -83,8 +83,10 @@ class LinearProbe:
         """Return C, and the classifier of the other images at that C, from which the last fit starts."""
         regression = LogisticRegression(x[~test], columns[~test], n_classes, max_iterations=self.max_iterations)
 
+        held, wanted = x[test], columns[test]
+
         def right(c: float) -> int:
-            return int((regression.fit(c)(x[test]).argmax(1) == columns[test]).sum())
+            return int((regression.fit(c)(held).argmax(1) == wanted).sum())
 
         hits = [right(c) for c in _GRID]
         best = _GRID[hits.index(max(hits))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from bench.determinism import deterministic, is_lack, order_free, ready_cublas
 from bench.devices import choose_device
 from bench.errors import BenchError, Notice
 from bench.exactness import conscientiously
+from bench.explain import explain
 
 GIB = 1 << 30
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -235,3 +237,14 @@ def test_other_errors_are_not_tried_again() -> None:
         conscientiously("cuda", compute)
     assert tried == [1]
     assert not is_lack(ValueError("does not have a deterministic implementation"))
+
+
+def test_an_explanation_takes_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cards(monkeypatch)
+    done = CliRunner().invoke(main, ["explain", str(tmp_path), "--query", "q", "--device", "cuda"])
+    assert done.exit_code == 2
+    asked = []
+    monkeypatch.setattr("bench.explain.choose_device", lambda wanted: asked.append(wanted) or choose_device(wanted))
+    with pytest.raises(BenchError, match="torch sees no CUDA device"):
+        explain(tmp_path, "q", device="cuda")
+    assert asked == ["cuda"]
