@@ -119,12 +119,12 @@ def test_approximate_engines_answer_alike(pack: Dataset, tmp_path: Path, search:
 
 
 def test_the_image_tower_is_trained_alike(glyphs: Dataset, tmp_path: Path) -> None:
-    """The stand-in's convolutions are others than those of the CPU's library; a training makes more of the rounding."""
+    """At its own small learning rate, as other convolutions are the stand-in's than the CPU library's.
+
+    Adam's first steps go by the sign of a gradient, and that of one near zero is rounding.
+    """
     methods = ["lwf", "replay", "foster", "icarl"]
-    full = {
-        f"{name}.{key}": value
-        for name in methods
-        for key, value in {"depth": "full", "epochs": 1, "min_steps": 1}.items()
-    }
+    quick = {"depth": "full", "epochs": 1, "min_steps": 2, "tower_lr": 1e-5}
+    full = {f"{name}.{key}": value for name in methods for key, value in quick.items()}
     settings = {"incremental.base": 5, "incremental.increment": 5, "incremental.shots": 2, "incremental.exemplars": 10}
-    on_both(tmp_path, glyphs, methods, "incremental", tolerance=2e-3, assignments={**full, **settings})
+    on_both(tmp_path, glyphs, methods, "incremental", tolerance=1e-3, assignments={**full, **settings})
