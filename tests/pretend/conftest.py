@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -37,9 +38,12 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def glyphs(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Return a few glyphs with texts, a memory from the simulated web, and pictures that can be drawn again."""
+    """Return a few glyphs with texts, a memory from the simulated web, and pictures that are drawn once."""
     size = Size(seen=4, validation=2, unseen=4, support=4, query=2, held_out=2, images=3, sentences=2)
-    return load_glyphs(size, cache=FeatureCache(tmp_path_factory.mktemp("cache")))
+    data = load_glyphs(size, cache=FeatureCache(tmp_path_factory.mktemp("cache")))
+    assert data.pictures is not None
+    read = {name: cache(draw) for name, draw in data.pictures.read.items()}
+    return replace(data, pictures=replace(data.pictures, read=read))
 
 
 @pytest.fixture(scope="session")

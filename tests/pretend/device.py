@@ -20,6 +20,7 @@ autocast does nothing. An optimiser steps through its weights one by one, where 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -46,6 +47,8 @@ def pretend_cuda() -> Iterator[Counts]:
     """
     counts = Counts()
     with ExitStack() as stack:
+        # What a run on a card sets for its libraries is no concern of the next test.
+        stack.enter_context(patch.dict(os.environ))
         stack.enter_context(patch.multiple(torch.cuda, **_card(counts)))
         if hasattr(torch, "accelerator"):
             # An optimiser asks it whether a graph is being recorded, which only a driver can tell.

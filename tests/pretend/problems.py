@@ -33,7 +33,7 @@ def task(n_classes: int, *, first: int = 0, session: int = 0, budget: Budget | N
         class_names=_NAMES[: len(seen)],
         support=features("support", new, 6),
         memory=Memory(
-            Items.of_features(features("web", new, 6), "web"), Items.of_features(features("sentences", new, 2), "wiki")
+            Items.of_features(features("web", new, 6), "web"), Items.of_features(features("sentences", new, 4), "wiki")
         ),
         prompts=features("prompts", seen, 1),
         budget=budget or Budget(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -171,6 +172,7 @@ def _one_by_one(x: Tensor) -> list[float]:
 def test_leaves_torch_as_it_was() -> None:
     before = {name: getattr(torch.cuda, name) for name in ("is_available", "synchronize", "mem_get_info")}
     left = _broken_off()
+    assert "LEFT_BY_A_CARD" not in os.environ
     assert {name: getattr(torch.cuda, name) for name in before} == before
     assert type(torch.ones(2, device="meta") + 1) is Tensor
     with pytest.raises(RuntimeError, match="outside of"):
@@ -182,6 +184,7 @@ def _broken_off() -> Tensor:
     try:
         with pretend_cuda():
             assert torch.cuda.is_available()
+            os.environ["LEFT_BY_A_CARD"] = "1"
             left = on_card(2, 2)
             raise ZeroDivisionError
     except ZeroDivisionError:

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from bench.core.dataset import Dataset
-from bench.core.registry import METHODS
 from bench.results.run_folder import read_predictions, read_records
 from bench.runner.config import DEFAULT_METHODS
 from bench.runner.loop import execute
@@ -88,7 +87,8 @@ def test_a_bare_run_takes_the_card_that_is_there(pack: Dataset, tmp_path: Path) 
 
 
 def test_a_budget_in_bytes_is_met_alike(pack: Dataset, tmp_path: Path) -> None:
-    methods = [name for name in METHODS.names() if not METHODS.get(name).preset and name != "reco"]
+    """Methods that keep exemplars, items, statistics and weights; all others are in ``test_methods``."""
+    methods = ["fecam", "icarl", "knn", "mml", "ranpac"]
     assignments = {"incremental.budget_bytes": 6000}
     _, there = on_both(tmp_path, pack, methods, "incremental", assignments=assignments)
     details = [json.loads(text) for text in read_records(there.folder)["details"].dropna()]
@@ -119,8 +119,12 @@ def test_approximate_engines_answer_alike(pack: Dataset, tmp_path: Path, search:
 
 
 def test_the_image_tower_is_trained_alike(glyphs: Dataset, tmp_path: Path) -> None:
-    """The stand-in's convolutions are others than those of the CPU's library; a training makes more of the rounding."""
+    """At its own small learning rate, as other convolutions are the stand-in's than the CPU library's.
+
+    Adam's first steps go by the sign of a gradient, and that of one near zero is rounding.
+    """
     methods = ["lwf", "replay", "foster", "icarl"]
-    full = {f"{name}.{key}": value for name in methods for key, value in {"depth": "full", "epochs": 1}.items()}
+    quick = {"depth": "full", "epochs": 1, "min_steps": 2, "tower_lr": 1e-5}
+    full = {f"{name}.{key}": value for name in methods for key, value in quick.items()}
     settings = {"incremental.base": 5, "incremental.increment": 5, "incremental.shots": 2, "incremental.exemplars": 10}
-    on_both(tmp_path, glyphs, methods, "incremental", tolerance=2e-3, assignments={**full, **settings})
+    on_both(tmp_path, glyphs, methods, "incremental", tolerance=1e-3, assignments={**full, **settings})
