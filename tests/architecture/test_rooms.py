@@ -13,6 +13,7 @@ from tests.architecture.imports import ROOT, circles, imports, modules
 
 ROOMS = (
     "utils",
+    "device",
     "cost",
     "functional",
     "cache",
@@ -33,7 +34,18 @@ ROOMS = (
 )
 """From the ground up: a room imports itself and those before it."""
 
-OPEN_TO_METHODS = {"methods", "utils", "core", "functional", "learning", "search", "sampling", "cost", "encoders"}
+OPEN_TO_METHODS = {
+    "methods",
+    "utils",
+    "device",
+    "core",
+    "functional",
+    "learning",
+    "search",
+    "sampling",
+    "cost",
+    "encoders",
+}
 """What a method or a scenario may build on."""
 
 FILES = modules()

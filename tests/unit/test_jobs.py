@@ -258,7 +258,7 @@ def test_a_process_is_told_its_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     environments = []
     for number in range(3):
         process = SimpleNamespace(stdin=io.StringIO())
-        Process(told, Store(tmp_path), number, deque([cast(Any, process)]))
+        Process(told, Store(tmp_path), gpus.share("cuda", number), deque([cast(Any, process)]))
         environments.append(json.loads(process.stdin.getvalue())[2])
     assert environments == [{"CUDA_VISIBLE_DEVICES": n} for n in ("0", "1", "0")]
 
