@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.reports import answers, estimates, published
-from bench.reports.load import load
-from bench.reports.published import ACCURACY
-from bench.reports.scores import scores
-from bench.reports.style import condition_text
-from bench.reports.summary import over_seeds, per_cell
-from bench.reports.tables import percent, share
+from bench.reports.analysis import Analysis
+from bench.reports.published.accuracy import ACCURACY, OTHER_DATA, OTHER_TASK, SAME
+from bench.reports.tables.table import percent, share
+from bench.reports.utils.text import condition_text
 from bench.utils.errors import BenchError
 
 TOLERANCE = 1.0
@@ -71,21 +68,18 @@ def verify(
     BenchError
         If no run belongs to an experiment that has published numbers.
     """
-    loaded = load(folders)
-    groups = list(answers.groups(loaded))
-    cells = per_cell(loaded.records, scores(loaded.records), estimates.per_cell_extra(groups))
-    found = published.measured(loaded.records, over_seeds(cells, estimates.intervals(groups)))
-    if found.empty:
+    analysis = Analysis.of(folders)
+    beside = analysis.published
+    if beside.empty:
         raise BenchError(
             "nothing to verify: the run is no experiment with published numbers; make one with "
             "`bench run --experiment NAME` (see `bench list experiments`)"
         )
-    beside = published.published(found)
     checks = [
         _check({str(k): v for k, v in row.items()}, tolerance / 100, any_encoder)
         for row in beside.dropna(subset=["dataset", "measured"]).to_dict("records")
     ]
-    return checks, loaded.warnings
+    return checks, analysis.run_warnings
 
 
 def _check(row: dict[str, object], tolerance: float, any_encoder: bool) -> Check:
@@ -105,11 +99,11 @@ def _check(row: dict[str, object], tolerance: float, any_encoder: bool) -> Check
         )
     condition = condition_text(str(row["condition"]))
     measured, number = float(str(row["measured"])), float(str(row["published"])) / 100
-    reasons = [part for part in str(row["remark"]).split("; ") if part not in (published.SAME, "")]
+    reasons = [part for part in str(row["remark"]).split("; ") if part not in (SAME, "")]
     if any_encoder:
-        reasons = [part for part in reasons if part.startswith(published.OTHER_TASK)]
+        reasons = [part for part in reasons if part.startswith(OTHER_TASK)]
     if reasons:
-        why = "; ".join(reasons).replace(published.OTHER_DATA, f"measured on {row['dataset']}")
+        why = "; ".join(reasons).replace(OTHER_DATA, f"measured on {row['dataset']}")
         verdict: Literal["within", "outside", "not compared"] = "not compared"
     else:
         # Published numbers have one decimal; what is at the edge of the tolerance is within it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,9 +26,10 @@ def report(folders: Sequence[Path], out: Path | None, galleries: int) -> None:
 
     FOLDERS are runs or folders of runs; without any, the folder `runs`.
     """
-    from bench.reports.build import build
+    from bench.reports.report import build
 
-    click.echo(build(list(folders) or [Path("runs")], out or Path("report"), galleries=galleries))
+    shown = build(list(folders) or [Path("runs")], out or Path("report"), galleries=galleries, width=_width())
+    click.echo(shown)
 
 
 @click.command()
@@ -70,8 +73,8 @@ def explain(
     """
     from bench.explain.explain import explain
     from bench.explain.replay import Which
-    from bench.reports.explain import html as page
-    from bench.reports.explain import text
+    from bench.reports.page.explanation import html as page
+    from bench.reports.page.explanation import text
     from bench.utils.errors import BenchError
 
     if images is not None and html is None:
@@ -90,7 +93,7 @@ def explain(
         from bench.utils.atomic import write_atomically
 
         write_atomically(html, page(case, thumbnails(case.data, images)))
-    click.echo(text(case, most=top))
+    click.echo(text(case, most=top, width=_width()))
     if html is not None:
         click.echo(f"\n{html}: the same with images")
 
@@ -124,7 +127,7 @@ def export(folders: Sequence[Path], to: str, out: Path) -> None:
 
     Needs `pip install 'retrieval-bench[export]'`.
     """
-    from bench.reports.export import export as write
+    from bench.reports.trackers.export import export as write
 
     how, warnings = write(list(folders), to, out)
     for warning in warnings:
@@ -142,6 +145,11 @@ def one_run(folder: Path) -> Path:
         what = f"{len(found)} runs are in {folder}: name one of them" if found else f"no run in {folder}"
         raise BenchError(f"{what}; a run is a folder with run.json, made by `bench run`")
     return found[0]
+
+
+def _width() -> int | None:
+    """Return the columns of the terminal; None in a pipe, where every row stays one line for what reads it."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _pair(line: str) -> tuple[str, str]:

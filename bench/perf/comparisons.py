@@ -19,9 +19,9 @@ from bench.functional.attention import Block, integrate, integrate_each, standar
 from bench.functional.classwise import class_means, neighbour_votes, normalise
 from bench.functional.gaussian import Moments, discriminant, solve
 from bench.perf.linear_probe import objectives, path, sklearn
-from bench.reports.bootstrap import Sample, resampled_means
-from bench.reports.columns import compact
-from bench.reports.scores import scores
+from bench.reports.metrics.per_cell import scores
+from bench.reports.records.arrow_columns import compact
+from bench.reports.statistics.bootstrap import Sample, resampled_means
 from bench.search import Index, top_k
 from bench.utils.random import Stream
 

@@ -111,7 +111,7 @@ def test_under_a_budget_in_bytes_weights_count_and_statistics_that_exceed_it_are
         for method, part in frame.groupby("method_name")
     }
     assert over == {"slda": True, "simplecil": False, "icarl": False, "knn": False}
-    from bench.reports.load import record_warnings
+    from bench.reports.records.warnings import record_warnings
 
     said = record_warnings(frame, frame[frame["status"] == "skipped"])
     assert "carried more than the budget in bytes, so not compared at equal memory: slda" in said

@@ -119,7 +119,7 @@ def measure(runs: Path, out: Path) -> dict[str, float]:
     Seconds on the clock and of processors, which other work on the machine hardly changes, and bytes at the peak.
     """
     code = (
-        "import json, re, resource, sys; from pathlib import Path; from bench.reports.build import build; "
+        "import json, re, resource, sys; from pathlib import Path; from bench.reports.report import build; "
         "build([Path(sys.argv[1])], Path(sys.argv[2])); used = resource.getrusage(resource.RUSAGE_SELF); "
         # What getrusage tells of memory begins with that of the process which started this one.
         "status = Path('/proc/self/status'); own = re.findall(r'VmHWM:\\s+(\\d+)', status.read_text()) "
@@ -149,7 +149,7 @@ def test_a_report_over_many_records(tmp_path: Path) -> None:
 @needs_quiet
 def test_ten_thousand_resamples() -> None:
     """10,000 resamples of 10 methods x 5 seeds x 50,000 queries that seeds share."""
-    from bench.reports.bootstrap import Sample, resampled_means
+    from bench.reports.statistics.bootstrap import Sample, resampled_means
 
     rng = np.random.default_rng(0)
     values = tuple(rng.random((10, 50_000)) < 0.8 for _ in range(5))

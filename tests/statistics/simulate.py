@@ -9,9 +9,9 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.reports.bootstrap import Sample, resampled_means
-from bench.reports.compare import holm, seeds_to_settle
-from bench.reports.intervals import Spread, estimate, t_interval
+from bench.reports.statistics.bootstrap import Sample, resampled_means
+from bench.reports.statistics.intervals import Spread, estimate, t_interval
+from bench.reports.statistics.paired_tests import holm, seeds_to_settle
 
 _POPULATION = 1_000_000
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.reports.bootstrap import Sample, over_datasets, percentile, resampled_means
-from bench.reports.intervals import two_way
+from bench.reports.statistics.bootstrap import Sample, over_datasets, percentile, resampled_means
+from bench.reports.statistics.intervals import two_way
 
 
 def answers(seed, methods=2, seeds=6, queries=400):

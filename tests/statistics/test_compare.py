@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.reports.answers import groups
-from bench.reports.compare import compare, holm, mcnemar, permutation, seeds_to_settle
-from bench.reports.intervals import Spread
-from bench.reports.load import load
+from bench.reports.records.paired_predictions import groups
+from bench.reports.records.run_table import read_runs
+from bench.reports.statistics.intervals import Spread
+from bench.reports.statistics.paired_tests import holm, mcnemar, paired_comparisons, permutation, seeds_to_settle
 from tests.statistics.runs import make_run
 
 
@@ -55,7 +55,7 @@ def test_seeds_to_settle_falls_with_the_difference_and_gives_up_on_queries():
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = make_run(tmp_path_factory.mktemp("c") / "r", {"a": 0.9, "b": 0.3, "c": 0.9}, queries=60)
-    return compare(groups(load([folder])))[0]
+    return paired_comparisons(groups(read_runs([folder])))[0]
 
 
 def test_pairs_differences_and_verdicts(found):
@@ -73,10 +73,10 @@ def test_pairs_differences_and_verdicts(found):
 def test_a_pair_with_different_queries_is_not_compared(tmp_path):
     make_run(tmp_path / "a", {"a": 0.9}, run="a")
     make_run(tmp_path / "b", {"b": 0.5}, run="b")
-    loaded = load([tmp_path])
-    records = loaded.records.astype({"queries_fingerprint": object})
+    run_table = read_runs([tmp_path])
+    records = run_table.records.astype({"queries_fingerprint": object})
     changed = records["method"] == "b"
     records.loc[changed & (records["seed"] == 1), "queries_fingerprint"] = "other"
-    comparisons, said = compare(groups(replace(loaded, records=records)))
+    comparisons, said = paired_comparisons(groups(replace(run_table, records=records)))
     assert comparisons[0].seeds == (0, 2)
     assert "different queries in 1 seeds" in said[0]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from bench.reports.answers import groups
-from bench.reports.estimates import calibration_error, intervals, macro_f1
-from bench.reports.load import load
+from bench.reports.metrics.per_query import calibration_error, f1_parts, macro_f1
+from bench.reports.records.paired_predictions import groups
+from bench.reports.records.run_table import read_runs
+from bench.reports.statistics.aggregate import intervals
 from tests.statistics.runs import make_run
 
 RNG = np.random.default_rng(0)
@@ -30,23 +31,21 @@ def test_calibration_error_is_the_sum_over_bins():
 
 
 def test_parts_of_macro_f1_give_the_error_of_resampling():
-    from bench.reports.estimates import _f1_parts
-
     n = len(LABELS)
     drawn = [RNG.integers(0, n, n) for _ in range(600)]
     resampled = np.std([macro_f1(LABELS[i], PREDICTIONS[i]) for i in drawn])
-    assert _f1_parts(LABELS, PREDICTIONS).std() / np.sqrt(n) == pytest.approx(resampled, rel=0.12)
+    assert f1_parts(LABELS, PREDICTIONS).std() / np.sqrt(n) == pytest.approx(resampled, rel=0.12)
 
 
 def test_means_over_queries_are_the_scores(tmp_path):
     folder = make_run(tmp_path / "r", {"m": 0.7}, seeds=(0, 1))
-    group = next(groups(load([folder])))
+    group = next(groups(read_runs([folder])))
     found = {key[-1]: e for key, e in intervals([group]).items()}
-    runs = list(group.answers["m"].values())
+    runs = list(group.predictions["m"].values())
     recall = np.mean([balanced_accuracy_score(r.labels, r.predictions) for r in runs])
     assert found["mean_class_recall"].mean == pytest.approx(recall)
-    assert found["accuracy"].mean == pytest.approx(np.mean([r.right.mean() for r in runs]))
-    table = load([folder]).records
+    assert found["accuracy"].mean == pytest.approx(np.mean([r.correct.mean() for r in runs]))
+    table = read_runs([folder]).records
     each = table["n_correct"] / table["n_queries"]
     assert found["average_incremental_accuracy"].mean == pytest.approx(each.mean())
     assert found["accuracy"].over == "seeds and queries"

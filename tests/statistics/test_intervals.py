@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.reports.intervals import estimate, t_interval, two_way, wilson
+from bench.reports.statistics.intervals import estimate, t_interval, two_way, wilson
 from tests.statistics import simulate
 
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.reports.ranks import cliques, friedman, interquartile_mean, nemenyi, performance_profile, rank, wilcoxon
+from bench.reports.statistics.ranks import (
+    cliques,
+    friedman,
+    interquartile_mean,
+    nemenyi,
+    performance_profile,
+    rank,
+    wilcoxon,
+)
 from bench.utils.errors import BenchError
 
 SCORES = np.random.default_rng(0).random((12, 5)) + np.arange(5) * 0.2

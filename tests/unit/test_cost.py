@@ -21,9 +21,9 @@ from bench.cost.meter import PHASES, Meter, Repeats, charge_flops, counted_as, m
 from bench.functional.logistic_regression import Linear
 from bench.learning.incremental_net import Net
 from bench.learning.state_io import nbytes
-from bench.reports import cost
-from bench.reports.cost import engineering
-from bench.reports.plots import front
+from bench.reports.figures.cost_tradeoffs import front
+from bench.reports.metrics import cost
+from bench.reports.sections.cost import engineering
 from bench.search import Exact, Index
 from bench.search.neighbours import Neighbours
 from tests import toy

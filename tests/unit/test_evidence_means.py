@@ -12,8 +12,9 @@ import bench
 from bench.core.registry import METHODS
 from bench.core.task import Session
 from bench.functional.classwise import normalise
-from bench.reports.evidence import table
-from bench.reports.load import load
+from bench.reports.metrics.evidence import evidence
+from bench.reports.records.run_table import read_runs
+from bench.reports.sections.evidence import table
 from bench.runner.evidence_metrics import evidence_means
 from bench.scenarios.web_zero_shot import WebZeroShot
 from bench.utils.random import Stream
@@ -63,11 +64,11 @@ def test_a_run_that_asks_for_it_has_it_in_its_records_and_its_report(tmp_path: P
     told = {row.method: json.loads(row.details).get("evidence") for row in frame.itertuples()}
     assert told["slda"] is None
     assert told["knn"]["queries"] == 5
-    shown = table(load(sorted((tmp_path / "runs").iterdir())).records)
+    shown = table(evidence(read_runs(sorted((tmp_path / "runs").iterdir())).records))
     assert shown is not None
     assert [row[shown.head.index("right neighbours %")].value for row in shown.rows] == [
         told["knn"]["retrieval"]["image"]
     ]
     quiet = bench.run(WebZeroShot(), ["knn"], data, seeds=1)
     assert "evidence" not in json.loads(quiet["details"].iloc[0])
-    assert table(quiet) is None
+    assert table(evidence(quiet)) is None

@@ -7,7 +7,7 @@ import torch
 
 from bench.explain.explain import Which, explain
 from bench.explain.interventions import parse_relabels
-from bench.reports.explain import html, text
+from bench.reports.page.explanation import html, text
 from bench.runner.api import run
 from bench.utils.errors import BenchError
 from tests import toy

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from bench.reports.build import build
+from bench.reports.report import build
 from bench.results import consolidated
 from bench.results.consolidated import NAME, read_joined, record_files, write_joined
 from bench.results.run_folder import read_records

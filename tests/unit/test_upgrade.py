@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.reports.build import build
-from bench.reports.load import UNREAD, load
+from bench.reports.records.run_table import UNREAD, read_runs
+from bench.reports.report import build
 from bench.results import run_folder, schema
 from bench.results.run_folder import read_predictions, read_records
 from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, Upgrade
@@ -105,7 +105,7 @@ def test_what_was_added_since_is_null_and_reported_all_the_same(tmp_path):
         pd.read_parquet(path).drop(columns="near_duplicate").to_parquet(path)
     manifest = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({k: v for k, v in manifest.items() if k != "device"}))
-    assert load([folder]).records[added].isna().all(axis=None)
+    assert read_runs([folder]).records[added].isna().all(axis=None)
     assert "warning" in build([folder], tmp_path / "out")
     assert not (tmp_path / "out" / "audit.csv").exists()
 
@@ -128,7 +128,7 @@ def test_an_older_run_without_some_columns_is_reported_beside_a_newer_one(tmp_pa
         table = pq.read_table(path)
         lacking = ["encoder_flops", "train_flops", "gpu_joules", "memory_bytes"]
         pq.write_table(table.drop_columns([name for name in lacking if name in table.column_names]), path)
-    loaded = load([tmp_path])
+    loaded = read_runs([tmp_path])
     assert set(loaded.records["method"]) == {"a", "b"}
     assert loaded.records.loc[loaded.records["method"] == "a", "gpu_joules"].isna().all()
 
@@ -169,6 +169,6 @@ def test_a_step_meets_columns_that_reports_do_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(schema, "SCHEMA", SCHEMA + 1)
     monkeypatch.setattr(run_folder, "SCHEMA", SCHEMA + 1)
     monkeypatch.setattr(schema, "UPGRADES", {SCHEMA: Upgrade(step, step)})
-    found = load([folder]).records
+    found = read_runs([folder]).records
     assert met >= set(UNREAD)
     assert not set(UNREAD) & set(found)

@@ -1,0 +1,1 @@
+"""Figures, each a PNG, an SVG and the CSV behind it."""

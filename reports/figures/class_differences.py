@@ -1,0 +1,90 @@
+"""Where two methods differ, class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from bench.reports.analysis import Analysis
+from bench.reports.figures.class_axis import name_classes, with_names
+from bench.reports.figures.registry import figure
+from bench.reports.figures.style import Figure, canvas, plot_styles, render, title
+from bench.reports.records.class_names import ClassNames
+from bench.reports.records.paired_predictions import Group, PairedPredictions
+from bench.reports.utils.text import file_name, place
+
+
+@figure("classes", section="classes")
+def class_differences(analysis: Analysis) -> Iterator[Figure]:
+    """Yield the difference of each class between the two most accurate methods."""
+    yield from differences(analysis.detailed_groups, analysis.methods, analysis.class_names)
+
+
+def differences(groups: Sequence[Group], methods: Sequence[str], class_names: ClassNames) -> Iterator[Figure]:
+    """Yield the difference of each class between the two most accurate methods of each group.
+
+    It is taken over the seeds in which the two have the same queries; a group without such a seed has no figure.
+    ``methods`` are all methods of the report, so that a method keeps its colour.
+    """
+    styles = plot_styles(methods)
+    for group in groups:
+        means = {method: _recall(list(seeds.values())).mean() for method, seeds in group.predictions.items()}
+        best = sorted(means, key=lambda method: (-means[method], method))[:2]
+        if len(best) < 2:
+            continue
+        a, b = best
+        of_a, of_b = group.predictions[a], group.predictions[b]
+        runs = [(of_a[s], of_b[s]) for s in of_a if s in of_b and of_a[s].fingerprint == of_b[s].fingerprint]
+        if not runs:
+            continue
+        names = class_names.get(group.dataset, ())
+        gap = _recall([x for x, _ in runs]) - _recall([y for _, y in runs])
+        gap = gap.dropna().sort_values(ascending=False, kind="stable")
+        data = pd.DataFrame({"class": gap.index, "a": a, "b": b, "difference": gap.to_numpy()})
+        with canvas(6.4, 4.2 if names else 3.2) as (drawing, (axes,)):
+            bars = pd.DataFrame({"place": range(len(gap)), "points": 100 * gap.to_numpy()})
+            colours = {f"{a} ahead": styles[a].colour, f"{b} ahead": styles[b].colour, "equal": "#777777"}
+            ahead = pd.Series(np.select([gap > 0, gap < 0], [f"{a} ahead", f"{b} ahead"], "equal"))
+            sns.barplot(
+                bars,
+                x="place",
+                y="points",
+                hue=ahead,
+                # Classes without a difference have no bar, and need no legend beside the others.
+                hue_order=[text for text in list(colours)[:2] if text in set(ahead)] or ["equal"],
+                palette=colours,
+                dodge=False,
+                native_scale=True,
+                saturation=1,
+                width=0.9,
+                errorbar=None,
+                linewidth=0,
+                ax=axes,
+            )
+            axes.legend(*axes.get_legend_handles_labels(), loc="upper right")
+            axes.set_xlim(-0.6, len(gap) - 0.4)
+            name_classes(axes, gap.index, names)
+            axes.grid(visible=False, axis="x")
+            axes.axhline(0, color="#444444", linewidth=0.8)
+            axes.set_ylabel(f"recall of {a}\n- recall of {b} (points)")
+            axes.set_title(title(group.dataset, group.condition), loc="left")
+        yield render(
+            drawing,
+            name=file_name(*group.key, "classes"),
+            title=f"Class by class on {group.dataset}",
+            caption=f"{place(*group.key)}. Recall of {a} minus recall of {b} in each class, mean over seeds, sorted.",
+            data=with_names(data, names),
+        )
+
+
+def _recall(runs: Sequence[PairedPredictions]) -> pd.Series:
+    """Return the recall of each class, mean over some runs, by class id."""
+    by_run = []
+    for run in runs:
+        queries = np.bincount(run.labels)
+        classes = np.flatnonzero(queries)
+        by_run.append(pd.Series(np.bincount(run.labels, run.correct)[classes] / queries[classes], index=classes))
+    return pd.concat(by_run, axis=1).mean(axis=1)

@@ -1,0 +1,110 @@
+"""Accuracy against what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+from bench.reports.analysis import Analysis
+from bench.reports.figures.registry import figure
+from bench.reports.figures.style import Figure, PlotStyle, canvas, in_percent, plot_styles, remove_legend, render, title
+from bench.reports.metrics.cost import SECONDS
+from bench.reports.records.keys import GROUP
+from bench.reports.utils.text import file_name, place
+
+_COSTS = {
+    "answer_flops_per_query": "FLOPs a query, retrieve + score",
+    "seconds": "seconds, train + build + retrieve + score",
+    "state_bytes": "bytes of state",
+}
+"""The costs that accuracy is drawn against, a panel each."""
+
+
+@figure("cost", section="costs")
+def cost_tradeoffs(analysis: Analysis) -> Iterator[Figure]:
+    """Yield accuracy against FLOPs, seconds and bytes."""
+    yield from tradeoffs(analysis.means.merge(analysis.detailed[0]), analysis.methods)
+
+
+def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
+    """Yield accuracy against FLOPs, seconds and bytes, each with the front of methods that nothing beats in both."""
+    styles = plot_styles(methods)
+    table = means.assign(seconds=means[SECONDS].sum(axis=1, skipna=False))
+    for (scenario, dataset, condition), part in table.groupby(GROUP, sort=True):
+        if len(part) < 2:
+            continue
+        costs = {cost: label for cost, label in _COSTS.items() if part[cost].notna().any()}
+        data = part[["method", "accuracy", "accuracy_low", "accuracy_high", *costs]].sort_values("method")
+        with canvas(1 + 3.5 * len(costs), 3.8, ncols=len(costs)) as (drawing, row):
+            for axes, (cost, label) in zip(row, costs.items(), strict=True):
+                data[f"on_{cost}_front"] = front(data[cost].to_numpy(), data["accuracy"].to_numpy())
+                _scatter(axes, data, cost, styles)
+                axes.set_xlabel(label)
+                axes.set_ylabel("top-1 accuracy (%)" if axes is row[0] else "")
+            row[0].set_title(title(dataset, condition), loc="left")
+            handles, names = row[-1].get_legend_handles_labels()
+            for axes in row:
+                remove_legend(axes)
+            drawing.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
+        yield render(
+            drawing,
+            name=file_name(scenario, dataset, condition, "cost"),
+            title=f"Accuracy against cost on {dataset}",
+            caption=f"{place(scenario, dataset, condition)}. The stepped line is the front: no method is both cheaper "
+            "and better. Bars are 95 % intervals. FLOPs leave the encoder out; a method whose FLOPs nobody can count "
+            "is not drawn against them.",
+            data=data,
+            wide=True,
+        )
+
+
+def _scatter(axes: Axes, data: pd.DataFrame, cost: str, styles: Mapping[str, PlotStyle]) -> None:
+    drawn = in_percent(data, "accuracy")
+    methods = drawn["method"].tolist()
+    for row in drawn.to_dict("records"):
+        spread = np.nan_to_num([[row["accuracy"] - row["accuracy_low"]], [row["accuracy_high"] - row["accuracy"]]])
+        colour = styles[str(row["method"])].colour
+        axes.errorbar(row[cost], row["accuracy"], yerr=spread, fmt="none", ecolor=colour, elinewidth=1.5, zorder=2)
+    sns.scatterplot(
+        drawn,
+        x=cost,
+        y="accuracy",
+        hue="method",
+        hue_order=methods,
+        style="method",
+        style_order=methods,
+        palette={method: styles[method].colour for method in methods},
+        markers={method: styles[method].marker for method in methods},
+        s=46,
+        zorder=3,
+        ax=axes,
+    )
+    best = drawn[drawn[f"on_{cost}_front"]].sort_values(cost)
+    axes.step(best[cost], best["accuracy"], where="post", color="#777777", linewidth=1, zorder=0)
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    if high < 4 * low:
+        # Costs that are nearly the same are drawn side by side, not spread over the whole width by their last digits.
+        centre = np.sqrt(low * high)
+        axes.set_xlim(centre / 2, 2 * centre)
+    large = EngFormatter(sep="")
+    low, high = axes.get_xlim()
+    # Three numbers a decade stand in each other's way over two of them.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.xaxis.set_major_formatter(lambda value, place: large(value) if value >= 1000 else f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def front(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+    """Return which points no other beats: none is at most as costly and at least as accurate, and better in one.
+
+    A point whose cost is not known (NaN) is not on the front.
+    """
+    cheaper = (cost[:, None] <= cost) & (accuracy[:, None] >= accuracy)
+    strictly = (cost[:, None] < cost) | (accuracy[:, None] > accuracy)
+    return np.asarray(~(cheaper & strictly).any(0) & ~np.isnan(cost))

@@ -1,0 +1,79 @@
+"""Which method is right where another is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from bench.reports.analysis import Analysis
+from bench.reports.figures.registry import figure
+from bench.reports.figures.style import Figure, canvas, render, title
+from bench.reports.records.paired_predictions import Group
+from bench.reports.utils.text import file_name, place
+
+
+@figure("disagreement", section="comparisons")
+def disagreements(analysis: Analysis) -> Iterator[Figure]:
+    """Yield a map of methods by methods for each group."""
+    yield from maps(analysis.detailed_groups)
+
+
+def maps(groups: Sequence[Group]) -> Iterator[Figure]:
+    """Yield the share of queries that one method answers rightly and another wrongly, for each group with several."""
+    for group in groups:
+        methods = sorted(group.predictions)
+        if len(methods) < 2:
+            continue
+        data = pd.DataFrame(
+            [(a, b, _share(group, a, b)) for a in methods for b in methods], columns=["right", "wrong", "share"]
+        )
+        grid = 100 * data.pivot_table("share", "right", "wrong", dropna=False).loc[methods, methods]
+        # A method is never right where it is wrong: its own square says nothing.
+        hidden = np.eye(len(methods), dtype=bool) | grid.isna().to_numpy()
+        if hidden.all():
+            continue
+        size = 0.55 * len(methods)
+        with canvas(2.6 + size, 1.9 + size) as (drawing, (axes,)):
+            sns.heatmap(
+                grid,
+                cmap="Blues",
+                vmin=0,
+                annot=True,
+                fmt=".1f",
+                mask=hidden,
+                square=True,
+                linewidths=1,
+                annot_kws={"in_layout": False, "fontsize": 9},
+                cbar_kws={"label": "% of queries", "shrink": 0.8},
+                ax=axes,
+            )
+            axes.grid(visible=False)
+            axes.tick_params(length=0)
+            axes.set_xlabel("is wrong")
+            axes.set_ylabel("is right")
+            axes.set_xticklabels(axes.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
+            axes.tick_params(axis="y", rotation=0)
+            # Above the whole figure: the axes are as narrow as the methods are few.
+            drawing.suptitle(title(group.dataset, group.condition, 2.6 + size), x=0.02, ha="left", fontsize=10.5)
+        yield render(
+            drawing,
+            name=file_name(*group.key, "disagreement"),
+            title=f"Who is right where the other is wrong on {group.dataset}",
+            caption=f"{place(*group.key)}. Share of queries that the method of the row answers rightly and that of the "
+            "column does not.",
+            data=data,
+        )
+
+
+def _share(group: Group, a: str, b: str) -> float:
+    """Return the share of queries that a answers rightly and b wrongly, mean over the seeds that pair; NaN if none."""
+    of_a, of_b = group.predictions[a], group.predictions[b]
+    shares = [
+        float((of_a[s].correct & ~of_b[s].correct).mean())
+        for s in sorted(set(of_a) & set(of_b))
+        if of_a[s].fingerprint == of_b[s].fingerprint
+    ]
+    return float(np.mean(shares)) if shares else float("nan")

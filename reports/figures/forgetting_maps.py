@@ -1,0 +1,69 @@
+"""The forgetting of each class under each method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from bench.reports.analysis import Analysis
+from bench.reports.figures.class_axis import name_classes, with_names
+from bench.reports.figures.registry import figure
+from bench.reports.figures.style import Figure, canvas, render, title
+from bench.reports.metrics.per_cell import Scores
+from bench.reports.records.arrow_columns import plain
+from bench.reports.records.class_names import ClassNames
+from bench.reports.records.keys import GROUP
+from bench.reports.utils.text import file_name, place
+
+
+@figure("forgetting", section="classes")
+def forgetting_maps(analysis: Analysis) -> Iterator[Figure]:
+    """Yield a map of methods by classes for each group with several sessions."""
+    yield from maps(analysis.records, analysis.scores, analysis.class_names)
+
+
+def maps(records: pd.DataFrame, scored: Scores, class_names: ClassNames) -> Iterator[Figure]:
+    """Yield the forgetting of each class under each method, for each group with several sessions."""
+    keys = [*GROUP, "method"]
+    cells = plain(records[["cell", *keys]].drop_duplicates("cell")).set_index("cell").loc[scored.last["cell"]]
+    # Cells of one method and group have one number: a million rows are grouped by it, not by four texts.
+    kinds = cells.groupby(keys, sort=True).ngroup().to_numpy()
+    lost = scored.classes.assign(kind=kinds[scored.classes["place"]]).dropna()
+    means = lost.groupby(["kind", "class"], sort=True)["forgetting"].mean().reset_index()
+    named = cells.assign(kind=kinds).drop_duplicates("kind")
+    for (scenario, dataset, condition), part in means.merge(named, on="kind").groupby(GROUP, sort=True):
+        names = class_names.get(str(dataset), ())
+        data = part[["method", "class", "forgetting"]].reset_index(drop=True)
+        grid = data.pivot_table("forgetting", "method", "class")
+        grid = grid[grid.mean().sort_values(ascending=False, kind="stable").index]
+        with canvas(6.4, 1.6 + 0.28 * len(grid) + (1.0 if names else 0)) as (drawing, (axes,)):
+            limit = 100 * max(0.01, float(np.nanmax(np.abs(grid.to_numpy()))))
+            sns.heatmap(
+                100 * grid,
+                cmap="PuOr_r",
+                vmin=-limit,
+                vmax=limit,
+                xticklabels=False,
+                yticklabels=True,
+                cbar_kws={"label": "forgetting (points)", "shrink": 0.9},
+                # As one image: thousands of squares would make a large file.
+                rasterized=True,
+                ax=axes,
+            )
+            name_classes(axes, grid.columns, names, first=0.5)
+            axes.grid(visible=False)
+            axes.tick_params(axis="y", rotation=0, length=0)
+            axes.set_ylabel("")
+            axes.set_xlabel(f"{axes.get_xlabel()}, most forgotten first")
+            axes.set_title(title(dataset, condition), loc="left")
+        yield render(
+            drawing,
+            name=file_name(scenario, dataset, condition, "forgetting"),
+            title=f"Forgetting on {dataset}",
+            caption=f"{place(scenario, dataset, condition)}. Best earlier accuracy of a class minus its last, mean "
+            "over seeds: orange is lost, purple gained.",
+            data=with_names(data, names),
+        )

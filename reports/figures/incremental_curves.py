@@ -1,0 +1,125 @@
+"""Accuracy session by session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bench.reports.analysis import Analysis
+from bench.reports.figures.registry import figure
+from bench.reports.figures.style import (
+    Figure,
+    bands,
+    canvas,
+    in_percent,
+    legend,
+    lines,
+    plot_styles,
+    remove_legend,
+    render,
+    title,
+)
+from bench.reports.metrics.cost import edit_names
+from bench.reports.records.keys import GROUP
+from bench.reports.statistics.intervals import t_interval
+from bench.reports.utils.text import file_name, place
+
+_GROUPS = {
+    "accuracy": "all classes so far",
+    "start_accuracy": "classes of session 0",
+    "later_accuracy": "classes that came later",
+}
+"""What a curve is drawn of where the classes stay the same for a while, a panel each."""
+
+_CURVES = [*_GROUPS, "old_accuracy", "new_accuracy"]
+
+Edits = Mapping[tuple[str, str, str], Mapping[int, str]]
+"""By scenario, data set and condition: what was done to the memory in each session."""
+
+
+@figure("curve", section="scores")
+def incremental_curves(analysis: Analysis) -> Iterator[Figure]:
+    """Yield the curve of each group that has more than one session."""
+    yield from curves(analysis.sessions, edit_names(analysis.records))
+
+
+def curves(sessions: pd.DataFrame, edits: Edits | None = None) -> Iterator[Figure]:
+    """Yield the incremental accuracy curve of each group that has more than one session."""
+    styles = plot_styles(sessions["method"].unique().tolist())
+    for (scenario, dataset, condition), part in sessions.groupby(GROUP, sort=True):
+        if part["session"].nunique() < 2:
+            continue
+        done = (edits or {}).get((str(scenario), str(dataset), str(condition)), {})
+        data = curve_data(part, done)
+        fewest = int(data["seeds"].min())
+        band = "bands are 95 % intervals over seeds" if fewest > 1 else "one seed: no band over seeds"
+        # Where classes stay the same for a while (a memory that is edited), sessions are what moves on.
+        grows = not data.duplicated(["method", "classes_seen"]).any()
+        panels = {"accuracy": ""} if grows else {name: text for name, text in _GROUPS.items() if name in data}
+        along = "classes_seen" if grows else "session"
+        shown = "all classes seen so far"
+        if len(panels) > 1:
+            shown += ", on those of session 0 and on those that came later,"
+        with canvas(2 + 4.4 * len(panels), 4.0 + (0.7 if done else 0), ncols=len(panels)) as (drawing, row):
+            drawn = in_percent(data, *panels)
+            for axes, (score, of) in zip(row, panels.items(), strict=True):
+                lines(axes, drawn, along, score, styles)
+                bands(axes, drawn, along, score, styles, edges=True)
+                axes.set_xlabel("classes seen so far" if grows else "session")
+                axes.set_ylabel("")
+                if done:
+                    _name_edits(axes, done)
+                axes.set_title(of if len(panels) > 1 else title(dataset, condition), loc="left")
+            if len(panels) > 1:
+                # One scale, so that what old classes lose can be compared with what new ones gain.
+                lows, highs = zip(*(axes.get_ylim() for axes in row), strict=True)
+                for axes in row:
+                    axes.set_ylim(min(lows), max(highs))
+                for axes in row[1:]:
+                    remove_legend(axes)
+                drawing.suptitle(title(dataset, condition), x=0.005, ha="left", fontsize=10.5)
+            among = f" on all {'of them' if grows else 'classes seen so far'}" if len(panels) == 1 else ""
+            row[0].set_ylabel(f"top-1 accuracy{among} (%)")
+            legend(drawing, row[0])
+        yield render(
+            drawing,
+            name=file_name(scenario, dataset, condition, "curve"),
+            title=f"Incremental accuracy on {dataset}",
+            caption=f"{place(scenario, dataset, condition)}. Accuracy on {shown} after each session; {band}.",
+            data=data,
+            wide=len(panels) > 1,
+        )
+
+
+def _name_edits(axes: Axes, edits: Mapping[int, str]) -> None:
+    axes.set_xticks(list(edits), [f"{n} {text}".removesuffix(" none") for n, text in edits.items()])
+    for text in axes.get_xticklabels():
+        text.set(rotation=35, ha="right", rotation_mode="anchor")
+
+
+def curve_data(sessions: pd.DataFrame, edits: Mapping[int, str] | None = None) -> pd.DataFrame:
+    """Return one row a method and session: mean accuracies over seeds, their 95 % bounds, and the number of seeds.
+
+    Accuracies are those on all classes, on those of session 0 and on all others, on those that were there before the
+    session (old) and on those that came in it (new); one that is null throughout has no column.
+    """
+    ordered = sessions.sort_values(["method", "session"], kind="stable")
+    begin = np.flatnonzero(~ordered.duplicated(["method", "session"]))
+    data = ordered[["method", "session"]].iloc[begin].reset_index(drop=True)
+    if edits:
+        data["edit"] = data["session"].map(dict(edits))
+
+    def by_row(name: str) -> list[np.ndarray]:
+        return np.split(ordered[name].to_numpy(), begin[1:])
+
+    data["classes_seen"] = [values.mean() for values in by_row("n_classes")]
+    for score in _CURVES:
+        if score in ordered and ordered[score].notna().any():
+            values = by_row(score)
+            bounds = [np.clip(t_interval(one), 0, 1) for one in values]
+            data[score] = [one.mean() for one in values]
+            data[f"{score}_low"], data[f"{score}_high"] = zip(*bounds, strict=True)
+    return data.assign(seeds=[len(values) for values in by_row("accuracy")])

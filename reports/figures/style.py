@@ -1,0 +1,218 @@
+"""How figures look: colours and marks that survive colour blindness and a black-and-white printer, and their bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib import figure as mpl_figure
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+from bench.reports.utils.text import condition_text
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe and Ito, Color Universal Design, 2008, without the yellow that is lost on white paper."""
+
+_DASHES: tuple[tuple[int, ...], ...] = ((), (5, 2), (1, 1), (5, 1, 1, 1), (8, 3))
+"""Lengths of dashes and gaps in line widths; none for a solid line."""
+
+_MARKERS = "osD^vPX*<>"
+
+
+@dataclass(frozen=True)
+class PlotStyle:
+    """Colour, marker and dash of one method; no two of the first 70 methods have all three in common."""
+
+    colour: str
+    marker: str
+    dash: tuple[int, ...]
+
+
+def plot_styles(names: Sequence[str]) -> dict[str, PlotStyle]:
+    """Return a style for each name; it depends on the sorted names alone, so all figures of a report agree."""
+    return {
+        name: PlotStyle(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], _DASHES[i % len(_DASHES)])
+        for i, name in enumerate(sorted(set(names)))
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One finished figure.
+
+    Attributes
+    ----------
+    name : str
+        File name without its ending.
+    title, caption : str
+        What it shows, and how to read it.
+    data : DataFrame
+        Every number that is drawn.
+    png, svg : bytes
+    wide : bool
+        Whether the page gives it the whole width.
+    """
+
+    name: str
+    title: str
+    caption: str
+    data: pd.DataFrame
+    png: bytes
+    svg: bytes
+    wide: bool = False
+
+
+def title(dataset: object, condition: object, width: float = 6.4) -> str:
+    """Return a data set and a condition as a title above a figure (inches wide); the caption has the whole of it."""
+    words = f"{dataset}: {condition_text(str(condition))}".rstrip(": ")
+    return shorten(words, round(_LETTERS * width), placeholder=" …")
+
+
+_LETTERS = 11.25
+"""Letters of a title to an inch."""
+
+_IN_A_CORNER = 6
+"""Most names of lines that find a free corner within a figure."""
+
+
+def legend(figure: mpl_figure.Figure, axes: Axes) -> None:
+    """Name the lines: in a free corner if they are few, else below, where they cover nothing."""
+    handles, names = axes.get_legend_handles_labels()
+    remove_legend(axes)
+    if len(names) <= _IN_A_CORNER:
+        axes.legend(handles, names, ncols=2)
+    else:
+        # A name is as wide as the longest, and has its line and mark before it.
+        columns = max(1, min(5, int(_LETTERS * figure.get_figwidth() / (7 + max(map(len, names))))))
+        figure.legend(handles, names, loc="outside lower center", ncols=columns)
+        figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(names) // columns))
+
+
+def remove_legend(axes: Axes) -> None:
+    """Remove the legend that seaborn gave some axes, if it did; the handles stay."""
+    drawn = axes.get_legend()
+    if drawn is not None:
+        drawn.remove()
+
+
+def lines(
+    axes: Axes, data: pd.DataFrame, x: str, y: str, styles: Mapping[str, PlotStyle], *, markers: bool = True
+) -> None:
+    """Draw a line a method, with the colour, dash and marks of the method.
+
+    Parameters
+    ----------
+    axes : Axes
+    data : DataFrame
+        ``method`` and the columns ``x`` and ``y``; each line runs in the order of ``x``.
+    x, y : str
+    styles : mapping of str to PlotStyle
+    markers : bool
+        Whether each point is marked.
+    """
+    methods = sorted(data["method"].unique())
+    sns.lineplot(
+        data,
+        x=x,
+        y=y,
+        hue="method",
+        hue_order=methods,
+        style="method",
+        style_order=methods,
+        palette={method: styles[method].colour for method in methods},
+        dashes={method: styles[method].dash for method in methods},
+        markers={method: styles[method].marker for method in methods} if markers else False,
+        # The intervals of a report are those of its statistics, drawn by `bands`.
+        estimator=None,
+        errorbar=None,
+        ax=axes,
+    )
+
+
+def bands(axes: Axes, data: pd.DataFrame, x: str, y: str, styles: Mapping[str, PlotStyle], *, edges: bool) -> None:
+    """Draw a band a method between ``y_low`` and ``y_high``, and its edges where bands lie over each other."""
+    for method, line in data.groupby("method", sort=True):
+        colour = styles[str(method)].colour
+        low, high = line[f"{y}_low"], line[f"{y}_high"]
+        axes.fill_between(line[x], low, high, color=colour, alpha=0.1, linewidth=0)
+        for edge in (low, high) if edges else ():
+            axes.plot(line[x], edge, color=colour, alpha=0.5, linewidth=0.6)
+
+
+def in_percent(data: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return a frame with shares and their bounds in per cent."""
+    columns = [column for name in names for column in (name, f"{name}_low", f"{name}_high") if column in data]
+    return data.assign(**{column: 100 * data[column] for column in columns})
+
+
+@contextmanager
+def canvas(
+    width: float = 6.4, height: float = 4.0, nrows: int = 1, ncols: int = 1
+) -> Iterator[tuple[mpl_figure.Figure, list[Axes]]]:
+    """Yield a figure (inches) and its axes in reading order. Nothing global is touched."""
+    settings: dict[Any, Any] = {
+        **sns.plotting_context("paper"),
+        **sns.axes_style("whitegrid"),
+        # The one font that comes with matplotlib, so that figures are the same bytes on every machine.
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 9.5,
+        "axes.labelsize": 9.5,
+        "axes.titlesize": 10.5,
+        "xtick.labelsize": 9.5,
+        "ytick.labelsize": 9.5,
+        "legend.fontsize": 9.5,
+        # Fixed where it would end up anyway: nothing stands above an axis that a title had to make way for.
+        "axes.titley": 1.0,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#444444",
+        "axes.linewidth": 0.8,
+        "grid.color": "#dddddd",
+        "grid.linewidth": 0.6,
+        "xtick.bottom": True,
+        "ytick.left": True,
+        **{f"{axis}tick.major.{what}": value for axis in "xy" for what, value in (("size", 3.5), ("width", 0.8))},
+        "lines.linewidth": 1.7,
+        "lines.markersize": 5.5,
+        "legend.frameon": False,
+    }
+    with mpl.rc_context(settings):
+        figure = mpl_figure.Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(nrows, ncols, squeeze=False).ravel().tolist()
+        yield figure, axes
+
+
+def render(
+    figure: mpl_figure.Figure, *, name: str, title: str, caption: str, data: pd.DataFrame, wide: bool = False
+) -> Figure:
+    """Return a drawn figure as PNG and SVG bytes that hold no date and no version."""
+    # A label that is not there needs no place, which would be looked for beside the numbers of its axis at every step.
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if not axis.get_label_text()):
+        axis.set_label_coords(0, 0)
+    # The layout is found once and kept for both files. The canvases print it as it is, where `savefig` would first draw
+    # each file once more to look for a layout: finding and drawing is most of the time that a report takes.
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    sinks = {kind: io.BytesIO() for kind in ("png", "svg")}
+    # Ids in an SVG are hashes of this salt, and text stays text: the same figure is the same bytes.
+    stable: dict[Any, Any] = {"svg.hashsalt": "retrieval-bench", "svg.fonttype": "none"}
+    figure.set_dpi(160)
+    with mpl.rc_context(stable):
+        # At level 1 files are a tenth larger than at the usual level 6, and packing them takes two thirds of the time.
+        packing = {"compress_level": 1}
+        FigureCanvasAgg(figure).print_png(sinks["png"], metadata={"Software": None}, pil_kwargs=packing)
+        FigureCanvasSVG(figure).print_svg(sinks["svg"], metadata={"Date": None, "Creator": None})
+    files = {kind: sink.getvalue() for kind, sink in sinks.items()}
+    return Figure(name=name, title=title, caption=caption, data=data, wide=wide, **files)

@@ -1,0 +1,1 @@
+"""Numbers of single cells: every metric, what a cell costs, near-duplicates, evidence."""

@@ -1,0 +1,179 @@
+"""An explanation for people: on the terminal, and as an HTML page with the images inlined."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from bench.reports.tables.console import table_lines
+from bench.reports.utils.class_weights import class_weights
+from bench.reports.utils.text import condition_text
+from bench.utils.version import __version__
+
+if TYPE_CHECKING:
+    from bench.explain.explain import Answer, Case, Explained
+
+_HERE = Path(__file__).parent
+
+ImageOf = Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One neighbour as it is shown; ``change`` says what the intervention does to it."""
+
+    branch: str
+    item: str
+    name: str
+    similarity: str
+    weight: str
+    right: bool
+    change: str
+    image: str
+
+
+def text(case: Case, *, most: int = 8, width: int | None = None) -> str:
+    """Return an explanation for the terminal, with the nearest ``most`` neighbours of each branch.
+
+    The table of neighbours wraps at ``width`` columns; without it each neighbour is one line.
+    """
+    blocks = ["\n".join([heading(case), *(f"warning: {warning}" for warning in case.warnings)])]
+    for explained in case.explained:
+        lines = [_verdict(case, explained)]
+        if explained.after is not None:
+            lines.append(f"  {_intervention(case)}: {_change(case, explained)}")
+        lines += [f"  {line}" for line in _speaking(case, explained.before)]
+        rows = neighbour_rows(case, explained.before, most=most)
+        if rows:
+            assert explained.before.evidence is not None
+            lines.append(f"  neighbours, + of the query's class; weights are {explained.before.evidence.weights}")
+            lines += _neighbour_table(rows, width)
+        if explained.before.evidence is None:
+            lines.append("  the method does not say what its answer rests on; scores alone:")
+            lines.append(f"  {_list(case, explained.before.scores)}")
+        if explained.after is not None and explained.after.evidence is not None:
+            lines += [f"  afterwards {line}" for line in _afterwards(case, explained)]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def html(case: Case, show: ImageOf, *, most: int = 32) -> str:
+    """Return an explanation as one HTML page that loads nothing; images come from ``show``."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    methods = [
+        {
+            "name": explained.method,
+            "verdict": _verdict(case, explained),
+            "change": _change(case, explained) if explained.after is not None else "",
+            "speaking": _speaking(case, explained.before),
+            "speaking_after": _afterwards(case, explained),
+            "weights": explained.before.evidence.weights if explained.before.evidence else "",
+            "rows": neighbour_rows(case, explained.before, most=most, show=show),
+            "scores": _list(case, explained.before.scores),
+        }
+        for explained in case.explained
+    ]
+    return environment.get_template("explain.html").render(
+        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        version=__version__,
+        case=case,
+        heading=heading(case),
+        image=_data_uri(show(case.query)),
+        intervention=_intervention(case),
+        methods=methods,
+    )
+
+
+def heading(case: Case) -> str:
+    """Return what was asked and where."""
+    words = condition_text(case.condition)
+    where = f"{case.scenario} on {case.data.name}" + (f", {words}" if words else "")
+    return f"query {case.query}, class {case.name_of(case.label)} · {where} · session {case.session}, seed {case.seed}"
+
+
+def neighbour_rows(case: Case, answer: Answer, *, most: int, show: ImageOf | None = None) -> list[Row]:
+    """Return the nearest ``most`` neighbours of each branch, and beyond them those that are intervened on."""
+    touched = dict.fromkeys(case.exclude, "left out")
+    touched |= {item: f"now {case.name_of(label)}" for item, label in case.relabel.items()}
+    shown: dict[str, int] = {}
+    rows = []
+    for near in answer.evidence.neighbours if answer.evidence else ():
+        shown[near.branch] = shown.get(near.branch, 0) + 1
+        if shown[near.branch] > most and near.item not in touched:
+            continue
+        rows.append(
+            Row(
+                branch=near.branch,
+                item=near.item,
+                name=case.name_of(near.label),
+                similarity=f"{near.similarity:.3f}",
+                weight=f"{near.weight:.3g}",
+                right=near.label == case.label,
+                change=touched.get(near.item, ""),
+                image=_data_uri(show(near.item)) if show else "",
+            )
+        )
+    return rows
+
+
+def _verdict(case: Case, explained: Explained) -> str:
+    answer = explained.before
+    right = "right" if answer.prediction == case.label else "wrong"
+    return f"{explained.method}: {case.name_of(answer.prediction)} ({right}, confidence {answer.confidence:.2f})"
+
+
+def _intervention(case: Case) -> str:
+    parts = [f"without {item}" for item in case.exclude]
+    parts += [f"with {item} as {case.name_of(label)}" for item, label in sorted(case.relabel.items())]
+    return ", ".join(parts)
+
+
+def _change(case: Case, explained: Explained) -> str:
+    before, after = explained.before, explained.after
+    assert after is not None
+    right = "right" if after.prediction == case.label else "wrong"
+    now = f"{case.name_of(after.prediction)} ({right}, confidence {after.confidence:.2f})"
+    return f"{'the answer stays' if before.prediction == after.prediction else 'the answer becomes'} {now}"
+
+
+def _speaking(case: Case, answer: Answer) -> list[str]:
+    """Return a line for each branch of neighbours and of prototypes: the classes that have most."""
+    lines = [f"{branch} neighbours: {_list(case, sums)}" for branch, sums in class_weights(answer).items()]
+    return lines + [f"{branch} prototypes: {_list(case, near)}" for branch, near in answer.prototypes.items()]
+
+
+def _afterwards(case: Case, explained: Explained) -> list[str]:
+    """Return the lines of the answer after the intervention, with the neighbours that stepped in; none without one."""
+    if explained.after is None:
+        return []
+    before = explained.before.evidence.neighbours if explained.before.evidence else ()
+    known = {(near.branch, near.item) for near in before}
+    arrived: dict[str, list[str]] = {}
+    for near in explained.after.evidence.neighbours if explained.after.evidence else ():
+        if (near.branch, near.item) not in known:
+            words = f"{near.item} ({case.name_of(near.label)}, cosine {near.similarity:.3f})"
+            arrived.setdefault(near.branch, []).append(words)
+    lines = _speaking(case, explained.after)
+    return lines + [f"new {branch} neighbours: {', '.join(items)}" for branch, items in arrived.items()]
+
+
+def _list(case: Case, values: Sequence[tuple[int, float]]) -> str:
+    return ", ".join(f"{case.name_of(label)} {value:.3g}" for label, value in values)
+
+
+def _neighbour_table(rows: Sequence[Row], width: int | None) -> list[str]:
+    heads = ("", "item", "class", "cosine", "weight", "")
+    texts = [(r.branch, r.item, ("+ " if r.right else "  ") + r.name, r.similarity, r.weight, r.change) for r in rows]
+    inner = None if width is None else max(1, width - 2)
+    return [f"  {line}" for line in table_lines(heads, texts, left=(0, 1, 2, 5), width=inner, rule=False)]
+
+
+def _data_uri(png: bytes | None) -> str:
+    return "" if png is None else "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,0 +1,54 @@
+"""The page: one HTML file with everything in it, that asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from bench.reports.analysis import Analysis
+from bench.reports.sections.background import background
+from bench.reports.sections.sections import Part
+from bench.utils.version import SCHEMA, __version__
+
+_HERE = Path(__file__).parent
+
+
+def render(analysis: Analysis, parts: Sequence[Part], warnings: Sequence[str]) -> str:
+    """Return the page as HTML; a section that holds nothing is left out."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["data_uri"] = _data_uri
+    environment.filters["code"] = _code
+    return environment.get_template("page.html").render(
+        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        js=(_HERE / "page.js").read_text(encoding="utf-8"),
+        version=__version__,
+        schema=SCHEMA,
+        facts=_facts(analysis.records),
+        warnings=warnings,
+        parts=[part for part in parts if part.tables or part.figures],
+        background=background(analysis),
+    )
+
+
+def _data_uri(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _code(text: str) -> Markup:
+    """Return words as HTML; what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _facts(records: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what the report is about, in numbers."""
+    names = {"method": "methods", "dataset": "data sets", "scenario": "scenarios", "seed": "seeds", "cell": "cells"}
+    counts = {label: int(records[column].nunique()) for column, label in names.items()}
+    return [(label if n != 1 else label.removesuffix("s"), str(n)) for label, n in counts.items()]

@@ -1,0 +1,148 @@
+"""Per-query correctness of each method: the predictions of a group, lined up by query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.reports.records.arrow_columns import plain
+from bench.reports.records.few_shot_episodes import independent
+from bench.reports.records.keys import GROUP
+from bench.reports.records.oracle import ORACLE
+from bench.reports.records.run_table import RunTable
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PairedPredictions:
+    """Predictions of one cell in the order of its queries, so that those of two methods pair.
+
+    They are those of its last session, or of all its few-shot episodes.
+
+    Attributes
+    ----------
+    queries : str array [q]
+        Ids of the queries, ascending; of episodes, in each of them.
+    labels, predictions : int64 arrays [q]
+        Class ids.
+    correct : bool array [q]
+        Whether the prediction is the label.
+    top5 : bool array [q]
+        Whether the label is among the five classes with the largest scores.
+    confidences : float64 array [q]
+        Softmax probability of the prediction.
+    per_query_incremental : float64 array [q]
+        What a query adds to average incremental accuracy, times q: its mean is that metric.
+    fingerprint : str
+        Hash of the queries; equal ones pair.
+    episode : int64 array [q] or None
+        The episode of each query, 0 to e - 1 and ascending; None where there are no episodes.
+    """
+
+    queries: NDArray[np.object_]
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+    top5: NDArray[np.bool_]
+    confidences: Floats
+    per_query_incremental: Floats
+    fingerprint: str
+    episode: NDArray[np.int64] | None = None
+
+    @property
+    def per_query_accuracy(self) -> Floats | NDArray[np.bool_]:
+        """The values whose mean is the accuracy: whether each query is right [q], or the accuracy of episodes [e]."""
+        return self.correct if self.episode is None else self.by_episode(self.correct)
+
+    def by_episode(self, values: Floats | NDArray[np.bool_]) -> Floats:
+        """Return the mean of values [q] in each episode [e]."""
+        assert self.episode is not None
+        return np.asarray(np.bincount(self.episode, values) / np.bincount(self.episode))
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The predictions of one scenario, data set and condition, by method and seed."""
+
+    scenario: str
+    dataset: str
+    condition: str
+    predictions: dict[str, dict[int, PairedPredictions]]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Scenario, data set and condition."""
+        return self.scenario, self.dataset, self.condition
+
+    @property
+    def name(self) -> str:
+        """Names the group's random draws."""
+        return f"{self.scenario}|{self.dataset}|{self.condition}"
+
+
+def groups(run_table: RunTable) -> Iterator[Group]:
+    """Yield each group with its predictions; cells without them are left out."""
+    last = plain(run_table.records[[*GROUP, "cell", "method", "seed"]].drop_duplicates("cell", keep="last"))
+    of_episodes = independent(run_table.records)
+    for (scenario, dataset, condition), part in last.groupby(GROUP, sort=True):
+        table = run_table.predictions(part["cell"].tolist())
+        by_cell = dict(list(table.groupby("cell", sort=False)))
+        by_method: dict[str, dict[int, PairedPredictions]] = {}
+        for row in part[part["cell"].isin(list(by_cell))].to_dict("records"):
+            cell = str(row["cell"])
+            paired = _all_episodes if cell in of_episodes else _last_session
+            by_seed = by_method.setdefault(str(row["method"]), {})
+            by_seed[int(row["seed"])] = paired(by_cell[cell], run_table.queries[cell])
+        yield Group(str(scenario), str(dataset), str(condition), by_method)
+
+
+def without_oracles(groups: Iterable[Group], records: pd.DataFrame) -> list[Group]:
+    """Return the groups without methods that chose on the queries; fair figures are compared among themselves."""
+    names = set(records.loc[records["selection"] == ORACLE, "method"])
+    return [
+        replace(group, predictions={m: p for m, p in group.predictions.items() if m not in names}) for group in groups
+    ]
+
+
+def _last_session(table: pd.DataFrame, fingerprint: str) -> PairedPredictions:
+    """Return the last of a cell's predictions, which are sorted by session and query."""
+    session = table["session"].to_numpy()
+    end = table[session == session.max()]
+    queries = end["query"].to_numpy()
+    correct = (table["label"] == table["prediction"]).to_numpy()
+    sizes = np.bincount(session)
+    position = pd.Index(queries).get_indexer_for(table["query"]) if end["query"].is_unique else None
+    share = correct / sizes[session] / len(np.unique(session))
+    incremental = np.full(len(end), np.nan)
+    if position is not None and (position >= 0).all():
+        incremental = np.bincount(position, weights=share, minlength=len(end)) * len(end)
+    return PairedPredictions(
+        queries=queries,
+        labels=end["label"].to_numpy(),
+        predictions=end["prediction"].to_numpy(),
+        correct=correct[session == session.max()],
+        top5=(end["rank"] < 5).to_numpy(),
+        confidences=end["confidence"].to_numpy(dtype=np.float64),
+        per_query_incremental=incremental,
+        fingerprint=fingerprint,
+    )
+
+
+def _all_episodes(table: pd.DataFrame, fingerprint: str) -> PairedPredictions:
+    """Return a cell's predictions in all episodes, which are sorted by session and query."""
+    return PairedPredictions(
+        queries=table["query"].to_numpy(),
+        labels=table["label"].to_numpy(),
+        predictions=table["prediction"].to_numpy(),
+        correct=(table["label"] == table["prediction"]).to_numpy(),
+        top5=(table["rank"] < 5).to_numpy(),
+        confidences=table["confidence"].to_numpy(dtype=np.float64),
+        per_query_incremental=np.full(len(table), np.nan),
+        fingerprint=fingerprint,
+        episode=np.unique(table["session"], return_inverse=True)[1].astype(np.int64),
+    )

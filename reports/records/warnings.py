@@ -1,0 +1,77 @@
+"""Warnings from records: skipped and failed cells, adapted methods, oracles, approximate searches, few seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from bench.reports.records.arrow_columns import mentions, plain
+from bench.reports.records.few_shot_episodes import independent
+from bench.reports.records.keys import GROUP
+from bench.reports.records.oracle import ORACLE
+
+
+def record_warnings(done: pd.DataFrame, unanswered: pd.DataFrame) -> list[str]:
+    """Return what the records themselves warn of: skips, failures, adapted methods, oracle budgets, searches, seeds."""
+    lines = list(unanswered_lines(unanswered))
+    adapted = sorted(done.loc[done["fidelity"] == "adapted", "method"].unique())
+    if adapted:
+        lines.append(f"adapted, not faithful to their papers: {', '.join(adapted)} (see `bench list methods`)")
+    oracles = ", ".join(sorted(done.loc[done["selection"] == ORACLE, "method"].unique()))
+    if oracles:
+        lines.append(f"chose hyperparameters on the queries themselves (oracle), so no fair figure: {oracles}")
+    over = sorted(done.loc[mentions(done["details"], '"over_budget": true'), "method"].unique())
+    if over:
+        lines.append(f"carried more than the budget in bytes, so not compared at equal memory: {', '.join(over)}")
+    lines += _approximate(done)
+    groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
+    for key, values in done.groupby([*GROUP, "method"], sort=True)["seed"]:
+        *group, method = (str(part) for part in key)
+        groups.setdefault(tuple(group), {})[method] = tuple(sorted(set(values.tolist())))
+    if any(len(set(methods.values())) > 1 for methods in groups.values()):
+        lines.append("methods have unequal seeds; means are over each method's own, comparisons over the shared ones")
+    lines += _seed_warnings(done, groups)
+    return lines
+
+
+def _approximate(done: pd.DataFrame) -> Iterator[str]:
+    """Yield a line an approximate search: how many of the neighbours it found at worst, and who asked it."""
+    approximate = done.loc[done["search_recall"].notna(), ["search", "method", "search_recall"]]
+    for search, part in approximate.groupby("search", sort=True):
+        methods = ", ".join(sorted(part["method"].unique()))
+        yield (
+            f"neighbours were searched approximately ({search}) for {methods}: in the worst session it found "
+            f"{100 * part['search_recall'].min():.4g} % of the exact ones"
+        )
+
+
+def unanswered_lines(unanswered: pd.DataFrame) -> Iterator[str]:
+    """Yield a line a method and reason: where it was skipped or failed, and why."""
+    # A reason can name counts that differ by seed and by data set: one of them stands for all.
+    reasons = plain(unanswered[["method", "reason", "dataset", "status"]])
+    alike = reasons["reason"].str.replace(r"\d+", "#", regex=True)
+    for (method, _, status), part in reasons.groupby(["method", alike, "status"], sort=True):
+        where = ", ".join(sorted(part["dataset"].unique()))
+        yield f"{method} {'was skipped' if status == 'skipped' else status} on {where}: {min(part['reason'])}"
+
+
+def _seed_warnings(done: pd.DataFrame, groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]]) -> list[str]:
+    """Return what is to be said of too few seeds; episodes are enough of a sample, but not of trainings."""
+    apart = done[done["cell"].isin(independent(done))]
+    dealt = set(apart[GROUP].drop_duplicates().itertuples(index=False, name=None))
+    counts, of_episodes = (
+        [(method, len(s)) for key, methods in groups.items() if (key in dealt) == e for method, s in methods.items()]
+        for e in (False, True)
+    )
+    fewest = min((n for _, n in counts), default=0)
+    lines = []
+    if any(n == 1 for _, n in of_episodes):
+        lines.append("one seed of few-shot episodes: the interval shown is over its episodes alone")
+    if fewest == 1:
+        alone = sorted({method for method, n in counts if n == 1})
+        whose = f" of {', '.join(alone)}" if any(n > 1 for _, n in counts) else ""
+        lines.append(f"one seed{whose}: there is no interval over seeds, the interval shown is over queries alone")
+    elif 1 < fewest < 5:
+        lines.append(f"few seeds ({fewest}): intervals are wide and small differences stay undecided")
+    return lines

@@ -1,0 +1,72 @@
+"""Builds a report: one analysis of the runs, section by section, written as a page, tables, figures and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.reports.analysis import Analysis
+from bench.reports.figures.registry import FIGURES
+from bench.reports.page import html, terminal
+from bench.reports.page.report_folder import publish
+from bench.reports.sections.sections import Part, parts
+from bench.reports.tables.files import csv_bytes
+from bench.reports.tables.latex import latex
+from bench.reports.tables.markdown import markdown
+
+
+def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int | None = None) -> str:
+    """Write the report on some runs into a folder and return the table for the terminal.
+
+    The files depend on the records alone, not on their order nor on the folders they lie in. Files of an earlier
+    report in the same folder that this one does not have are removed.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Runs, or folders of runs.
+    out : Path
+        The report's folder.
+    galleries : int
+        How many queries of each data set and condition are shown with what they were answered from. Any number above
+        0 makes the states of two methods again.
+    width : int, optional
+        Columns of the terminal that the returned text wraps at; without it, no line is wrapped.
+
+    Raises
+    ------
+    BenchError
+        If there is nothing to report, a file is damaged or of a newer schema, a plug-in's metric or figure fails, or
+        ``out`` cannot be written.
+    """
+    analysis = Analysis.of(folders, galleries)
+    sections = parts(analysis)
+    warnings = [*FIGURES.warnings, *analysis.warnings]
+    notes = [note for part in sections for note in part.notes]
+    files: dict[str, bytes] = {}
+    for part in sections:
+        files |= _files(part)
+    files["report.md"] = _markdown(sections, warnings, notes).encode()
+    files["report.html"] = html.render(analysis, sections, [*warnings, *analysis.detailed[1], *notes]).encode()
+    publish(out, files)
+    n_figures = sum(len(part.figures) for part in sections)
+    return terminal.text(analysis.means, warnings, out, n_figures, width)
+
+
+def _files(part: Part) -> dict[str, bytes]:
+    """Return a section's files by name: numbers, LaTeX tables, figures."""
+    files: dict[str, bytes] = {}
+    for data in part.data:
+        files |= data.files()
+    for table in part.tables:
+        files[f"tables/{table.name}.tex"] = latex(table).encode()
+    for drawn in part.figures:
+        name = f"figures/{drawn.name}"
+        files |= {f"{name}.csv": csv_bytes(drawn.data), f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
+    return files
+
+
+def _markdown(sections: Sequence[Part], warnings: Sequence[str], notes: Sequence[str]) -> str:
+    head = ["# Report", "", *(f"- **Warning:** {warning}" for warning in warnings), ""]
+    tables = [markdown(table) for part in sections for table in part.tables]
+    return "\n".join([*head, *tables, *(f"- {note}" for note in notes)]) + "\n"

@@ -1,0 +1,113 @@
+"""The sections of a report in their order: each yields its tables, its files of numbers, its figures and its notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from bench.reports.analysis import Analysis
+from bench.reports.figures.registry import FIGURES, SectionKey
+from bench.reports.figures.style import Figure
+from bench.reports.sections import (
+    across_datasets,
+    comparisons,
+    cost,
+    differences,
+    evidence,
+    near_duplicates,
+    published,
+    scores,
+    sweeps,
+)
+from bench.reports.tables.files import DataFile
+from bench.reports.tables.table import Table
+from bench.reports.utils.note import Note
+from bench.reports.utils.text import natural
+from bench.utils.errors import BenchError
+
+Item = Table | DataFile | Note | Figure
+
+
+def _figures_alone(analysis: Analysis) -> Iterator[Table]:
+    """Yield no table: the section holds figures."""
+    return iter(())
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section: what its heading says, and the function that yields its tables, files of numbers and notes."""
+
+    key: SectionKey
+    title: str
+    tables: Callable[[Analysis], Iterable[Table | DataFile | Note]] = _figures_alone
+
+    def __call__(self, analysis: Analysis) -> Iterator[Item]:
+        """Yield what the section holds: tables first, then all figures that name it, each kind by number."""
+        yield from self.tables(analysis)
+        for kind in FIGURES:
+            if kind.section == self.key:
+                items = list(kind(analysis))
+                yield from sorted((i for i in items if isinstance(i, Figure)), key=lambda drawn: natural(drawn.name))
+                yield from (item for item in items if isinstance(item, Note))
+
+
+SECTIONS = (
+    Section("scores", "Scores", scores.section),
+    Section("costs", "What methods cost", cost.section),
+    Section("comparisons", "Paired comparisons", comparisons.section),
+    Section("datasets", "Over data sets", across_datasets.section),
+    Section("sweeps", "What a sweep changes", sweeps.section),
+    Section("classes", "Class by class"),
+    Section("evidence", "What answers rest on", evidence.section),
+    Section("audit", "Audit", near_duplicates.section),
+    Section("published", "Published", published.section),
+    Section("differences", "Differences between runs", differences.section),
+    Section("further", "Further figures"),
+)
+"""All sections, in the order of the page."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One section of a report with all that it holds."""
+
+    key: str
+    title: str
+    tables: list[Table]
+    figures: list[Figure]
+    data: list[DataFile]
+    notes: list[str]
+
+
+def parts(analysis: Analysis) -> list[Part]:
+    """Return every section with what it holds.
+
+    Raises
+    ------
+    BenchError
+        If a kind of figure names no section, or two figures or tables have one name: one of them would be missing.
+    """
+    homeless = [kind.name for kind in FIGURES if kind.section not in {section.key for section in SECTIONS}]
+    if homeless:
+        raise BenchError(f"figures {', '.join(homeless)} name no section of the report; give each one of SECTIONS")
+    filled = []
+    for section in SECTIONS:
+        items = list(section(analysis))
+        filled.append(
+            Part(
+                section.key,
+                section.title,
+                tables=[item for item in items if isinstance(item, Table)],
+                figures=[item for item in items if isinstance(item, Figure)],
+                data=[item for item in items if isinstance(item, DataFile)],
+                notes=[item.text for item in items if isinstance(item, Note)],
+            )
+        )
+    for what, names in (
+        ("figures", [drawn.name for part in filled for drawn in part.figures]),
+        ("tables", [table.name for part in filled for table in part.tables]),
+    ):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise BenchError(f"two {what} are named {', '.join(twice)}; one would be written over the other")
+    return filled

@@ -1,0 +1,1 @@
+"""Numbers over seeds, queries and data sets: means, intervals, tests, ranks."""

@@ -1,0 +1,1 @@
+"""Tables as values, and what they are written as: Markdown, LaTeX, CSV, Parquet."""

@@ -1,0 +1,53 @@
+"""The folder of a report."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from bench.reports.page.report_folder import WRITTEN, publish
+from bench.reports.report import build
+from bench.utils.errors import BenchError
+from tests.statistics.runs import make_run
+
+
+def report(folder, **settings):
+    # 50 classes are asked about, as the papers do on CUB.
+    wanted = {"seeds": (0, 1), "sessions": 1, "per": 50, "queries": 4, "scenario": "web-zero-shot", "conditions": ({},)}
+    make_run(folder / "r", {"mml": 0.7, "mml-text": 0.6}, **(wanted | settings))
+    build([folder / "r"], folder / "out")
+    return pd.read_csv(folder / "out" / "published.csv"), folder / "out"
+
+
+def test_an_earlier_report_leaves_nothing_behind_and_nothing_else_is_touched(tmp_path):
+    out = tmp_path / "out"
+    make_run(tmp_path / "a", {"m": 0.4, "n": 0.6}, datasets=("old",))
+    make_run(tmp_path / "b", {"m": 0.4, "n": 0.6}, datasets=("new",))
+    build([tmp_path / "a"], out)
+    mine = out / "figures" / "my-old-figure.png"
+    mine.write_bytes(b"mine")
+    edited = next((out / "figures").glob("*old*curve.csv"))
+    edited.write_text("edited by hand")
+    build([tmp_path / "b"], out)
+    left = {path.name for path in (out / "figures").iterdir() if "old" in path.name}
+    assert left == {mine.name, edited.name}
+    assert any("new" in path.name for path in (out / "figures").iterdir())
+
+
+def test_only_files_of_the_folder_are_removed(tmp_path):
+    out, outside = tmp_path / "out", tmp_path / "outside.csv"
+    outside.write_bytes(b"x")
+    publish(out, {"a.csv": b"x"})
+    written = json.loads((out / WRITTEN).read_text())
+    written["files"]["../outside.csv"] = written["files"]["a.csv"]
+    (out / WRITTEN).write_text(json.dumps(written))
+    publish(out, {"b.csv": b"y"})
+    assert outside.exists()
+    assert sorted(path.name for path in out.iterdir()) == ["b.csv", WRITTEN]
+
+
+def test_a_damaged_list_of_files_is_one_line(tmp_path):
+    publish(tmp_path, {"a.csv": b"x"})
+    (tmp_path / WRITTEN).write_text("[")
+    with pytest.raises(BenchError, match="is damaged"):
+        publish(tmp_path, {"a.csv": b"x"})

@@ -1,0 +1,27 @@
+"""Results over several data sets."""
+
+import pytest
+
+from bench.reports.analysis import Analysis
+from bench.reports.figures.critical_difference import critical_differences
+from bench.reports.sections.across_datasets import means_table
+from tests.statistics.runs import make_run
+
+
+@pytest.mark.parametrize("n", [2, 6])
+def test_six_data_sets_get_a_diagram_and_two_are_told_why_not(tmp_path, n):
+    sets = tuple("abcdef"[:n])
+    folder = make_run(tmp_path / "r", {"m": 0.5, "n": 0.6, "o": 0.9}, datasets=sets, sessions=1, per=4)
+    analysis = Analysis.of([folder])
+    (result,), notes = analysis.across_datasets
+    diagrams = list(critical_differences(analysis))
+    overall = means_table(result)
+    assert [row[0].text for row in overall.rows] == ["o", "n", "m"]
+    if n == 6:
+        assert diagrams[0].data["method"].iloc[0] == "o"
+        assert "[" in overall.rows[0][1].text
+        assert not notes
+    else:
+        assert not diagrams
+        assert "[" not in overall.rows[0][1].text
+        assert "no critical-difference diagram: 2 data sets and 3 methods are too few" in notes[0]
