@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.reports.build import build
+from bench.reports.report import build
 from tests.statistics.runs import make_run
 
 webdriver = pytest.importorskip("selenium.webdriver")

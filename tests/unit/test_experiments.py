@@ -195,6 +195,9 @@ def test_a_misspelt_setting_in_a_file_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_published_numbers_are_read_without_torch() -> None:
-    code = "import sys; from bench.runner import experiments; assert experiments.published('t05'); print('torch' in sys.modules)"
+    code = (
+        "import sys; from bench.runner import experiments; assert experiments.published('t05'); "
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

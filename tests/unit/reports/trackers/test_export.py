@@ -103,7 +103,7 @@ def test_wandb_files_hold_what_was_written_offline(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     export([run], "wandb", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"], "something was left in the working directory"
-    wanted = {track.name: track for track in tracks(load([run]))}
+    wanted = {track.name: track for track in tracks(Analysis.of([run]))}
     for path in (tmp_path / "out" / "wandb").glob("offline-run-*/*.wandb"):
         records = list(logged(path))
         (head,) = (record.run for record in records if record.run.run_id)
