@@ -21,7 +21,7 @@ from bench.functional.attention import Block, attend, integrate, standardise
 from bench.functional.classwise import class_counts, class_means, drop_self, nearest_to_mean, normalise, rows_of_classes
 from bench.learning.prototypes import Kind, carried_over, prototypes
 from bench.learning.state_io import nbytes
-from bench.learning.training import fit, leaf
+from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, fit, leaf
 from bench.utils.random import Stream
 
 _CHUNK = 1024
@@ -140,6 +140,7 @@ class MML:
     patience: Annotated[int, Ge(1)] = 10
     batch: Annotated[int, Ge(1)] = 256
     weights: Weights | None = field(default=None, metadata={"param": False})
+    training_options: TrainingOptions = field(default=DEFAULT_OPTIONS, metadata={"param": False})
     about: ClassVar[About]
 
     def __post_init__(self) -> None:
@@ -389,6 +390,7 @@ class MML:
             optimiser=torch.optim.Adam(leaves, lr=self.lr, eps=1e-6, weight_decay=self.weight_decay),
             validate=accuracy if check is not None else None,
             rng=rng.child("fit"),
+            options=self.training_options,
         )
         return Weights(live.image.map(torch.Tensor.detach), live.text.map(torch.Tensor.detach))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
@@ -18,7 +18,7 @@ from bench.core.task import Task
 from bench.functional.classwise import drop_self, normalise
 from bench.functional.logistic_regression import Linear
 from bench.learning.class_texts import class_texts
-from bench.learning.training import epochs_of, fit, leaf
+from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, epochs_of, fit, leaf
 from bench.utils.random import Stream
 
 _CHUNK = 1024
@@ -64,6 +64,7 @@ class RAC:
     weight_decay: Annotated[float, Ge(0)] = 5e-4
     steps: Annotated[int, Ge(1)] = 500
     batch: Annotated[int, Ge(1)] = 256
+    training_options: TrainingOptions = field(default=DEFAULT_OPTIONS, metadata={"param": False})
 
     def build(self, task: Task, *, rng: Stream) -> Augmented:
         """Return the head trained on the labelled images, and the memory it retrieves from."""
@@ -92,6 +93,7 @@ class RAC:
             batch=self.batch,
             cosine=True,
             rng=rng.child("fit"),
+            options=self.training_options,
         )
         return Augmented(Linear(live.weights.detach(), live.biases.detach()), items, names, int((~has).sum()))
 

@@ -17,7 +17,7 @@ from bench.core.task import Session, Task
 from bench.functional.attention import Block, attend, standardise, transform
 from bench.functional.classwise import class_counts, class_means, drop_self, normalise
 from bench.learning.class_texts import class_texts
-from bench.learning.training import fit, leaf
+from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, fit, leaf
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
@@ -96,6 +96,7 @@ class RECO:
     patience: Annotated[int, Ge(1)] = 10
     batch: Annotated[int, Ge(1)] = 256
     weights: Fusion | None = field(default=None, metadata={"param": False})
+    training_options: TrainingOptions = field(default=DEFAULT_OPTIONS, metadata={"param": False})
 
     def train(self, training: Session, validation: Session | None, *, rng: Stream) -> RECO:
         """Return the method with fusion layers trained on seen classes, from the best epoch on validation classes."""
@@ -139,6 +140,7 @@ class RECO:
             patience=self.patience,
             validate=accuracy if check is not None else None,
             rng=rng.child("fit"),
+            options=self.training_options,
         )
         return replace(self, weights=Fusion(live.image.map(torch.Tensor.detach), live.text.map(torch.Tensor.detach)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
@@ -16,7 +16,7 @@ from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.holdout import hold_out
-from bench.learning.training import fit, leaf
+from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, fit, leaf
 from bench.utils.random import Stream
 
 _ALPHA_LOW, _ALPHA_HIGH, _BETA_LOW, _BETA_HIGH = 0.1, 3.0, 0.1, 7.0
@@ -80,6 +80,7 @@ class TipAdapter:
     weight_decay: Annotated[float, Ge(0)] = 1e-2
     epochs: Annotated[int, Ge(1)] = 20
     batch: Annotated[int, Ge(1)] = 256
+    training_options: TrainingOptions = field(default=DEFAULT_OPTIONS, metadata={"param": False})
 
     def build(self, task: Task, *, rng: Stream) -> Cache:
         """Return the cache with alpha and beta; the keys are trained on all images after both are chosen."""
@@ -125,6 +126,7 @@ class TipAdapter:
             batch=self.batch,
             cosine=True,
             rng=rng.child("fit"),
+            options=self.training_options,
         )
         return Cache(keys.detach(), columns, cache.counts, texts, alpha, beta, held)
 

@@ -10,13 +10,14 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import experiments_page, methods_page, results_page, scenarios_page
+from tools import experiments_page, methods_page, options_page, results_page, scenarios_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 PAGES: dict[str, Callable[[], str]] = {
     "experiments": experiments_page.page,
     "methods": methods_page.page,
+    "options": options_page.page,
     "results": results_page.page,
     "scenarios": scenarios_page.page,
 }

@@ -11,7 +11,8 @@ Schema version {SCHEMA}. This page is written by `make pages` from the schema in
 
 A run is a folder, `runs/SCENARIO-ID`. It holds `run.json` (the settings of the run), `records/CELL.parquet` and
 `predictions/CELL.parquet`. A cell is one method x scenario x data set x condition x seed. A cell's predictions are
-written first and its record last, each file whole or not at all, so a cell is finished when its record exists.
+written first and its record last, each file whole or not at all, so a cell is finished when its record exists. A cell
+whose method raised leaves `records/CELL.failed.parquet`, one row with the reason, until it is tried again.
 
 A run of 1000 cells or more also has `records.arrow`, all its records in one file, which makes reading fast. It is
 written when the run ends, and is ignored if a record has changed since. Copy runs with their file times, as `cp -a` and

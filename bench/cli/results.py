@@ -21,15 +21,21 @@ RUN = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
     type=click.IntRange(0),
     help="Show so many queries of each data set with what they were answered from; makes states again.",
 )
-def report(folders: Sequence[Path], out: Path | None, galleries: int) -> None:
+@click.pass_context
+def report(ctx: click.Context, folders: Sequence[Path], out: Path | None, galleries: int) -> None:
     """Summarise runs: a table here; report.html, tables and figures in OUT.
 
-    FOLDERS are runs or folders of runs; without any, the folder `runs`.
+    FOLDERS are runs or folders of runs; without any, the folder `runs`. Leaves with status 1 if cells of them failed.
     """
     from bench.reports.report import build
+    from bench.results.run_folder import Store, runs_below
 
-    shown = build(list(folders) or [Path("runs")], out or Path("report"), galleries=galleries, width=_width())
-    click.echo(shown)
+    given = list(folders) or [Path("runs")]
+    click.echo(build(given, out or Path("report"), galleries=galleries, width=_width()))
+    failed = sum(len(Store(run).failed()) for folder in given for run in runs_below(folder))
+    if failed:
+        click.echo(f"bench: {failed} cell{'s' * (failed > 1)} failed; go on with the same `bench run`", err=True)
+        ctx.exit(1)
 
 
 @click.command()

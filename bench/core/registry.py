@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from bench.core.protocols import About, Need, Selection
 from bench.utils.errors import BenchError, suggest
+from bench.utils.params import check_on_construction
 
 T = TypeVar("T", bound=type[Any])
 
@@ -102,7 +103,7 @@ def method(
     stores_items: bool = False,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[T], T]:
-    """Register a method class.
+    """Register a method class, whose constructor checks its parameters by their type hints from then on.
 
     Parameters
     ----------
@@ -133,6 +134,7 @@ def method(
             selection=selection,
             stores_items=stores_items,
         )
+        check_on_construction(cls)
         METHODS.add(name, cls)
         for variant, preset in (variants or {}).items():
             METHODS.add(variant, cls, preset)
@@ -142,10 +144,11 @@ def method(
 
 
 def scenario(name: str) -> Callable[[T], T]:
-    """Register a scenario class under its name."""
+    """Register a scenario class under its name; its constructor checks its parameters from then on."""
 
     def register(cls: T) -> T:
         cls.name = name
+        check_on_construction(cls)
         SCENARIOS.add(name, cls)
         return cls
 

@@ -7,9 +7,6 @@ from collections.abc import Iterable
 
 import torch
 
-FULL = "its GPU is full; try fewer --jobs, so that fewer share it"
-"""How a worker was lost for which the GPU had too little memory."""
-
 
 def visible(device: str) -> int:
     """Return how many GPUs a run on a device may use: all visible ones for ``cuda``, one for ``cuda:N``, or none."""

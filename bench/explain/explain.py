@@ -23,13 +23,13 @@ from bench.device.exactness import conscientiously
 from bench.explain.interventions import intervene, parse_relabels
 from bench.explain.replay import Which, identity_of, recipe_of, same_data, select, session_number
 from bench.learning.state_io import load
-from bench.learning.training import conducted
+from bench.learning.training import TrainingOptions, with_training_options
 from bench.results.run_folder import STATES, read_manifest
-from bench.runner.config import Named
-from bench.runner.evaluate import Built, build_session, lacking, session_stream
-from bench.runner.plan import Deal, deal_episode
+from bench.runner.evaluate import SessionState, build_session, missing_requirement, session_stream
+from bench.runner.plan import EpisodeSpec, deal_episode
 from bench.runner.provenance import core_fingerprint
-from bench.runner.saved_weights import Trained
+from bench.runner.recipes import LabelledRecipe
+from bench.runner.saved_weights import SavedWeights
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.random import Stream
 
@@ -153,7 +153,7 @@ def explain(
     train_on = getattr(scenario.recipe, "train_on", None)
     condition, seed = json.loads(first["condition"]), int(first["seed"])
     source = resolve(train_on) if train_on else None
-    episode = deal_episode(Deal(scenario, dataset, source, condition, seed, {})).to(device)
+    episode = deal_episode(EpisodeSpec(scenario, dataset, source, condition, seed, {})).to(device)
     number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
     wanted = _relabels(relabel, dataset, exclude)
     edited = intervene(episode, number, exclude, wanted) if exclude or wanted else None
@@ -161,11 +161,10 @@ def explain(
     ids = session.queries.ids.tolist()
     found: list[list[Explained]] = [[] for _ in names]
     places = [ids.index(name) for name in names]
-    precision = manifest.get("precision", "fp32")
+    options = TrainingOptions(precision=manifest.get("precision", "fp32"))
     for named, row in methods:
-        with conducted(precision=precision):
-            compute = partial(_explained, named, row, episode, edited, number, seed, folder, places)
-            both, _ = conscientiously(device, compute)
+        compute = partial(_explained, named, options, row, episode, edited, number, seed, folder, places)
+        both, _ = conscientiously(device, compute)
         for place, (name, (before, after)) in enumerate(zip(names, both, strict=True)):
             found[place].append(
                 Explained(method=named.label, recorded=recorded[str(row["cell"]), name], before=before, after=after)
@@ -189,7 +188,8 @@ def explain(
 
 
 def _explained(
-    named: Named,
+    named: LabelledRecipe,
+    options: TrainingOptions,
     row: Mapping[str, Any],
     episode: Episode,
     edited: Episode | None,
@@ -200,7 +200,7 @@ def _explained(
 ) -> list[tuple[Answer, Answer | None]]:
     """Return what a method says of each query, ``places`` among those of its session, before and after an edit."""
     rng = Stream(seed).child("method", named.recipe.name)
-    recipe = _trained(named.recipe, episode, rng, folder, row)
+    recipe = _trained(with_training_options(named.recipe, options), episode, rng, folder, row)
     before = _built(recipe, episode, number, rng, named.label)
     after = _built(recipe, edited, number, rng, named.label) if edited is not None else None
     session = episode.sessions[number]
@@ -227,9 +227,11 @@ def _relabels(lines: Sequence[str], dataset: Dataset, exclude: Collection[str]) 
     return wanted
 
 
-def _methods(manifest: Mapping[str, Any], rows: pd.DataFrame, which: Which) -> list[tuple[Named, Mapping[str, Any]]]:
+def _methods(
+    manifest: Mapping[str, Any], rows: pd.DataFrame, which: Which
+) -> list[tuple[LabelledRecipe, Mapping[str, Any]]]:
     """Return the methods to explain with their records: those that were named, or that can say what they rest on."""
-    found: list[tuple[Named, Mapping[str, Any]]] = []
+    found: list[tuple[LabelledRecipe, Mapping[str, Any]]] = []
     for row in rows.to_dict("records"):
         label = str(row["method"])
         if not which.methods and identity_of(manifest, "methods", label)["params"].get("oracle"):
@@ -251,7 +253,7 @@ def _trained(method: Method, episode: Episode, rng: Stream, folder: Path, row: M
     kept = folder / STATES / f"{row['cell']}.safetensors"
     if kept.is_file():
         trained = load(kept, allowed=("bench", "methods", type(method).__module__.split(".")[0]))
-        if isinstance(trained, Trained):
+        if isinstance(trained, SavedWeights):
             return trained.plugged_into(method, episode)
     origin = json.loads(row["details"] or "{}").get("loaded_from")
     if origin is not None:
@@ -261,28 +263,28 @@ def _trained(method: Method, episode: Episode, rng: Stream, folder: Path, row: M
     return method
 
 
-def _built(method: Method, episode: Episode, number: int, rng: Stream, label: str) -> Built:
+def _built(method: Method, episode: Episode, number: int, rng: Stream, label: str) -> SessionState:
     """Return what a method holds after session ``number``."""
-    reason = lacking(method.about, episode)
+    reason = missing_requirement(method.about, episode)
     if reason:
         raise BenchError(f"after the intervention {label} {reason}; leave more items in")
-    built: Built | None = None
+    held: SessionState | None = None
     try:
         # Independent sessions are problems of their own; elsewhere a state is made of those before it.
         for n in range(number if episode.independent else 0, number + 1):
             stream = session_stream(rng, episode.sessions[n], n)
-            built = build_session(method, episode, n, built, stream)
+            held = build_session(method, episode, n, held, stream)
     except Unsuitable as error:
         raise BenchError(f"after the intervention {label} {error}; leave more items in") from None
-    assert built is not None
-    return built
+    assert held is not None
+    return held
 
 
-def _answer(method: Method, built: Built, task: Task, query: Tensor) -> Answer:
+def _answer(method: Method, held: SessionState, task: Task, query: Tensor) -> Answer:
     classes = task.classes
     with torch.no_grad():
-        scores = method.score(built.state, query.unsqueeze(0))[0].cpu()
-        evidence = method.explain(built.state, built.task, query) if isinstance(method, Explains) else None
+        scores = method.score(held.state, query.unsqueeze(0))[0].cpu()
+        evidence = method.explain(held.state, held.task, query) if isinstance(method, Explains) else None
     best, column = scores.max(0)
     return Answer(
         prediction=classes[int(column)],

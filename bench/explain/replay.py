@@ -14,7 +14,7 @@ from bench.core.task import Episode
 from bench.data.registry import resolve
 from bench.explain.interventions import nearest
 from bench.results.run_folder import read_predictions, read_records
-from bench.runner.config import Named
+from bench.runner.recipes import LabelledRecipe
 from bench.utils.errors import BenchError, suggest
 from bench.utils.params import make
 
@@ -118,11 +118,11 @@ def identity_of(manifest: Mapping[str, Any], kind: str, label: str) -> Mapping[s
     raise BenchError(f"the run's run.json does not describe {label!r}; run again with this version")
 
 
-def recipe_of(manifest: Mapping[str, Any], kind: str, registry: Registry, label: str) -> Named:
+def recipe_of(manifest: Mapping[str, Any], kind: str, registry: Registry, label: str) -> LabelledRecipe:
     """Return a method or scenario with the parameters it had in the run."""
     identity = identity_of(manifest, kind, label)
     entry = registry.get(str(identity["name"]))
-    return Named(label, make(entry.cls, label, identity["params"]))
+    return LabelledRecipe(label, make(entry.cls, label, identity["params"]))
 
 
 def session_number(episode: Episode, session: int, fingerprint: str, folder: Path) -> int:

@@ -34,7 +34,7 @@ class Checkpoint:
     schedule: dict[str, Any] | None
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes a training's checkpoint to one file, at most every so many seconds.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
@@ -17,7 +17,7 @@ from bench.functional.classwise import normalise
 from bench.learning.exemplars import cut, keep_features
 from bench.learning.incremental_net import Depth, Net
 from bench.learning.state_io import nbytes
-from bench.learning.training import epochs_of, fit
+from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, epochs_of, fit
 from bench.utils.random import Stream
 
 Objective = Callable[[Tensor], Tensor]
@@ -50,6 +50,7 @@ class SessionTraining:
     epochs: Annotated[int, Ge(1)] = 30
     min_steps: Annotated[int, Ge(0)] = 200
     batch: Annotated[int, Ge(1)] = 128
+    training_options: TrainingOptions = field(default=DEFAULT_OPTIONS, metadata={"param": False})
 
     @property
     def wants_pixels(self) -> bool:
@@ -97,6 +98,7 @@ class SessionTraining:
             cosine=True,
             optimiser=torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay),
             rng=rng,
+            options=self.training_options,
         )
 
 

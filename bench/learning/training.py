@@ -5,24 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from bench.cost.meter import Repeats
 from bench.device.precision import TrainingPrecision, loss_precision
-from bench.learning.checkpoint import Checkpoint, Keeper
+from bench.learning.checkpoint import Checkpoint, CheckpointWriter
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
+from bench.utils.params import evolve
 from bench.utils.random import Stream
+
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conduct:
+class TrainingOptions:
     """Options of a run for its trainings.
 
     Attributes
@@ -44,17 +46,21 @@ class Conduct:
     precision: TrainingPrecision = "fp32"
 
 
-_conduct: ContextVar[Conduct] = ContextVar("conduct", default=Conduct())  # noqa: B039 - a frozen value
+DEFAULT_OPTIONS = TrainingOptions()
 
 
-@contextmanager
-def conducted(**changes: Any) -> Iterator[None]:
-    """Let every training inside the block be conducted so; what is not named stays as it is outside."""
-    token = _conduct.set(replace(_conduct.get(), **changes))
-    try:
-        yield
-    finally:
-        _conduct.reset(token)
+@runtime_checkable
+class TakesTrainingOptions(Protocol):
+    """A method that trains by :func:`fit`; the run sets this field of it, which is none of its parameters."""
+
+    @property
+    def training_options(self) -> TrainingOptions:
+        """What the run asks of its trainings."""
+
+
+def with_training_options(method: M, options: TrainingOptions) -> M:
+    """Return a method that trains as the options say; one that does not train by :func:`fit` as it is."""
+    return evolve(method, training_options=options) if isinstance(method, TakesTrainingOptions) else method
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,9 @@ def fit(
     cosine: bool = False,
     validate: Callable[[], float] | None = None,
     patience: int | None = None,
+    options: TrainingOptions = DEFAULT_OPTIONS,
 ) -> Fitted:
-    """Minimise a loss over ``n`` rows by mini-batches, in place; :func:`conducted` says how.
+    """Minimise a loss over ``n`` rows by mini-batches, in place.
 
     Parameters
     ----------
@@ -117,6 +124,8 @@ def fit(
         Returns a score, larger is better; asked before training and after each epoch. Ties keep the earlier.
     patience : int, optional
         Stop after this many epochs without a better score.
+    options : TrainingOptions
+        What the run asks of its trainings.
 
     Raises
     ------
@@ -128,7 +137,7 @@ def fit(
     schedule = (
         torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs * math.ceil(n / batch)) if cosine else None
     )
-    keeper = _keeper(weights, n, owner, epochs, batch, rng)
+    keeper = _keeper(options, weights, n, owner, epochs, batch, rng)
     left = keeper.load()
     alike = Repeats()
     if left is None:
@@ -142,7 +151,7 @@ def fit(
         optimiser.load_state_dict(left.optimiser)
         if schedule and left.schedule is not None:
             schedule.load_state_dict(left.schedule)
-    with _bar(owner, epochs, len(losses)) as advance:
+    with _bar(owner, epochs, len(losses), shown=options.progress) as advance:
         for epoch in range(len(losses) + 1, epochs + 1):
             if validate and patience is not None and len(losses) - best_epoch >= patience:
                 break
@@ -153,7 +162,7 @@ def fit(
                 rows = order[start : start + batch]
                 with alike.like(len(rows)):
                     optimiser.zero_grad()
-                    with loss_precision(weights[0].device, _conduct.get().precision):
+                    with loss_precision(weights[0].device, options.precision):
                         value = loss(rows)
                     value.backward()
                     optimiser.step()
@@ -204,21 +213,21 @@ def _put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
             weight.copy_(value)
 
 
-def _keeper(weights: Sequence[Tensor], n: int, owner: str, epochs: int, batch: int, rng: Stream) -> Keeper:
-    conduct = _conduct.get()
-    if conduct.checkpoints is None:
-        return Keeper(None, conduct.checkpoint_seconds)
+def _keeper(
+    options: TrainingOptions, weights: Sequence[Tensor], n: int, owner: str, epochs: int, batch: int, rng: Stream
+) -> CheckpointWriter:
+    if options.checkpoints is None:
+        return CheckpointWriter(None, options.checkpoint_seconds)
     # A checkpoint is only met by the training that left it: the same draws, from the same initial weights.
     name = digest(owner, rng.key().hex(), n, epochs, batch, *(w.detach() for w in weights))[:20]
-    return Keeper(conduct.checkpoints / f"{name}.safetensors", conduct.checkpoint_seconds)
+    return CheckpointWriter(options.checkpoints / f"{name}.safetensors", options.checkpoint_seconds)
 
 
 @contextmanager
-def _bar(owner: str, epochs: int, done: int) -> Iterator[Callable[[float, Sequence[float]], None]]:
+def _bar(owner: str, epochs: int, done: int, *, shown: bool) -> Iterator[Callable[[float, Sequence[float]], None]]:
     """Yield ``advance(loss, scores)``, which moves a bar below that of the run."""
     from tqdm import tqdm
 
-    shown = _conduct.get().progress
     with tqdm(
         total=epochs,
         initial=done,

@@ -33,9 +33,14 @@ _ORDER = ("scenario", "dataset", "condition", "method", "seed", "session", "cell
 _MADE_OF = b"retrieval_bench_made_of"
 
 
+FAILED = ".failed"
+"""What the name of a failed cell's record has after the cell's."""
+
+
 def record_files(folder: Path) -> list[Path]:
-    """Return the records of a run, a file a finished cell, sorted by their names."""
-    return sorted((folder / "records").glob("*.parquet"))
+    """Return the records of a run, a file a cell, sorted by name; that of a failure only until the cell is finished."""
+    paths = {path.stem: path for path in sorted((folder / "records").glob("*.parquet"))}
+    return [path for stem, path in paths.items() if not stem.endswith(FAILED) or stem.removesuffix(FAILED) not in paths]
 
 
 def write_joined(folder: Path) -> None:

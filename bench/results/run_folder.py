@@ -2,18 +2,20 @@
 
 ``run.json`` says what the run is; ``records/<cell>.parquet`` holds one row a session and
 ``predictions/<cell>.parquet`` one row a query. A cell's predictions are written first and its record last, each whole
-or not at all: a cell is finished when, and only when, its record is there.
+or not at all: a cell is finished when, and only when, its record is there. One that failed leaves
+``records/<cell>.failed.parquet``, which goes when the cell is tried again and finishes.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.results.consolidated import read_joined, record_files
+from bench.results.consolidated import FAILED, read_joined, record_files
 from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, exact, read_tables, to_parquet, upgraded
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
@@ -30,11 +32,12 @@ STATES = "states"
 
 @dataclass(frozen=True)
 class Files:
-    """The content of a finished cell's files; a skipped cell has no predictions, few have trained weights."""
+    """The content of a cell's files; one that was skipped or failed has no predictions, few have trained weights."""
 
     record: bytes
     predictions: bytes | None
     trained: bytes | None = None
+    failed: bool = False
 
 
 def encode(rows: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]] | None) -> Files:
@@ -74,7 +77,12 @@ class Store:
 
     def finished(self) -> set[str]:
         """Return the cells that need not run again."""
-        return {path.stem for path in record_files(self.folder)}
+        return {path.stem for path in record_files(self.folder) if not path.stem.endswith(FAILED)}
+
+    def failed(self) -> set[str]:
+        """Return the cells that failed and have not been finished since."""
+        stems = [path.stem for path in record_files(self.folder)]
+        return {stem.removesuffix(FAILED) for stem in stems if stem.endswith(FAILED)}
 
     def write(
         self, cell: str, rows: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]] | None
@@ -83,23 +91,27 @@ class Store:
         self.put(cell, encode(rows, predictions))
 
     def put(self, cell: str, files: Files) -> None:
-        """Write the files of a finished cell, its record last."""
-        for part, path in self._paths(cell).items():
+        """Write the files of a cell, its record last."""
+        for part, path in self._paths(cell, failed=files.failed).items():
             content = getattr(files, part)
             if content is not None:
                 write_atomically(path, content)
+        if not files.failed:
+            self._paths(cell, failed=True)["record"].unlink(missing_ok=True)
 
     def get(self, cell: str) -> Files:
-        """Return the files of a finished cell."""
-        paths = self._paths(cell)
+        """Return the files of a cell that is finished or has failed."""
+        failed = not self._paths(cell)["record"].exists()
+        paths = self._paths(cell, failed=failed)
         record = paths.pop("record").read_bytes()
-        return Files(record, **{part: path.read_bytes() if path.exists() else None for part, path in paths.items()})
+        others = {part: path.read_bytes() if path.exists() else None for part, path in paths.items()}
+        return Files(record, others["predictions"], others["trained"], failed)
 
-    def _paths(self, cell: str) -> dict[str, Path]:
+    def _paths(self, cell: str, *, failed: bool = False) -> dict[str, Path]:
         return {
             "trained": self.folder / STATES / f"{cell}.safetensors",
             "predictions": self.folder / "predictions" / f"{cell}.parquet",
-            "record": self.folder / "records" / f"{cell}.parquet",
+            "record": self.folder / "records" / f"{cell}{FAILED if failed else ''}.parquet",
         }
 
 
@@ -143,10 +155,14 @@ def read_records(folder: Path) -> pd.DataFrame:
     BenchError
         If a file is damaged, or was written by a newer version of the schema.
     """
+    return in_order(read_table(folder))
+
+
+def in_order(table: pa.Table | None) -> pd.DataFrame:
+    """Return records as a DataFrame, in the order of :func:`read_records`; no table is no row."""
     import numpy as np
     import pandas as pd
 
-    table = read_table(folder)
     if table is None:
         return pd.DataFrame({name: [] for name in COLUMNS})
     frame: pd.DataFrame = table.to_pandas()
@@ -154,6 +170,16 @@ def read_records(folder: Path) -> pd.DataFrame:
     order = ["scenario", "dataset", "condition", "seed", "method", "session"]
     codes = [pd.factorize(frame[name], sort=True)[0] for name in reversed(order)]
     return frame.take(np.lexsort(codes)).reset_index(drop=True)
+
+
+def together(folder: Path, earlier: pa.Table | None, later: Sequence[bytes]) -> pa.Table | None:
+    """Return the records of a run as one table: those that were there, and the contents of record files since."""
+    import pyarrow as pa
+
+    tables = read_tables([io.BytesIO(content) for content in later])
+    parts = [] if earlier is None else [earlier]
+    parts += [upgraded(tables, COLUMNS, "records", folder)] if tables else []
+    return pa.concat_tables(parts, promote_options="permissive") if parts else None
 
 
 def runs_below(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from bench.utils.errors import BenchError
 from bench.utils.version import SCHEMA, __version__
@@ -18,8 +18,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "schema": ("int", "version of this table's meaning"),
     "run": ("string", "the run's identity: a hash of its settings and code"),
     "cell": ("string", "the cell's identity: a hash of everything that shaped it"),
-    "status": ("string", "`ok` or `skipped`"),
-    "reason": ("string", "why a cell was skipped; null otherwise"),
+    "status": ("string", "`ok`, `skipped` or `failed`"),
+    "reason": ("string", "why a cell was skipped, or what its method raised; null otherwise"),
+    "error_type": ("string", "the class of the exception that made a cell fail; null otherwise"),
+    "traceback": ("string", "where it was raised; null otherwise"),
     "method": ("string", "the method's label: its name, with parameters where a run has it more than once"),
     "method_name": ("string", "the registered name"),
     "method_params": ("string", "JSON: every parameter of the method"),
@@ -38,7 +40,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "whether all operations ran by kernels that answer alike from run to run; false where a method has one that "
         "the GPU has no such kernel for",
     ),
-    "session": ("int", "0, 1, ... in class-incremental learning; 0 elsewhere; null if skipped"),
+    "session": ("int", "0, 1, ... in class-incremental learning; 0 elsewhere; null if skipped or failed"),
     "seed": ("int", "the seed"),
     "classes": ("list<int>", "class ids in column order"),
     "class_total": ("list<int>", "queries of each class"),
@@ -132,6 +134,7 @@ UNSTABLE = (
     *(name for name in COLUMNS if name.endswith(("_seconds", "_peak_bytes", "_peak_gpu_bytes"))),
     "gpu_joules",
     "search",
+    "traceback",
     "provenance",
 )
 """Columns that can differ between runs with identical settings: times, peaks, machine."""
@@ -185,7 +188,7 @@ UPGRADES: dict[int, Upgrade] = {}
 """By schema number, the step to the next one. Schema 1 is the first, so there is none yet."""
 
 
-def read_tables(paths: Sequence[Path], without: Collection[str] = ()) -> list[pa.Table]:
+def read_tables(paths: Sequence[Path | IO[bytes]], without: Collection[str] = ()) -> list[pa.Table]:
     """Return the tables of some Parquet files without some columns; a damaged one raises :class:`BenchError`.
 
     One of another schema has all its columns, since what upgrades it may ask for any.

@@ -2,84 +2,100 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.dataset import Dataset
 from bench.core.protocols import Method, Scenario
-from bench.results.run_folder import read_records
-from bench.runner.config import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS
+from bench.runner.config import RunConfig
+from bench.runner.events import in_words
 from bench.runner.loop import execute
 from bench.runner.parallel.pools import workers
-from bench.runner.plan import prepare
+from bench.runner.plan import encoded, plan
+from bench.utils.errors import BenchError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def run(
-    scenario: str | Scenario | Sequence[str | Scenario] = DEFAULT_SCENARIO,
-    methods: str | Sequence[str | Method | type] = DEFAULT_METHODS,
-    data: str | Path | Dataset | Sequence[str | Path | Dataset] = DEFAULT_DATA,
-    seeds: int | str | Sequence[int] = DEFAULT_SEEDS,
-    *,
-    set: Mapping[str, Any] | None = None,  # noqa: A002 - the name of the command line's option
-    out: str | Path | None = None,
-    device: str = "auto",
-    progress: bool = False,
-    jobs: int = 1,
-    search: str = "exact",
-    precision: str = "fp32",
+    scenario: str | Scenario | type | Sequence[str | Scenario | type] | None = None,
+    methods: str | Method | type | Sequence[str | Method | type] | None = None,
+    data: str | Path | Dataset | Sequence[str | Path | Dataset] | None = None,
+    seeds: int | str | Sequence[int] | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """Run a comparison and return its records, one row a method x scenario x data set x condition x session x seed.
+
+    Every option of ``bench run`` is an argument, with an underscore for a dash; :class:`bench.runner.config.RunConfig`
+    lists them. None is the same as to leave one out.
 
     Parameters
     ----------
     scenario, methods, data
         Names, paths, or your own objects: a scenario, a method (instance or class), a
-        :class:`bench.core.dataset.Dataset`.
+        :class:`bench.core.dataset.Dataset`; one or several.
     seeds : int or list
         A count (0 to n - 1) or the seeds themselves.
-    set : mapping, optional
-        Parameters by name, e.g. ``{"knn.k": 16}``; a list of values is a sweep.
-    out : path, optional
-        Where runs are kept and continued; None keeps nothing on disk.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    jobs : int
-        Worker processes. More than one need methods, scenarios and data sets by name, not as objects.
-    search : str
-        The engine that answers every search: ``exact``, ``hnsw``, ``ivfpq``, ``sq8`` or ``milvus:ADDRESS``.
-    precision : str
-        What trainings compute their loss in: ``fp32`` or ``bf16``.
+    **options
+        Among them ``set`` (parameters by name, e.g. ``{"knn.k": 16}``; a list of values is a sweep), ``out`` (where
+        runs are kept and continued; without it nothing is kept on disk), ``device``, ``search``, ``precision`` and
+        ``jobs`` (worker processes; more than one need methods, scenarios and data sets by name, not as objects).
 
     Returns
     -------
     pandas.DataFrame
-        The columns of :data:`bench.results.schema.COLUMNS`.
+        The columns of :data:`bench.results.schema.COLUMNS`. A cell whose method raised has the status ``failed``; a
+        warning says so.
+
+    Raises
+    ------
+    BenchError
+        For an option or a value that does not fit, and with ``fail_fast`` for the first cell that fails.
 
     Examples
     --------
     >>> frame = bench.run("incremental", ["knn", "protonet"], "digits", seeds=2)  # doctest: +SKIP
     """
-    names: Sequence[str | Method | type] = methods.split(",") if isinstance(methods, str) else methods
-    sets = [data] if isinstance(data, (str, Path, Dataset)) else list(data)
+    given = {"scenario": scenario, "methods": methods, "data": data, "seeds": seeds, **options}
+    given = {name: value for name, value in given.items() if value is not None}
     with tempfile.TemporaryDirectory() as scratch:
-        planned = prepare(
-            scenario=scenario,
-            methods=names,
-            data=sets,
-            seeds=seeds,
-            assignments=set,
-            out=Path(out) if out is not None else Path(scratch),
-            device=device,
-            search=search,
-            precision=precision,
+        config = encoded(RunConfig.merged(None, {"out": Path(scratch), **given}), said=lambda made: None)
+        planned = plan(config)
+        command = ["bench.run"]
+        summary = execute(planned, arguments=command, workers=workers(planned, arguments=command), keep_records=True)
+    if summary.stopped:
+        failure = BenchError(in_words(summary.failed)[0])
+        failure.add_note(str(summary.failed[0].traceback))
+        raise failure
+    for line in in_words(summary.failed):
+        warnings.warn(line, RuntimeWarning, stacklevel=2)
+    assert summary.records is not None
+    return summary.records
+
+
+def _signature() -> inspect.Signature:
+    """Return the options as arguments, for whoever looks the function up: the first four by place, too."""
+    named = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD if place < 4 else inspect.Parameter.KEYWORD_ONLY,
+            default=None if name == "out" else default,
         )
-        arguments = ["bench.run"]
-        execute(
-            planned, arguments=arguments, progress=progress, workers=workers(planned, jobs=jobs, arguments=arguments)
-        )
-        return read_records(planned.folder)
+        for place, (name, default) in enumerate(_options().items())
+    ]
+    return inspect.signature(run).replace(parameters=named)
+
+
+def _options() -> dict[str, Any]:
+    """Return every option with its default, the four that are given by place first."""
+    defaults = {name: field.default for name, field in RunConfig.model_fields.items()}
+    first = ("scenario", "methods", "data", "seeds")
+    return {**{name: defaults[name] for name in first}, **defaults}
+
+
+run.__signature__ = _signature()  # type: ignore[attr-defined]

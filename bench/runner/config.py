@@ -1,57 +1,54 @@
-"""The settings of a run: methods, scenarios, data and seeds, from the command line, a YAML file or Python."""
+"""The options of a run, each declared once: for the command line, YAML files, experiments, Python and workers.
+
+Nothing heavy is imported here, so that ``bench run --help`` is quick.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from bench.core.protocols import Method, Scenario
-from bench.core.registry import METHODS, SCENARIOS, Registry
-from bench.runner.provenance import recipe_fingerprint
 from bench.utils.errors import BenchError, suggest
-from bench.utils.params import convert, defaults, hints, make, parse
+from bench.utils.params import parse
+from bench.utils.precision import TrainingPrecision
 
-DEFAULT_SCENARIO = "incremental"
 DEFAULT_METHODS = ("zero-shot", "knn", "protonet", "linear-probe", "mml", "icarl")
-DEFAULT_DATA = ("glyphs",)
-DEFAULT_SEEDS = 5
-
-CONFIG_KEYS = ("scenario", "methods", "data", "seeds", "out", "device", "precision", "search", "set")
-"""What a YAML file may set."""
 
 
 @dataclass(frozen=True)
-class Named:
-    """A recipe with the label it has in records and tables."""
+class Option:
+    """How a field is written on the command line.
 
-    label: str
-    recipe: Any
+    Attributes
+    ----------
+    help : str
+        One line.
+    default : str
+        What is shown as the default; None shows that of the field.
+    repeated : bool
+        Whether it is written once a value, rather than with commas.
+    off : str
+        The flag that turns it off, where it is on by default.
+    """
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything that tells it apart: registered name, class, label, parameters."""
-        return {
-            "label": self.label,
-            "name": self.recipe.name,
-            "class": f"{type(self.recipe).__module__}.{type(self.recipe).__qualname__}",
-            "params": self.params,
-        }
+    help: str
+    metavar: str | None = None
+    default: str | None = None
+    repeated: bool = False
+    off: str = ""
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """Every parameter with its value."""
-        return defaults(self.recipe)
 
-    @property
-    def code(self) -> str | None:
-        """A hash of the file in which it is written; None if there is no file."""
-        return recipe_fingerprint(self.recipe)
+def split_names(value: Any) -> tuple[Any, ...]:
+    """Return names that are given as one text with commas, one path or object, or several of them."""
+    if isinstance(value, str) and not os.path.exists(value):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
@@ -70,20 +67,138 @@ def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
 
 def parse_assignments(lines: Sequence[str]) -> dict[str, Any]:
     """Return ``{"knn.k": 16}`` for ``["knn.k=16"]``; values are read as YAML."""
-    found: dict[str, Any] = {}
+    assigned: dict[str, Any] = {}
     for line in lines:
         key, equals, value = line.partition("=")
         if not equals or "." not in key:
             raise BenchError(f"--set {line!r} is not NAME.PARAMETER=VALUE; write for instance knn.k=16")
-        found[key.strip()] = parse(value)
-    return found
+        assigned[key.strip()] = parse(value)
+    return assigned
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Return the settings of a YAML file; a key that is not a setting is refused.
+def assignments(value: Any) -> Mapping[str, Any]:
+    """Return parameters by name, from ``NAME.PARAMETER=VALUE`` lines or from a mapping, flat or nested by name."""
+    if value is None:
+        return {}
+    if isinstance(value, (list, tuple)) and all(isinstance(line, str) for line in value):
+        return parse_assignments(value)
+    if not isinstance(value, Mapping):
+        raise BenchError(f"'set' must hold parameters by name, such as 'knn.k: 16', not {value!r}")
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        nested = isinstance(inner, Mapping) and "." not in str(key)
+        flat |= {f"{key}.{name}": one for name, one in inner.items()} if nested else {str(key): inner}
+    return flat
 
-    ``set`` may be written flat (``knn.k: 16``) or nested (``knn: {k: 16}``).
+
+def _lines(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[Any, ...], BeforeValidator(split_names)]
+"""Names, paths, or objects of this process."""
+
+
+class RunConfig(BaseModel):
+    """All options of a run; each is an option of ``bench run``, a YAML key and an argument of ``bench.run``.
+
+    Raises
+    ------
+    BenchError
+        For an option that does not exist or a value that does not fit.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    scenario: Annotated[Names, Option("Scenario to run.")] = ("incremental",)
+    experiment: Annotated[
+        str | None, Option("A table or figure of the papers by name; see `bench list experiments`.")
+    ] = None
+    methods: Annotated[Names, Option("Methods, separated by commas; knn:k=64 sets a parameter.")] = DEFAULT_METHODS
+    data: Annotated[
+        Names, Option("Data set: a name, or a feature pack's folder; may be repeated.", repeated=True, default="glyphs")
+    ] = ("glyphs",)
+    encoder: Annotated[
+        str | None, Option("Encode first: --data is then a folder or table of images, shards, or glyphs.")
+    ] = None
+    seeds: Annotated[
+        tuple[int, ...],
+        BeforeValidator(parse_seeds),
+        Option("A count (5 is 0 to 4) or a list (0,3,7).", default="5"),
+    ] = (0, 1, 2, 3, 4)
+    out: Annotated[Path, Option("Folder that runs are kept in.")] = Path("runs")
+    set: Annotated[
+        Mapping[str, Any],
+        BeforeValidator(assignments),
+        Option("Set a parameter: knn.k=16.", metavar="NAME.PARAM=VALUE", repeated=True, default=""),
+    ] = {}
+    device: Annotated[str, Option("Where to compute.", metavar="auto|cpu|cuda|cuda:N")] = "auto"
+    precision: Annotated[TrainingPrecision, Option("Of trainings' losses.")] = "fp32"
+    search: Annotated[str, Option("exact, hnsw, ivfpq, sq8 or milvus:ADDRESS.", metavar="ENGINE")] = "exact"
+    jobs: Annotated[int | None, Option("Worker processes.", default="1; with --ray all there is room for")] = None
+    ray: Annotated[str | None, Option("Work on a Ray cluster; needs the extra `ray`.", metavar="local|ADDRESS")] = None
+    shard: Annotated[
+        str | None, Option("Run part I of N only, in a folder of its own; see `bench merge`.", metavar="I/N")
+    ] = None
+    load: Annotated[Path | None, Option("Use the weights a run kept instead of training.")] = None
+    save_states: Annotated[bool, Option("Keep the weights trained on seen classes in the run's folder.")] = False
+    oracle: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_lines),
+        Option("Add an upper bound chosen on the queries.", metavar="NAME.PARAM=A,B", repeated=True, default=""),
+    ] = ()
+    fail_fast: Annotated[bool, Option("Stop at the first cell that fails, rather than after the others.")] = False
+    progress: Annotated[bool, Option("Show a progress bar on a terminal.", off="quiet", default="on")] = True
+
+    def __init__(self, **values: Any) -> None:
+        unknown = [name for name in values if name not in type(self).model_fields]
+        if unknown:
+            raise BenchError(f"unknown option {unknown[0]!r}{suggest(unknown[0], type(self).model_fields)}")
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise BenchError(_one_line(error)) from None
+
+    @classmethod
+    def merged(cls, file: Path | None, options: Mapping[str, Any]) -> Self:
+        """Return the options of a YAML file, of an experiment and of the command line, the later over the earlier.
+
+        An experiment counts as said just before what names it, so that a file that names one may differ from it.
+        Parameters (``set``) are merged one by one.
+
+        Raises
+        ------
+        BenchError
+            As construction does; and if the file cannot be read or data of the experiment are not there.
+        """
+        layers = [_checked_file(file) if file is not None else {}, dict(options)]
+        for place in (1, 0):
+            named = layers[place].get("experiment")
+            if named:
+                from bench.runner import experiments
+
+                above = [layer["data"] for layer in layers[place:] if layer.get("data")]
+                layers.insert(place, experiments.load(str(named), split_names(above[-1]) if above else ()))
+                break
+        values: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
+        for layer in layers:
+            values |= layer
+            parameters |= assignments(layer.get("set"))
+        return cls(**{**values, "set": parameters})
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """Return how each field is written on the command line."""
+        return {
+            name: next(note for note in field.metadata if isinstance(note, Option))
+            for name, field in cls.model_fields.items()
+        }
+
+
+def _checked_file(path: Path) -> dict[str, Any]:
+    """Return the options in a YAML file; what is none, or has no value, raises :class:`BenchError`."""
+    known = RunConfig.model_fields
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -91,139 +206,29 @@ def read_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BenchError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise BenchError(f"{path} must hold settings such as 'scenario: incremental'; known: {', '.join(CONFIG_KEYS)}")
-    for key in content:
-        if key not in CONFIG_KEYS:
-            raise BenchError(f"{path}: unknown setting {key!r}{suggest(str(key), CONFIG_KEYS)}")
-    flat: dict[str, Any] = {}
-    if not isinstance(content.get("set") or {}, Mapping):
-        raise BenchError(f"{path}: 'set' must hold parameters by name, such as 'knn.k: 16'")
-    for key, value in (content.get("set") or {}).items():
-        if isinstance(value, Mapping):
-            flat |= {f"{key}.{name}": inner for name, inner in value.items()}
-        else:
-            flat[str(key)] = value
-    return content | {"set": flat}
+        raise BenchError(f"{path} must hold settings such as 'scenario: incremental'; known: {', '.join(known)}")
+    for key, value in content.items():
+        if key not in known:
+            raise BenchError(f"{path}: unknown setting {key!r}{suggest(str(key), known)}")
+        if value is None and key != "set":
+            raise BenchError(f"{path}: {key!r} has no value; write one or leave the line out")
+    try:
+        return {**content, "set": assignments(content.get("set"))}
+    except BenchError as error:
+        raise BenchError(f"{path}: {error}") from None
 
 
-def _spec(text: str) -> tuple[str, dict[str, Any]]:
-    """Return the name and inline parameters of ``knn:k=16:vote=temperature``.
-
-    ``sklearn:sklearn.svm.LinearSVC:C=0.5`` names an estimator, whose parameters are its ``options``.
-    """
-    name, *rest = text.split(":")
-    adapter = name.strip() == "sklearn" and bool(rest) and "=" not in rest[0]
-    estimator = rest.pop(0).strip() if adapter else ""
-    values = {}
-    for part in rest:
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise BenchError(f"{text!r}: {part!r} is not PARAMETER=VALUE; write for instance knn:k=16")
-        values[key.strip()] = parse(value)
-    if adapter:
-        values = {"estimator": estimator, **({"options": values} if values else {})}
-    return name.strip(), values
+def _one_line(error: ValidationError) -> str:
+    """Return what is wrong with the first of the values, and what would do."""
+    first = error.errors()[0]
+    name, value = str(first["loc"][0]), first["input"]
+    where = f"--{name.replace('_', '-')} {value!r}"
+    if first["type"] == "literal_error":
+        known = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return f"{where} is not one of {', '.join(known)}{_nearest(value, known)}"
+    return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
-def _recipes(registry: Registry, wanted: Sequence[Any], assignments: Mapping[str, Any], used: set[str]) -> list[Named]:
-    found: list[Named] = []
-    for want in wanted:
-        if not isinstance(want, str):
-            found.append(_own(registry, want, assignments, used))
-            continue
-        name, inline = _spec(want)
-        entry = registry.get(name)
-        # What is set for a method holds for its variants too, but for what makes them variants.
-        values: dict[str, Any] = {}
-        for owner in dict.fromkeys((entry.cls.name, name)):
-            own = {k: v for k, v in assignments.items() if k.rpartition(".")[0] == owner}
-            for key, value in own.items():
-                parameter = key.rpartition(".")[2]
-                if parameter not in hints(entry.cls):
-                    convert(entry.cls, owner, parameter, value)
-                values[parameter] = value
-                used.add(key)
-            values |= entry.preset if owner == entry.cls.name else {}
-        values |= inline
-        found += _sweep(entry.cls, name, values, list(inline))
-    labels = [named.label for named in found]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise BenchError(f"{registry.kind} {label!r} is named twice; give one of them other parameters")
-    return found
-
-
-def _own(registry: Registry, recipe: Any, assignments: Mapping[str, Any], used: set[str]) -> Named:
-    """Return the user's own object, or an object of their own class, with assignments applied."""
-    if isinstance(recipe, type):
-        recipe = recipe()
-    name = getattr(recipe, "name", None)
-    if not isinstance(name, str) or not dataclasses.is_dataclass(recipe):
-        raise BenchError(
-            f"{type(recipe).__name__} is no {registry.kind}; register its dataclass with @{registry.kind}(name)"
-        )
-    mine = {k.rpartition(".")[2]: v for k, v in assignments.items() if k.rpartition(".")[0] == name}
-    used |= {k for k in assignments if k.rpartition(".")[0] == name}
-    values = {k: convert(type(recipe), name, k, v) for k, v in mine.items()}
-    return Named(name, dataclasses.replace(recipe, **values))  # type: ignore[type-var]
-
-
-def _sweep(cls: type, name: str, values: Mapping[str, Any], shown: list[str]) -> list[Named]:
-    """Return one recipe for each combination of the values of parameters that are given as lists."""
-    axes: dict[str, list[Any]] = {}
-    for key, value in values.items():
-        if isinstance(value, list) and not _takes_list(cls, key):
-            if not value:
-                raise BenchError(f"{name}.{key}=[] sweeps over no value; give at least one")
-            axes[key] = value
-            if key not in shown:
-                shown.append(key)
-        else:
-            axes[key] = [value]
-    made = []
-    for combination in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, combination, strict=True))
-        tail = ",".join(f"{key}={chosen[key]}" for key in shown)
-        made.append(Named(f"{name}({tail})" if tail else name, make(cls, name, chosen)))
-    return made
-
-
-def _takes_list(cls: type, name: str) -> bool:
-    hint = hints(cls).get(name)
-    text = str(hint)
-    return "tuple" in text or "list" in text
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The recipes of a run."""
-
-    scenarios: tuple[Named, ...]
-    methods: tuple[Named, ...]
-    seeds: tuple[int, ...]
-
-
-def plan(
-    scenario: str | Scenario | Sequence[str | Scenario],
-    methods: Sequence[str | Method | type],
-    seeds: tuple[int, ...],
-    assignments: Mapping[str, Any],
-) -> Plan:
-    """Return the recipes for names, objects and parameter assignments.
-
-    Raises
-    ------
-    BenchError
-        For an unknown name or parameter, a value that does not fit, or an assignment to something that is not part
-        of the run.
-    """
-    wanted = [scenario] if isinstance(scenario, str) or not isinstance(scenario, Sequence) else list(scenario)
-    used: set[str] = set()
-    scenarios = _recipes(SCENARIOS, wanted, assignments, used)
-    recipes = _recipes(METHODS, list(methods), assignments, used)
-    for key in assignments:
-        if key not in used:
-            owner = key.rpartition(".")[0]
-            present = {named.recipe.name for named in scenarios} | {_spec(m)[0] for m in methods if isinstance(m, str)}
-            raise BenchError(f"--set {key}: {owner!r} takes no part in this run{suggest(owner, present)}")
-    return Plan(tuple(scenarios), tuple(recipes), seeds)
+def _nearest(value: Any, known: Sequence[str]) -> str:
+    said = suggest(str(value), known)
+    return said if "did you mean" in said else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from bench.cost.meter import Meter, Repeats, metered, phase, uncounted
 from bench.data.item_images import in_pixels
 from bench.learning.exemplars import carry
 from bench.learning.state_io import nbytes
+from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, with_training_options
 from bench.runner.evidence_metrics import evidence_means
-from bench.runner.saved_weights import Trained
+from bench.runner.saved_weights import SavedWeights
 from bench.search.query_log import Asked, listening
 from bench.utils.errors import BenchError, Notice, Unsuitable
 from bench.utils.random import Stream
@@ -62,7 +63,15 @@ class Outcome:
     asked: Sequence[Asked]
 
 
-def lacking(about: About, episode: Episode, *, trained: bool = False) -> str | None:
+@dataclass(frozen=True, eq=False)
+class CellResult:
+    """What a method did in each session of a cell, and the method with the weights that it trained there, if it did."""
+
+    outcomes: list[Outcome]
+    trained: Method | None = None
+
+
+def missing_requirement(about: About, episode: Episode, *, trained: bool = False) -> str | None:
     """Return what a method needs and an episode does not have, as a reason to skip it; None if nothing.
 
     ``trained`` says that its weights were trained before, so that it needs no seen classes.
@@ -107,17 +116,17 @@ def run_cell(
     *,
     seed: int,
     label: str,
-    trained: Trained | None = None,
-    on_trained: Callable[[Any], None] | None = None,
-) -> list[Outcome]:
+    trained: SavedWeights | None = None,
+    options: TrainingOptions = DEFAULT_OPTIONS,
+) -> CellResult:
     """Return what a method does in every session of an episode.
 
     Parameters
     ----------
-    trained : Trained, optional
+    trained : SavedWeights, optional
         Weights that are used in the place of training.
-    on_trained : callable, optional
-        Given the method once it has trained.
+    options : TrainingOptions
+        How its trainings are carried out.
 
     Raises
     ------
@@ -126,15 +135,17 @@ def run_cell(
     BenchError
         If its scores have the wrong shape or are not numbers.
     """
-    reason = lacking(method.about, episode, trained=trained is not None)
+    reason = missing_requirement(method.about, episode, trained=trained is not None)
     if reason:
         raise Unsuitable(reason)
     pixels = isinstance(method, WantsPixels) and method.wants_pixels
     if pixels and episode.sessions[0].task.pictures is None:
         raise Unsuitable("needs the images themselves, and the data set has their features only; use depth=adapter")
+    method = with_training_options(method, options)
     rng = Stream(seed).child("method", method.name)
+    has_trained = False
     outcomes: list[Outcome] = []
-    built: Built | None = None
+    held: SessionState | None = None
     meter = Meter()
     searched: list[Asked] = []
     if trained is not None:
@@ -143,8 +154,7 @@ def run_cell(
         with metered(meter), phase("train"), listening() as searched:
             # The scenario trains and validates a method on classes or images that are disjoint from the queries.
             method = method.train(episode.training, episode.validation, rng=rng.child("train"))
-        if on_trained is not None:
-            on_trained(method)
+        has_trained = True
     for number, (session, parts) in enumerate(zip(episode.sessions, blocks, strict=True)):
         if number:
             meter = Meter()
@@ -157,8 +167,8 @@ def run_cell(
             parts = query_blocks(session)
         with metered(meter), listening() as questions:
             with phase("build"):
-                built = build_session(method, dealt, number, built, stream)
-            state, kind, kept = built.state, built.kind, built.kept
+                held = build_session(method, dealt, number, held, stream)
+            state, kind, exemplars = held.state, held.kind, held.exemplars
             repeats, scored = Repeats(), []
             for at, part in enumerate(parts):
                 with phase("score"), torch.no_grad(), repeats.like(len(part)):
@@ -171,7 +181,7 @@ def run_cell(
         if trained is not None:
             details["loaded_from"] = trained.origin
         if session.task.budget.bytes is not None:
-            details |= _against_budget(method, state, kept, session.task)
+            details |= _against_budget(method, state, exemplars, session.task)
         if session.evidence and isinstance(method, Explains):
             details["evidence"] = evidence_means(method, state, session)
         if session.edit is not None:
@@ -183,16 +193,16 @@ def run_cell(
                 ranks=ranks,
                 confidences=confidences,
                 kind=kind,
-                exemplars=len(kept.support) + len(kept.memory) if kept is not None else None,
+                exemplars=len(exemplars.support) + len(exemplars.memory) if exemplars is not None else None,
                 state_bytes=nbytes(state),
-                stored=stored(state, kept),
+                stored=stored(state, exemplars),
                 details=details,
                 cost=meter.columns(),
                 asked=(*searched, *questions),
             )
         )
         searched = []
-    return outcomes
+    return CellResult(outcomes, method if has_trained else None)
 
 
 def _scores(method: Method, state: Any, queries: Tensor, label: str) -> Tensor:
@@ -211,7 +221,7 @@ def _scores(method: Method, state: Any, queries: Tensor, label: str) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Built:
+class SessionState:
     """What a method holds after a session.
 
     Attributes
@@ -222,14 +232,14 @@ class Built:
         What it was built on or extended by: the session's task, or that with the exemplars of earlier ones.
     kind : str
         ``built``, ``extended``, ``rebuilt`` or ``forgotten``.
-    kept : Task or None
+    exemplars : Task or None
         The exemplars the harness carries on for a method that cannot extend its state.
     """
 
     state: Any
     task: Task
     kind: str
-    kept: Task | None
+    exemplars: Task | None
 
 
 def session_stream(rng: Stream, session: Session, number: int) -> Stream:
@@ -237,24 +247,26 @@ def session_stream(rng: Stream, session: Session, number: int) -> Stream:
     return rng.child("session", 0 if session.edit else number)
 
 
-def build_session(method: Method, episode: Episode, number: int, before: Built | None, rng: Stream) -> Built:
+def build_session(
+    method: Method, episode: Episode, number: int, before: SessionState | None, rng: Stream
+) -> SessionState:
     """Return what a method holds after session ``number``, from what it held before it."""
     session = episode.sessions[number]
-    task, kept = session.task, before.kept if before else None
+    task, exemplars = session.task, before.exemplars if before else None
     if session.edit is not None:
         assert before is not None
         state, kind = _edit(method, before.state, episode.sessions[number - 1].task, session, rng)
-        return Built(state, task, kind, kept)
+        return SessionState(state, task, kind, exemplars)
     if isinstance(method, Extends) and not episode.independent:
         if before is None:
-            return Built(method.build(task, rng=rng), task, "built", kept)
-        return Built(method.extend(before.state, task, rng=rng), task, "extended", kept)
+            return SessionState(method.build(task, rng=rng), task, "built", exemplars)
+        return SessionState(method.extend(before.state, task, rng=rng), task, "extended", exemplars)
     kind = "built"
     if len(episode.sessions) > 1 and not episode.independent and not _edits(episode):
         kind = "rebuilt" if number else "built"
         about = method.about
-        task, kept = carry(kept, task, stores_items=about.stores_items, texts="texts" in about.needs)
-    return Built(method.build(task, rng=rng), task, kind, kept)
+        task, exemplars = carry(exemplars, task, stores_items=about.stores_items, texts="texts" in about.needs)
+    return SessionState(method.build(task, rng=rng), task, kind, exemplars)
 
 
 def _edits(episode: Episode) -> bool:
@@ -301,13 +313,15 @@ def _check_edit(
     }
 
 
-def _against_budget(method: Method, state: Any, kept: Task | None, task: Task) -> dict[str, Any]:
+def _against_budget(method: Method, state: Any, exemplars: Task | None, task: Task) -> dict[str, Any]:
     """Return the bytes a method carries to the next session, and whether they are more than the budget.
 
     One that extends carries its state; of one that is built anew the harness carries the exemplars alone.
     """
     assert task.budget.bytes is not None
-    carried = nbytes(state if isinstance(method, Extends) or kept is None else (kept.support, kept.memory))
+    carried = nbytes(
+        state if isinstance(method, Extends) or exemplars is None else (exemplars.support, exemplars.memory)
+    )
     return {"carried_bytes": carried, "over_budget": carried > task.budget.bytes}
 
 

@@ -5,65 +5,66 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from bench.core.protocols import Method
 from bench.core.task import Episode
 from bench.device.exactness import conscientiously
 from bench.learning.state_io import to_bytes
-from bench.learning.training import conducted
+from bench.learning.training import TrainingOptions
 from bench.results.consolidated import write_joined
-from bench.results.run_folder import Store, encode
-from bench.runner.config import Named
-from bench.runner.evaluate import Outcome, blocks_of, run_cell
-from bench.runner.events import Began, Finished, Step
+from bench.results.run_folder import Files, Store, encode, in_order, read_table, together
+from bench.results.schema import COLUMNS
+from bench.runner.evaluate import CellResult, blocks_of, run_cell
+from bench.runner.events import Began, CellSummary, Finished, FirstFailure, RunLog, RunSummary
 from bench.runner.leakage import near_duplicates
-from bench.runner.oracle import Oracle
-from bench.runner.parallel.work_units import Piece, pieces
-from bench.runner.plan import Deal, Run, deal_episode
+from bench.runner.parallel.scheduler import WorkerPool
+from bench.runner.parallel.work_units import WorkUnit, work_units
+from bench.runner.plan import EpisodeSpec, Run, deal_episode
 from bench.runner.provenance import collect
+from bench.runner.recipes import LabelledRecipe
 from bench.runner.record_rows import common, measured, predictions
-from bench.runner.saved_weights import Trained
+from bench.runner.saved_weights import SavedWeights
 from bench.search import engine as engine_for
 from bench.search.approximate.recall import Recalls
-from bench.utils.errors import BenchError, Unsuitable
+from bench.utils.errors import BenchError, Unsuitable, one_line
 from bench.utils.interrupts import stop_if_asked
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _CHECKPOINTS = "training"
 """Folder of a run in which trainings that were stopped leave their checkpoints, a folder a cell."""
 
+_LONGEST = 300
+"""Characters of a reason."""
 
-class WorkerPool(Protocol):
-    """Workers that compute cells while this process writes what they finish."""
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-
-    def do(self, work: list[Piece], store: Store, step: Step) -> None:
-        """Compute work units and write their cells."""
+Workers = Callable[[Store], AbstractContextManager[WorkerPool]]
+"""Opens the pool that computes the cells of a run; see :func:`bench.runner.parallel.pools.workers`."""
 
 
 def execute(
-    run: Run,
-    *,
-    arguments: list[str] | None = None,
-    progress: bool = False,
-    workers: Callable[[Store], AbstractContextManager[WorkerPool]] | None = None,
-) -> None:
-    """Run every cell that is not finished, and write each as soon as it is.
+    run: Run, *, workers: Workers | None = None, arguments: list[str] | None = None, keep_records: bool = False
+) -> RunSummary:
+    """Run every cell that is not finished, write each as soon as it is, and return what came of it.
+
+    A cell whose method raises is written as failed, and the others go on; the next call tries it again.
 
     Parameters
     ----------
     workers : callable, optional
-        Opens the pool that computes the cells, of :func:`bench.runner.parallel.pools.workers`; None computes here.
+        None computes in this process.
+    arguments : list of str, optional
+        The command's, for the provenance.
+    keep_records : bool
+        Return all records, those of earlier commands included.
     """
     store = Store(run.folder)
     with ExitStack() as stack:
@@ -71,36 +72,62 @@ def execute(
         pool = stack.enter_context(workers(store)) if workers is not None else None
         new = store.open(dict(run.manifest))
         finished = store.finished()
-        step = stack.enter_context(_progress(run, finished, progress))
-        work = pieces([deal.cells for deal in run.deals], finished, workers=pool.count if pool else 1)
+        earlier = _earlier(store, whole=keep_records) if finished else None
+        show = stack.enter_context(_progress(run, finished))
+        log = RunLog(show, fail_fast=run.config.fail_fast, keep_records=keep_records)
+        work = work_units([spec.cells for spec in run.episodes], finished, workers=pool.count if pool else 1)
+        stopped = False
         try:
             if pool is not None:
-                pool.do(work, store, step)
+                pool.do(work, store, log)
             else:
-                _do_here(run, work, store, provenance_of(run, arguments), step, progress=progress)
+                provenance = provenance_of(run, arguments)
+                for unit in work:
+                    for event in perform(run, unit, provenance, progress=run.config.progress):
+                        log.hear(event, store)
+                        stop_if_asked()
+        except FirstFailure:
+            stopped = True
         except BenchError:
             if new:
                 store.leave()
             raise
     write_joined(run.folder)
-    with suppress(OSError):  # a cell that was given up may have left its checkpoints
+    with suppress(OSError):  # a cell that was given up or failed may have left its checkpoints
         (run.folder / _CHECKPOINTS).rmdir()
+    return RunSummary(
+        folder=run.folder,
+        planned=run.n_cells,
+        resumed=len(finished),
+        skipped=(*_skipped(earlier), *(one for one in log.cells if one.status == "skipped")),
+        failed=tuple(one for one in log.cells if one.status == "failed"),
+        stopped=stopped,
+        records=in_order(together(run.folder, earlier, _contents(store, log))) if keep_records else None,
+    )
 
 
-def _do_here(run: Run, work: list[Piece], store: Store, provenance: str, step: Step, *, progress: bool) -> None:
-    """Run pieces in this process."""
-    try:
-        for piece in work:
-            with conducted(progress=progress):
-                for event in perform(run, piece, provenance):
-                    if isinstance(event, Finished):
-                        store.put(event.cell, event.files)
-                        step("", 1)
-                        stop_if_asked()
-                    else:
-                        step(event.what, 0)
-    except torch.OutOfMemoryError as full:
-        raise BenchError(str(full)) from None
+def _earlier(store: Store, *, whole: bool) -> pa.Table | None:
+    """Return the records of the cells that need not run again, all columns or those that tell of skipped ones."""
+    import pyarrow.compute as pc
+
+    wanted = ("schema", "status", "cell", "method", "dataset", "seed", "reason")
+    table = read_table(store.folder, without=() if whole else set(COLUMNS) - set(wanted))
+    return None if table is None else table.filter(pc.not_equal(table["status"], "failed"))
+
+
+def _skipped(earlier: pa.Table | None) -> Iterator[CellSummary]:
+    """Yield the cells that an earlier command skipped."""
+    if earlier is None:
+        return
+    columns = ["cell", "status", "method", "dataset", "seed", "reason"]
+    for row in earlier.select(columns).to_pylist() if len(earlier) else ():
+        if row["status"] == "skipped":
+            yield CellSummary(**row)
+
+
+def _contents(store: Store, log: RunLog) -> Sequence[bytes]:
+    """Return the records of the cells that ended now; from disk those that a worker wrote there."""
+    return [log.records.get(one.cell) or store.get(one.cell).record for one in log.cells]
 
 
 def provenance_of(run: Run, arguments: list[str] | None) -> str:
@@ -108,105 +135,121 @@ def provenance_of(run: Run, arguments: list[str] | None) -> str:
     return json.dumps(collect(run.device, arguments), sort_keys=True)
 
 
-def perform(run: Run, piece: Piece, provenance: str) -> Iterator[Began | Finished]:
-    """Run the cells of a piece one after the other on one episode and one retrieval.
+def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False) -> Iterator[Began | Finished]:
+    """Run the cells of a work unit one after the other on one episode and one retrieval.
 
-    Raises
-    ------
-    torch.OutOfMemoryError
-        If a method does not fit on a GPU; its message says what to do.
+    ``progress`` shows the epochs of trainings on a terminal.
     """
-    deal = run.deals[piece.deal]
-    episode = deal_episode(deal).to(run.device)
+    spec = run.episodes[unit.episode]
+    episode = deal_episode(spec).to(run.device)
     blocks = blocks_of(episode)
-    recalls = Recalls(run.engine)
     with engine_for(run.engine):
-        leaks = near_duplicates(episode, blocks, threshold=deal.dataset.card.near)
+        leaks = near_duplicates(episode, blocks, threshold=spec.dataset.card.near)
+    dealt = _Dealt(spec, episode, blocks, leaks, Recalls(run.engine))
     for named in run.methods:
-        cell = piece.cells.get(named.label)
+        cell = unit.cells.get(named.label)
         if cell is None:
             continue
-        yield Began(cell, f"{named.label} · {deal.dataset.name} · seed {deal.seed}")
-        base = common(run, deal, named, cell, provenance)
+        yield Began(cell, f"{named.label} · {spec.dataset.name} · seed {spec.seed}")
+        base = common(run, spec, named, cell, provenance)
+        checkpoints = run.folder / _CHECKPOINTS / cell
+        options = TrainingOptions(progress=progress, checkpoints=checkpoints, precision=run.config.precision)
+        trained = run.trained.get((named.label, spec.seed))
         try:
+            compute = partial(_tried, named, episode, blocks, seed=spec.seed, trained=trained, options=options)
             with engine_for(run.engine):
-                live = partial(_live, run, deal, named, cell, episode, blocks)
-                (outcomes, trained), repeatable = conscientiously(run.device, live)
+                tried, base["deterministic"] = conscientiously(run.device, compute)
+            files = _measured(run, dealt, base, named.best(tried))
         except Unsuitable as reason:
-            files = encode([base | {"status": "skipped", "reason": str(reason)}], None)
-        except torch.OutOfMemoryError as error:
-            raise torch.OutOfMemoryError(_full(named, deal, error)) from None
+            base |= {"status": "skipped", "reason": str(reason)}
+            files = encode([base], None)
+        except Exception as error:
+            # A library may turn an interrupt into an error of its own.
+            stop_if_asked()
+            full = isinstance(error, torch.OutOfMemoryError)
+            why = _full(named, str(error)) if full else one_line(error, longest=_LONGEST)
+            base |= {"status": "failed", "reason": why}
+            base |= {"error_type": type(error).__name__, "traceback": traceback.format_exc()}
+            files = replace(encode([base], None), failed=True)
         else:
-            base["deterministic"] = repeatable
-            rows = [
-                base
-                | measured(outcome, leak)
-                | recalls.row(number, outcome.session.queries.x, blocks[number], outcome.asked)
-                for number, (outcome, leak) in enumerate(zip(outcomes, leaks, strict=True))
-            ]
-            files = replace(encode(rows, predictions(cell, outcomes, leaks)), trained=trained)
-        yield Finished(cell, files)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        summary = {field.name: base[field.name] for field in fields(CellSummary) if field.name in base}
+        yield Finished(cell, files, CellSummary(**summary))
 
 
-def _live(
-    run: Run,
-    deal: Deal,
-    named: Named,
-    cell: str,
+@dataclass(frozen=True, eq=False)
+class _Dealt:
+    """An episode, and what its cells share: blocks of queries, near-duplicates among them, recalls of searches."""
+
+    spec: EpisodeSpec
+    episode: Episode
+    blocks: list[tuple[Tensor, ...]]
+    leaks: list[Tensor]
+    recalls: Recalls
+
+
+def _tried(
+    named: LabelledRecipe,
     episode: Episode,
     blocks: list[tuple[Tensor, ...]],
-) -> tuple[list[Outcome], bytes | None]:
-    """Return what a method does in an episode, and the weights it trained, where they are kept."""
-    kept: list[bytes] = []
-
-    def keep(method: Method) -> None:
-        origin = f"{run.name}/{cell}: {(deal.source or deal.dataset).name}, seed {deal.seed}"
-        kept.append(to_bytes(Trained.of(method, episode, deal.source or deal.dataset, deal.seed, origin)))
-
-    def once(method: Method, on_trained: Callable[[Method], None] | None = None) -> list[Outcome]:
-        trained = run.trained.get((named.label, deal.seed))
-        return run_cell(
-            method, episode, blocks, seed=deal.seed, label=named.label, trained=trained, on_trained=on_trained
-        )
-
-    folder = run.folder / _CHECKPOINTS / cell
-    with conducted(checkpoints=folder, precision=run.precision):
-        if isinstance(named.recipe, Oracle):
-            outcomes = named.recipe.best(once)
-        else:
-            outcomes = once(named.recipe, keep if run.save_states else None)
-    shutil.rmtree(folder, ignore_errors=True)
-    return outcomes, kept[0] if kept else None
+    *,
+    seed: int,
+    trained: SavedWeights | None,
+    options: TrainingOptions,
+) -> list[CellResult]:
+    """Return what each candidate of a recipe does in an episode."""
+    return [
+        run_cell(method, episode, blocks, seed=seed, label=named.label, trained=trained, options=options)
+        for method in named.candidates
+    ]
 
 
-def _full(named: Named, deal: Deal, error: torch.OutOfMemoryError) -> str:
-    """Return what to do where a method does not fit on a card."""
-    found = re.search(r"total capacity of ([\d.]+ \w+)", str(error))
+def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResult) -> Files:
+    """Return the files of a cell from what its method did and the searches it asked for."""
+    rows = [
+        {
+            **base,
+            **measured(outcome, leak),
+            **dealt.recalls.row(number, outcome.session.queries.x, parts, outcome.asked),
+        }
+        for number, (outcome, leak, parts) in enumerate(zip(result.outcomes, dealt.leaks, dealt.blocks, strict=True))
+    ]
+    cell = str(base["cell"])
+    files = encode(rows, predictions(cell, result.outcomes, dealt.leaks))
+    if not run.config.save_states or result.trained is None:
+        return files
+    spec = dealt.spec
+    source = spec.source or spec.dataset
+    origin = f"{run.name}/{cell}: {source.name}, seed {spec.seed}"
+    weights = SavedWeights.of(result.trained, dealt.episode, source, spec.seed, origin)
+    return replace(files, trained=to_bytes(weights))
+
+
+def _full(named: LabelledRecipe, said: str) -> str:
+    """Return what to do where a method does not fit on a GPU, of which torch said so."""
+    found = re.search(r"total capacity of ([\d.]+ \w+)", said)
     size = f" (it has {found[1]})" if found else ""
     smaller = f"a smaller {named.recipe.name}.batch (--set), " if "batch" in named.params else ""
-    return (
-        f"{named.label} on {deal.dataset.name}: the GPU is full{size}; use {smaller}"
-        "a larger card (--device cuda:N), --device cpu, or leave the method out. All finished cells are kept"
-    )
+    return f"the GPU is full{size}; use {smaller}fewer --jobs, a larger GPU (--device cuda:N), or --device cpu"
 
 
 @contextmanager
-def _progress(run: Run, finished: set[str], wanted: bool) -> Iterator[Step]:
-    """Yield ``step(text, count)``, which moves a progress bar with the time left on a terminal."""
+def _progress(run: Run, finished: set[str]) -> Iterator[Callable[[str, int], None]]:
+    """Yield ``show(text, count)``, which moves a progress bar with the time left on a terminal."""
     from tqdm import tqdm
 
-    planned = {cell for deal in run.deals for cell in deal.cells.values()}
+    planned = {cell for spec in run.episodes for cell in spec.cells.values()}
     with tqdm(
         total=run.n_cells,
         initial=len(finished & planned),
         unit="cell",
-        disable=None if wanted else True,
+        disable=None if run.config.progress else True,
         dynamic_ncols=True,
     ) as bar:
 
-        def step(text: str, count: int) -> None:
+        def show(text: str, count: int) -> None:
             if text:
                 bar.set_postfix_str(text)
             bar.update(count)
 
-        yield step
+        yield show

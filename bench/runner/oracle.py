@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.core.protocols import About, Method
-from bench.runner.config import Named
-from bench.runner.evaluate import Outcome
+from bench.runner.evaluate import CellResult
 from bench.runner.provenance import recipe_fingerprint
+from bench.runner.recipes import LabelledRecipe
 from bench.utils.errors import BenchError
-from bench.utils.params import convert, defaults, parse
+from bench.utils.params import convert, defaults, evolve, parse
 
 WORD = "oracle"
 """The selection in records, and the mark in a method's label."""
@@ -35,22 +35,30 @@ class Oracle:
     about: About
     candidates: tuple[tuple[str, Method], ...]
 
-    def best(self, run: Callable[[Method], list[Outcome]]) -> list[Outcome]:
-        """Return the outcomes of the candidate with the most right answers over all sessions; ties take the first.
-
-        The record's details name it and give the right answers of each candidate.
-        """
-        tried = [run(candidate) for _, candidate in self.candidates]
-        right = [sum(int((o.predictions == o.session.queries.labels.cpu()).sum()) for o in found) for found in tried]
-        at = right.index(max(right))
-        words = [text for text, _ in self.candidates]
-        found = {"chosen": words[at], "right_answers": dict(zip(words, right, strict=True))}
-        return [dataclasses.replace(o, details={**o.details, WORD: found}) for o in tried[at]]
-
 
 @dataclass(frozen=True)
-class NamedOracle(Named):
+class LabelledOracle(LabelledRecipe):
     """An oracle with the label it has in records and tables."""
+
+    @property
+    def candidates(self) -> tuple[Method, ...]:
+        """The methods that are tried in each cell."""
+        return tuple(method for _, method in self.recipe.candidates)
+
+    def best(self, tried: Sequence[CellResult]) -> CellResult:
+        """Return the result with the most right answers over all sessions; ties take the first.
+
+        The record's details name the candidate and give the right answers of each.
+        """
+        right = [
+            sum(int((o.predictions == o.session.queries.labels.cpu()).sum()) for o in result.outcomes)
+            for result in tried
+        ]
+        at = right.index(max(right))
+        words = [text for text, _ in self.recipe.candidates]
+        told = {"chosen": words[at], "right_answers": dict(zip(words, right, strict=True))}
+        outcomes = [dataclasses.replace(o, details={**o.details, WORD: told}) for o in tried[at].outcomes]
+        return CellResult(outcomes)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -64,7 +72,7 @@ class NamedOracle(Named):
         return recipe_fingerprint(self.recipe.candidates[0][1])
 
 
-def oracles(methods: Sequence[Named], lines: Sequence[str]) -> tuple[NamedOracle, ...]:
+def oracles(methods: Sequence[LabelledRecipe], lines: Sequence[str]) -> tuple[LabelledOracle, ...]:
     """Return one oracle for each method that ``knn.k=1,4,16`` lines name.
 
     Raises
@@ -83,20 +91,20 @@ def oracles(methods: Sequence[Named], lines: Sequence[str]) -> tuple[NamedOracle
     return tuple(_oracle(_named(methods, name), values) for name, values in axes.items())
 
 
-def _named(methods: Sequence[Named], name: str) -> Named:
+def _named(methods: Sequence[LabelledRecipe], name: str) -> LabelledRecipe:
     found = [m for m in methods if m.label == name]
     if not found:
         raise BenchError(f"--oracle {name}: {name!r} is no method of this run; add it to --methods")
     return found[0]
 
 
-def _oracle(named: Named, axes: Mapping[str, list[Any]]) -> NamedOracle:
+def _oracle(named: LabelledRecipe, axes: Mapping[str, list[Any]]) -> LabelledOracle:
     recipe = named.recipe
     typed = {key: [convert(type(recipe), named.label, key, v) for v in values] for key, values in axes.items()}
     candidates = []
     for values in itertools.product(*typed.values()):
         chosen = dict(zip(typed, values, strict=True))
         words = ",".join(f"{key}={value}" for key, value in chosen.items())
-        candidates.append((words, dataclasses.replace(recipe, **chosen)))
+        candidates.append((words, evolve(recipe, **chosen)))
     about = dataclasses.replace(recipe.about, selection=WORD)
-    return NamedOracle(f"{named.label}({WORD}:{','.join(typed)})", Oracle(recipe.name, about, tuple(candidates)))
+    return LabelledOracle(f"{named.label}({WORD}:{','.join(typed)})", Oracle(recipe.name, about, tuple(candidates)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import product
@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.dataset import Dataset
-from bench.core.protocols import Method, Scenario
 from bench.core.task import Episode
 from bench.device.choose import choose_device
-from bench.device.precision import TrainingPrecision, training_precision
-from bench.runner.config import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named, parse_seeds, plan
+from bench.runner.config import RunConfig
 from bench.runner.oracle import oracles
 from bench.runner.parallel.work_units import Shard
 from bench.runner.provenance import core_fingerprint
-from bench.runner.saved_weights import Trained, load_trained
+from bench.runner.recipes import LabelledRecipe, choose_recipes
+from bench.runner.saved_weights import SavedWeights, load_saved_weights
 from bench.search import Engine, Exact
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
@@ -27,10 +26,10 @@ from bench.utils.version import SCHEMA
 
 
 @dataclass(frozen=True, eq=False)
-class Deal:
+class EpisodeSpec:
     """One episode to be dealt, with the cells (one a method) that are run on it."""
 
-    scenario: Named
+    scenario: LabelledRecipe
     dataset: Dataset
     source: Dataset | None
     condition: Mapping[str, Any]
@@ -40,151 +39,129 @@ class Deal:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A planned run: its identity, its folder, its methods, and the episodes to deal."""
+    """A planned run: its identity, its folder, its options, its methods, and the episodes to deal."""
 
     name: str
     folder: Path
-    methods: tuple[Named, ...]
-    deals: tuple[Deal, ...]
+    config: RunConfig
+    methods: tuple[LabelledRecipe, ...]
+    episodes: tuple[EpisodeSpec, ...]
     device: str
     manifest: Mapping[str, Any]
-    arguments: Mapping[str, Any]
-    """What :func:`prepare` was called with: another process plans the same run from it."""
-    trained: Mapping[tuple[str, int], Trained] = field(default_factory=dict)
+    trained: Mapping[tuple[str, int], SavedWeights] = field(default_factory=dict)
     """Loaded weights by method label and seed."""
-    save_states: bool = False
     engine: Engine = field(default_factory=Exact)
     """What answers every search."""
-    precision: TrainingPrecision = "fp32"
-    """What trainings compute their loss in."""
 
     @property
     def n_cells(self) -> int:
         """Number of cells, finished or not."""
-        return sum(len(deal.cells) for deal in self.deals)
+        return sum(len(spec.cells) for spec in self.episodes)
 
     def shard(self, shard: Shard) -> Run:
         """Return one part of the run, in a folder of its own beside the run's."""
-        parts = shard.of([deal.cells for deal in self.deals])
-        deals = [replace(deal, cells=cells) for deal, cells in zip(self.deals, parts, strict=True)]
+        parts = shard.of([spec.cells for spec in self.episodes])
+        episodes = [replace(spec, cells=cells) for spec, cells in zip(self.episodes, parts, strict=True)]
         folder = self.folder.with_name(f"{self.folder.name}-{shard.number}of{shard.count}")
-        manifest = {**self.manifest, "cells": sum(len(deal.cells) for deal in deals)}
+        manifest = {**self.manifest, "cells": sum(len(spec.cells) for spec in episodes)}
         manifest |= {"shard": str(shard), "cells_of_all_shards": self.n_cells}
-        return replace(self, folder=folder, deals=tuple(deals), manifest=manifest)
+        return replace(self, folder=folder, episodes=tuple(episodes), manifest=manifest)
 
 
-def prepare(
-    *,
-    scenario: str | Scenario | Sequence[str | Scenario] = DEFAULT_SCENARIO,
-    methods: Sequence[str | Method | type] = DEFAULT_METHODS,
-    data: Sequence[str | Path | Dataset] = DEFAULT_DATA,
-    seeds: int | str | Sequence[int] = DEFAULT_SEEDS,
-    assignments: Mapping[str, Any] | None = None,
-    out: Path,
-    device: str = "auto",
-    experiment: str | None = None,
-    load: Path | None = None,
-    save_states: bool = False,
-    oracle: Sequence[str] = (),
-    search: str = "exact",
-    precision: str = "fp32",
-) -> Run:
+def plan(config: RunConfig) -> Run:
     """Return the planned run; nothing is written yet.
 
     A run's identity is a hash of everything that shapes its records: recipes, parameters, data, seeds, device, code,
     loaded weights.
 
-    Parameters
-    ----------
-    load : Path, optional
-        A run that kept trained weights, which are used in the place of training; see :mod:`bench.runner.saved_weights`.
-    save_states : bool
-        Keep the weights that methods train on seen classes.
-    oracle : sequence of str
-        ``knn.k=1,4,16`` adds a method whose parameter is chosen on the queries; see :mod:`bench.runner.oracle`.
-    search : str
-        The engine that answers every search, such as ``hnsw:m=32:ef=128``; see :mod:`bench.search.approximate`.
-    precision : str
-        What trainings compute their loss in, ``fp32`` or ``bf16``; see :mod:`bench.device.precision`.
+    Raises
+    ------
+    BenchError
+        If a name is unknown, a value does not fit, or what is asked for does not go together.
     """
     from bench.data.registry import resolve
     from bench.search.approximate.by_name import named_engine
 
-    arguments = {
-        "scenario": scenario,
-        "methods": methods,
-        "data": data,
-        "seeds": seeds,
-        "assignments": assignments,
-        "device": device,
-        "experiment": experiment,
-        "load": load,
-        "save_states": save_states,
-        "oracle": oracle,
-        "search": search,
-        "precision": precision,
-    }
-    trained_in = training_precision(precision)
-    wanted = plan(scenario, methods, parse_seeds(seeds), assignments or {})
-    chosen_device = choose_device(device)
-    datasets = [resolve(name) for name in data]
+    shard = Shard.parse(config.shard) if config.shard is not None else None
+    scenarios, methods = choose_recipes(config.scenario, config.methods, config.set)
+    device = choose_device(config.device)
+    datasets = [resolve(name) for name in config.data]
     if len({dataset.name for dataset in datasets}) < len(datasets):
         raise BenchError("two of the data sets have the same name; rename one in its pack.yaml")
     for dataset in datasets:
         dataset.check()
-    recipes = (*wanted.methods, *oracles(wanted.methods, oracle))
-    trained = load_trained(load, recipes, wanted.seeds, datasets) if load else {}
+    recipes = (*methods, *oracles(methods, config.oracle))
+    trained = load_saved_weights(config.load, recipes, config.seeds, datasets) if config.load else {}
     code = core_fingerprint()
     # Which of several cards it was makes no difference that is meant.
-    kind = chosen_device.partition(":")[0]
-    shared = {"schema": SCHEMA, "code": code, "device": kind, "experiment": experiment}
-    shared |= {} if trained_in == "fp32" else {"precision": trained_in}
-    shared |= {"save_states": True} if save_states else {}
+    kind = device.partition(":")[0]
+    shared = {"schema": SCHEMA, "code": code, "device": kind, "experiment": config.experiment}
+    shared |= {} if config.precision == "fp32" else {"precision": config.precision}
+    shared |= {"save_states": True} if config.save_states else {}
     # Exact engines give the same answers, so which of them searches is no part of the run's identity.
-    engine = named_engine(search)
+    engine = named_engine(config.search)
     shared |= {} if isinstance(engine, Exact) else {"search": engine.name}
-    deals = tuple(_deals(wanted.scenarios, recipes, datasets, wanted.seeds, shared, trained))
-    name = digest(sorted(cell for deal in deals for cell in deal.cells.values()))[:16]
+    episodes = tuple(_episodes(scenarios, recipes, datasets, config.seeds, shared, trained))
+    cells = sorted(cell for spec in episodes for cell in spec.cells.values())
+    if not cells:
+        raise BenchError("nothing to run: a list of methods, data sets or values is empty; name at least one")
+    name = digest(cells)[:16]
     manifest = {
         "run": name,
-        "cells": sum(len(deal.cells) for deal in deals),
-        "scenarios": [n.identity for n in wanted.scenarios],
-        "methods": [n.identity for n in recipes],
+        "cells": len(cells),
+        "scenarios": [recipe.identity for recipe in scenarios],
+        "methods": [recipe.identity for recipe in recipes],
         "loaded": sorted({t.origin for t in trained.values()}),
-        "experiment": experiment,
+        "experiment": config.experiment,
         "datasets": [vars(dataset.card) for dataset in datasets],
         "class_names": {dataset.name: list(dataset.class_names) for dataset in datasets},
-        "seeds": list(wanted.seeds),
+        "seeds": list(config.seeds),
         "device": kind,
-        "precision": trained_in,
+        "precision": config.precision,
         "search": "exact" if isinstance(engine, Exact) else engine.name,
         "code": code,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    scenarios = "+".join(sorted({named.recipe.name for named in wanted.scenarios}))
-    return Run(
+    run = Run(
         name=name,
-        folder=out / f"{scenarios}-{name[:10]}",
+        folder=config.out / f"{'+'.join(sorted({one.recipe.name for one in scenarios}))}-{name[:10]}",
+        config=config,
         methods=recipes,
-        deals=deals,
-        device=chosen_device,
+        episodes=episodes,
+        device=device,
         manifest=manifest,
-        arguments=arguments,
         trained=trained,
-        save_states=save_states,
         engine=engine,
-        precision=trained_in,
     )
+    return run if shard is None else run.shard(shard)
 
 
-def _deals(
-    scenarios: Sequence[Named],
-    methods: Sequence[Named],
+def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:
+    """Return the options with the data in the space of their encoder, if they name one, which is then done with.
+
+    ``said`` is told of each pack that was made; see :func:`bench.data.encode_on_the_fly.encode_all`.
+    """
+    from bench.data.encode_on_the_fly import encode_all
+
+    if config.encoder is None:
+        return config
+    for one in config.data:
+        if not isinstance(one, (str, Path)):
+            raise BenchError(f"--encoder makes features of images; {type(one).__name__} has them; leave one out")
+    device = choose_device(config.device)
+    wanted = [str(one) for one in config.data]
+    packs = encode_all(wanted, config.encoder, device=device, progress=config.progress, said=said)
+    return config.model_copy(update={"data": tuple(packs), "encoder": None})
+
+
+def _episodes(
+    scenarios: Sequence[LabelledRecipe],
+    methods: Sequence[LabelledRecipe],
     datasets: Sequence[Dataset],
     seeds: Sequence[int],
     shared: Mapping[str, Any],
-    trained: Mapping[tuple[str, int], Trained],
-) -> Iterator[Deal]:
+    trained: Mapping[tuple[str, int], SavedWeights],
+) -> Iterator[EpisodeSpec]:
     """Yield every episode to deal; a cell's name is a hash of all that shapes it, ``shared`` by the whole run."""
     from bench.data.registry import resolve
 
@@ -214,7 +191,7 @@ def _deals(
                     loaded = trained.get((label, seed))
                     weights = [loaded.fingerprint] if loaded else []
                     cells[label] = digest({**what, **recipe}, *weights)[:20]
-                yield Deal(named, dataset, source, condition, seed, cells)
+                yield EpisodeSpec(named, dataset, source, condition, seed, cells)
 
 
 def _same_space(dataset: Dataset, source: Dataset | None) -> None:
@@ -232,15 +209,15 @@ def _same_space(dataset: Dataset, source: Dataset | None) -> None:
         )
 
 
-def deal_episode(deal: Deal) -> Episode:
+def deal_episode(spec: EpisodeSpec) -> Episode:
     """Return what a scenario deals, the same whatever the methods; each session has queries."""
     # The method plays no part in the stream: all methods meet the same class orders, shots and memories.
-    rng = Stream(deal.seed).child("scenario", deal.scenario.recipe.name, deal.dataset.name)
-    episode: Episode = deal.scenario.recipe.deal(deal.dataset, deal.condition, rng=rng, source=deal.source)
+    rng = Stream(spec.seed).child("scenario", spec.scenario.recipe.name, spec.dataset.name)
+    episode: Episode = spec.scenario.recipe.deal(spec.dataset, spec.condition, rng=rng, source=spec.source)
     for session in episode.sessions:
         if not len(session.queries):
             raise BenchError(
-                f"data set {deal.dataset.name}: session {session.task.session} has no queries; give its role 'query' "
+                f"data set {spec.dataset.name}: session {session.task.session} has no queries; give its role 'query' "
                 "a split that holds its classes"
             )
     return episode

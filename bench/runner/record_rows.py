@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from bench.cost.encoder_flops import encoder_flops
-from bench.runner.config import Named
 from bench.runner.evaluate import Outcome
-from bench.runner.plan import Deal, Run
+from bench.runner.plan import EpisodeSpec, Run
+from bench.runner.recipes import LabelledRecipe
 from bench.utils.params import defaults
 from bench.utils.version import SCHEMA
 
 
-def common(run: Run, deal: Deal, named: Named, cell: str, provenance: str) -> dict[str, Any]:
-    """Return the columns that all rows of a cell share, those of a skipped one too."""
+def common(run: Run, spec: EpisodeSpec, named: LabelledRecipe, cell: str, provenance: str) -> dict[str, Any]:
+    """Return the columns that all rows of a cell share, those of a skipped or failed one too."""
     recipe = named.recipe
     return {
         "schema": SCHEMA,
@@ -33,15 +33,15 @@ def common(run: Run, deal: Deal, named: Named, cell: str, provenance: str) -> di
         "fidelity": recipe.about.fidelity,
         "selection": recipe.about.selection,
         "experiment": run.manifest["experiment"],
-        "scenario": deal.scenario.label,
-        "scenario_params": json.dumps(defaults(deal.scenario.recipe), sort_keys=True, default=str),
-        "dataset": deal.dataset.name,
-        "encoder": deal.dataset.card.encoder,
-        "encoder_flops": encoder_flops(deal.dataset.card.encoder),
-        "condition": json.dumps(dict(deal.condition), sort_keys=True, default=str),
-        "precision": run.precision,
-        "seed": deal.seed,
-        "features_fingerprint": deal.dataset.fingerprint,
+        "scenario": spec.scenario.label,
+        "scenario_params": json.dumps(defaults(spec.scenario.recipe), sort_keys=True, default=str),
+        "dataset": spec.dataset.name,
+        "encoder": spec.dataset.card.encoder,
+        "encoder_flops": encoder_flops(spec.dataset.card.encoder),
+        "condition": json.dumps(dict(spec.condition), sort_keys=True, default=str),
+        "precision": run.config.precision,
+        "seed": spec.seed,
+        "features_fingerprint": spec.dataset.fingerprint,
         "provenance": provenance,
     }
 

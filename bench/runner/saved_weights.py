@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from bench.learning.state_io import flatten, load, move
 from bench.results.run_folder import STATES
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.hashing import digest
-from bench.utils.params import defaults
+from bench.utils.params import defaults, evolve
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Trained:
+class SavedWeights:
     """The weights that a method trained on seen classes, and all that says where they may be used.
 
     Attributes
@@ -54,10 +53,10 @@ class Trained:
         return digest(*(part for name in sorted(tensors) for part in (name, tensors[name])))
 
     @staticmethod
-    def of(method: Method, episode: Episode, dataset: Dataset, seed: int, origin: str) -> Trained:
+    def of(method: Method, episode: Episode, dataset: Dataset, seed: int, origin: str) -> SavedWeights:
         """Return what a method has trained in an episode."""
         sessions = [s for s in (episode.training, episode.validation) if s is not None]
-        return Trained(
+        return SavedWeights(
             method=method.name,
             params=parameters(method),
             dimension=dataset.dimension,
@@ -84,7 +83,8 @@ class Trained:
                     "of another data set or of the same seed and split"
                 )
         weights = move(self.weights, episode.sessions[0].task.device)
-        return dataclasses.replace(method, weights=weights)  # type: ignore[type-var]
+        changed: Method = evolve(method, weights=weights)
+        return changed
 
     def check_space(self, dataset: Dataset) -> None:
         """Raise :class:`BenchError` if the space of a data set is not the one trained in."""
@@ -105,14 +105,14 @@ def parameters(recipe: Any) -> str:
     return json.dumps(defaults(recipe), sort_keys=True, default=str)
 
 
-def load_trained(
+def load_saved_weights(
     folder: Path, methods: Sequence[Any], seeds: Sequence[int], datasets: Sequence[Dataset]
-) -> dict[tuple[str, int], Trained]:
+) -> dict[tuple[str, int], SavedWeights]:
     """Return the weights of a run for each method that trains and each seed, by label and seed.
 
     Parameters
     ----------
-    methods : sequence of Named
+    methods : sequence of LabelledRecipe
         Those that do not train take no weights.
 
     Raises
@@ -152,9 +152,9 @@ class Loaded:
                 f"{folder} holds no trained weights; run there with --save-states, and give the run's folder"
             )
         allowed = ("bench", "methods", *packages)
-        self._all = [found for file in files if isinstance(found := load(file, allowed=allowed), Trained)]
+        self._all = [found for file in files if isinstance(found := load(file, allowed=allowed), SavedWeights)]
 
-    def find(self, recipe: Any, label: str, seed: int) -> Trained:
+    def find(self, recipe: Any, label: str, seed: int) -> SavedWeights:
         """Return the weights for a method with its parameters, for a seed.
 
         Raises

@@ -13,7 +13,8 @@ from bench.core.protocols import Describes, Extends, Trains
 from bench.core.registry import METHODS, SCENARIOS
 from bench.core.task import Budget, Episode, Session, Task
 from bench.learning.state_io import load, nbytes, save
-from bench.runner.evaluate import lacking, query_blocks, run_cell
+from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, with_training_options
+from bench.runner.evaluate import missing_requirement, query_blocks, run_cell
 from bench.utils.random import Stream
 from tests import toy
 
@@ -40,9 +41,9 @@ def episode(task: Task, *, training: bool = True) -> Episode:
     )
 
 
-def built(name: str, task: Task, seed: int = 0) -> tuple[Any, Any]:
+def built(name: str, task: Task, seed: int = 0, options: TrainingOptions = DEFAULT_OPTIONS) -> tuple[Any, Any]:
     """Return the method, trained where it trains, and its state on a task, all on the task's device."""
-    method, rng = make(name), Stream(seed)
+    method, rng = with_training_options(make(name), options), Stream(seed)
     whole = episode(task).to(task.device)
     if isinstance(method, Trains) and whole.training is not None:
         method = method.train(whole.training, None, rng=rng.child("train"))
@@ -140,7 +141,7 @@ def test_runs_without_a_modality_or_says_what_it_lacks(name: str, missing: str, 
         keep = task.support.labels != 3
         memory = task.memory.replace(images=task.memory.images.take(task.memory.images.labels != 3))
         task = dataclasses.replace(task, support=task.support.take(keep), memory=memory)
-    reason = lacking(make(name).about, episode(task))
+    reason = missing_requirement(make(name).about, episode(task))
     if reason is not None:
         assert "needs" in reason
         return
@@ -170,9 +171,9 @@ def test_later_sessions_keep_the_order_of_old_classes(name: str) -> None:
         )
         sessions.append(Session(task=task, queries=data.splits["test"].of_classes(seen)))
     whole = Episode(sessions=tuple(sessions))
-    if lacking(make(name).about, whole):
+    if missing_requirement(make(name).about, whole):
         pytest.skip("lacks what it needs in class-incremental learning")
-    outcomes = run_cell(make(name), whole, [query_blocks(s) for s in sessions], seed=0, label=name)
+    outcomes = run_cell(make(name), whole, [query_blocks(s) for s in sessions], seed=0, label=name).outcomes
     assert [o.kind for o in outcomes] == ["built", "extended" if isinstance(make(name), Extends) else "rebuilt"]
     labels = sessions[1].queries.labels
     assert (outcomes[1].predictions == labels).float().mean() > 0.5
@@ -187,11 +188,11 @@ def test_runs_in_every_scenario_or_says_why_not(name: str, scenario: str) -> Non
     condition = list(recipe.conditions(data))[-1]
     whole = recipe.deal(data, condition, rng=Stream(0))
     method = make(name)
-    reason = lacking(method.about, whole)
+    reason = missing_requirement(method.about, whole)
     if reason is not None:
         assert "needs" in reason
         return
-    outcomes = run_cell(method, whole, [query_blocks(s) for s in whole.sessions], seed=0, label=name)
+    outcomes = run_cell(method, whole, [query_blocks(s) for s in whole.sessions], seed=0, label=name).outcomes
     assert len(outcomes) == len(whole.sessions)
     for outcome in outcomes:
         assert len(outcome.predictions) == len(outcome.session.queries)

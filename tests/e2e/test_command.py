@@ -121,15 +121,16 @@ def test_a_second_run_repeats_nothing_and_another_setting_is_another_run(bench: 
 _KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
+from bench.runner.config import RunConfig
 from bench.runner.loop import execute
-from bench.runner.plan import prepare
+from bench.runner.plan import plan
 from bench.results.run_folder import Store
 
 def planned(out):
-    return prepare(
+    return plan(RunConfig(
         methods=["knn", "protonet", "icarl", "mml"], data=["digits"], seeds=3, out=Path(out),
-        assignments={"icarl.epochs": 2, "icarl.min_steps": 40, "mml.adapt_epochs": 1},
-    )
+        set={"icarl.epochs": 2, "icarl.min_steps": 40, "mml.adapt_epochs": 1},
+    ))
 
 moments, written, put = random.Random(int(sys.argv[1])), [], Store.put
 Store.put = lambda *arguments: (put(*arguments), written.append(time.process_time()))

@@ -181,7 +181,8 @@ import dataclasses, json, os, pathlib, sys, types
 import torch
 from bench.runner.parallel import ray_pool
 from bench.utils.errors import BenchError
-from bench.runner.plan import prepare
+from bench.runner.config import RunConfig
+from bench.runner.plan import plan
 
 
 class Seer:
@@ -192,13 +193,13 @@ class Seer:
         return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
-ray_jobs.Performer = Seer
+ray_pool.RayActor = Seer
 torch.cuda.device_count = lambda: 2
 torch.cuda.get_device_properties = lambda number: types.SimpleNamespace(name="card", total_memory=1 << 30)
-run = dataclasses.replace(prepare(methods=["knn"], data=["digits"], out=pathlib.Path("runs")), device="cuda")
+run = dataclasses.replace(plan(RunConfig(methods=("knn",), data=("digits",), out=pathlib.Path("runs"))), device="cuda")
 seen = []
-with ray_jobs.crew(run, "local", 2, []) as crew:
-    workers = [crew.start(number) for number in range(2)]
+with ray_pool.actor_pool(run, "local", 2, []) as pool:
+    workers = [pool.start(number) for number in range(2)]
     for worker in workers:
         try:
             worker.ready()
@@ -217,3 +218,31 @@ def test_ray_shows_each_worker_a_gpu_of_its_own(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == '["0", "1"]'
+
+
+SICKLY = PLUG_IN.replace("plugged", "sickly").replace(
+    "        return torch.zeros(task.n_classes)",
+    """        import os
+        if os.environ.get("SICK"):
+            raise ValueError("no luck")
+        return torch.zeros(task.n_classes)""",
+)
+"""A method that raises when the environment says so."""
+
+
+@pytest.mark.parametrize("pool", [("--jobs", "2"), ("--ray", "local", "--jobs", "2")], ids=["processes", "ray"])
+def test_workers_record_failures_and_finish_the_others(bench: Bench, tmp_path: Path, pool: tuple[str, ...]) -> None:
+    if "--ray" in pool:
+        pytest.importorskip("ray")
+    env = distribution(tmp_path / "site", "sickly_method", SICKLY)
+    work = ("run", "--methods", "sickly,protonet", "--data", "digits", "--seeds", "2", "--quiet")
+    done = bench(*work, *pool, env=env | {"SICK": "1"})
+    assert done.returncode == 1, done.stderr
+    assert "failed sickly on digits, seeds 0, 1: ValueError: no luck" in done.stderr.splitlines()
+    store = Store(run_folder(tmp_path / "runs"))
+    assert (len(store.finished()), len(store.failed())) == (2, 2)
+    stopped = bench(*work, *pool, "--fail-fast", "--out", "fast", env=env | {"SICK": "1"})
+    assert stopped.returncode == 1
+    assert "bench: stopped at the first failure; the same command goes on where it stopped" in stopped.stderr
+    assert bench(*work, *pool, env=env).returncode == 0
+    assert (len(store.finished()), len(store.failed())) == (4, 0)

@@ -117,7 +117,7 @@ def test_runs_by_name_and_a_data_set_without_images_is_skipped_with_the_reason(g
 def test_records_are_those_of_the_features_that_were_dealt(glyphs: Dataset) -> None:
     dealt = episode(glyphs)
     method = METHODS.get("replay").cls(**QUICK)
-    outcomes = run_cell(method, dealt, [query_blocks(s) for s in dealt.sessions], seed=0, label="replay")
+    outcomes = run_cell(method, dealt, [query_blocks(s) for s in dealt.sessions], seed=0, label="replay").outcomes
     for outcome, session in zip(outcomes, dealt.sessions, strict=True):
         assert outcome.session is session
 

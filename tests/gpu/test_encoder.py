@@ -58,7 +58,7 @@ def test_the_tower_is_trained_on_the_card(glyphs: Dataset, name: str) -> None:
     found = []
     for device in ("cpu", DEVICE):
         there = dealt.to(device)
-        found.append(run_cell(method, there, [query_blocks(s) for s in there.sessions], seed=0, label=name))
+        found.append(run_cell(method, there, [query_blocks(s) for s in there.sessions], seed=0, label=name).outcomes)
     here, there = found
     assert [o.kind for o in there] == [o.kind for o in here] == ["built", "extended"]
     for one, other in zip(here, there, strict=True):

@@ -34,7 +34,7 @@ def quick(name: str) -> Any:
 
 def outcomes(method: Any, dealt: Episode, device: str) -> list[Outcome]:
     there = dealt.to(device)
-    return run_cell(method, there, [query_blocks(s) for s in there.sessions], seed=0, label=method.name)
+    return run_cell(method, there, [query_blocks(s) for s in there.sessions], seed=0, label=method.name).outcomes
 
 
 @every_method

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from bench.core.registry import METHODS
+from bench.device.precision import TrainingPrecision
 from bench.learning.state_io import flatten
-from bench.learning.training import conducted, fit, leaf
+from bench.learning.training import TrainingOptions, fit, leaf
 from bench.utils.random import Stream
 from tests import toy
 from tests.contract.test_methods import CLASSES, built, make
@@ -22,10 +23,10 @@ pytestmark = on_a_gpu
 TRAINED = [name for name in METHODS.names() if trains(make(name))]
 
 
-def scored(name: str, device: str, precision: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def scored(name: str, device: str, precision: TrainingPrecision) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Return the tensors of a trained state, and its scores."""
-    with conducted(precision=precision):
-        method, state = built(name, toy.task(CLASSES).to(device))
+    options = TrainingOptions(precision=precision)
+    method, state = built(name, toy.task(CLASSES).to(device), options=options)
     with torch.no_grad():
         return flatten(state)[1], method.score(state, toy.dataset().splits["test"].x.to(device))
 
@@ -38,7 +39,9 @@ def test_float32_trainings_answer_as_those_of_the_cpu(name: str) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", TRAINED)
-def test_weights_and_scores_are_in_float32_whatever_the_loss_is_computed_in(name: str, precision: str) -> None:
+def test_weights_and_scores_are_in_float32_whatever_the_loss_is_computed_in(
+    name: str, precision: TrainingPrecision
+) -> None:
     tensors, found = scored(name, DEVICE, precision)
     assert {value.dtype for value in tensors.values() if value.is_floating_point()} <= {torch.float32, torch.float64}
     assert {value.device.type for value in tensors.values()} == {torch.device(DEVICE).type}
@@ -65,8 +68,8 @@ def line(folder: Path, stop_at: int | None) -> torch.Tensor:
         return ((x[at] @ w - y[at]) ** 2).mean()
 
     options: dict[str, Any] = {"owner": "line", "epochs": 8, "batch": 16, "cosine": True}
-    with conducted(checkpoints=folder, checkpoint_seconds=0):
-        fit([w], loss, 40, optimiser=torch.optim.Adam([w], lr=0.05), rng=Stream(0).child("fit"), **options)
+    options["options"] = TrainingOptions(checkpoints=folder, checkpoint_seconds=0)
+    fit([w], loss, 40, optimiser=torch.optim.Adam([w], lr=0.05), rng=Stream(0).child("fit"), **options)
     return w.detach()
 
 

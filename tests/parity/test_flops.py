@@ -148,7 +148,9 @@ def cost_of(method: Any) -> tuple[Outcome, int, int, int]:
     t = task()
     queries = dataset().splits["test"].of_classes(t.classes)
     session = Session(task=t, queries=queries)
-    (outcome,) = run_cell(method, Episode(sessions=(session,)), [query_blocks(session)], seed=0, label=method.name)
+    (outcome,) = run_cell(
+        method, Episode(sessions=(session,)), [query_blocks(session)], seed=0, label=method.name
+    ).outcomes
     return outcome, len(queries), t.n_classes, len(t.labelled)
 
 

@@ -20,7 +20,7 @@ from bench.functional.attention import Block
 from bench.functional.classwise import normalise
 from bench.learning.prototypes import prototypes
 from bench.runner.api import run
-from bench.runner.evaluate import lacking
+from bench.runner.evaluate import missing_requirement
 from bench.sampling.sessions import make_task
 from bench.utils.random import Stream
 from tests import toy
@@ -190,13 +190,13 @@ def test_without_a_budget_prototypes_of_earlier_sessions_stay_means_of_their_sup
 def test_training_on_the_support_is_skipped_where_there_is_none() -> None:
     preset = METHODS.get("mml-ttt").preset
     episode = Episode(sessions=(Session(task=toy.task(CLASSES, support=False), queries=toy.task(CLASSES).support),))
-    assert lacking(mml().about, episode) is None  # type: ignore[attr-defined]
+    assert missing_requirement(mml().about, episode) is None  # type: ignore[attr-defined]
     skipped = run("web-zero-shot", "mml-ttt", toy.dataset(), seeds=1, set={"mml.epochs": 1})
-    assert lacking(mml(**preset).about, episode) == skipped["reason"][0]  # type: ignore[attr-defined]
+    assert missing_requirement(mml(**preset).about, episode) == skipped["reason"][0]  # type: ignore[attr-defined]
     assert skipped["status"].tolist() == ["skipped"]
     assert "support" in skipped["reason"][0]
     with_support = Episode(sessions=(dataclasses.replace(episode.sessions[0], task=toy.task(CLASSES)),))
-    assert lacking(mml(**preset).about, with_support) is None  # type: ignore[attr-defined]
+    assert missing_requirement(mml(**preset).about, with_support) is None  # type: ignore[attr-defined]
 
 
 def test_training_never_retrieves_the_image_itself() -> None:

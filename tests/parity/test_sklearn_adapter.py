@@ -12,7 +12,7 @@ import bench
 from bench.core.registry import METHODS
 from bench.core.task import Task
 from bench.learning.state_io import load, save
-from bench.runner.config import plan
+from bench.runner.recipes import choose_recipes
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.random import Stream
 from tests import toy
@@ -59,7 +59,7 @@ def test_a_saved_state_fits_itself_again(tmp_path: object) -> None:
 
 
 def test_can_be_named_on_the_command_line() -> None:
-    named = plan("incremental", ["sklearn:sklearn.svm.LinearSVC:C=0.5:fit_intercept=false"], (0,), {}).methods[0]
+    _, (named,) = choose_recipes(["incremental"], ["sklearn:sklearn.svm.LinearSVC:C=0.5:fit_intercept=false"], {})
     assert named.recipe.estimator == "sklearn.svm.LinearSVC"
     # "false" on the command line is false, and not a string that counts as true.
     assert named.recipe.options == {"C": 0.5, "fit_intercept": False}

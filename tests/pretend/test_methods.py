@@ -38,7 +38,7 @@ def dealt(dataset_of: Callable[[str], Dataset]) -> Callable[[str, Any], Episode]
 
 
 def outcomes(name: str, episode: Episode) -> list[Outcome]:
-    return run_cell(method(name), episode, [query_blocks(s) for s in episode.sessions], seed=0, label=name)
+    return run_cell(method(name), episode, [query_blocks(s) for s in episode.sessions], seed=0, label=name).outcomes
 
 
 def cases() -> Iterator[Any]:

@@ -12,9 +12,9 @@ import pytest
 
 from bench.core.dataset import Dataset
 from bench.results.run_folder import read_predictions, read_records
-from bench.runner.config import DEFAULT_METHODS
+from bench.runner.config import DEFAULT_METHODS, RunConfig
 from bench.runner.loop import execute
-from bench.runner.plan import Run, prepare
+from bench.runner.plan import Run, plan
 from tests.pretend.device import pretend_cuda
 from tests.pretend.recipes import parameters
 
@@ -30,8 +30,9 @@ COUNTED = [
 
 def planned(out: Path, data: Dataset, methods: Sequence[str], scenario: str, device: str, **options: Any) -> Run:
     brief = {f"{name}.{key}": value for name in methods for key, value in parameters(name).items()}
-    options["assignments"] = {**brief, **options.get("assignments", {})}
-    return prepare(scenario=scenario, methods=methods, data=[data], seeds=1, out=out, device=device, **options)
+    options["set"] = {**brief, **options.get("set", {})}
+    chosen = {"scenario": scenario, "methods": methods, "data": [data], "seeds": 1, "out": out, "device": device}
+    return plan(RunConfig(**chosen, **options))
 
 
 def answers(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -89,8 +90,8 @@ def test_a_bare_run_takes_the_card_that_is_there(pack: Dataset, tmp_path: Path) 
 def test_a_budget_in_bytes_is_met_alike(pack: Dataset, tmp_path: Path) -> None:
     """Methods that keep exemplars, items, statistics and weights; all others are in ``test_methods``."""
     methods = ["fecam", "icarl", "knn", "mml", "ranpac"]
-    assignments = {"incremental.budget_bytes": 6000}
-    _, there = on_both(tmp_path, pack, methods, "incremental", assignments=assignments)
+    budget = {"incremental.budget_bytes": 6000}
+    _, there = on_both(tmp_path, pack, methods, "incremental", set=budget)
     details = [json.loads(text) for text in read_records(there.folder)["details"].dropna()]
     assert any(found["carried_bytes"] > 0 for found in details)
 
@@ -127,4 +128,4 @@ def test_the_image_tower_is_trained_alike(glyphs: Dataset, tmp_path: Path) -> No
     quick = {"depth": "full", "epochs": 1, "min_steps": 2, "tower_lr": 1e-5}
     full = {f"{name}.{key}": value for name in methods for key, value in quick.items()}
     settings = {"incremental.base": 5, "incremental.increment": 5, "incremental.shots": 2, "incremental.exemplars": 10}
-    on_both(tmp_path, glyphs, methods, "incremental", tolerance=1e-3, assignments={**full, **settings})
+    on_both(tmp_path, glyphs, methods, "incremental", tolerance=1e-3, set={**full, **settings})

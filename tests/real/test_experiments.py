@@ -8,8 +8,9 @@ import pytest
 
 from bench.data.import_features import Options, import_pack
 from bench.runner import experiments
-from bench.runner.evaluate import lacking
-from bench.runner.plan import deal_episode, prepare
+from bench.runner.config import RunConfig
+from bench.runner.evaluate import missing_requirement
+from bench.runner.plan import deal_episode, plan
 
 NAMES = [name for name in experiments.names() if experiments.read(name).packs is not None]
 
@@ -36,8 +37,8 @@ def test_its_form_for_feature_packs_is_dealt(
     assert form is not None
     settings = experiments.load(name, form.data[:1])
     assignments = settings.pop("set")
-    run = prepare(**{**settings, "seeds": 1}, assignments=assignments, out=tmp_path, experiment=name)
-    assert run.deals
-    for deal in run.deals:
+    run = plan(RunConfig(**{**settings, "seeds": 1}, set=assignments, out=tmp_path, experiment=name))
+    assert run.episodes
+    for deal in run.episodes:
         episode = deal_episode(deal)
-        assert [m.label for m in run.methods if lacking(m.recipe.about, episode) is None]
+        assert [m.label for m in run.methods if missing_requirement(m.recipe.about, episode) is None]

@@ -21,9 +21,10 @@ import pytest
 
 from bench.data.import_features import Options, import_pack
 from bench.results.run_folder import Store
-from bench.runner.parallel.job_spec import order
+from bench.runner.config import RunConfig
+from bench.runner.parallel.job_spec import job_spec
 from bench.runner.parallel.scheduler import Process
-from bench.runner.plan import prepare
+from bench.runner.plan import plan
 from bench.utils.threads import cores
 from tests import toy
 from tests.speed.quiet import needs_quiet
@@ -62,8 +63,8 @@ def test_sweep(benchmark: Callable[..., Any], bench_command: list[str], tmp_path
 def test_start_of_a_worker(benchmark: Any, tmp_path: Path, name: str) -> None:
     """Imports and the plan, in processor time; the command itself pays the same before it starts its workers."""
     data: str | Path = name if name == "digits" else pack(tmp_path)
-    run = prepare(methods=["protonet"], data=[data], seeds=1, out=tmp_path)
-    told = order(run, ["run"], threads=1)
+    run = plan(RunConfig(methods=["protonet"], data=[data], seeds=1, out=tmp_path))
+    told = job_spec(run, ["run"], threads=1)
 
     def start() -> float:
         before = children()

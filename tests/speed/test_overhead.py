@@ -27,9 +27,10 @@ from bench.cost import meter
 from bench.cost.flops import Counter
 from bench.cost.meter import PHASES
 from bench.results.run_folder import read_records
+from bench.runner.config import RunConfig
 from bench.runner.evaluate import query_blocks, run_cell
 from bench.runner.loop import execute
-from bench.runner.plan import deal_episode, prepare
+from bench.runner.plan import deal_episode, plan
 from bench.utils.random import Stream
 from tests.speed.quiet import QUIET
 
@@ -75,7 +76,7 @@ DATA = ["digits", "flowers-like", *([OWN] if OWN else [])]
 def sweep(folder: Path, methods: tuple[str, ...], data: Dataset | str) -> tuple[float, float]:
     """Return the processor seconds of a sweep of one seed, planning included, and those inside its methods."""
     start = time.process_time()
-    run = prepare(methods=methods, data=[data], seeds=1, out=folder)
+    run = plan(RunConfig(methods=methods, data=[data], seeds=1, out=folder))
     execute(run)
     whole = time.process_time() - start
     records = read_records(run.folder)
@@ -128,15 +129,15 @@ def test_what_counting_costs(benchmark: Any, tmp_path: Path, name: str, method: 
     """Cells with and without the counter take turns; medians, so that a disturbed turn does not count."""
     if method not in CHEAP and name != "digits":
         pytest.skip("takes long")
-    run = prepare(methods=[method], data=[data_of(name)], seeds=1, out=tmp_path)
-    episode, recipe = deal_episode(run.deals[0]), run.methods[0].recipe
+    run = plan(RunConfig(methods=[method], data=[data_of(name)], seeds=1, out=tmp_path))
+    episode, recipe = deal_episode(run.episodes[0]), run.methods[0].recipe
     blocks = [query_blocks(session) for session in episode.sessions]
 
     def cell(kind: type[Counter]) -> tuple[float, int]:
         """Return the seconds of a cell and what it was charged."""
         with counting(kind):
             start = time.process_time()
-            outcomes = run_cell(recipe, episode, blocks, seed=0, label=method)
+            outcomes = run_cell(recipe, episode, blocks, seed=0, label=method).outcomes
             taken = time.process_time() - start
         return taken, sum(outcome.cost["elementwise_flops"] for outcome in outcomes)
 

@@ -19,8 +19,9 @@ from bench.core.registry import METHODS, Registry
 from bench.core.task import Session
 from bench.cost.meter import Meter
 from bench.learning import state_io as states
-from bench.runner.config import parse_assignments, parse_seeds, plan, read_config
+from bench.runner.config import RunConfig, parse_assignments, parse_seeds
 from bench.runner.evaluate import _answer
+from bench.runner.recipes import choose_recipes
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.params import convert
@@ -209,39 +210,39 @@ def test_a_settings_file_that_holds_no_settings_is_refused(tmp_path: Path) -> No
     for content, words in ((b"\xff\xfe\x00", "is not YAML"), (b"set: foo", "'set' must hold parameters by name")):
         path.write_bytes(content)
         with pytest.raises(BenchError, match=words):
-            read_config(path)
+            RunConfig.merged(path, {})
 
 
 def test_a_number_for_a_list_is_answered_with_the_list() -> None:
     with pytest.raises(BenchError, match=r"label-noise.rates=0.1: it takes a list; write \[0.1\]"):
-        plan("label-noise", ["knn"], (0,), {"label-noise.rates": 0.1})
+        choose_recipes(["label-noise"], ["knn"], {"label-noise.rates": 0.1})
 
 
 def test_a_list_of_values_is_a_sweep_and_labels_tell_them_apart() -> None:
-    made = plan("incremental", ["knn", "knn:k=7"], (0,), {"knn.vote": ["majority", "temperature"]})
-    assert [m.label for m in made.methods] == [
+    _, methods = choose_recipes(["incremental"], ["knn", "knn:k=7"], {"knn.vote": ["majority", "temperature"]})
+    assert [m.label for m in methods] == [
         "knn(vote=majority)", "knn(vote=temperature)", "knn(k=7,vote=majority)", "knn(k=7,vote=temperature)",
     ]  # fmt: skip
-    assert made.methods[2].recipe.k == 7
+    assert methods[2].recipe.k == 7
 
 
 def test_a_sweep_over_no_value_is_refused() -> None:
     with pytest.raises(BenchError, match=r"knn\.k=\[\]"):
-        plan("incremental", ["knn"], (0,), {"knn.k": []})
+        choose_recipes(["incremental"], ["knn"], {"knn.k": []})
 
 
 def test_variants_have_their_parameters_preset() -> None:
-    made = plan("incremental", ["mml-no-knn"], (0,), {})
-    assert made.methods[0].recipe.integration == "self"
+    _, methods = choose_recipes(["incremental"], ["mml-no-knn"], {})
+    assert methods[0].recipe.integration == "self"
 
 
 def test_what_is_set_for_a_method_holds_for_its_variants_but_not_for_their_presets() -> None:
-    made = plan(
-        "incremental", ["mml", "mml-no-knn"], (0,), {"mml.k": 3, "mml.integration": "mean", "mml-no-knn.lr": 0.5}
+    _, methods = choose_recipes(
+        ["incremental"], ["mml", "mml-no-knn"], {"mml.k": 3, "mml.integration": "mean", "mml-no-knn.lr": 0.5}
     )
-    assert [m.recipe.k for m in made.methods] == [3, 3]
-    assert [m.recipe.integration for m in made.methods] == ["mean", "self"]
-    assert made.methods[0].recipe.lr != made.methods[1].recipe.lr == 0.5
+    assert [m.recipe.k for m in methods] == [3, 3]
+    assert [m.recipe.integration for m in methods] == ["mean", "self"]
+    assert methods[0].recipe.lr != methods[1].recipe.lr == 0.5
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_what_is_set_for_a_method_holds_for_its_variants_but_not_for_their_prese
 )  # fmt: skip
 def test_assignments_that_reach_nothing_are_refused(assignments: dict[str, Any], words: str) -> None:
     with pytest.raises(BenchError, match=words):
-        plan("incremental", ["knn"], (0,), assignments)
+        choose_recipes(["incremental"], ["knn"], assignments)
 
 
 def test_assignments_are_read_as_yaml() -> None:
@@ -263,10 +264,10 @@ def test_assignments_are_read_as_yaml() -> None:
 def test_a_configuration_may_be_nested_and_refuses_unknown_settings(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("scenario: incremental\nset: {knn: {k: 3}, incremental.base: 2}\n")
-    assert read_config(path)["set"] == {"knn.k": 3, "incremental.base": 2}
+    assert RunConfig.merged(path, {}).set == {"knn.k": 3, "incremental.base": 2}
     path.write_text("scenaro: incremental\n")
     with pytest.raises(BenchError, match="did you mean 'scenario'"):
-        read_config(path)
+        RunConfig.merged(path, {})
 
 
 # -- states and files --------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def test_the_method_in_contributing_works(tmp_path: Path, monkeypatch: pytest.Mo
     session = Session(task=task, queries=toy.dataset().splits["test"].of_classes((7, 3, 9)))
     (outcome,) = run_cell(
         module.Median(), Episode(sessions=(session,)), [query_blocks(session)], seed=0, label="median"
-    )
+    ).outcomes
     assert (outcome.predictions == session.queries.labels).float().mean() > 0.9
 
 

@@ -13,8 +13,8 @@ from bench.data.pack import FORMAT, write_manifest, write_split
 from bench.data.standard import declarations
 from bench.results.schema import COLUMNS
 from bench.runner import experiments
-from bench.runner.config import plan
-from bench.runner.evaluate import lacking
+from bench.runner.evaluate import missing_requirement
+from bench.runner.recipes import choose_recipes
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 from tests.toy import dataset
@@ -37,14 +37,14 @@ def dealt(name: str, form: experiments.Form, *, images: bool) -> set[str]:
     # As many classes as three parts need of which one has those of a few-shot episode.
     data, source = dataset(40, images=images), dataset(40, images=images, name="other")
     settings = experiments.read(name).settings(form, [data.name])
-    made = plan(settings["scenario"], settings["methods"], (0,), settings["set"])
-    for named in made.scenarios:
+    scenarios, methods = choose_recipes([settings["scenario"]], settings["methods"], settings["set"])
+    for named in scenarios:
         trained_on = source if getattr(named.recipe, "train_on", None) else None
         for condition in named.recipe.conditions(data):
             episode = named.recipe.deal(data, condition, rng=Stream(0), source=trained_on)
-            lacks = {m.label: lacking(m.recipe.about, episode) for m in made.methods}
+            lacks = {m.label: missing_requirement(m.recipe.about, episode) for m in methods}
             assert lacks == dict.fromkeys(lacks)
-    return {named.recipe.name for named in made.scenarios}
+    return {named.recipe.name for named in scenarios}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,7 +56,7 @@ def test_its_scenario_methods_and_parameters_are_valid_in_the_papers_form_and_on
     assert experiment.prepare
     assert experiment.data
     settings = experiment.settings(experiments.Form(), experiment.data)
-    assert plan(settings["scenario"], settings["methods"], (0,), settings["set"]).scenarios
+    assert choose_recipes([settings["scenario"]], settings["methods"], settings["set"])
     assert dealt(name, experiment.glyphs, images=True) == {experiment.scenario}
 
 
@@ -195,9 +195,7 @@ def test_a_misspelt_setting_in_a_file_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_published_numbers_are_read_without_torch() -> None:
-    code = (
-        "import sys; from bench.runner import experiments; assert experiments.published('t05'); "
-        "print('torch' in sys.modules)"
-    )
+    reads = "from bench.runner import experiments; assert experiments.published('t05')"
+    code = f"import sys; {reads}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

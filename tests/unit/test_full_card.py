@@ -16,7 +16,7 @@ from bench.core.protocols import About
 from bench.core.task import Episode, Session, Task
 from bench.results.run_folder import read_records
 from bench.runner.evaluate import run_cell
-from bench.utils.errors import BenchError, Notice
+from bench.utils.errors import Notice
 from bench.utils.random import Stream
 from tests import toy
 
@@ -53,21 +53,22 @@ def test_a_block_that_does_not_fit_is_halved_once_and_said() -> None:
     queries = dealt.sessions[0].queries
     assert len(queries) == 15
     with pytest.warns(Notice, match=r"^narrow: the GPU is too full to score 15 queries at a time, so 8 are$"):
-        (halved,) = run_cell(Narrow(fits=8), dealt, [(queries.x,)], seed=0, label="narrow")
-    (whole,) = run_cell(Narrow(fits=15), dealt, [(queries.x,)], seed=0, label="narrow")
+        (halved,) = run_cell(Narrow(fits=8), dealt, [(queries.x,)], seed=0, label="narrow").outcomes
+    (whole,) = run_cell(Narrow(fits=15), dealt, [(queries.x,)], seed=0, label="narrow").outcomes
     assert torch.equal(halved.predictions, whole.predictions)
     assert torch.equal(halved.ranks, whole.ranks)
     with pytest.warns(Notice), pytest.raises(torch.OutOfMemoryError):
         run_cell(Narrow(fits=7), dealt, [(queries.x,)], seed=0, label="narrow")
 
 
-@pytest.mark.filterwarnings("ignore::bench.utils.errors.Notice")
-def test_a_method_that_does_not_fit_is_one_line_and_finished_cells_stay(tmp_path: Path) -> None:
-    with pytest.raises(BenchError) as caught:
-        bench.run("supervised", ["protonet", Narrow], toy.dataset(), seeds=1, out=tmp_path, device="cpu")
-    message = str(caught.value)
-    assert message.startswith("narrow on toy: the GPU is full (it has 23.64 GiB); use a smaller narrow.batch (--set), ")
-    assert "--device cpu" in message
-    assert "\n" not in message
+@pytest.mark.filterwarnings("ignore::bench.utils.errors.Notice", "ignore::RuntimeWarning")
+def test_a_method_that_does_not_fit_fails_alone_and_says_what_to_do(tmp_path: Path) -> None:
+    frame = bench.run("supervised", ["protonet", Narrow], toy.dataset(), seeds=1, out=tmp_path, device="cpu")
+    status = frame.set_index("method")["status"]
+    assert status.to_dict() == {"protonet": "ok", "narrow": "failed"}
+    reason = frame.set_index("method")["reason"]["narrow"]
+    assert reason.startswith("the GPU is full (it has 23.64 GiB); use a smaller narrow.batch (--set), fewer --jobs, ")
+    assert "--device cpu" in reason
+    assert "\n" not in reason
     (run,) = tmp_path.iterdir()
-    assert set(read_records(run)["method"]) == {"protonet"}
+    assert set(read_records(run)["method"]) == {"protonet", "narrow"}

@@ -1,11 +1,10 @@
-"""Pieces, shards, orders and the scheduler, without processes."""
+"""Work units, shards, orders and the scheduler, without processes."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import json
-import queue
 import socket
 import threading
 import warnings
@@ -23,16 +22,15 @@ from hypothesis import strategies as st
 import bench as package
 from bench.device import gpus
 from bench.results.run_folder import Files, Store
-from bench.runner import loop
-from bench.runner.events import Began, Finished
+from bench.runner.config import RunConfig
+from bench.runner.events import Began, CellSummary, Finished, RunLog
 from bench.runner.loop import execute
-from bench.runner.parallel import ray_pool, worker
-from bench.runner.parallel.job_spec import Order, order
+from bench.runner.parallel import ray_pool
+from bench.runner.parallel.job_spec import JobSpec, job_spec
 from bench.runner.parallel.merge_shards import merge
-from bench.runner.parallel.scheduler import Process, WorkerError, WorkerLost, distribute
-from bench.runner.parallel.scheduler import crew as jobs_crew
-from bench.runner.parallel.work_units import Piece, Shard, pieces
-from bench.runner.plan import Run, prepare
+from bench.runner.parallel.scheduler import Process, WorkerError, WorkerLost, distribute, process_pool
+from bench.runner.parallel.work_units import Shard, WorkUnit, work_units
+from bench.runner.plan import Run, plan
 from bench.utils.errors import BenchError, Notice
 from tests import toy
 
@@ -41,20 +39,22 @@ deals_of = st.tuples(st.integers(1, 12), st.integers(1, 7)).map(
 )
 
 
-def cells(work: list[Piece]) -> list[str]:
-    return [cell for piece in work for cell in piece.cells.values()]
+def cells(work: list[WorkUnit]) -> list[str]:
+    return [cell for unit in work for cell in unit.cells.values()]
 
 
 @given(deals_of, st.integers(1, 9), st.randoms())
 def test_pieces_hold_every_unfinished_cell_once_and_keep_workers_busy(deals, workers, random) -> None:  # type: ignore[no-untyped-def]
     every = [cell for deal in deals for cell in deal.values()]
     finished = set(random.sample(every, random.randint(0, len(every))))
-    work = pieces(deals, finished, workers)
+    work = work_units(deals, finished, workers)
     assert sorted(cells(work)) == sorted(set(every) - finished)
-    assert all(piece.cells.items() <= deals[piece.deal].items() for piece in work)
+    assert all(unit.cells.items() <= deals[unit.episode].items() for unit in work)
     left = len([deal for deal in deals if set(deal.values()) - finished])
     whole = left // workers * workers
-    assert [p.deal for p in work[:whole]] == sorted({p.deal for p in work})[:whole], "a deal was split without need"
+    assert [p.episode for p in work[:whole]] == sorted({p.episode for p in work})[:whole], (
+        "a deal was split without need"
+    )
 
 
 @given(deals_of, st.integers(1, 9))
@@ -73,6 +73,10 @@ def test_what_is_no_shard_is_refused(text: str) -> None:
         Shard.parse(text)
 
 
+def summary_of(cell: str) -> CellSummary:
+    return CellSummary(cell=cell, status="ok", method="m", dataset="d", seed=0)
+
+
 class Scripted:
     """A worker that dies at the cells of a list, once an entry."""
 
@@ -84,8 +88,8 @@ class Scripted:
             self.deadly.remove("start")
             raise WorkerLost("signal SIGKILL")
 
-    def work(self, piece: Piece) -> Iterator[Began | Finished]:
-        for cell in piece.cells.values():
+    def work(self, unit: WorkUnit) -> Iterator[Began | Finished]:
+        for cell in unit.cells.values():
             yield Began(cell, f"method on data, {cell}")
             if cell in self.deadly:
                 self.deadly.remove(cell)
@@ -93,32 +97,34 @@ class Scripted:
             if cell == "broken":
                 raise WorkerError("Traceback: no luck")
             self.log.append(cell)
-            yield Finished(cell, Files(record=cell.encode(), predictions=None))
+            yield Finished(cell, Files(record=cell.encode(), predictions=None), summary_of(cell))
 
     def close(self) -> None:
         self.open = False
 
 
-WORK = [Piece(0, {"a": "a0", "b": "b0", "c": "c0"}), Piece(1, {"a": "a1", "b": "b1", "c": "c1"})]
+WORK = [WorkUnit(0, {"a": "a0", "b": "b0", "c": "c0"}), WorkUnit(1, {"a": "a1", "b": "b1", "c": "c1"})]
 
 
-def run(work: list[Piece], deadly: list[str], folder: Path, count: int = 2) -> tuple[list[str], list[Scripted]]:
-    """Distribute pieces over scripted workers; return the cells in the order in which they were computed."""
-    log: list[str] = []
+def run(
+    work: list[WorkUnit], deadly: list[str], folder: Path, count: int = 2, log: RunLog | None = None
+) -> tuple[list[str], list[Scripted]]:
+    """Distribute work units over scripted workers; return the cells in the order in which they were computed."""
+    order: list[str] = []
     started: list[Scripted] = []
 
     def start(number: int) -> Scripted:
-        started.append(Scripted(deadly, log))
+        started.append(Scripted(deadly, order))
         return started[-1]
 
     before = set(threading.enumerate())
     try:
-        distribute(work, count, start, Store(folder), lambda text, n: None)
+        distribute(work, count, start, Store(folder), log or RunLog())
     finally:
         # Threads that other tests left may end at any time.
         assert set(threading.enumerate()) <= before
         assert not any(worker.open for worker in started), "a worker was left running"
-    return log, started
+    return order, started
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -140,17 +146,17 @@ def test_a_worker_that_is_lost_between_two_cells_loses_none(tmp_path: Path, afte
     log: list[str] = []
 
     class Between(Scripted):
-        def work(self, piece: Piece) -> Iterator[Began | Finished]:
-            for cell in piece.cells.values():
+        def work(self, unit: WorkUnit) -> Iterator[Began | Finished]:
+            for cell in unit.cells.values():
                 yield Began(cell, cell)
                 self.log.append(cell)
-                yield Finished(cell, Files(record=cell.encode(), predictions=None))
+                yield Finished(cell, Files(record=cell.encode(), predictions=None), summary_of(cell))
                 if cell in self.deadly:
                     self.deadly.remove(cell)
                     raise WorkerLost("signal SIGKILL")
 
     deadly = [after]
-    distribute(WORK, 1, lambda number: Between(deadly, log), Store(tmp_path), lambda text, n: None)
+    distribute(WORK, 1, lambda number: Between(deadly, log), Store(tmp_path), RunLog())
     assert sorted(log) == sorted(cells(WORK)), "a cell was lost or a finished one was repeated"
     assert Store(tmp_path).finished() == set(cells(WORK))
 
@@ -173,41 +179,43 @@ def test_a_worker_that_cannot_start_is_one_line(tmp_path: Path) -> None:
 
 def test_an_error_of_a_method_reaches_the_caller(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="no luck"):
-        run([Piece(0, {"a": "a0", "b": "broken"})], [], tmp_path)
+        run([WorkUnit(0, {"a": "a0", "b": "broken"})], [], tmp_path)
     assert Store(tmp_path).finished() == {"a0"}
 
 
 def planned(tmp_path: Path, **changes: Any) -> Run:
-    return prepare(**{"methods": ["knn", "protonet"], "data": ["digits"], "seeds": 2, "out": tmp_path, **changes})
+    return plan(
+        RunConfig(**{"methods": ["knn", "protonet"], "data": ["digits"], "seeds": 2, "out": tmp_path, **changes})
+    )
 
 
 def test_an_order_is_one_line_that_plans_the_same_run(tmp_path: Path) -> None:
-    run = planned(tmp_path, assignments={"protonet.temperature": [0.1, 1.0]}, seeds=[0, 4], oracle=("knn.k=1,4",))
-    line = order(run, ["run"], 1).to_json()
+    run = planned(tmp_path, set={"protonet.temperature": [0.1, 1.0]}, seeds=[0, 4], oracle=("knn.k=1,4",))
+    line = job_spec(run, ["run"], 1).to_json()
     assert "\n" not in line
-    again = Order.from_json(line).plan(run.folder)
-    assert [deal.cells for deal in again.deals] == [deal.cells for deal in run.deals]
+    again = JobSpec.from_json(line).plan(run.folder)
+    assert [deal.cells for deal in again.episodes] == [deal.cells for deal in run.episodes]
     assert again.folder == run.folder
 
 
 def test_other_code_or_data_in_a_worker_is_noticed(tmp_path: Path) -> None:
-    told = json.loads(order(planned(tmp_path), ["run"], 1).to_json())
-    told["arguments"]["seeds"] = [7]
+    told = json.loads(job_spec(planned(tmp_path), ["run"], 1).to_json())
+    told["config"]["seeds"] = [7]
     with pytest.raises(BenchError, match="other code or other data"):
-        Order(**told).plan(tmp_path)
+        JobSpec(**told).plan(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"data": [toy.dataset()]}, "data set toy is an object of this process"),
-        ({"assignments": {"incremental.classes": "all", "knn.k": (3, 5)}}, r"knn.k=\(3, 5\) cannot be sent"),
+        ({"set": {"incremental.classes": "all", "knn.k": (3, 5)}}, r"knn.k=\(3, 5\) cannot be sent"),
     ],
 )
 def test_what_cannot_be_sent_to_a_worker_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     run = planned(tmp_path)
     with pytest.raises(BenchError, match=words):
-        order(dataclasses.replace(run, arguments={**run.arguments, **changes}), ["run"], 1)
+        job_spec(dataclasses.replace(run, config=run.config.model_copy(update=changes)), ["run"], 1)
 
 
 def test_objects_of_a_notebook_are_refused_by_name_and_leave_no_folder(tmp_path: Path) -> None:
@@ -254,7 +262,7 @@ def test_workers_take_the_visible_gpus_in_turn(
 def test_a_process_is_told_its_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cards(monkeypatch, 24, 24)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    told = Order({"device": "cuda"}, "r", [], 1)
+    told = JobSpec({"device": "cuda"}, "r", [], 1)
     environments = []
     for number in range(3):
         process = SimpleNamespace(stdin=io.StringIO())
@@ -275,38 +283,10 @@ def test_gpus_of_different_size_are_said(
     run = dataclasses.replace(planned(tmp_path), device="cuda")
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        jobs_crew(run, Store(tmp_path), jobs, ["run"], deque())
+        process_pool(run, Store(tmp_path), jobs, ["run"], deque())
     texts = [str(one.message) for one in heard if issubclass(one.category, Notice)]
     assert len(texts) == told
     assert all(text.startswith("the GPUs differ (card-24 of 24 GiB, card-80 of 80 GiB)") for text in texts)
-
-
-def test_a_worker_whose_gpu_is_full_is_lost_and_no_other_cell_is(tmp_path: Path) -> None:
-    class Full(Scripted):
-        def work(self, piece: Piece) -> Iterator[Began | Finished]:
-            for event in super().work(piece):
-                yield event
-                if isinstance(event, Began) and event.cell == "b1":
-                    raise WorkerLost(gpus.FULL)
-
-    with pytest.raises(BenchError, match=r"lost its worker 2 times: its GPU is full; try fewer --jobs.* finished"):
-        distribute(WORK, 2, lambda number: Full([], []), Store(tmp_path), lambda text, n: None)
-    assert Store(tmp_path).finished() == set(cells(WORK)) - {"b1"}
-
-
-def test_a_worker_says_that_its_gpu_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def full(*_: object) -> Iterator[Began]:
-        yield Began("a0", "a cell")
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(loop, "perform", full)
-    told = order(planned(tmp_path), ["run"], 1).to_json()
-    lines: queue.Queue[str] = queue.Queue()
-    lines.put(json.dumps([told, str(tmp_path), {}]))
-    lines.put(json.dumps([0, {"knn": "a0"}]))
-    said: list[str] = []
-    worker._serve(lines, lambda *event: said.append(event[0]))
-    assert said == ["ready", "began", "full"]
 
 
 class Recorded:
@@ -359,8 +339,8 @@ def test_each_worker_on_ray_asks_for_its_gpu(
     monkeypatch.setattr(ray_pool, "_ray", lambda: ray)
     monkeypatch.setattr(ray_pool, "_refusal", lambda _: None)
     run = dataclasses.replace(planned(tmp_path), device=device)
-    with ray_pool.crew(run, address, jobs, ["run"]) as crew:
-        assert crew.count == count
+    with ray_pool.actor_pool(run, address, jobs, ["run"]) as pool:
+        assert pool.count == count
     assert ray.actors[0]["num_gpus"] == each
     if address == "local":
         assert ray.started[0]["num_gpus"] == (len(sizes) if device == "cuda" else 0)
@@ -372,11 +352,11 @@ def test_a_cluster_of_different_gpus_is_said(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(ray_pool, "_ray", lambda: ray)
     monkeypatch.setattr(ray_pool, "_refusal", lambda _: None)
     run = planned(tmp_path)
-    with ray_pool.crew(run, "auto", None, ["run"]):
+    with ray_pool.actor_pool(run, "auto", None, ["run"]):
         pass
     with (
         pytest.warns(Notice, match=r"the GPUs differ \(H200, L4\)"),
-        ray_pool.crew(dataclasses.replace(run, device="cuda"), "auto", None, ["run"]),
+        ray_pool.actor_pool(dataclasses.replace(run, device="cuda"), "auto", None, ["run"]),
     ):
         pass
 
@@ -408,7 +388,7 @@ def test_a_worker_that_finds_no_place_is_one_line(
 ) -> None:
     monkeypatch.setattr(ray_pool, "_START_SECONDS", 0.0)
     actor = SimpleNamespace(remote=lambda _: SimpleNamespace(ready=SimpleNamespace(remote=lambda: None)))
-    placed = ray_pool.RayWorker(Fading(alive), actor, Order({"device": device}, "r", [], 1))
+    placed = ray_pool.RayWorker(Fading(alive), actor, JobSpec({"device": device}, "r", [], 1))
     with pytest.raises(BenchError, match=words) as caught:
         placed.ready()
     assert "\n" not in str(caught.value)
@@ -422,7 +402,7 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(ray_pool, "_ray", Slow)
     with (
         pytest.raises(BenchError, match=r"Ray did not start on this machine \(The current node timed out") as caught,
-        ray_pool.crew(planned(tmp_path), "local", 2, ["run"]),
+        ray_pool.actor_pool(planned(tmp_path), "local", 2, ["run"]),
     ):
         pass
     assert "\n" not in str(caught.value)

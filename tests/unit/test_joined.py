@@ -10,10 +10,11 @@ from bench.results import consolidated
 from bench.results.consolidated import NAME, read_joined, record_files, write_joined
 from bench.results.run_folder import read_records
 from bench.results.schema import COLUMNS
+from bench.runner.config import RunConfig
 from bench.runner.loop import execute
 from bench.runner.parallel.merge_shards import merge
 from bench.runner.parallel.work_units import Shard
-from bench.runner.plan import prepare
+from bench.runner.plan import plan
 from tests.statistics.runs import make_run
 
 
@@ -119,7 +120,9 @@ def test_small_runs_have_none(run):
 
 
 def test_a_run_and_a_merged_run_have_one(tmp_path):
-    run = prepare(scenario="supervised", methods=["knn", "protonet"], data=["digits"], seeds=5, out=tmp_path / "runs")
+    run = plan(
+        RunConfig(scenario="supervised", methods=["knn", "protonet"], data=["digits"], seeds=5, out=tmp_path / "runs")
+    )
     execute(run)
     assert len(read_joined(run.folder)) == 10
     shards = [run.shard(Shard(number, 2)) for number in (1, 2)]

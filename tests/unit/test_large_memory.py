@@ -20,8 +20,9 @@ from bench.data.pack import FORMAT, write_arrays, write_manifest, write_split
 from bench.data.registry import resolve
 from bench.functional.classwise import class_sums, normalise
 from bench.results.run_folder import read_records
+from bench.runner.config import RunConfig
 from bench.runner.loop import execute
-from bench.runner.plan import prepare
+from bench.runner.plan import plan
 from bench.sampling.sessions import without
 from bench.utils import atomic, hashing
 from bench.utils.errors import BenchError
@@ -117,14 +118,16 @@ def test_no_part_of_a_run_turns_a_whole_memory_to_float32(
 
     for name in ("float", "double"):
         watch(name)
-    planned = prepare(
-        scenario="memory-size",
-        methods=["knn:k=3", "protonet"],
-        data=[pack],
-        seeds=1,
-        assignments={"memory-size.seen": 0, "memory-size.sizes": [None]},
-        out=tmp_path,
-        search="hnsw:m=4:ef=8:candidates=8",
+    planned = plan(
+        RunConfig(
+            scenario="memory-size",
+            methods=["knn:k=3", "protonet"],
+            data=[pack],
+            seeds=1,
+            set={"memory-size.seen": 0, "memory-size.sizes": [None]},
+            out=tmp_path,
+            search="hnsw:m=4:ef=8:candidates=8",
+        )
     )
     execute(planned, arguments=["test"])
     records = read_records(planned.folder)
@@ -219,14 +222,16 @@ def test_a_run_says_which_engine_searched_and_how_well(tmp_path: Path) -> None:
     data: Dataset = toy.dataset()
     frames = {}
     for search in ("exact", "sq8", "hnsw:m=4:ef=8:candidates=8"):
-        planned = prepare(
-            scenario="memory-size",
-            methods=["knn:k=3", "protonet"],
-            data=[data],
-            seeds=1,
-            assignments={"memory-size.seen": 0, "memory-size.sizes": [2, None]},
-            out=tmp_path,
-            search=search,
+        planned = plan(
+            RunConfig(
+                scenario="memory-size",
+                methods=["knn:k=3", "protonet"],
+                data=[data],
+                seeds=1,
+                set={"memory-size.seen": 0, "memory-size.sizes": [2, None]},
+                out=tmp_path,
+                search=search,
+            )
         )
         execute(planned, arguments=["test"])
         frames[search] = read_records(planned.folder)

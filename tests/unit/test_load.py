@@ -13,12 +13,13 @@ from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.registry import METHODS
 from bench.results.run_folder import read_records
-from bench.runner.config import plan
+from bench.runner.config import RunConfig
 from bench.runner.evaluate import query_blocks, run_cell
 from bench.runner.loop import execute
 from bench.runner.oracle import oracles
-from bench.runner.plan import Run, deal_episode, prepare
-from bench.runner.saved_weights import Loaded, Trained
+from bench.runner.plan import Run, deal_episode, plan
+from bench.runner.recipes import choose_recipes
+from bench.runner.saved_weights import Loaded, SavedWeights
 from bench.utils.errors import BenchError
 from tests import toy
 
@@ -46,8 +47,8 @@ def settings(methods: str, scenario: str = "web-zero-shot") -> dict[str, object]
 def go(folder: Path, data: Dataset, methods: str = "mml,reco,knn", **more: object) -> Run:
     scenario = str(more.pop("scenario", "web-zero-shot"))
     changed = {**settings(methods, scenario), **more.pop("also", {})}  # type: ignore[dict-item]
-    chosen = {"seeds": 2, "assignments": changed, "out": folder, "scenario": scenario, **more}
-    planned = prepare(methods=methods.split(","), data=[data], **chosen)  # type: ignore[arg-type]
+    chosen = {"seeds": 2, "set": changed, "out": folder, "scenario": scenario, **more}
+    planned = plan(RunConfig(methods=methods.split(","), data=[data], **chosen))  # type: ignore[arg-type]
     execute(planned)
     return planned
 
@@ -85,7 +86,7 @@ def test_loaded_weights_answer_as_those_that_were_trained(kept: Path, tmp_path: 
 
 def test_weights_are_plugged_into_another_memory_unchanged(kept: Path, tmp_path: Path) -> None:
     run = go(tmp_path, dataset("other", seed=3), "mml", load=kept)
-    deal = run.deals[0]
+    deal = run.episodes[0]
     seen: list[object] = []
     trained = run.trained["mml", 0]
 
@@ -110,10 +111,10 @@ def test_what_is_loaded_is_part_of_the_identity(kept: Path, tmp_path: Path) -> N
     data = dataset("other", seed=3)
 
     def name(**more: object) -> str:
-        return prepare(
-            scenario="web-zero-shot", methods=["mml"], data=[data], seeds=2, assignments=settings("mml"),
+        return plan(RunConfig(
+            scenario="web-zero-shot", methods=["mml"], data=[data], seeds=2, set=settings("mml"),
             out=tmp_path, **more,  # type: ignore[arg-type]
-        ).name  # fmt: skip
+        )).name  # fmt: skip
 
     loaded = name(load=kept)
     assert loaded != name()
@@ -164,7 +165,7 @@ def test_a_file_that_is_no_trained_state_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_space_is_that_of_the_data_trained_on(kept: Path) -> None:
-    found: Trained = Loaded(kept)._all[0]
+    found: SavedWeights = Loaded(kept)._all[0]
     assert (found.dimension, found.space) == (16, "toy")
 
 
@@ -172,14 +173,16 @@ def test_the_space_is_that_of_the_data_trained_on(kept: Path) -> None:
 
 
 def test_the_oracle_is_the_best_of_its_candidates_on_the_queries(tmp_path: Path) -> None:
-    run = prepare(
+    run = plan(RunConfig(
         scenario="web-zero-shot", methods=["knn"], data=[dataset()], seeds=3, out=tmp_path,
-        assignments={"knn.k": [1, 4, 30]},
-    )  # fmt: skip
+        set={"knn.k": [1, 4, 30]},
+    ))  # fmt: skip
     execute(run)
     each = read_records(run.folder).pivot_table(index="seed", columns="method", values="n_correct")
-    best = prepare(
-        scenario="web-zero-shot", methods=["knn"], data=[dataset()], seeds=3, out=tmp_path, oracle=["knn.k=1,4,30"]
+    best = plan(
+        RunConfig(
+            scenario="web-zero-shot", methods=["knn"], data=[dataset()], seeds=3, out=tmp_path, oracle=["knn.k=1,4,30"]
+        )
     )
     execute(best)
     frame = read_records(best.folder)
@@ -192,7 +195,7 @@ def test_the_oracle_is_the_best_of_its_candidates_on_the_queries(tmp_path: Path)
 
 
 def test_no_method_of_a_run_becomes_an_oracle_unasked(tmp_path: Path) -> None:
-    run = prepare(scenario="web-zero-shot", methods=["knn", "mml"], data=[dataset()], seeds=1, out=tmp_path)
+    run = plan(RunConfig(scenario="web-zero-shot", methods=["knn", "mml"], data=[dataset()], seeds=1, out=tmp_path))
     assert [m.label for m in run.methods] == ["knn", "mml"]
     assert all(m.recipe.about.selection != "oracle" for m in run.methods)
     assert all(METHODS.get(name).cls.about.selection != "oracle" for name in METHODS.names())
@@ -209,13 +212,14 @@ def test_no_method_of_a_run_becomes_an_oracle_unasked(tmp_path: Path) -> None:
     ],
 )
 def test_an_oracle_line_that_makes_no_sense_is_refused(line: str, match: str) -> None:
-    methods = plan("web-zero-shot", ["knn"], (0,), {}).methods
+    _, methods = choose_recipes(["web-zero-shot"], ["knn"], {})
     with pytest.raises(BenchError, match=match):
         oracles(methods, [line])
 
 
 def test_two_parameters_of_one_method_make_a_grid() -> None:
-    (named,) = oracles(plan("web-zero-shot", ["knn"], (0,), {}).methods, ["knn.k=1,4", "knn.vote=majority,temperature"])
+    _, methods = choose_recipes(["web-zero-shot"], ["knn"], {})
+    (named,) = oracles(methods, ["knn.k=1,4", "knn.vote=majority,temperature"])
     assert named.label == "knn(oracle:k,vote)"
     assert [words for words, _ in named.recipe.candidates][:2] == ["k=1,vote=majority", "k=1,vote=temperature"]
     assert len(named.recipe.candidates) == 4

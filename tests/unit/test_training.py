@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import bench
 from bench.core.registry import METHODS
 from bench.core.task import Session
 from bench.learning.state_io import flatten
-from bench.learning.training import Conduct, Fitted, conducted, fit, leaf
+from bench.learning.training import Fitted, TrainingOptions, fit, leaf
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 from tests import toy
@@ -31,6 +32,7 @@ def regression(
     validation: bool = False,
     patience: int | None = None,
     lr: float = 0.05,
+    **options: Any,
 ) -> tuple[torch.Tensor, Fitted, int]:
     """Fit a line by mini-batches; return the weights, what ran, and how many batches it took."""
     g = Stream(3).torch()
@@ -62,6 +64,7 @@ def regression(
         cosine=cosine,
         validate=score if validation else None,
         patience=patience,
+        options=TrainingOptions(**options),
     )
     return w.detach(), fitted, calls
 
@@ -72,44 +75,43 @@ def test_a_stopped_training_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, cosine: bool, validation: bool
 ) -> None:
     whole, fitted, calls = regression(cosine=cosine, validation=validation)
-    with conducted(checkpoints=tmp_path, checkpoint_seconds=0.0):
-        with pytest.raises(Stopped):
-            regression(cosine=cosine, validation=validation, stop_at=14)
-        assert [p.suffix for p in tmp_path.iterdir()] == [".safetensors"]
-        resumed, again, further = regression(cosine=cosine, validation=validation)
+    often: dict[str, Any] = {"checkpoints": tmp_path, "checkpoint_seconds": 0.0}
+    with pytest.raises(Stopped):
+        regression(cosine=cosine, validation=validation, stop_at=14, **often)
+    assert [p.suffix for p in tmp_path.iterdir()] == [".safetensors"]
+    resumed, again, further = regression(cosine=cosine, validation=validation, **often)
     assert torch.equal(resumed, whole)
     assert again == fitted
     assert further < calls
 
 
 def test_early_stopping_holds_across_an_interrupt(tmp_path: Path) -> None:
-    settings = {"epochs": 40, "validation": True, "patience": 2, "lr": 0.6}
-    whole, fitted, _ = regression(**settings)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"epochs": 40, "validation": True, "patience": 2, "lr": 0.6}
+    whole, fitted, _ = regression(**settings)
     assert fitted.epochs < 40
     assert fitted.epochs - fitted.best_epoch == 2
-    with conducted(checkpoints=tmp_path, checkpoint_seconds=0.0):
-        first = regression(**settings)  # type: ignore[arg-type]
-        # All is done; a second call meets the last checkpoint and has nothing left to do.
-        second = regression(**settings)  # type: ignore[arg-type]
+    often: dict[str, Any] = {"checkpoints": tmp_path, "checkpoint_seconds": 0.0}
+    first = regression(**settings, **often)
+    # All is done; a second call meets the last checkpoint and has nothing left to do.
+    second = regression(**settings, **often)
     assert second[2] == 0
     assert torch.equal(first[0], whole)
     assert torch.equal(second[0], whole)
 
 
 def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
-    with conducted(checkpoints=tmp_path, checkpoint_seconds=0.0):
-        regression(epochs=2)
-        _, fitted, calls = regression(epochs=3)
-        assert fitted.epochs == 3
-        assert calls == 9
-        for path in tmp_path.iterdir():
-            path.write_bytes(b"half a file")
-        assert regression(epochs=3)[2] == 9
+    often: dict[str, Any] = {"checkpoints": tmp_path, "checkpoint_seconds": 0.0}
+    regression(epochs=2, **often)
+    _, fitted, calls = regression(epochs=3, **often)
+    assert fitted.epochs == 3
+    assert calls == 9
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"half a file")
+    assert regression(epochs=3, **often)[2] == 9
 
 
 def test_no_checkpoint_is_written_before_its_time(tmp_path: Path) -> None:
-    with conducted(checkpoints=tmp_path):
-        regression()
+    regression(checkpoints=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -117,8 +119,7 @@ def test_a_bar_of_epochs_is_shown_on_a_terminal_when_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    with conducted(progress=True):
-        regression()
+    regression(progress=True)
     assert "training line" in capsys.readouterr().err
     regression()
     assert "training line" not in capsys.readouterr().err
@@ -132,11 +133,14 @@ def test_training_that_diverges_names_the_setting() -> None:
 TRAINED = ("lwf", "replay", "foster", "icarl")
 
 
-def sessions(name: str) -> Callable[[], torch.Tensor]:
+MIXED = TrainingOptions(precision="bf16")
+
+
+def sessions(name: str, options: TrainingOptions | None = None) -> Callable[[], torch.Tensor]:
     task = toy.task((7, 3, 9), images=False)
 
     def once() -> torch.Tensor:
-        method = make(name, hidden=16, epochs=4, min_steps=4)
+        method = make(name, hidden=16, epochs=4, min_steps=4, training_options=options or TrainingOptions())
         return method.score(method.build(task, rng=Stream(0)), task.support.x)
 
     return once
@@ -147,8 +151,7 @@ def test_trainers_are_deterministic_and_take_mixed_precision(name: str) -> None:
     once = sessions(name)
     plain = once()
     assert torch.equal(plain, once())
-    with conducted(precision="bf16"):
-        mixed = once()
+    mixed = sessions(name, MIXED)()
     assert mixed.dtype == torch.float32
     assert not torch.equal(mixed, plain), "the loss was computed in float32 after all"
     assert (mixed.argmax(1) == plain.argmax(1)).float().mean() > 0.9
@@ -160,16 +163,15 @@ def test_methods_that_train_on_seen_classes_take_mixed_precision(name: str) -> N
         task=toy.task((0, 1, 2), support=False),
         queries=toy.cloud([0, 1, 2], 6, toy.dataset().class_names, "hard", spread=0.6),
     )
-    method = METHODS.get(name).cls(k=3, epochs=2, lr=1e-3)
-    with conducted(precision="bf16"):
-        weights = method.train(training, None, rng=Stream(0)).weights
+    method = METHODS.get(name).cls(k=3, epochs=2, lr=1e-3, training_options=MIXED)
+    weights = method.train(training, None, rng=Stream(0)).weights
     _, tensors = flatten(weights)
     assert tensors
     assert all(t.dtype == torch.float32 and bool(torch.isfinite(t).all()) for t in tensors.values())
 
 
 def test_a_training_is_in_float32_unless_it_is_asked_for_less() -> None:
-    assert Conduct().precision == "fp32"
+    assert TrainingOptions().precision == "fp32"
 
 
 def test_a_step_neither_asks_for_its_loss_nor_moves_rows(monkeypatch: pytest.MonkeyPatch) -> None:

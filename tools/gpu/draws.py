@@ -61,7 +61,9 @@ def trains(method: Any) -> bool:
 def answers(method: Method, episode: Episode, device: str) -> list[Outcome]:
     """Return what a method does in every session of an episode on a device."""
     there = episode.to(device)
-    return run_cell(method, there, [query_blocks(session) for session in there.sessions], seed=0, label=method.name)
+    return run_cell(
+        method, there, [query_blocks(session) for session in there.sessions], seed=0, label=method.name
+    ).outcomes
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from bench.core.registry import METHODS
 from bench.core.task import Episode
 from bench.data.glyphs.dataset import Size
-from bench.learning.training import conducted
+from bench.device.precision import TrainingPrecision
+from bench.learning.training import TrainingOptions, with_training_options
 from bench.runner.evaluate import Outcome
 from bench.utils.errors import Unsuitable
 from tools.gpu.draws import FEW, answers, brief, deal, glyphs, trains
@@ -43,9 +44,10 @@ def rows(
 def _row(name: str, episode: Episode, device: str, epochs: int) -> Row:
     method = brief(name, epochs)
     found: dict[str, list[Outcome]] = {}
-    for precision in ("fp32", "bf16"):
-        with conducted(precision=precision):
-            found[precision] = answers(method, episode, device)
+    precisions: tuple[TrainingPrecision, ...] = ("fp32", "bf16")
+    for precision in precisions:
+        asked = with_training_options(method, TrainingOptions(precision=precision))
+        found[precision] = answers(asked, episode, device)
     cells: dict[str, Cell] = {"method": name}
     for precision, outcomes in found.items():
         cells[f"accuracy {precision}, %"] = 100 * _accuracy(outcomes)

@@ -6,23 +6,24 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.runner.plan import Run, prepare
+from bench.runner.config import RunConfig
+from bench.runner.plan import Run, plan
 from bench.utils.errors import BenchError
 
 
 @dataclass(frozen=True)
-class Order:
+class JobSpec:
     """A run as plain values.
 
     Attributes
     ----------
-    arguments : mapping
-        What :func:`bench.runner.plan.prepare` is called with.
+    config : mapping
+        The options, from which :class:`bench.runner.config.RunConfig` is made again.
     run : str
         The identity of the run that must come of it.
     command : list of str
@@ -31,19 +32,19 @@ class Order:
         Threads a worker computes with.
     """
 
-    arguments: Mapping[str, Any]
+    config: Mapping[str, Any]
     run: str
     command: list[str]
     threads: int
 
     def to_json(self) -> str:
-        """Return the order on one line."""
+        """Return the job on one line."""
         return json.dumps(dataclasses.asdict(self))
 
     @staticmethod
-    def from_json(text: str) -> Order:
-        """Return the order of :meth:`to_json`."""
-        return Order(**json.loads(text))
+    def from_json(text: str) -> JobSpec:
+        """Return the job of :meth:`to_json`."""
+        return JobSpec(**json.loads(text))
 
     def plan(self, folder: Path) -> Run:
         """Return the run, to be computed in a folder.
@@ -51,13 +52,12 @@ class Order:
         Raises
         ------
         BenchError
-            If code or data of this process differ from those of the process that gave the order.
+            If code or data of this process differ from those of the process that made the job.
         """
         import torch
 
         torch.set_num_threads(self.threads)
-        load = self.arguments["load"]
-        run = prepare(**{**self.arguments, "load": Path(load) if load else None}, out=folder.parent)
+        run = plan(RunConfig(**self.config))
         if run.name != self.run:
             raise BenchError(
                 "a worker finds other code or other data than the process that started it; install the same version "
@@ -66,7 +66,7 @@ class Order:
         return replace(run, folder=folder)
 
 
-def order(run: Run, command: list[str] | None, threads: int) -> Order:
+def job_spec(run: Run, command: list[str] | None, threads: int) -> JobSpec:
     """Return what a worker needs to plan a run.
 
     Methods, scenarios and data sets travel by name or path, never as objects: a worker reads the code and maps the
@@ -78,27 +78,21 @@ def order(run: Run, command: list[str] | None, threads: int) -> Order:
     BenchError
         If a method, a scenario, a data set or a value is an object of this process.
     """
-    given = dict(run.arguments)
-    given |= {
-        "scenario": [_name("scenario", one) for one in _several(given["scenario"])],
-        "methods": [_name("method", one) for one in _several(given["methods"])],
-        "data": [_place(one) for one in given["data"]],
-        "seeds": list(run.manifest["seeds"]),
-        "assignments": dict(given["assignments"] or {}),
-        "device": run.device,
-        "load": str(Path(given["load"]).resolve()) if given["load"] else None,
-        "oracle": list(given["oracle"]),
-    }
-    for key, value in {**given["assignments"], **given}.items():
+    config = run.config
+    for key, value in config.set.items():
         if not _plain(value):
             raise BenchError(
                 f"{key}={value!r} cannot be sent to a worker; give numbers, words and lists of them, or use jobs=1"
             )
-    return Order(given, run.name, sys.argv[1:] if command is None else command, threads)
-
-
-def _several(value: Any) -> Sequence[Any]:
-    return [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+    named = {
+        "scenario": tuple(_name("scenario", one) for one in config.scenario),
+        "methods": tuple(_name("method", one) for one in config.methods),
+        "data": tuple(_place(one) for one in config.data),
+        "device": run.device,
+        "load": config.load.resolve() if config.load else None,
+    }
+    plain = config.model_copy(update=named).model_dump(mode="json")
+    return JobSpec(plain, run.name, sys.argv[1:] if command is None else command, threads)
 
 
 def _plain(value: Any) -> bool:

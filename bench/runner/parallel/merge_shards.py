@@ -18,6 +18,8 @@ _OF_A_SHARD = ("shard", "cells_of_all_shards", "cells", "created", "version", "s
 def merge(folders: Sequence[Path], out: Path) -> tuple[Path, int]:
     """Write the run that some shards are parts of, and return its folder and the number of its cells.
 
+    Cells that failed are part of it; `bench run` without `--shard` tries them again there.
+
     Parameters
     ----------
     folders : sequence of Path
@@ -44,7 +46,7 @@ def merge(folders: Sequence[Path], out: Path) -> tuple[Path, int]:
             raise BenchError(f"{first} is one of {count} shards, {folder} one of {_part(manifest).count}; give one set")
     found: dict[str, Path] = {}
     for folder in manifests:
-        for cell in sorted(Store(folder).finished()):
+        for cell in sorted(_cells(folder)):
             if cell in found:
                 raise BenchError(f"cell {cell} is in {found[cell]} and in {folder}; give each shard once")
             found[cell] = folder
@@ -71,6 +73,11 @@ def _shards(given: Path) -> list[Path]:
     return found
 
 
+def _cells(folder: Path) -> set[str]:
+    """Return the cells of a shard that ended, well or not."""
+    return Store(folder).finished() | Store(folder).failed()
+
+
 def _part(manifest: Mapping[str, Any]) -> Shard:
     return Shard.parse(str(manifest["shard"]))
 
@@ -79,6 +86,6 @@ def _missing(manifests: Mapping[Path, Mapping[str, Any]]) -> str:
     parts = {_part(manifest) for manifest in manifests.values()}
     count = next(iter(parts)).count
     absent = [str(part) for part in (Shard(n, count) for n in range(1, count + 1)) if part not in parts]
-    left = {folder: manifest["cells"] - len(Store(folder).finished()) for folder, manifest in manifests.items()}
+    left = {folder: manifest["cells"] - len(_cells(folder)) for folder, manifest in manifests.items()}
     unfinished = [f"{cells} of shard {_part(manifests[folder])}" for folder, cells in left.items() if cells]
     return ", ".join([*(f"all of shard {part}" for part in absent), *unfinished])

@@ -1,6 +1,6 @@
 """``bench run --ray``: the same work on the processors of a Ray cluster.
 
-Each worker is an actor that plans the run from its order, as a local process does, and sends back the files of each
+Each worker is an actor that plans the run from its job, as a local process does, and sends back the files of each
 finished cell; only the process that started the run writes. The machines need no shared run folder, but the same
 installation and the same packs under the same names or paths.
 """
@@ -21,15 +21,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench.device import gpus
 from bench.runner.events import Began, Finished
 from bench.runner.loop import perform, provenance_of
 from bench.runner.parallel.interpreters import THREAD_VARIABLES, threads_each
-from bench.runner.parallel.job_spec import Order, order
-from bench.runner.parallel.scheduler import Crew, WorkerError, WorkerLost
-from bench.runner.parallel.work_units import Piece
+from bench.runner.parallel.job_spec import JobSpec, job_spec
+from bench.runner.parallel.scheduler import WorkerError, WorkerLost, WorkerPool
+from bench.runner.parallel.work_units import WorkUnit
 from bench.runner.plan import Run
 from bench.utils.errors import BenchError, Notice
 from bench.utils.threads import cores
@@ -55,7 +53,7 @@ _LOOK_SECONDS = 10.0
 
 
 @contextmanager
-def crew(run: Run, address: str, jobs: int | None, command: list[str] | None) -> Iterator[Crew]:
+def actor_pool(run: Run, address: str, jobs: int | None, command: list[str] | None) -> Iterator[WorkerPool]:
     """Yield workers on a Ray cluster, to which this process is connected inside the block.
 
     Parameters
@@ -78,7 +76,7 @@ def crew(run: Run, address: str, jobs: int | None, command: list[str] | None) ->
     try:
         room = ray.cluster_resources()
         count = jobs or max(1, int(room.get("GPU" if on_gpu else "CPU", 1)))
-        told = order(run, command, threads_each(count) if local else 1)
+        told = job_spec(run, command, threads_each(count) if local else 1)
         differ = gpus.difference((gpus.kinds(run.device)[:count] if local else _kinds(room)) if on_gpu else ())
         if differ is not None:
             warnings.warn(Notice(differ), stacklevel=3)
@@ -87,8 +85,8 @@ def crew(run: Run, address: str, jobs: int | None, command: list[str] | None) ->
             num_gpus=_gpus_each(count, int(room.get("GPU", 0)), local) if on_gpu else 0,
             max_restarts=0,
             runtime_env={"env_vars": _environment(told)},
-        )(Performer)
-        yield Crew(count, lambda _: RayWorker(ray, actor, told))
+        )(RayActor)
+        yield WorkerPool(count, lambda _: RayWorker(ray, actor, told))
     finally:
         ray.shutdown()
 
@@ -176,19 +174,19 @@ def _refusal(address: str) -> str | None:
     return tried.stdout.strip() or f"Ray left with status {tried.returncode}"
 
 
-def _environment(told: Order) -> dict[str, str]:
+def _environment(told: JobSpec) -> dict[str, str]:
     """Return the environment of a worker: threads, and where packs and the cache are, as this process has them."""
     named = {key: value for key, value in os.environ.items() if key.startswith("BENCH_")}
     return named | dict.fromkeys(THREAD_VARIABLES, str(told.threads))
 
 
-class Performer:
-    """The actor: plans the run once, then performs pieces."""
+class RayActor:
+    """The actor: plans the run once, then performs work units."""
 
     def __init__(self, told: str) -> None:
         # What a method prints would be lost between the machines' logs; standard error is kept by Ray's.
         sys.stdout = sys.stderr
-        self._told = Order.from_json(told)
+        self._told = JobSpec.from_json(told)
         self._scratch = tempfile.TemporaryDirectory(prefix="bench-ray-")
         self._run: Run | None = None
         self._provenance = ""
@@ -203,13 +201,13 @@ class Performer:
         self._provenance = provenance_of(self._run, self._told.command)
         return None
 
-    def begin(self, deal: int, cells: dict[str, str]) -> None:
-        """Take up a piece."""
+    def begin(self, episode: int, cells: dict[str, str]) -> None:
+        """Take up a unit."""
         assert self._run is not None
-        self._events = perform(self._run, Piece(deal, cells), self._provenance)
+        self._events = perform(self._run, WorkUnit(episode, cells), self._provenance)
 
     def next(self) -> Began | Finished | str | None:
-        """Return what happens next to the piece, None when it is done; a bare string is a reason to refuse it.
+        """Return what happens next to the unit, None when it is done; a bare string is a reason to refuse it.
 
         Asked for one by one, since a client from outside the cluster (``ray://``) cannot have a stream of them.
         """
@@ -222,9 +220,9 @@ class Performer:
 class RayWorker:
     """An actor as the scheduler sees it."""
 
-    def __init__(self, ray: Any, actor: Any, told: Order) -> None:
+    def __init__(self, ray: Any, actor: Any, told: JobSpec) -> None:
         self._ray = ray
-        self._wanted = " with a GPU" if told.arguments["device"].startswith("cuda") else ""
+        self._wanted = " with a GPU" if told.config["device"].startswith("cuda") else ""
         self._actor = actor.remote(told.to_json())
 
     def ready(self) -> None:
@@ -246,9 +244,9 @@ class RayWorker:
         if refused is not None:
             raise BenchError(refused)
 
-    def work(self, piece: Piece) -> Iterator[Began | Finished]:
-        """Yield what the actor says of a piece."""
-        self._get(self._actor.begin.remote(piece.deal, dict(piece.cells)))
+    def work(self, unit: WorkUnit) -> Iterator[Began | Finished]:
+        """Yield what the actor says of a unit."""
+        self._get(self._actor.begin.remote(unit.episode, dict(unit.cells)))
         while (event := self._get(self._actor.next.remote())) is not None:
             if isinstance(event, str):
                 raise BenchError(event)
@@ -269,9 +267,6 @@ class RayWorker:
         errors = self._ray.exceptions
         try:
             return self._ray.get(reference)
-        except torch.OutOfMemoryError:
-            # Ray raises a task's error as one of the same class.
-            raise WorkerLost(gpus.FULL) from None
         except errors.RayTaskError as error:
             raise WorkerError(str(error)) from None
         except errors.RayError as error:

@@ -11,15 +11,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from bench.device import gpus
 from bench.results.run_folder import Store
-from bench.runner.events import Began, Finished, Step
+from bench.runner.events import Began, CellSummary, Finished, RunLog
 from bench.runner.parallel import interpreters
 from bench.runner.parallel.interpreters import Interpreter, threads_each
-from bench.runner.parallel.job_spec import Order, order
-from bench.runner.parallel.work_units import Piece
+from bench.runner.parallel.job_spec import JobSpec, job_spec
+from bench.runner.parallel.work_units import WorkUnit
 from bench.runner.plan import Run
 from bench.utils.errors import BenchError, Notice
 from bench.utils.interrupts import stop_if_asked
@@ -37,20 +37,20 @@ class WorkerError(RuntimeError):
 
 
 class Worker(Protocol):
-    """Something that runs pieces, one at a time."""
+    """Something that runs work units, one at a time."""
 
     def ready(self) -> None:
         """Wait until it has planned the run; raises as :meth:`work` does."""
 
-    def work(self, piece: Piece) -> Iterator[Began | Finished | str]:
-        """Yield what happens; a bare string is a cell that is finished and written.
+    def work(self, unit: WorkUnit) -> Iterator[Began | Finished]:
+        """Yield what happens; a finished cell has no files if they are written.
 
         Raises
         ------
         WorkerLost
             If it is gone.
         BenchError, WorkerError
-            If the piece cannot be run by any worker.
+            If the unit cannot be run by any worker.
         """
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class Worker(Protocol):
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerPool:
     """Workers that can be had.
 
     Attributes
@@ -72,27 +72,27 @@ class Crew:
     count: int
     start: Callable[[int], Worker]
 
-    def do(self, work: list[Piece], store: Store, step: Step) -> None:
-        """Run pieces and write their cells; see :func:`distribute`."""
-        distribute(work, min(self.count, len(work)), self.start, store, step)
+    def do(self, work: list[WorkUnit], store: Store, log: RunLog) -> None:
+        """Run work units and write their cells; see :func:`distribute`."""
+        distribute(work, min(self.count, len(work)), self.start, store, log)
 
 
-def crew(run: Run, store: Store, jobs: int, command: list[str] | None, ready: deque[Interpreter]) -> Crew:
+def process_pool(run: Run, store: Store, jobs: int, command: list[str] | None, ready: deque[Interpreter]) -> WorkerPool:
     """Return ``jobs`` processes of this machine, first those that are ``ready``.
 
     A run that cannot be sent to them raises :class:`BenchError`.
     """
-    told = order(run, command, threads_each(jobs))
+    told = job_spec(run, command, threads_each(jobs))
     differ = gpus.difference(gpus.kinds(run.device)[:jobs])
     if differ is not None:
         warnings.warn(Notice(differ), stacklevel=2)
-    return Crew(jobs, lambda number: Process(told, store, gpus.share(run.device, number), ready))
+    return WorkerPool(jobs, lambda number: Process(told, store, gpus.share(run.device, number), ready))
 
 
 class Process:
     """An interpreter, fed through its standard input. Packs are memory-mapped, so all processes share their pages."""
 
-    def __init__(self, told: Order, store: Store, environment: dict[str, str], ready: deque[Interpreter]) -> None:
+    def __init__(self, told: JobSpec, store: Store, environment: dict[str, str], ready: deque[Interpreter]) -> None:
         try:
             self._process = ready.popleft()
         except IndexError:
@@ -103,11 +103,14 @@ class Process:
         """Wait until the process has planned the run."""
         self._hear()
 
-    def work(self, piece: Piece) -> Iterator[Began | str]:
-        """Yield what the process says of a piece."""
-        self._say([piece.deal, dict(piece.cells)])
+    def work(self, unit: WorkUnit) -> Iterator[Began | Finished]:
+        """Yield what the process says of a unit."""
+        self._say([unit.episode, dict(unit.cells)])
         while (event := self._hear())[0] != "done":
-            yield Began(*event[1:]) if event[0] == "began" else event[1]
+            if event[0] == "began":
+                yield Began(*event[1:])
+            else:
+                yield Finished(event[1], None, CellSummary(**event[2]))
 
     def close(self) -> None:
         """Kill the process."""
@@ -118,17 +121,15 @@ class Process:
         with suppress(BrokenPipeError):
             _of(self._process.stdin).write(json.dumps(message) + "\n")
 
-    def _hear(self) -> list[str]:
+    def _hear(self) -> list[Any]:
         line = _of(self._process.stdout).readline()
         if not line.endswith("\n"):
             raise WorkerLost(_how(self._process.wait()))
-        event: list[str] = json.loads(line)
+        event: list[Any] = json.loads(line)
         if event[0] == "refused":
             raise BenchError(event[1])
         if event[0] == "broken":
             raise WorkerError(event[1])
-        if event[0] == "full":
-            raise WorkerLost(gpus.FULL)
         return event
 
 
@@ -144,10 +145,10 @@ def _how(status: int) -> str:
     return f"signal {signal.Signals(-status).name}{reason}"
 
 
-def distribute(work: list[Piece], count: int, start: Callable[[int], Worker], store: Store, step: Step) -> None:
-    """Run pieces on ``count`` workers, each given the next one when it is free.
+def distribute(work: list[WorkUnit], count: int, start: Callable[[int], Worker], store: Store, log: RunLog) -> None:
+    """Run work units on ``count`` workers, each given the next one when it is free.
 
-    A lost worker is replaced; the cell it was at runs once more, alone, and the rest of its piece after it. A cell
+    A lost worker is replaced; the cell it was at runs once more, alone, and the rest of its unit after it. A cell
     that loses its worker twice is set aside until all others are finished.
 
     Raises
@@ -155,41 +156,37 @@ def distribute(work: list[Piece], count: int, start: Callable[[int], Worker], st
     BenchError
         If cells were set aside, or a worker cannot start.
     """
-    desk = _Desk(work)
-    threads = [threading.Thread(target=_attend, args=(desk, n, start), daemon=True) for n in range(count)]
+    work_queue = _Queue(work)
+    threads = [threading.Thread(target=_attend, args=(work_queue, n, start), daemon=True) for n in range(count)]
     for thread in threads:
         thread.start()
     try:
         left = count
         while left:
-            event = desk.events.get()
+            event = work_queue.events.get()
             if event is None:
                 left -= 1
             elif isinstance(event, BaseException):
                 raise event
-            elif isinstance(event, Began):
-                step(event.what, 0)
             else:
-                if isinstance(event, Finished):
-                    store.put(event.cell, event.files)
-                step("", 1)
+                log.hear(event, store)
             stop_if_asked()
     finally:
-        desk.close()
+        work_queue.close()
         for thread in threads:
             thread.join()
-    if desk.given_up:
+    if work_queue.given_up:
         raise BenchError(
-            "; ".join(f"{what} lost its worker {_CHANCES} times: {how}" for what, how in desk.given_up)
+            "; ".join(f"{what} lost its worker {_CHANCES} times: {how}" for what, how in work_queue.given_up)
             + "; all other cells are finished; give it more memory or leave it out, and run again"
         )
 
 
-class _Desk:
+class _Queue:
     """What the threads that attend to workers share: work to take, events to tell."""
 
-    def __init__(self, work: list[Piece]) -> None:
-        self.events: queue.Queue[Began | Finished | str | BaseException | None] = queue.Queue()
+    def __init__(self, work: list[WorkUnit]) -> None:
+        self.events: queue.Queue[Began | Finished | BaseException | None] = queue.Queue()
         self.given_up: list[tuple[str, str]] = []
         self._lock = threading.Lock()
         self._waiting = deque(work)
@@ -197,19 +194,19 @@ class _Desk:
         self._workers: dict[int, Worker] = {}
         self._closed = False
 
-    def take(self) -> Piece | None:
-        """Return the next piece; None when there is none, or no more shall be done."""
+    def next_unit(self) -> WorkUnit | None:
+        """Return the next unit; None when there is none, or no more shall be done."""
         with self._lock:
             return self._waiting.popleft() if self._waiting and not self._closed else None
 
-    def present(self, number: int, worker: Worker) -> None:
+    def register(self, number: int, worker: Worker) -> None:
         """Remember a worker so that it can be stopped."""
         with self._lock:
             self._workers[number] = worker
             if self._closed:
                 worker.close()
 
-    def lost(self, rest: Piece, at: str, what: str, how: str) -> None:
+    def requeue(self, rest: WorkUnit, at: str, what: str, how: str) -> None:
         """Put back what a lost worker left undone, if anything; ``at`` is the cell it was at."""
         if not rest.cells:
             return
@@ -231,43 +228,43 @@ class _Desk:
                 worker.close()
 
 
-def _attend(desk: _Desk, number: int, start: Callable[[int], Worker]) -> None:
+def _attend(work_queue: _Queue, number: int, start: Callable[[int], Worker]) -> None:
     """Keep one worker busy, and replace it when it is lost; ends when there is no work left."""
     worker: Worker | None = None
     try:
-        while (piece := desk.take()) is not None:
+        while (unit := work_queue.next_unit()) is not None:
             if worker is None:
-                worker = _start(desk, start, number)
+                worker = _start(work_queue, start, number)
             done: set[str] = set()
-            ahead = list(piece.cells.values())
-            at, what = ahead[0], f"the first cell of deal {piece.deal}"
+            ahead = list(unit.cells.values())
+            at, what = ahead[0], f"the first cell of episode {unit.episode}"
             try:
-                for event in worker.work(piece):
+                for event in worker.work(unit):
                     if isinstance(event, Began):
                         at, what = event.cell, f"{event.what} (cell {event.cell})"
                     else:
-                        done.add(event if isinstance(event, str) else event.cell)
+                        done.add(event.cell)
                         # Until it says what it begins, it may be lost at the next one.
                         at = next((cell for cell in ahead if cell not in done), "")
                         what = f"cell {at}"
-                    desk.events.put(event)
+                    work_queue.events.put(event)
             except WorkerLost as loss:
                 worker.close()
                 worker = None
-                desk.lost(piece.without(done), at, what, str(loss))
+                work_queue.requeue(unit.without(done), at, what, str(loss))
     except BaseException as error:
-        desk.events.put(error)
+        work_queue.events.put(error)
     else:
         if worker is not None:
             worker.close()
-        desk.events.put(None)
+        work_queue.events.put(None)
 
 
-def _start(desk: _Desk, start: Callable[[int], Worker], number: int) -> Worker:
+def _start(work_queue: _Queue, start: Callable[[int], Worker], number: int) -> Worker:
     """Return a worker that is ready."""
     for _ in range(_CHANCES):
         worker = start(number)
-        desk.present(number, worker)
+        work_queue.register(number, worker)
         try:
             worker.ready()
         except WorkerLost as loss:

@@ -9,45 +9,45 @@ from bench.utils.errors import BenchError
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Cells of one deal that are run together.
+class WorkUnit:
+    """Cells of one episode that are run together.
 
     Attributes
     ----------
-    deal : int
-        Position among the run's deals.
+    episode : int
+        Position among the run's episodes.
     cells : mapping of str to str
         Cell by method label, in the order of the run's methods.
     """
 
-    deal: int
+    episode: int
     cells: Mapping[str, str]
 
-    def without(self, gone: Collection[str]) -> Piece:
-        """Return the piece without some cells."""
-        return Piece(self.deal, {label: cell for label, cell in self.cells.items() if cell not in gone})
+    def without(self, gone: Collection[str]) -> WorkUnit:
+        """Return the unit without some cells."""
+        return WorkUnit(self.episode, {label: cell for label, cell in self.cells.items() if cell not in gone})
 
-    def split(self, parts: int) -> list[Piece]:
-        """Return the cells dealt in turn to at most ``parts`` pieces."""
+    def split(self, parts: int) -> list[WorkUnit]:
+        """Return the cells dealt in turn to at most ``parts`` work units."""
         items = list(self.cells.items())
-        return [Piece(self.deal, dict(items[part::parts])) for part in range(min(parts, len(items)))]
+        return [WorkUnit(self.episode, dict(items[part::parts])) for part in range(min(parts, len(items)))]
 
 
-def pieces(deals: Sequence[Mapping[str, str]], finished: Collection[str], workers: int) -> list[Piece]:
-    """Return the work that is left as pieces for a number of workers.
+def work_units(episodes: Sequence[Mapping[str, str]], finished: Collection[str], workers: int) -> list[WorkUnit]:
+    """Return the work that is left as work units for a number of workers.
 
-    A deal stays whole, so that its methods share one retrieval. Only the last ``n mod workers`` of n deals, which
-    would leave workers idle, are split by method.
+    An episode stays whole, so that its methods share one retrieval. Only the last ``n mod workers`` of n episodes,
+    which would leave workers idle, are split by method.
 
     Parameters
     ----------
-    deals : sequence of mapping of str to str
-        The cells of each deal, by method label.
+    episodes : sequence of mapping of str to str
+        The cells of each episode, by method label.
     """
-    open_ = [Piece(n, cells).without(finished) for n, cells in enumerate(deals)]
-    open_ = [piece for piece in open_ if piece.cells]
+    open_ = [WorkUnit(n, cells).without(finished) for n, cells in enumerate(episodes)]
+    open_ = [unit for unit in open_ if unit.cells]
     whole = len(open_) // workers * workers
-    return open_[:whole] + [part for piece in open_[whole:] for part in piece.split(workers)]
+    return open_[:whole] + [part for unit in open_[whole:] for part in unit.split(workers)]
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,19 @@ class Shard:
             raise BenchError(f"--shard {text!r} is not NUMBER/COUNT; write 1/8 to 8/8")
         return Shard(int(number), int(count))
 
-    def of(self, deals: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-        """Return what this shard has of each deal's cells, by method label.
+    def of(self, episodes: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+        """Return what this shard has of each episode's cells, by method label.
 
-        Deals go in the order of a cell's digest, which all shards agree on and which mixes cheap and dear ones, in
-        turn to the shards. The last ``n mod count`` of n deals are dealt cell by cell, so that no shard has more than
-        one cell more than another.
+        Episodes go in the order of a cell's digest, which all shards agree on and which mixes cheap and dear ones, in
+        turn to the shards. The last ``n mod count`` of n episodes are shared out cell by cell, so that no shard
+        has more than one cell more than another.
         """
-        order = sorted(range(len(deals)), key=lambda n: min(deals[n].values()))
+        order = sorted(range(len(episodes)), key=lambda n: min(episodes[n].values()))
         whole = len(order) // self.count * self.count
         mine = set(order[self.number - 1 : whole : self.count])
-        rest = sorted(cell for n in order[whole:] for cell in deals[n].values())
+        rest = sorted(cell for n in order[whole:] for cell in episodes[n].values())
         single = set(rest[self.number - 1 :: self.count])
         return [
             {label: cell for label, cell in cells.items() if n in mine or cell in single}
-            for n, cells in enumerate(deals)
+            for n, cells in enumerate(episodes)
         ]

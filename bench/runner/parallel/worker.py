@@ -1,11 +1,12 @@
 """A worker process of ``bench run --jobs``: it reads work from standard input, runs it, and reports on standard output.
 
-The first line is the order, each further one a piece; what happens is said on standard output, a JSON list a line.
-What every run needs is imported before there is an order, since the process that gives it may still be planning.
+The first line is the job, each further one a work unit; what happens is said on standard output, a JSON list a line.
+What every run needs is imported before there is a job, since the process that gives it may still be planning.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import queue
@@ -45,33 +46,29 @@ def _listen(source: TextIO, lines: queue.Queue[str]) -> None:
 
 
 def _serve(lines: queue.Queue[str], say: Any) -> None:
-    import torch
 
     from bench.results.run_folder import Store
     from bench.runner.events import Finished
     from bench.runner.loop import perform, provenance_of
-    from bench.runner.parallel.job_spec import Order
-    from bench.runner.parallel.work_units import Piece
+    from bench.runner.parallel.job_spec import JobSpec
+    from bench.runner.parallel.work_units import WorkUnit
 
-    order, folder, environment = json.loads(lines.get())
+    job, folder, environment = json.loads(lines.get())
     # torch looks for GPUs when it is first asked for one, so that it is early enough to say here which it may see.
     os.environ |= environment
-    told = Order.from_json(order)
-    run, store = told.plan(Path(folder)), Store(Path(folder))
-    provenance = provenance_of(run, told.command)
+    spec = JobSpec.from_json(job)
+    run, store = spec.plan(Path(folder)), Store(Path(folder))
+    provenance = provenance_of(run, spec.command)
     say("ready")
     while True:
-        deal, cells = json.loads(lines.get())
-        try:
-            for event in perform(run, Piece(deal, cells), provenance):
-                if isinstance(event, Finished):
-                    store.put(event.cell, event.files)
-                    say("finished", event.cell)
-                else:
-                    say("began", event.cell, event.what)
-        except torch.OutOfMemoryError:
-            say("full")
-            return
+        episode, cells = json.loads(lines.get())
+        for event in perform(run, WorkUnit(episode, cells), provenance):
+            if isinstance(event, Finished):
+                assert event.files is not None
+                store.put(event.cell, event.files)
+                say("finished", event.cell, dataclasses.asdict(event.summary))
+            else:
+                say("began", event.cell, event.what)
         say("done")
 
 
