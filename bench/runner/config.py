@@ -48,7 +48,9 @@ def split_names(value: Any) -> tuple[Any, ...]:
     """Return names that are given as one text with commas, one path or object, or several of them."""
     if isinstance(value, str) and not os.path.exists(value):
         return tuple(part.strip() for part in value.split(",") if part.strip())
-    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    several = value if isinstance(value, (list, tuple)) else (value,)
+    # A file may hold a name that YAML reads as a number.
+    return tuple(str(one) if isinstance(one, (int, float)) else one for one in several)
 
 
 def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:

@@ -162,6 +162,8 @@ def test_a_file_that_names_an_experiment_may_differ_from_it(tmp_path: Path) -> N
         ({"set": 3}, "'set' must hold parameters by name"),
         ({"shard": "5/4"}, "--shard '5/4' is not NUMBER/COUNT"),
         ({"methods": []}, "nothing to run"),
+        ({"methods": [5]}, "unknown method '5'"),
+        ({"data": 5}, "5"),
     ],
 )
 def test_a_bad_option_is_one_line_in_python_too(options: dict[str, Any], words: str) -> None:
