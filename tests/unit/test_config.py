@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +274,13 @@ def test_a_registered_plain_class_checks_itself(monkeypatch: pytest.MonkeyPatch)
     assert Plainer(k="7").k == 7  # type: ignore[arg-type]
     with pytest.raises(BenchError, match=r"plainer has no parameter 'q'"):
         Plainer(q=7)  # type: ignore[call-arg]
+
+
+def test_the_help_of_a_run_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from bench.cli.main import main; "
+        "r = CliRunner().invoke(main, ['run', '--help']); assert r.exit_code == 0, r.output; "
+        "print([m for m in ('torch', 'pandas', 'numpy', 'matplotlib', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
