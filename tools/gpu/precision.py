@@ -49,13 +49,13 @@ def _row(name: str, episode: Episode, device: str, epochs: int) -> Row:
         asked = with_training_options(method, TrainingOptions(precision=precision))
         found[precision] = answers(asked, episode, device)
     cells: dict[str, Cell] = {"method": name}
-    for precision, outcomes in found.items():
-        cells[f"accuracy {precision}, %"] = 100 * _accuracy(outcomes)
+    for name_of, outcomes in found.items():
+        cells[f"accuracy {name_of}, %"] = 100 * _accuracy(outcomes)
     agreement = Agreement.of(found["fp32"], found["bf16"])
     cells["other answers, %"] = 100 * agreement.different / agreement.queries
     cells["confidence differs by"] = agreement.confidence
-    for precision, outcomes in found.items():
-        cells[f"seconds {precision}"] = sum(o.cost["train_seconds"] + o.cost["build_seconds"] for o in outcomes)
+    for name_of, outcomes in found.items():
+        cells[f"seconds {name_of}"] = sum(o.cost["train_seconds"] + o.cost["build_seconds"] for o in outcomes)
     return Row({**cells, "remark": ""})
 
 

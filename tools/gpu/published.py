@@ -18,7 +18,7 @@ from bench.cost.flops import count
 from bench.functional.attention import Block, integrate_each, standardise
 from bench.perf.comparisons import draw
 from bench.perf.timing import in_turn
-from bench.reports.published_costs import UNITS
+from bench.reports.published.costs import UNITS
 from bench.runner.experiments import Published, published
 from bench.utils.random import Stream
 from tools.gpu.draws import Made, brief
