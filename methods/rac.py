@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from bench.core.explanation import Explanation, neighbours
 from bench.core.memory import Items
 from bench.core.registry import method
+from bench.core.state_bytes import MEMORY
 from bench.core.task import Task
 from bench.functional.classwise import drop_self, normalise
 from bench.functional.logistic_regression import Linear
@@ -30,7 +31,7 @@ class Augmented:
 
     head: Linear
     items: Items
-    names: Tensor
+    names: Tensor = field(metadata=MEMORY)
     without_text: int
 
 

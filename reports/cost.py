@@ -17,7 +17,7 @@ from bench.reports.tables import PHASES, Cell, Table, names_of, ordered, percent
 
 SECONDS = [f"{phase}_seconds" for phase in PHASES]
 FLOPS = [f"{phase}_flops" for phase in PHASES]
-KINDS = ("memory", "exemplar", "statistics", "weights")
+KINDS = ("memory", "exemplar", "statistics", "weights", "state_unknown")
 BYTES = [f"{kind}_bytes" for kind in KINDS]
 PER_QUERY = ["retrieve_flops_per_query", "score_flops_per_query", "answer_flops_per_query"]
 
@@ -146,11 +146,12 @@ def _flops(means: pd.DataFrame) -> Table:
 def _bytes(means: pd.DataFrame) -> Table:
     """Return what is stored, by what it is."""
     rows = [_row(row, [_mebibytes(row[column]) for column in BYTES]) for row in ordered(means)]
-    head = (*_ABOUT, "memory MiB", "exemplars MiB", "statistics MiB", "weights MiB")
+    head = (*_ABOUT, "memory MiB", "exemplars MiB", "statistics MiB", "weights MiB", "undeclared MiB")
     caption = (
         "What is stored after the last session, mean over seeds. Memory: items that answers are looked up in. "
         "Exemplars: labelled features kept to train on again, those that the harness carries on included. Statistics: "
-        "means, moments, prototypes, class texts. Weights: classifiers, attention blocks, adapters, projections."
+        "means, moments, prototypes, class texts. Weights: classifiers, attention blocks, adapters, projections. "
+        "Undeclared: what a method does not say any of these of."
     )
     return without_constants(Table("bytes", "Stored bytes", caption, head, tuple(rows)))
 

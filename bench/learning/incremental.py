@@ -11,12 +11,12 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from bench.core.features import Features
+from bench.core.state_bytes import nbytes
 from bench.core.task import Task
 from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
 from bench.learning.exemplars import cut, keep_features
 from bench.learning.incremental_net import Depth, Net
-from bench.learning.state_io import nbytes
 from bench.learning.training import epochs_of, fit
 from bench.utils.random import Stream
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.cost.encoder_flops import encoder_flops
-from bench.runner.config import Named
 from bench.runner.evaluate import Outcome
-from bench.runner.plan import Deal, Run
 from bench.utils.params import defaults
 from bench.utils.version import SCHEMA
+
+if TYPE_CHECKING:
+    from bench.runner.config import Named
+    from bench.runner.plan import Deal, Run
 
 
 def common(run: Run, deal: Deal, named: Named, cell: str, provenance: str) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
         "memory_items": len(task.memory),
         "exemplars": outcome.exemplars,
         "state_bytes": outcome.state_bytes,
-        **{f"{kind}_bytes": size for kind, size in asdict(outcome.stored).items()},
+        **outcome.stored.columns(),
         **outcome.cost,
         "support_fingerprint": task.support.fingerprint,
         "memory_fingerprint": task.memory.fingerprint,
