@@ -13,7 +13,7 @@ import yaml
 
 from bench.core.protocols import Method, Scenario
 from bench.core.registry import METHODS, SCENARIOS, Registry
-from bench.runner.provenance import recipe_fingerprint
+from bench.runner.identity import recipe_fingerprint
 from bench.utils.errors import BenchError, suggest
 from bench.utils.params import convert, defaults, hints, make, parse
 

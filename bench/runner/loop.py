@@ -22,12 +22,13 @@ from bench.learning.training import conducted
 from bench.results.consolidated import write_joined
 from bench.results.run_folder import Store, encode
 from bench.runner.config import Named
+from bench.runner.deal import deal_episode
 from bench.runner.evaluate import Outcome, blocks_of, run_cell
 from bench.runner.events import Began, Finished, Step
 from bench.runner.leakage import near_duplicates
 from bench.runner.oracle import Oracle
 from bench.runner.parallel.work_units import Piece, pieces
-from bench.runner.plan import Deal, Run, deal_episode
+from bench.runner.plan import Deal, Run
 from bench.runner.provenance import collect
 from bench.runner.record_rows import common, measured, predictions
 from bench.runner.saved_weights import Trained

@@ -11,18 +11,16 @@ from typing import Any
 
 from bench.core.dataset import Dataset
 from bench.core.protocols import Method, Scenario
-from bench.core.task import Episode
 from bench.device.choose import choose_device
 from bench.device.precision import TrainingPrecision, training_precision
 from bench.runner.config import DEFAULT_DATA, DEFAULT_METHODS, DEFAULT_SCENARIO, DEFAULT_SEEDS, Named, parse_seeds, plan
+from bench.runner.identity import engine_fingerprint, evaluation_fingerprint
 from bench.runner.oracle import oracles
 from bench.runner.parallel.work_units import Shard
-from bench.runner.provenance import core_fingerprint
 from bench.runner.saved_weights import Trained, load_trained
 from bench.search import Engine, Exact
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
-from bench.utils.random import Stream
 from bench.utils.version import SCHEMA
 
 
@@ -91,8 +89,8 @@ def prepare(
 ) -> Run:
     """Return the planned run; nothing is written yet.
 
-    A run's identity is a hash of everything that shapes its records: recipes, parameters, data, seeds, device, code,
-    loaded weights.
+    A run's identity is a hash of everything that shapes its records: recipes, parameters, data, seeds, device, loaded
+    weights, and the code that computes; see :mod:`bench.runner.identity`.
 
     Parameters
     ----------
@@ -134,7 +132,7 @@ def prepare(
         dataset.check()
     recipes = (*wanted.methods, *oracles(wanted.methods, oracle))
     trained = load_trained(load, recipes, wanted.seeds, datasets) if load else {}
-    code = core_fingerprint()
+    code = evaluation_fingerprint()
     # Which of several cards it was makes no difference that is meant.
     kind = chosen_device.partition(":")[0]
     shared = {"schema": SCHEMA, "code": code, "device": kind, "experiment": experiment}
@@ -142,14 +140,14 @@ def prepare(
     shared |= {"save_states": True} if save_states else {}
     # Exact engines give the same answers, so which of them searches is no part of the run's identity.
     engine = named_engine(search)
-    shared |= {} if isinstance(engine, Exact) else {"search": engine.name}
+    shared |= {} if isinstance(engine, Exact) else {"search": engine.name, "search_code": engine_fingerprint(engine)}
     deals = tuple(_deals(wanted.scenarios, recipes, datasets, wanted.seeds, shared, trained))
     name = digest(sorted(cell for deal in deals for cell in deal.cells.values()))[:16]
     manifest = {
         "run": name,
         "cells": sum(len(deal.cells) for deal in deals),
-        "scenarios": [n.identity for n in wanted.scenarios],
-        "methods": [n.identity for n in recipes],
+        "scenarios": [n.identity | {"code": n.code} for n in wanted.scenarios],
+        "methods": [n.identity | {"code": n.code} for n in recipes],
         "loaded": sorted({t.origin for t in trained.values()}),
         "experiment": experiment,
         "datasets": [vars(dataset.card) for dataset in datasets],
@@ -230,17 +228,3 @@ def _same_space(dataset: Dataset, source: Dataset | None) -> None:
             f"data sets {source.name} and {dataset.name} come from different encoders ({source.card.space} and "
             f"{dataset.card.space}); encode both with the same one"
         )
-
-
-def deal_episode(deal: Deal) -> Episode:
-    """Return what a scenario deals, the same whatever the methods; each session has queries."""
-    # The method plays no part in the stream: all methods meet the same class orders, shots and memories.
-    rng = Stream(deal.seed).child("scenario", deal.scenario.recipe.name, deal.dataset.name)
-    episode: Episode = deal.scenario.recipe.deal(deal.dataset, deal.condition, rng=rng, source=deal.source)
-    for session in episode.sessions:
-        if not len(session.queries):
-            raise BenchError(
-                f"data set {deal.dataset.name}: session {session.task.session} has no queries; give its role 'query' "
-                "a split that holds its classes"
-            )
-    return episode

@@ -14,6 +14,7 @@ from tests.architecture.imports import ROOT, circles, imports, modules
 ROOMS = (
     "utils",
     "cost",
+    "device",
     "functional",
     "cache",
     "results",

@@ -8,8 +8,9 @@ import pytest
 
 from bench.data.import_features import Options, import_pack
 from bench.runner import experiments
+from bench.runner.deal import deal_episode
 from bench.runner.evaluate import lacking
-from bench.runner.plan import deal_episode, prepare
+from bench.runner.plan import prepare
 
 NAMES = [name for name in experiments.names() if experiments.read(name).packs is not None]
 

@@ -27,9 +27,10 @@ from bench.cost import meter
 from bench.cost.flops import Counter
 from bench.cost.meter import PHASES
 from bench.results.run_folder import read_records
+from bench.runner.deal import deal_episode
 from bench.runner.evaluate import query_blocks, run_cell
 from bench.runner.loop import execute
-from bench.runner.plan import deal_episode, prepare
+from bench.runner.plan import prepare
 from bench.utils.random import Stream
 from tests.speed.quiet import QUIET
 
