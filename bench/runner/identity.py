@@ -41,6 +41,7 @@ LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 
 _NAME = "bench"
 _FOLDER = Path(__file__).resolve().parent.parent
+_SITES = ("site-packages", "dist-packages")
 _FACADE = _NAME
 """The package itself, which only hands out what lies in its modules."""
 _RELEASE = "bench.utils.version"
@@ -86,7 +87,7 @@ def _of_class(cls: type, others: Iterable[str] = ()) -> str | None:
     distribution = _distribution(top)
     # What lies in a folder that no distribution owns belongs together: a script and the modules beside it.
     root = _root(module, file)
-    beside = None if distribution else root.parent
+    beside = None if distribution or root.parent.name in _SITES else root.parent
     own = Modules({_NAME: _FOLDER, top: root}, beside=beside, without=(_FACADE, _RELEASE))
     return digest(distribution, own.digest([module, *others]))
 

@@ -90,7 +90,11 @@ def read(path: Path) -> Source:
 
 @cache
 def _read(path: Path, mtime: int, size: int) -> Source:
-    tree = ast.parse(path.read_bytes())
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        # Written for another Python: what cannot be understood counts as it stands.
+        return Source(file_digest(path), (), frozenset())
     imports = tuple(_imports(tree))
     plain = _plain(tree)
     texts = {

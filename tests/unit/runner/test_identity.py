@@ -6,6 +6,7 @@ import linecache
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,6 @@ def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[P
     (folder / "best.py").write_text(PLUG_IN)
     monkeypatch.syspath_prepend(str(folder.parent))
     identity._distribution.cache_clear()
-    from importlib import import_module
-
     yield folder, import_module("acme_plug.best").Plugged()
     for name in [name for name in sys.modules if name.startswith("acme_plug")]:
         del sys.modules[name]
@@ -229,6 +228,24 @@ def test_a_plug_in_counts_by_the_version_of_its_distribution(plug_in: tuple[Path
         assert identity._distribution("acme_plug") == ("acme-plug", release)
         found.add(recipe_fingerprint(recipe))
     assert len(found) == 3
+
+
+def test_a_module_put_among_installed_packages_does_not_count_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("site-packages", "mine"):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "dropped_in.py").write_text("import beside_it\n\nclass Dropped:\n    pass\n")
+        (folder / "beside_it.py").write_text("X = 1\n")
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(folder))
+            recipe = import_module("dropped_in").Dropped()
+            before = recipe_fingerprint(recipe)
+            append(folder / "beside_it.py", "Y = 1\n")
+            assert (recipe_fingerprint(recipe) == before) == (place == "site-packages")
+            for name in ("dropped_in", "beside_it"):
+                del sys.modules[name]
 
 
 def typed(source: str, file: str) -> Any:

@@ -83,6 +83,13 @@ def test_data_files_count_where_the_code_names_them(tmp_path: Path) -> None:
         assert there.digest(["acme.a"]) == before
 
 
+def test_a_file_that_is_no_python_counts_as_it_stands(tmp_path: Path) -> None:
+    there = package(tmp_path, a="import acme.b\n", b="x = = 1  # one\n")
+    before = there.digest(["acme.a"])
+    (tmp_path / "acme" / "b.py").write_text("x = = 1  # two, and more\n")
+    assert there.digest(["acme.a"]) != before
+
+
 def test_a_file_is_read_once_and_again_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = package(tmp_path, a="import acme.b\n", b="X = 1\n")
     before = there.digest(["acme.a"])
