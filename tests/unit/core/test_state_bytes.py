@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.core.features import Features
 from bench.core.memory import Items
-from bench.core.registry import METHODS
+from bench.core.registry import METHODS, SCENARIOS
 from bench.core.state_bytes import EXEMPLARS, MEMORY, STATISTICS, WEIGHTS, StateBytes, nbytes
 from bench.core.state_parts import leaves, move, strings
 from bench.core.task import Episode, Session
@@ -113,6 +113,23 @@ def test_what_an_estimator_of_scikit_learn_is_fitted_on_is_memory() -> None:
     task = toy.task(CLASSES)
     n, d = len(task.labelled), task.dimension
     assert StateBytes.of(state_of("sklearn")) == StateBytes(memory=n * d * 4 + n * 8)
+
+
+def test_the_exemplars_that_the_harness_carries_are_items_and_no_class_texts() -> None:
+    data = toy.dataset()
+    scenario = SCENARIOS.get("incremental").cls()
+    episode = scenario.deal(data, next(iter(scenario.conditions(data))), rng=Stream(0))
+    assert len(episode.sessions[-1].task.prompts)
+    blocks = [query_blocks(session) for session in episode.sessions]
+    # What is carried for knn is all in its state already, as the items that vote.
+    *_, last = run_cell(METHODS.get("knn").cls(), episode, blocks, seed=0, label="knn")
+    assert last.kind == "rebuilt"
+    assert last.exemplars
+    assert last.stored.exemplars == 0
+    # A linear probe holds none of the images that are carried for it.
+    *_, last = run_cell(METHODS.get("linear-probe").cls(), episode, blocks, seed=0, label="linear-probe")
+    assert last.exemplars
+    assert last.stored.exemplars == last.exemplars * (data.dimension * 4 + 8)
 
 
 class Plugged:

@@ -14,8 +14,11 @@ import pytest
 
 from bench.core.registry import METHODS, SCENARIOS
 from bench.runner import identity
-from bench.runner.identity import EVALUATION, evaluation_fingerprint, minor, recipe_fingerprint
+from bench.runner.config import Named
+from bench.runner.identity import EVALUATION, engine_fingerprint, evaluation_fingerprint, minor, recipe_fingerprint
+from bench.runner.oracle import oracles
 from bench.runner.plan import prepare
+from bench.search.approximate.faiss_recipes import HNSW
 from tests import toy
 from tests.architecture.imports import ROOT
 
@@ -175,6 +178,32 @@ def test_minor_versions_of_what_computes_count_and_patches_do_not(monkeypatch: p
         assert evaluation_fingerprint() != before
         releases[name] = kept
     assert minor("2.4.1+cu126") == "2.4"
+
+
+def test_what_reads_images_counts_for_a_method_that_trains_from_pixels(tree: Path) -> None:
+    adapter, full = METHODS.get("lwf").cls(), METHODS.get("lwf").cls(depth="full")
+    before = recipe_fingerprint(adapter), recipe_fingerprint(full)
+    append(tree / "bench/data/images/decode.py", "\nX = 1\n")
+    after = recipe_fingerprint(adapter), recipe_fingerprint(full)
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+@pytest.mark.parametrize("name", ["recall", "faiss_recipes"])
+def test_an_approximate_engine_counts_by_its_code_and_by_what_measures_it(tree: Path, name: str) -> None:
+    engine = HNSW()
+    before, cell = engine_fingerprint(engine), prints()
+    append(tree / f"bench/search/approximate/{name}.py", "\nX = 1\n")
+    assert engine_fingerprint(engine) != before
+    assert prints() == cell
+
+
+def test_an_oracle_counts_by_its_method_and_by_how_it_chooses(tree: Path) -> None:
+    (oracle,) = oracles([Named("knn", METHODS.get("knn").cls())], ["knn.k=1,4"])
+    before = oracle.code
+    assert before != recipe_fingerprint(METHODS.get("knn").cls())
+    append(tree / "methods/knn.py", "\nX = 1\n")
+    assert oracle.code != before
 
 
 PLUG_IN = """
