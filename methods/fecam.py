@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge
@@ -30,6 +30,8 @@ class Metric:
     inner : Tensor [r, r]
         (ridge C + L L')^-1, by which S^-1 = (I - L' inner L) / ridge (Woodbury).
     """
+
+    stored_as: ClassVar = "statistics"
 
     deviations: Tensor
     ridge: Tensor

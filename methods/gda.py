@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.core.memory import Items
 from bench.core.registry import method
+from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.functional.gaussian import Moments, discriminant, solve
@@ -34,7 +35,7 @@ class Gaussian:
 
     moments: Moments
     linear: Linear
-    texts: Tensor | None
+    texts: Tensor | None = field(metadata=STATISTICS)
     alpha: float
     held_out: int
     session: int

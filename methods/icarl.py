@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.core.features import Features
 from bench.core.registry import method
+from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, normalise
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
@@ -25,8 +26,8 @@ class Exemplars:
 
     net: Net
     kept: Features
-    means: Tensor
-    counts: Tensor
+    means: Tensor = field(metadata=STATISTICS)
+    counts: Tensor = field(metadata=STATISTICS)
 
 
 @method(

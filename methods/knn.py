@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from bench.core.explanation import Explanation, neighbours
 from bench.core.memory import Items
 from bench.core.registry import method
+from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import one_hot_votes
 from bench.learning.unlearning import named
@@ -24,8 +25,8 @@ class Voters:
     """The items that vote, the column of each, int64 [m], and the rank of each column's class id, int64 [c]."""
 
     items: Items
-    columns: Tensor
-    class_rank: Tensor
+    columns: Tensor = field(metadata=MEMORY)
+    class_rank: Tensor = field(metadata=STATISTICS)
 
 
 @method(

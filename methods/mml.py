@@ -16,12 +16,13 @@ from bench.core.features import Features
 from bench.core.memory import Items
 from bench.core.protocols import About
 from bench.core.registry import method
+from bench.core.state_bytes import STATISTICS, nbytes
 from bench.core.task import Session, Task
 from bench.functional.attention import Block, attend, integrate, standardise
 from bench.functional.classwise import class_counts, class_means, drop_self, nearest_to_mean, normalise, rows_of_classes
 from bench.learning.prototypes import Kind, carried_over, prototypes
-from bench.learning.state_io import nbytes
-from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, fit, leaf
+from bench.learning.training import fit, leaf
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
 _CHUNK = 1024
@@ -54,7 +55,7 @@ class Branch:
 
     items: Items
     searched: Items
-    prototypes: Tensor
+    prototypes: Tensor = field(metadata=STATISTICS)
     on: bool
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.core.explanation import Explanation
 from bench.core.registry import method
+from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_sums, normalise
 from bench.learning.unlearning import named
@@ -22,8 +23,8 @@ from bench.utils.random import Stream
 class Prototypes:
     """Sums of the unit-norm features of each class, float64 [c, d], and how many there were, int64 [c]."""
 
-    sums: Tensor
-    counts: Tensor
+    sums: Tensor = field(metadata=STATISTICS)
+    counts: Tensor = field(metadata=STATISTICS)
 
     def means(self) -> Tensor:
         """Return the mean of each class, float32 [c, d]; zeros for a class without images."""

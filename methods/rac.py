@@ -14,11 +14,13 @@ from torch.nn import functional as F  # noqa: N812
 from bench.core.explanation import Explanation, neighbours
 from bench.core.memory import Items
 from bench.core.registry import method
+from bench.core.state_bytes import MEMORY
 from bench.core.task import Task
 from bench.functional.classwise import drop_self, normalise
 from bench.functional.logistic_regression import Linear
 from bench.learning.class_texts import class_texts
-from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, epochs_of, fit, leaf
+from bench.learning.training import epochs_of, fit, leaf
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
 _CHUNK = 1024
@@ -30,7 +32,7 @@ class Augmented:
 
     head: Linear
     items: Items
-    names: Tensor
+    names: Tensor = field(metadata=MEMORY)
     without_text: int
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.core.memory import Items
 from bench.core.registry import method
+from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
 from bench.functional.ridge import Normal, held_out_errors
@@ -27,10 +28,10 @@ _GRID = tuple(10.0**power for power in range(-8, 9))
 class Projected:
     """The random projection [d, M], the normal equations, the head [M, c], and how its penalty came about."""
 
-    projection: Tensor
+    projection: Tensor = field(metadata=WEIGHTS)
     normal: Normal
-    weights: Tensor
-    counts: Tensor
+    weights: Tensor = field(metadata=WEIGHTS)
+    counts: Tensor = field(metadata=STATISTICS)
     penalty: float
     held_out: int
     session: int

@@ -13,11 +13,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.core.memory import Items
 from bench.core.registry import method
+from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Session, Task
 from bench.functional.attention import Block, attend, standardise, transform
 from bench.functional.classwise import class_counts, class_means, drop_self, normalise
 from bench.learning.class_texts import class_texts
-from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, fit, leaf
+from bench.learning.training import fit, leaf
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
@@ -47,8 +49,8 @@ class Side:
     """
 
     items: Items
-    partners: Tensor
-    columns: Tensor
+    partners: Tensor = field(metadata=STATISTICS)
+    columns: Tensor = field(metadata=MEMORY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,8 @@ class Enriched:
     fusion: Fusion
     image: Side
     text: Side
-    texts: Tensor
-    has_text: Tensor
+    texts: Tensor = field(metadata=STATISTICS)
+    has_text: Tensor = field(metadata=STATISTICS)
 
 
 @method(

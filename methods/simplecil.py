@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from bench.core.registry import method
+from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_sums, normalise
 from bench.learning.unlearning import named
@@ -19,8 +20,8 @@ from bench.utils.random import Stream
 class Totals:
     """The sum of each class's features, float64 [c, d], and how many there were, int64 [c]."""
 
-    sums: Tensor
-    counts: Tensor
+    sums: Tensor = field(metadata=STATISTICS)
+    counts: Tensor = field(metadata=STATISTICS)
 
 
 @method(

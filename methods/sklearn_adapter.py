@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.core.registry import method
+from bench.core.state_bytes import MEMORY
 from bench.core.task import Task
 from bench.cost.meter import charge_flops
 from bench.functional.classwise import class_counts, normalise
@@ -41,8 +42,8 @@ class Fitted:
 
     estimator: str
     options: dict[str, Any]
-    x: Tensor
-    columns: Tensor
+    x: Tensor = field(metadata=MEMORY)
+    columns: Tensor = field(metadata=MEMORY)
     n_classes: int
 
     @cached_property

@@ -12,11 +12,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.core.explanation import Explanation, neighbours
 from bench.core.registry import method
+from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.holdout import hold_out
-from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, fit, leaf
+from bench.learning.training import fit, leaf
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
 _ALPHA_LOW, _ALPHA_HIGH, _BETA_LOW, _BETA_HIGH = 0.1, 3.0, 0.1, 7.0
@@ -34,13 +36,20 @@ class Cache:
     counts : int64 Tensor [c]
     """
 
-    keys: Tensor
-    columns: Tensor
-    counts: Tensor
-    texts: Tensor | None
+    keys: Tensor = field(metadata=MEMORY)
+    columns: Tensor = field(metadata=MEMORY)
+    counts: Tensor = field(metadata=STATISTICS)
+    texts: Tensor | None = field(metadata=STATISTICS)
     alpha: float
     beta: float
     held_out: int
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedCache(Cache):
+    """A cache whose keys were trained: each began as an image and is a weight now, which no item gives back."""
+
+    keys: Tensor = field(metadata=WEIGHTS)
 
 
 @method(
@@ -128,7 +137,7 @@ class TipAdapter:
             rng=rng.child("fit"),
             options=self.training_options,
         )
-        return Cache(keys.detach(), columns, cache.counts, texts, alpha, beta, held)
+        return TrainedCache(keys.detach(), columns, cache.counts, texts, alpha, beta, held)
 
     def _choose(self, cache: Cache, x: Tensor, target: Tensor) -> tuple[float, float]:
         def grid(fixed: float | None, default: float, low: float, high: float) -> list[float]:

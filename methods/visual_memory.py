@@ -14,6 +14,7 @@ from torch import Tensor
 from bench.core.explanation import Explanation, neighbours
 from bench.core.memory import Items
 from bench.core.registry import method
+from bench.core.state_bytes import MEMORY
 from bench.core.task import Task
 from bench.functional.classwise import neighbour_votes
 from bench.learning.pruning import misleading
@@ -40,7 +41,7 @@ class VisualItems:
     """
 
     items: Items
-    weights: Tensor
+    weights: Tensor = field(metadata=MEMORY)
     classes: tuple[int, ...]
 
     def columns(self) -> Tensor:

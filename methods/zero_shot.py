@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.core.explanation import Explanation
 from bench.core.registry import method
+from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.utils.random import Stream
@@ -20,7 +21,7 @@ from bench.utils.random import Stream
 class Texts:
     """The unit-norm text vector of each class, [c, d]."""
 
-    weights: Tensor
+    weights: Tensor = field(metadata=STATISTICS)
 
 
 @method(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -53,6 +54,8 @@ class Features(Movable):
     class_names : tuple of str
         The name of every class of the data set; position is class id.
     """
+
+    stored_as: ClassVar = "exemplars"
 
     x: Tensor
     labels: Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class Items(Movable):
     sources : str array [m]
         Where each item came from (a search engine, a data-set split).
     """
+
+    stored_as: ClassVar = "memory"
 
     x: Tensor
     labels: Tensor

@@ -83,7 +83,7 @@ def residual_network_flops(*, side: int, width: int, layers: list[int], out: int
 
 def _config(name: str) -> Mapping[str, Any] | None:
     if name == _BUNDLED:
-        path = Path(__file__).parent.parent / "encoders" / "glyphs" / "encoder.json"
+        path = Path(__file__).parent / "../encoders/glyphs/encoder.json"
     else:
         # Found without being imported: that alone would take seconds.
         package = find_spec("open_clip")

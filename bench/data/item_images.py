@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.core.features import Features
-from bench.core.memory import Memory
-from bench.core.task import Session, Task
 from bench.data.images.decode import decode
 from bench.data.images.items import ImageItem, Unusable
 from bench.utils.errors import BenchError, Unsuitable
@@ -80,27 +77,3 @@ class Pictures:
             except Unusable as reason:
                 raise Unsuitable(f"needs the pixels of every image, and {name} cannot be read: {reason}") from None
         return x
-
-
-def in_pixels(session: Session) -> Session:
-    """Return a session with flattened pixels instead of features, and without texts and memory.
-
-    Its support are the labelled images of the task, wherever they were. Exemplars that a method keeps of them are
-    pixels too.
-    """
-    task = session.task
-    pictures = task.pictures
-    assert pictures is not None
-    device = task.device
-    items, names = task.labelled, task.support.class_names
-    support = Features(pictures.pixels(items.ids).to(device), items.labels, items.ids, names)
-    width = support.dimension
-    seen: Task = replace(
-        task,
-        support=support,
-        memory=Memory.empty(width).to(device),
-        prompts=Features.empty(width, names).to(device),
-        prototype_memory=None,
-    )
-    queries = replace(session.queries, x=pictures.pixels(session.queries.ids).to(device))
-    return replace(session, task=seen, queries=queries)

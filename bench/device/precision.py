@@ -10,32 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 
-from bench.utils.errors import BenchError
+from bench.utils.precision import TrainingPrecision
 
 Precision = Literal["fp32", "fp16", "bf16"]
 """What an encoder computes in and its features are stored in."""
 
 DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
-TrainingPrecision = Literal["fp32", "bf16"]
-"""What the loss of a training is computed in; weights, their optimiser and validation are float32 in any case."""
-
-TRAINING_PRECISIONS: tuple[TrainingPrecision, ...] = get_args(TrainingPrecision)
-
 _LESS = ("tf32", "bf16")
 """What torch may be told to compute in where float32 is asked for."""
-
-
-def training_precision(wanted: str) -> TrainingPrecision:
-    """Return the precision of that name; an unknown one raises :class:`BenchError`."""
-    for known in TRAINING_PRECISIONS:
-        if wanted == known:
-            return known
-    raise BenchError(f"unknown precision {wanted!r}; known: {', '.join(TRAINING_PRECISIONS)}")
 
 
 def loss_precision(device: torch.device, precision: TrainingPrecision) -> AbstractContextManager[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,8 @@ class Tower:
         What is not: the running statistics of batch normalisation stay those of the encoder, so that an answer does
         not depend on the other images of its batch.
     """
+
+    stored_as: ClassVar = "weights"
 
     encoder: str
     shape: tuple[int, int, int]

@@ -23,11 +23,12 @@ from bench.device.exactness import conscientiously
 from bench.explain.interventions import intervene, parse_relabels
 from bench.explain.replay import Which, identity_of, recipe_of, same_data, select, session_number
 from bench.learning.state_io import load
-from bench.learning.training import TrainingOptions, with_training_options
+from bench.learning.training_options import TrainingOptions, with_training_options
 from bench.results.run_folder import STATES, read_manifest
+from bench.runner.deal import deal_episode
 from bench.runner.evaluate import SessionState, build_session, missing_requirement, session_stream
-from bench.runner.plan import EpisodeSpec, deal_episode
-from bench.runner.provenance import core_fingerprint
+from bench.runner.identity import evaluation_fingerprint
+from bench.runner.plan import EpisodeSpec
 from bench.runner.recipes import LabelledRecipe
 from bench.runner.saved_weights import SavedWeights
 from bench.utils.errors import BenchError, Unsuitable
@@ -162,6 +163,7 @@ def explain(
     found: list[list[Explained]] = [[] for _ in names]
     places = [ids.index(name) for name in names]
     options = TrainingOptions(precision=manifest.get("precision", "fp32"))
+    other = _other_code(manifest, scenario, [named for named, _ in methods])
     for named, row in methods:
         compute = partial(_explained, named, options, row, episode, edited, number, seed, folder, places)
         both, _ = conscientiously(device, compute)
@@ -181,7 +183,7 @@ def explain(
             exclude=tuple(sorted(exclude)),
             relabel=wanted,
             explained=tuple(explained),
-            warnings=_warnings(manifest, explained),
+            warnings=(*other, *_otherwise(explained)),
         )
         for name, explained in zip(names, found, strict=True)
     ]
@@ -300,13 +302,24 @@ def _largest(values: Tensor, classes: Sequence[int]) -> tuple[tuple[int, float],
     return tuple((classes[column], float(values[column])) for column in order)
 
 
-def _warnings(manifest: Mapping[str, Any], explained: Sequence[Explained]) -> tuple[str, ...]:
-    said = []
-    if manifest.get("code") != core_fingerprint():
-        said.append("the run was made by other code than this; its states may have been others")
-    said += [
+def _other_code(
+    manifest: Mapping[str, Any], scenario: LabelledRecipe, methods: Sequence[LabelledRecipe]
+) -> tuple[str, ...]:
+    """Return a warning if what shaped the run's numbers is no longer the same."""
+    now = [evaluation_fingerprint(), scenario.code, *(named.code for named in methods)]
+    then = [
+        manifest.get("code"),
+        identity_of(manifest, "scenarios", scenario.label).get("code"),
+        *(identity_of(manifest, "methods", named.label).get("code") for named in methods),
+    ]
+    said = "the run was made by other code than this; its states may have been others"
+    return () if now == then else (said,)
+
+
+def _otherwise(explained: Sequence[Explained]) -> list[str]:
+    """Return a warning for each method whose answer is not the recorded one."""
+    return [
         f"{e.method} answers otherwise than the run recorded; this is another machine, device or code"
         for e in explained
         if e.recorded != e.before.prediction
     ]
-    return tuple(said)

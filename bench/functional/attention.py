@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ _EPS = 1e-5
 @dataclass(frozen=True, eq=False)
 class Block:
     """The weights of one block; 12 d^2 + 15 d numbers."""
+
+    stored_as: ClassVar = "weights"
 
     norm_query_weight: Tensor
     norm_query_bias: Tensor

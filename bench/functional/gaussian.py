@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class Moments:
     gram : float64 Tensor [d, d]
         Sum of x x' over all rows.
     """
+
+    stored_as: ClassVar = "statistics"
 
     counts: Tensor
     sums: Tensor
@@ -127,6 +130,8 @@ class Scatter:
         The class of each row of the factor.
     """
 
+    stored_as: ClassVar = "statistics"
+
     counts: Tensor
     means: Tensor
     factor: Tensor
@@ -193,6 +198,8 @@ class Scatter:
 @dataclass(frozen=True, eq=False)
 class Fourier:
     """Random Fourier features: frequencies [d, D] and phases [D]."""
+
+    stored_as: ClassVar = "weights"
 
     frequencies: Tensor
     phases: Tensor

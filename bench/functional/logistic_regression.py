@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ _SINGLE = 1e-6
 @dataclass(frozen=True, eq=False)
 class Linear:
     """A linear classifier: weights [c, d] and biases [c]."""
+
+    stored_as: ClassVar = "weights"
 
     weights: Tensor
     biases: Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class Normal:
     target : float64 Tensor [r, c]
         Z.
     """
+
+    stored_as: ClassVar = "statistics"
 
     factor: Tensor
     kernel: Tensor

@@ -11,13 +11,14 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from bench.core.features import Features
+from bench.core.state_bytes import nbytes
 from bench.core.task import Task
 from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
 from bench.learning.exemplars import cut, keep_features
 from bench.learning.incremental_net import Depth, Net
-from bench.learning.state_io import nbytes
-from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, epochs_of, fit
+from bench.learning.training import epochs_of, fit
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
 Objective = Callable[[Tensor], Tensor]

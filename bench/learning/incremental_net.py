@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class Net:
     tower : Tower or None
         For depth ``full``; x are flattened pixels then.
     """
+
+    stored_as: ClassVar = "weights"
 
     inner: Tensor
     inner_bias: Tensor

@@ -1,95 +1,77 @@
-"""States as plain values: measured in bytes, moved to a device, saved as and loaded from safetensors."""
+"""States on disk: saved as and loaded from safetensors."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from bench.core.state_parts import Leaf, fold, is_record
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
+
+FORMER = {
+    "bench.attention": "bench.functional.attention",
+    "bench.features": "bench.core.features",
+    "bench.gaussians": "bench.functional.gaussian",
+    "bench.image_tower": "bench.encoders.image_tower",
+    "bench.incremental_net": "bench.learning.incremental_net",
+    "bench.logistic": "bench.functional.logistic_regression",
+    "bench.memory": "bench.core.memory",
+    "bench.ridge": "bench.functional.ridge",
+    "bench.trained": "bench.runner.saved_weights",
+}
+"""Where the classes lie of states that were saved when all modules lay side by side, by the module a file names."""
+
+_RENAMED = {"bench.trained:Trained": "SavedWeights"}
 
 
 def flatten(value: Any) -> tuple[Any, dict[str, Tensor]]:
     """Return a JSON description of a state and its tensors by path.
 
     A state is built of dataclasses, tensors, string arrays, tuples, lists, dicts, numbers, strings and None.
+
+    Raises
+    ------
+    TypeError
+        If it holds anything else.
     """
     tensors: dict[str, Tensor] = {}
     written: dict[tuple[object, ...], str] = {}
 
-    def walk(part: Any, path: str) -> Any:
-        if isinstance(part, Tensor):
+    def leaf(part: Leaf) -> Any:
+        tensor = part.tensor
+        if tensor is not None:
             # What a state holds twice is written once; views are copied, since a file cannot share memory.
-            same = (part.data_ptr(), tuple(part.shape), part.stride(), part.dtype) if part.numel() else (path,)
+            place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+            same = place if tensor.numel() else (part.path,)
             if same not in written:
-                written[same] = path
-                tensors[path] = part.detach().cpu().contiguous().clone()
+                written[same] = part.path
+                tensors[part.path] = tensor.detach().cpu().contiguous().clone()
             return {"tensor": written[same]}
-        if isinstance(part, np.ndarray):
-            return {"strings": part.tolist()} if part.dtype.kind == "U" else walk(torch.from_numpy(part), path)
-        if dataclasses.is_dataclass(part) and not isinstance(part, type):
-            fields = {
-                f.name: walk(getattr(part, f.name), f"{path}.{f.name}") for f in dataclasses.fields(part) if f.init
-            }
-            return {"class": f"{type(part).__module__}:{type(part).__qualname__}", "fields": fields}
-        if isinstance(part, (list, tuple)):
-            kind = "tuple" if isinstance(part, tuple) else "list"
-            return {kind: [walk(p, f"{path}.{n}") for n, p in enumerate(part)]}
-        if isinstance(part, dict):
-            return {"dict": [[walk(k, ""), walk(v, f"{path}.{k}")] for k, v in part.items()]}
-        if part is None or isinstance(part, (bool, int, float, str)):
-            return {"plain": part}
-        raise TypeError(f"a state cannot hold a {type(part).__name__} at {path!r}; use dataclasses of tensors")
+        if part.strings is not None:
+            return {"strings": part.strings.tolist()}
+        if part.value is None or isinstance(part.value, (bool, int, float, str)):
+            return {"plain": part.value}
+        kind = type(part.value).__name__
+        raise TypeError(f"a state cannot hold a {kind} at {part.path!r}; use dataclasses of tensors")
 
-    return walk(value, "state"), tensors
+    return fold(value, leaf, _described, derived=False), tensors
 
 
-def nbytes(value: Any) -> int:
-    """Return how many bytes the tensors of a state occupy; a tensor that appears twice counts once."""
-    seen: dict[int, int] = {}
-
-    def walk(part: Any) -> None:
-        if isinstance(part, Tensor):
-            seen[part.data_ptr() if part.numel() else id(part)] = part.numel() * part.element_size()
-        elif dataclasses.is_dataclass(part) and not isinstance(part, type):
-            for f in dataclasses.fields(part):
-                walk(getattr(part, f.name))
-        elif isinstance(part, (list, tuple)):
-            for p in part:
-                walk(p)
-        elif isinstance(part, dict):
-            for p in part.values():
-                walk(p)
-
-    walk(value)
-    return sum(seen.values())
-
-
-def move(value: Any, device: torch.device | str) -> Any:
-    """Return a state with every tensor on a device."""
-    return _rebuild(value, lambda t: t.to(device))
-
-
-def _rebuild(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(part, Tensor):
-        return change(part)
-    if dataclasses.is_dataclass(part) and not isinstance(part, type):
-        return dataclasses.replace(
-            part, **{f.name: _rebuild(getattr(part, f.name), change) for f in dataclasses.fields(part) if f.init}
-        )
-    if isinstance(part, (list, tuple)):
-        return type(part)(_rebuild(p, change) for p in part)
-    if isinstance(part, dict):
-        return {k: _rebuild(v, change) for k, v in part.items()}
-    return part
+def _described(value: Any, parts: Mapping[Any, Any]) -> Any:
+    """Return the description of an inner value from those of its parts."""
+    if is_record(value):
+        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": dict(parts)}
+    if isinstance(value, dict):
+        return {"dict": [[{"plain": key}, part] for key, part in parts.items()]}
+    return {"tuple" if isinstance(value, tuple) else "list": list(parts.values())}
 
 
 def to_bytes(value: Any) -> bytes:
@@ -131,10 +113,31 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
             return (list if kind == "list" else tuple)(make(p) for p in content)
         if kind == "dict":
             return {make(k): make(v) for k, v in content}
-        module, name = content.split(":")
-        cls = getattr(importlib.import_module(module), name) if module.split(".")[0] in allowed else None
-        if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
+        cls = _class(content, allowed)
+        if cls is None:
             raise BenchError(f"{path} holds a {content}, which is no state of a registered method; do not load it")
-        return cls(**{key: make(value) for key, value in part["fields"].items()})
+        fields = {key: make(value) for key, value in part["fields"].items()}
+        try:
+            return cls(**fields)
+        except TypeError:
+            raise BenchError(
+                f"{path} was saved by another version, whose {content} had other parts; save it again with this version"
+            ) from None
 
     return make(description)
+
+
+def _class(written: str, allowed: Collection[str]) -> type | None:
+    """Return the dataclass of a written name ``module:Class``; None if it is none of the allowed packages."""
+    module, _, name = written.partition(":")
+    top = module.partition(".")[0]
+    if top not in allowed:
+        return None
+    name = _RENAMED.get(written, name)
+    # Methods were once a package of their own.
+    module = f"bench.{module}" if top == "methods" else FORMER.get(module, module)
+    try:
+        cls = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+    return cls if isinstance(cls, type) and dataclasses.is_dataclass(cls) else None

@@ -6,61 +6,17 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from bench.cost.meter import Repeats
-from bench.device.precision import TrainingPrecision, loss_precision
+from bench.device.precision import loss_precision
 from bench.learning.checkpoint import Checkpoint, CheckpointWriter
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
-from bench.utils.params import evolve
 from bench.utils.random import Stream
-
-M = TypeVar("M")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """Options of a run for its trainings.
-
-    Attributes
-    ----------
-    progress : bool
-        Show a bar of epochs on a terminal.
-    checkpoints : Path or None
-        Folder in which a training that is stopped leaves its checkpoint; whoever owns it removes it when all is done.
-    checkpoint_seconds : float
-        Time between two checkpoints.
-    precision : str
-        What the loss is computed in: ``fp32``, or ``bf16`` where torch's autocast deems it safe. Weights, their
-        optimiser and validation are in float32 in any case.
-    """
-
-    progress: bool = False
-    checkpoints: Path | None = None
-    checkpoint_seconds: float = 60.0
-    precision: TrainingPrecision = "fp32"
-
-
-DEFAULT_OPTIONS = TrainingOptions()
-
-
-@runtime_checkable
-class TakesTrainingOptions(Protocol):
-    """A method that trains by :func:`fit`; the run sets this field of it, which is none of its parameters."""
-
-    @property
-    def training_options(self) -> TrainingOptions:
-        """What the run asks of its trainings."""
-
-
-def with_training_options(method: M, options: TrainingOptions) -> M:
-    """Return a method that trains as the options say; one that does not train by :func:`fit` as it is."""
-    return evolve(method, training_options=options) if isinstance(method, TakesTrainingOptions) else method
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "exemplar_bytes": ("int", "labelled features kept to train on again, including those that the harness keeps"),
     "statistics_bytes": ("int", "class means, moments, prototypes, class texts"),
     "weights_bytes": ("int", "linear classifiers, attention blocks, adapters, random projections"),
+    "state_unknown_bytes": ("int", "bytes that the method does not declare as any of these"),
     "train_seconds": ("float", "training on seen classes (in session 0 only), searches for it included"),
     "build_seconds": ("float", "building or extending the state, searches for it included"),
     "retrieve_seconds": ("float", "search for the queries; a shared search is charged to every method that uses it"),

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.features import Features
+from bench.core.memory import Memory
 from bench.core.protocols import About, Describes, Explains, Extends, Forgets, Method, Trains, WantsPixels
-from bench.core.state_bytes import Stored, stored
+from bench.core.state_bytes import StateBytes, nbytes
+from bench.core.state_parts import strings
 from bench.core.task import Episode, Session, Task
 from bench.cost.meter import Meter, Repeats, metered, phase, uncounted
-from bench.data.item_images import in_pixels
 from bench.learning.exemplars import carry
-from bench.learning.state_io import nbytes
-from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, with_training_options
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions, with_training_options
 from bench.runner.evidence_metrics import evidence_means
-from bench.runner.saved_weights import SavedWeights
+from bench.runner.in_pixels import in_pixels
 from bench.search.query_log import Asked, listening
 from bench.utils.errors import BenchError, Notice, Unsuitable
 from bench.utils.random import Stream
+
+if TYPE_CHECKING:
+    from bench.runner.saved_weights import SavedWeights
 
 _QUERY_BLOCK = 8192
 """Queries scored at a time, so that scores of 1000 classes stay below 32 MiB."""
@@ -42,7 +45,7 @@ class Outcome:
         How many classes score above the right one.
     confidences : float32 Tensor [q]
         Softmax probability of the prediction.
-    stored : Stored
+    stored : StateBytes
         What its bytes are spent on, and those of the exemplars that the harness carries on.
     cost : mapping
         Seconds, FLOPs and peaks: the columns of the record that :meth:`bench.cost.meter.Meter.columns` gives.
@@ -57,7 +60,7 @@ class Outcome:
     kind: str
     exemplars: int | None
     state_bytes: int
-    stored: Stored
+    stored: StateBytes
     details: Mapping[str, Any]
     cost: Mapping[str, Any]
     asked: Sequence[Asked]
@@ -195,7 +198,7 @@ def run_cell(
                 kind=kind,
                 exemplars=len(exemplars.support) + len(exemplars.memory) if exemplars is not None else None,
                 state_bytes=nbytes(state),
-                stored=stored(state, exemplars),
+                stored=StateBytes.of(state, _carried(exemplars)),
                 details=details,
                 cost=meter.columns(),
                 asked=(*searched, *questions),
@@ -291,7 +294,7 @@ def _check_edit(
     is to be read; both are null for a rebuilt state, which is such a state.
     """
     assert session.edit is not None
-    found = np.isin(list(session.edit.removed), list(_strings(state)))
+    found = np.isin(list(session.edit.removed), list(strings(state)))
     largest: float | None = None
     scale: float | None = None
     if kind == "forgotten":
@@ -319,25 +322,13 @@ def _against_budget(method: Method, state: Any, exemplars: Task | None, task: Ta
     One that extends carries its state; of one that is built anew the harness carries the exemplars alone.
     """
     assert task.budget.bytes is not None
-    carried = nbytes(
-        state if isinstance(method, Extends) or exemplars is None else (exemplars.support, exemplars.memory)
-    )
+    carried = nbytes(state if isinstance(method, Extends) or exemplars is None else _carried(exemplars))
     return {"carried_bytes": carried, "over_budget": carried > task.budget.bytes}
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Yield every string of a state's string arrays; ids of items are among them."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "U":
-        yield from value.tolist()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield from _strings(getattr(value, field.name))
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _strings(part)
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _strings(part)
+def _carried(exemplars: Task | None) -> tuple[Features, Memory] | None:
+    """Return what the harness carries to the next session of a task with exemplars."""
+    return None if exemplars is None else (exemplars.support, exemplars.memory)
 
 
 def _answer(label: str, scores: Tensor, queries: Tensor, session: Session, block: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,16 +18,17 @@ from torch import Tensor
 from bench.core.task import Episode
 from bench.device.exactness import conscientiously
 from bench.learning.state_io import to_bytes
-from bench.learning.training import TrainingOptions
+from bench.learning.training_options import TrainingOptions
 from bench.results.consolidated import write_joined
 from bench.results.run_folder import Files, Store, encode, in_order, read_table, together
 from bench.results.schema import COLUMNS
+from bench.runner.deal import deal_episode
 from bench.runner.evaluate import CellResult, blocks_of, run_cell
 from bench.runner.events import Began, CellSummary, Finished, FirstFailure, RunLog, RunSummary
 from bench.runner.leakage import near_duplicates
 from bench.runner.parallel.scheduler import WorkerPool
 from bench.runner.parallel.work_units import WorkUnit, work_units
-from bench.runner.plan import EpisodeSpec, Run, deal_episode
+from bench.runner.plan import EpisodeSpec, Run
 from bench.runner.provenance import collect
 from bench.runner.recipes import LabelledRecipe
 from bench.runner.record_rows import common, measured, predictions

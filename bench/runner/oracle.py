@@ -6,14 +6,17 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.core.protocols import About, Method
 from bench.runner.evaluate import CellResult
-from bench.runner.provenance import recipe_fingerprint
+from bench.runner.identity import recipe_fingerprint
 from bench.runner.recipes import LabelledRecipe
 from bench.utils.errors import BenchError
+from bench.utils.hashing import digest
 from bench.utils.params import convert, defaults, evolve, parse
+from bench.utils.source import read
 
 WORD = "oracle"
 """The selection in records, and the mark in a method's label."""
@@ -68,8 +71,8 @@ class LabelledOracle(LabelledRecipe):
 
     @property
     def code(self) -> str | None:
-        """A hash of the file of the method, not of this one."""
-        return recipe_fingerprint(self.recipe.candidates[0][1])
+        """A hash of the code of the method, and of this file, which chooses."""
+        return digest(recipe_fingerprint(self.recipe.candidates[0][1]), read(Path(__file__)).digest)
 
 
 def oracles(methods: Sequence[LabelledRecipe], lines: Sequence[str]) -> tuple[LabelledOracle, ...]:

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.dataset import Dataset
-from bench.core.task import Episode
 from bench.device.choose import choose_device
 from bench.runner.config import RunConfig
+from bench.runner.identity import engine_fingerprint, evaluation_fingerprint
 from bench.runner.oracle import oracles
 from bench.runner.parallel.work_units import Shard
-from bench.runner.provenance import core_fingerprint
 from bench.runner.recipes import LabelledRecipe, choose_recipes
 from bench.runner.saved_weights import SavedWeights, load_saved_weights
 from bench.search import Engine, Exact
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
-from bench.utils.random import Stream
 from bench.utils.version import SCHEMA
 
 
@@ -71,8 +69,8 @@ class Run:
 def plan(config: RunConfig) -> Run:
     """Return the planned run; nothing is written yet.
 
-    A run's identity is a hash of everything that shapes its records: recipes, parameters, data, seeds, device, code,
-    loaded weights.
+    A run's identity is a hash of everything that shapes its records: recipes, parameters, data, seeds, device, loaded
+    weights, and the code that computes; see :mod:`bench.runner.identity`.
 
     Raises
     ------
@@ -92,7 +90,7 @@ def plan(config: RunConfig) -> Run:
         dataset.check()
     recipes = (*methods, *oracles(methods, config.oracle))
     trained = load_saved_weights(config.load, recipes, config.seeds, datasets) if config.load else {}
-    code = core_fingerprint()
+    code = evaluation_fingerprint()
     # Which of several cards it was makes no difference that is meant.
     kind = device.partition(":")[0]
     shared = {"schema": SCHEMA, "code": code, "device": kind, "experiment": config.experiment}
@@ -100,7 +98,7 @@ def plan(config: RunConfig) -> Run:
     shared |= {"save_states": True} if config.save_states else {}
     # Exact engines give the same answers, so which of them searches is no part of the run's identity.
     engine = named_engine(config.search)
-    shared |= {} if isinstance(engine, Exact) else {"search": engine.name}
+    shared |= {} if isinstance(engine, Exact) else {"search": engine.name, "search_code": engine_fingerprint(engine)}
     episodes = tuple(_episodes(scenarios, recipes, datasets, config.seeds, shared, trained))
     cells = sorted(cell for spec in episodes for cell in spec.cells.values())
     if not cells:
@@ -109,8 +107,8 @@ def plan(config: RunConfig) -> Run:
     manifest = {
         "run": name,
         "cells": len(cells),
-        "scenarios": [recipe.identity for recipe in scenarios],
-        "methods": [recipe.identity for recipe in recipes],
+        "scenarios": [one.identity | {"code": one.code} for one in scenarios],
+        "methods": [one.identity | {"code": one.code} for one in recipes],
         "loaded": sorted({t.origin for t in trained.values()}),
         "experiment": config.experiment,
         "datasets": [vars(dataset.card) for dataset in datasets],
@@ -207,17 +205,3 @@ def _same_space(dataset: Dataset, source: Dataset | None) -> None:
             f"data sets {source.name} and {dataset.name} come from different encoders ({source.card.space} and "
             f"{dataset.card.space}); encode both with the same one"
         )
-
-
-def deal_episode(spec: EpisodeSpec) -> Episode:
-    """Return what a scenario deals, the same whatever the methods; each session has queries."""
-    # The method plays no part in the stream: all methods meet the same class orders, shots and memories.
-    rng = Stream(spec.seed).child("scenario", spec.scenario.recipe.name, spec.dataset.name)
-    episode: Episode = spec.scenario.recipe.deal(spec.dataset, spec.condition, rng=rng, source=spec.source)
-    for session in episode.sessions:
-        if not len(session.queries):
-            raise BenchError(
-                f"data set {spec.dataset.name}: session {session.task.session} has no queries; give its role 'query' "
-                "a split that holds its classes"
-            )
-    return episode

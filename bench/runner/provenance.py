@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import platform
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench.utils.hashing import code_digest
 from bench.utils.version import __version__
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -95,22 +93,3 @@ def collect(device: str, arguments: list[str] | None = None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "arguments": sys.argv[1:] if arguments is None else arguments,
     }
-
-
-@cache
-def core_fingerprint() -> str:
-    """Return a hash of the harness's own code, without that of methods, scenarios and reports."""
-    return code_digest(_PACKAGE.rglob("*.py"))
-
-
-def recipe_fingerprint(recipe: Any) -> str | None:
-    """Return a hash of the file in which a method or scenario is written.
-
-    A record is only reused by the code that made it: an edited method gives a new run, never a mixed one. A class
-    typed into a notebook has no file; its parameters still tell it apart.
-    """
-    try:
-        path = Path(inspect.getfile(type(recipe)))
-    except (TypeError, OSError):
-        return None
-    return code_digest([path]) if path.is_file() else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.core.registry import METHODS, SCENARIOS, Registry
 from bench.runner.evaluate import CellResult
-from bench.runner.provenance import recipe_fingerprint
+from bench.runner.identity import recipe_fingerprint
 from bench.utils.errors import BenchError, suggest
 from bench.utils.params import convert, defaults, evolve, hints, initial, make, parse
 

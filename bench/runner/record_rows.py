@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,10 +12,12 @@ from torch import Tensor
 
 from bench.cost.encoder_flops import encoder_flops
 from bench.runner.evaluate import Outcome
-from bench.runner.plan import EpisodeSpec, Run
-from bench.runner.recipes import LabelledRecipe
 from bench.utils.params import defaults
 from bench.utils.version import SCHEMA
+
+if TYPE_CHECKING:
+    from bench.runner.plan import EpisodeSpec, Run
+    from bench.runner.recipes import LabelledRecipe
 
 
 def common(run: Run, spec: EpisodeSpec, named: LabelledRecipe, cell: str, provenance: str) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
         "memory_items": len(task.memory),
         "exemplars": outcome.exemplars,
         "state_bytes": outcome.state_bytes,
-        **{f"{kind}_bytes": size for kind, size in asdict(outcome.stored).items()},
+        **outcome.stored.columns(),
         **outcome.cost,
         "support_fingerprint": task.support.fingerprint,
         "memory_fingerprint": task.memory.fingerprint,

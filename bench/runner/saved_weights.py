@@ -13,8 +13,9 @@ import numpy as np
 
 from bench.core.dataset import Dataset
 from bench.core.protocols import Method, Trains
+from bench.core.state_parts import move
 from bench.core.task import Episode
-from bench.learning.state_io import flatten, load, move
+from bench.learning.state_io import flatten, load
 from bench.results.run_folder import STATES
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.hashing import digest

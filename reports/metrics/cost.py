@@ -15,7 +15,7 @@ PHASES = ("train", "build", "retrieve", "score")
 
 SECONDS = [f"{phase}_seconds" for phase in PHASES]
 FLOPS = [f"{phase}_flops" for phase in PHASES]
-KINDS = ("memory", "exemplar", "statistics", "weights")
+KINDS = ("memory", "exemplar", "statistics", "weights", "state_unknown")
 BYTES = [f"{kind}_bytes" for kind in KINDS]
 PER_QUERY = ["retrieve_flops_per_query", "score_flops_per_query", "answer_flops_per_query"]
 

@@ -103,11 +103,12 @@ def _flops(means: pd.DataFrame) -> Table:
 def _bytes(means: pd.DataFrame) -> Table:
     """Return what is stored, by what it is."""
     rows = [_row(row, [_mebibytes(row[column]) for column in BYTES]) for row in ordered(means)]
-    head = (*_ABOUT, "memory MiB", "exemplars MiB", "statistics MiB", "weights MiB")
+    head = (*_ABOUT, "memory MiB", "exemplars MiB", "statistics MiB", "weights MiB", "undeclared MiB")
     caption = (
         "What is stored after the last session, mean over seeds. Memory: items that answers are looked up in. "
         "Exemplars: labelled features kept to train on again, those that the harness carries on included. Statistics: "
-        "means, moments, prototypes, class texts. Weights: classifiers, attention blocks, adapters, projections."
+        "means, moments, prototypes, class texts. Weights: classifiers, attention blocks, adapters, projections. "
+        "Undeclared: what a method does not say any of these of."
     )
     return without_constants(Table("bytes", "Stored bytes", caption, head, tuple(rows)))
 

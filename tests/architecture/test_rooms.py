@@ -15,6 +15,7 @@ ROOMS = (
     "utils",
     "device",
     "cost",
+    "device",
     "functional",
     "cache",
     "results",

@@ -11,9 +11,11 @@ import torch
 
 from bench.core.protocols import Describes, Extends, Trains
 from bench.core.registry import METHODS, SCENARIOS
+from bench.core.state_bytes import StateBytes, nbytes
+from bench.core.state_parts import leaves
 from bench.core.task import Budget, Episode, Session, Task
-from bench.learning.state_io import load, nbytes, save
-from bench.learning.training import DEFAULT_OPTIONS, TrainingOptions, with_training_options
+from bench.learning.state_io import load, save
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions, with_training_options
 from bench.runner.evaluate import missing_requirement, query_blocks, run_cell
 from bench.utils.random import Stream
 from tests import toy
@@ -123,6 +125,18 @@ def test_state_saves_loads_and_weighs(name: str, queries: torch.Tensor, tmp_path
     with torch.no_grad():
         # A loaded matrix is contiguous where the built one may be a transposed view, so the last bit may differ.
         torch.testing.assert_close(method.score(again, queries), method.score(state, queries), atol=1e-5, rtol=1e-5)
+
+
+@every_method
+def test_every_tensor_of_a_state_is_declared(name: str) -> None:
+    method, state = built(name, toy.task(CLASSES))
+    undeclared = [part.path for part in leaves(state) if part.tensor is not None and part.kind is None]
+    assert not undeclared, "declare these fields, such as `counts: Tensor = field(metadata=STATISTICS)`"
+    if isinstance(method, Extends):
+        data, none = toy.dataset(), toy.dataset(images=False)
+        new = {"support": data.splits["train"].of_classes((0,)), "memory": none.memory.restrict((0,))}
+        later = dataclasses.replace(toy.task((*CLASSES, 0)), session=1, **new)
+        assert StateBytes.of(method.extend(state, later, rng=Stream(0))).unknown == 0
 
 
 @every_method

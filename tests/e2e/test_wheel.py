@@ -119,3 +119,19 @@ def test_workers_run_beside_folders_of_the_same_names(installed: Path, hostile: 
     arguments = ["run", "--scenario", "supervised", "--methods", "protonet", "--data", "digits", "--seeds", "2"]
     run(installed, hostile, sys.executable, "-m", "bench", *arguments, "--jobs", "2", "--quiet")
     assert len(list((hostile / "runs").glob("*/run.json"))) == 1
+
+
+FINGERPRINTS = """
+from bench.core.registry import METHODS, SCENARIOS
+from bench.runner.identity import evaluation_fingerprint, recipe_fingerprint
+print(evaluation_fingerprint())
+for registry in (METHODS, SCENARIOS):
+    for name in registry.names():
+        print(name, recipe_fingerprint(registry.get(name).cls()))
+"""
+
+
+def test_cells_have_the_same_identity_as_in_a_checkout(installed: Path, hostile: Path) -> None:
+    there = run(installed, hostile, sys.executable, "-c", FINGERPRINTS)
+    assert there == run(ROOT, ROOT, sys.executable, "-c", FINGERPRINTS)
+    assert len(there.splitlines()) > 20

@@ -13,18 +13,20 @@ import torch
 from bench.cache import FeatureCache
 from bench.core.dataset import Dataset
 from bench.core.registry import METHODS, SCENARIOS
+from bench.core.state_bytes import nbytes
 from bench.core.task import Episode, Session
 from bench.data.glyphs.dataset import Size, load
 from bench.data.images.open import open_source
 from bench.data.images.to_pack import EncodeOptions, encode_pack
-from bench.data.item_images import Pictures, in_pixels
+from bench.data.item_images import Pictures
 from bench.data.registry import resolve
 from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
 from bench.learning.state_io import load as load_state
-from bench.learning.state_io import nbytes, save
+from bench.learning.state_io import save
 from bench.runner.api import run
 from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.in_pixels import in_pixels
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.random import Stream
 from tests.data_road.helpers import lay_out

@@ -11,7 +11,8 @@ import torch
 from bench.core.registry import METHODS
 from bench.device.precision import TrainingPrecision
 from bench.learning.state_io import flatten
-from bench.learning.training import TrainingOptions, fit, leaf
+from bench.learning.training import fit, leaf
+from bench.learning.training_options import TrainingOptions
 from bench.utils.random import Stream
 from tests import toy
 from tests.contract.test_methods import CLASSES, built, make

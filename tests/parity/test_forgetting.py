@@ -108,7 +108,7 @@ def test_float32_would_not_be_exact_there(name: str, single: str, monkeypatch: p
 
         monkeypatch.setattr(Moments, "of", staticmethod(rounded))
     else:
-        monkeypatch.setattr(f"methods.{name}.solve", lambda m, rows: solve(m.float(), rows.float()).double())
+        monkeypatch.setattr(f"bench.methods.{name}.solve", lambda m, rows: solve(m.float(), rows.float()).double())
     assert any(gap_after_forgetting(name, seed) > 1e-4 for seed in range(4, 36))
 
 

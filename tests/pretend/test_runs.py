@@ -22,7 +22,7 @@ PLACE = ["scenario", "method", "condition", "seed", "session"]
 COUNTED = [
     *("status", "reason", "class_total", "class_correct", "n_near_duplicates", "session_kind", "branches", "notes"),
     *("support_items", "memory_items", "exemplars", "state_bytes", "memory_bytes", "exemplar_bytes"),
-    *("statistics_bytes", "weights_bytes", "search_recall", "search_details"),
+    *("statistics_bytes", "weights_bytes", "state_unknown_bytes", "search_recall", "search_details"),
     *("support_fingerprint", "memory_fingerprint", "queries_fingerprint"),
 ]
 """Columns of records that are the same wherever a run is computed."""

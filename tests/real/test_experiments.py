@@ -9,8 +9,9 @@ import pytest
 from bench.data.import_features import Options, import_pack
 from bench.runner import experiments
 from bench.runner.config import RunConfig
+from bench.runner.deal import deal_episode
 from bench.runner.evaluate import missing_requirement
-from bench.runner.plan import deal_episode, plan
+from bench.runner.plan import plan
 
 NAMES = [name for name in experiments.names() if experiments.read(name).packs is not None]
 

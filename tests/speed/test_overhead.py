@@ -28,9 +28,10 @@ from bench.cost.flops import Counter
 from bench.cost.meter import PHASES
 from bench.results.run_folder import read_records
 from bench.runner.config import RunConfig
+from bench.runner.deal import deal_episode
 from bench.runner.evaluate import query_blocks, run_cell
 from bench.runner.loop import execute
-from bench.runner.plan import deal_episode, plan
+from bench.runner.plan import plan
 from bench.utils.random import Stream
 from tests.speed.quiet import QUIET
 

@@ -18,7 +18,7 @@ import bench as package
 from bench.cli.main import main
 from bench.cli.run import run as command
 from bench.core.registry import METHODS
-from bench.learning.training import TrainingOptions
+from bench.learning.training_options import TrainingOptions
 from bench.methods.icarl import ICaRL
 from bench.methods.knn import KNN
 from bench.runner import api, experiments

@@ -16,6 +16,7 @@ from annotated_types import Ge, Le
 
 from bench.core.features import Features
 from bench.core.registry import METHODS, Registry
+from bench.core.state_bytes import nbytes
 from bench.core.task import Session
 from bench.cost.meter import Meter
 from bench.learning import state_io as states
@@ -275,7 +276,7 @@ def test_a_configuration_may_be_nested_and_refuses_unknown_settings(tmp_path: Pa
 
 def test_a_tensor_that_a_state_holds_twice_weighs_once() -> None:
     x = torch.zeros(10, 4)
-    assert states.nbytes({"a": x, "b": [x, torch.zeros(2, dtype=torch.int64)]}) == 160 + 16
+    assert nbytes({"a": x, "b": [x, torch.zeros(2, dtype=torch.int64)]}) == 160 + 16
 
 
 def test_loading_makes_only_dataclasses_of_the_project(tmp_path: Path) -> None:

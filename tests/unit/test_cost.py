@@ -14,13 +14,12 @@ import torch
 from bench import run
 from bench.core.features import Features
 from bench.core.memory import Items
-from bench.core.state_bytes import stored
+from bench.core.state_bytes import StateBytes, nbytes
 from bench.cost import peak_memory
 from bench.cost.flops import search_flops
 from bench.cost.meter import PHASES, Meter, Repeats, charge_flops, counted_as, metered, phase, uncounted
 from bench.functional.logistic_regression import Linear
 from bench.learning.incremental_net import Net
-from bench.learning.state_io import nbytes
 from bench.reports.figures.cost_tradeoffs import front
 from bench.reports.metrics import cost
 from bench.reports.sections.cost import engineering
@@ -285,16 +284,17 @@ def test_stored_bytes_add_up_and_are_told_apart() -> None:
     net = Net(torch.zeros(5, 4), torch.zeros(5), torch.zeros(4, 5), torch.zeros(2, 4), torch.zeros(2))
     own = Features(torch.zeros(6, 4), torch.zeros(6, dtype=torch.int64), np.array(list("abcdef")), names)
     state = {"items": items, "again": items, "net": net, "linear": linear, "means": torch.zeros(2, 4), "kept": own}
-    found = stored(state)
+    found = StateBytes.of(state)
     assert found.memory == 3 * 4 * 4 + 3 * 8
-    assert found.exemplar == 6 * 4 * 4 + 6 * 8
+    assert found.exemplars == 6 * 4 * 4 + 6 * 8
     assert found.weights == nbytes(net) + nbytes(linear)
-    assert found.statistics == 2 * 4 * 4
-    assert found.memory + found.exemplar + found.weights + found.statistics == nbytes(state)
+    assert found.statistics == 0
+    assert found.unknown == 2 * 4 * 4, "nothing says what a tensor in a dict is"
+    assert found.memory + found.exemplars + found.weights + found.unknown == nbytes(state)
     # What the harness carries is told too, but not what the state holds already.
-    assert stored(state, own) == found
+    assert StateBytes.of(state, own) == found
     more = Features(torch.zeros(7, 4), torch.zeros(7, dtype=torch.int64), np.array(list("abcdefg")), names)
-    assert stored(state, more).exemplar == found.exemplar + 7 * 4 * 4 + 7 * 8
+    assert StateBytes.of(state, more).exemplars == found.exemplars + 7 * 4 * 4 + 7 * 8
 
 
 # -- the report --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Why a method answered so, and what another memory would have made of it."""
 
 import dataclasses
+import json
+import shutil
 
 import pytest
 import torch
@@ -160,6 +162,23 @@ def test_an_earlier_session_knows_fewer_classes(made, data):
     assert early.session == sessions[0]
     assert asked.session == 4
     assert not early.warnings
+
+
+@pytest.mark.parametrize("kind", ["methods", "scenarios", None])
+def test_a_run_by_other_code_is_told_apart(made, data, tmp_path, kind):
+    shutil.copytree(made, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    manifest = json.loads(path.read_text())
+    for part in manifest[kind] if kind else [manifest]:
+        if part.get("name") in ("protonet", "incremental", None):
+            part["code"] = "other"
+    path.write_text(json.dumps(manifest))
+    said = {
+        name: explain(tmp_path / "run", QUERY, Which(methods=(name,)), data=data)[0].warnings
+        for name in ("protonet", "zero-shot")
+    }
+    assert "other code" in said["protonet"][0]
+    assert bool(said["zero-shot"]) == (kind != "methods"), "the code of another method makes no difference"
 
 
 def _asks(made, session, data):

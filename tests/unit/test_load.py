@@ -14,10 +14,11 @@ from bench.core.features import Features
 from bench.core.registry import METHODS
 from bench.results.run_folder import read_records
 from bench.runner.config import RunConfig
+from bench.runner.deal import deal_episode
 from bench.runner.evaluate import query_blocks, run_cell
 from bench.runner.loop import execute
 from bench.runner.oracle import oracles
-from bench.runner.plan import Run, deal_episode, plan
+from bench.runner.plan import Run, plan
 from bench.runner.recipes import choose_recipes
 from bench.runner.saved_weights import Loaded, SavedWeights
 from bench.utils.errors import BenchError

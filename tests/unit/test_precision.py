@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.device.precision import full_float32, loss_precision, training_precision
+from bench.device.precision import full_float32, loss_precision
 from bench.encoders import load_encoder
+from bench.runner.config import RunConfig
 from bench.search import top_k
 from bench.utils.errors import BenchError
 
@@ -190,7 +191,7 @@ def test_a_loss_is_computed_in_what_was_asked_for() -> None:
         assert (x @ x).dtype == torch.bfloat16
 
 
-def test_an_unknown_precision_is_one_line() -> None:
-    assert training_precision("bf16") == "bf16"
-    with pytest.raises(BenchError, match=r"^unknown precision 'fp8'; known: fp32, bf16$"):
-        training_precision("fp8")
+def test_an_unknown_precision_is_refused() -> None:
+    assert RunConfig(precision="bf16").precision == "bf16"
+    with pytest.raises(BenchError, match="precision"):
+        RunConfig(precision="fp8")

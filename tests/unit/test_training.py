@@ -13,7 +13,8 @@ import bench
 from bench.core.registry import METHODS
 from bench.core.task import Session
 from bench.learning.state_io import flatten
-from bench.learning.training import Fitted, TrainingOptions, fit, leaf
+from bench.learning.training import Fitted, fit, leaf
+from bench.learning.training_options import TrainingOptions
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 from tests import toy

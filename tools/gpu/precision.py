@@ -8,7 +8,7 @@ from bench.core.registry import METHODS
 from bench.core.task import Episode
 from bench.data.glyphs.dataset import Size
 from bench.device.precision import TrainingPrecision
-from bench.learning.training import TrainingOptions, with_training_options
+from bench.learning.training_options import TrainingOptions, with_training_options
 from bench.runner.evaluate import Outcome
 from bench.utils.errors import Unsuitable
 from tools.gpu.draws import FEW, answers, brief, deal, glyphs, trains
