@@ -12,7 +12,7 @@ from bench.core.protocols import Explains, Trains
 from bench.core.registry import METHODS, SCENARIOS
 from bench.core.task import Episode
 from bench.learning.state_io import load, save
-from bench.runner.evaluate import Outcome, lacking, query_blocks, run_cell
+from bench.runner.evaluate import Outcome, missing_requirement, query_blocks, run_cell
 from bench.utils.random import Stream
 from tests import toy
 from tests.contract.test_methods import CLASSES, built, episode, make
@@ -44,7 +44,7 @@ def test_every_scenario_gives_the_answers_of_the_cpu(name: str, scenario: str) -
     data = toy.dataset(per_class=16)
     dealt = recipe.deal(data, list(recipe.conditions(data))[-1], rng=Stream(0))
     method = quick(name)
-    if lacking(method.about, dealt):
+    if missing_requirement(method.about, dealt):
         pytest.skip("lacks what it needs")
     here, there = outcomes(method, dealt, "cpu"), outcomes(method, dealt, DEVICE)
     assert [o.kind for o in there] == [o.kind for o in here]
@@ -60,7 +60,7 @@ def test_budgets_keep_the_same_exemplars(name: str, budget: dict[str, int]) -> N
     data = toy.dataset(per_class=16)
     dealt = recipe.deal(data, next(iter(recipe.conditions(data))), rng=Stream(0))
     method = quick(name)
-    if lacking(method.about, dealt):
+    if missing_requirement(method.about, dealt):
         pytest.skip("lacks what it needs")
     here, there = outcomes(method, dealt, "cpu"), outcomes(method, dealt, DEVICE)
     assert [(o.exemplars, o.details.get("carried_bytes")) for o in there] == [

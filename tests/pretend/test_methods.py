@@ -13,7 +13,7 @@ from bench.core.dataset import Dataset
 from bench.core.registry import METHODS
 from bench.core.registry import SCENARIOS as REGISTERED
 from bench.core.task import Episode
-from bench.runner.evaluate import Outcome, lacking, query_blocks, run_cell
+from bench.runner.evaluate import Outcome, missing_requirement, query_blocks, run_cell
 from bench.utils.random import Stream
 from tests.pretend.device import pretend_cuda
 from tests.pretend.recipes import SCENARIOS, method
@@ -60,7 +60,7 @@ def test_answers_on_a_card_as_on_the_cpu(
     data: str, recipe: Any, name: str, dealt: Callable[[str, Any], Episode]
 ) -> None:
     episode = dealt(data, recipe)
-    if lacking(method(name).about, episode):
+    if missing_requirement(method(name).about, episode):
         pytest.skip("it lacks what it needs, on whatever device")
     here = outcomes(name, episode)
     with pretend_cuda():

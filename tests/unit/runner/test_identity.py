@@ -14,10 +14,11 @@ import pytest
 
 from bench.core.registry import METHODS, SCENARIOS
 from bench.runner import identity
-from bench.runner.config import Named
+from bench.runner.config import RunConfig
 from bench.runner.identity import EVALUATION, engine_fingerprint, evaluation_fingerprint, minor, recipe_fingerprint
 from bench.runner.oracle import oracles
-from bench.runner.plan import prepare
+from bench.runner.plan import plan
+from bench.runner.recipes import LabelledRecipe
 from bench.search.approximate.faiss_recipes import HNSW
 from tests import toy
 from tests.architecture.imports import ROOT
@@ -40,11 +41,11 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def cells() -> Cells:
     """Return the identities of planned cells by scenario and method."""
-    run = prepare(
-        scenario=SCENARIO_NAMES, methods=METHOD_NAMES, data=[toy.dataset()], seeds=1, out=Path("runs"), device="cpu"
-    )
+    config = RunConfig(scenario=SCENARIO_NAMES, methods=METHOD_NAMES, data=[toy.dataset()], seeds=1, device="cpu")
     return {
-        (deal.scenario.recipe.name, method): cell for deal in run.deals for method, cell in sorted(deal.cells.items())
+        (spec.scenario.recipe.name, method): cell
+        for spec in plan(config).episodes
+        for method, cell in sorted(spec.cells.items())
     }
 
 
@@ -199,7 +200,7 @@ def test_an_approximate_engine_counts_by_its_code_and_by_what_measures_it(tree: 
 
 
 def test_an_oracle_counts_by_its_method_and_by_how_it_chooses(tree: Path) -> None:
-    (oracle,) = oracles([Named("knn", METHODS.get("knn").cls())], ["knn.k=1,4"])
+    (oracle,) = oracles([LabelledRecipe("knn", METHODS.get("knn").cls())], ["knn.k=1,4"])
     before = oracle.code
     assert before != recipe_fingerprint(METHODS.get("knn").cls())
     append(tree / "methods/knn.py", "\nX = 1\n")
