@@ -8,15 +8,23 @@ from typing import Any
 
 import click
 
+from bench.cli import completion
 from bench.runner.parallel import interpreters
 from bench.utils.errors import BenchError
 
 
 @click.command()
-@click.option("--scenario", help="Scenario to run.  [default: incremental]")
+@click.option("--scenario", shell_complete=completion.scenarios, help="Scenario to run.  [default: incremental]")
 @click.option("--experiment", help="A table or figure of the papers by name; see `bench list experiments`.")
-@click.option("--methods", help="Methods, separated by commas; knn:k=64 sets a parameter.")
-@click.option("--data", multiple=True, help="Data set: a name, or a feature pack's folder; may be repeated.")
+@click.option(
+    "--methods", shell_complete=completion.methods, help="Methods, separated by commas; knn:k=64 sets a parameter."
+)
+@click.option(
+    "--data",
+    shell_complete=completion.datasets,
+    multiple=True,
+    help="Data set: a name, or a feature pack's folder; may be repeated.",
+)
 @click.option("--encoder", help="Encode first: --data is then a folder or table of images, shards, or glyphs.")
 @click.option("--seeds", help="A count (5 is 0 to 4) or a list (0,3,7).  [default: 5]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder that runs are kept in.  [default: runs]")

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from bench.core.dataset import Dataset
 from bench.data.image_hashes import BITS, Pixels, read_pixels
-from bench.data.pack import MANIFEST
+from bench.data.manifest import MANIFEST
+from bench.data.names import known
 from bench.search import top_k
 from bench.utils.errors import BenchError
 
@@ -155,11 +156,11 @@ def audit(dataset: Dataset, *, threshold: float | None = None, pixels: Pixels | 
 
 def audit_by_name(name: str, *, threshold: float | None = None) -> Audit:
     """Return the audit of a data set by name or folder, with pixel hashes if it is a pack that has them."""
-    from bench.data.registry import known, resolve
+    from bench.data.registry import resolve
 
     dataset = resolve(name)
     entry = known().get(name)
-    folder = next((f for f in (Path(name), Path(entry.origin if entry else "")) if (f / MANIFEST).is_file()), None)
+    folder = Path(name) if (Path(name) / MANIFEST).is_file() else entry.folder if entry is not None else None
     return audit(dataset, threshold=threshold, pixels=read_pixels(folder) if folder else None)
 
 

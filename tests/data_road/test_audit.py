@@ -19,7 +19,8 @@ from bench.data.duplicates import audit, audit_by_name
 from bench.data.image_hashes import read_pixels
 from bench.data.images import image_folder
 from bench.data.images.to_pack import EncodeOptions, encode_pack
-from bench.data.registry import known, resolve
+from bench.data.names import known
+from bench.data.registry import resolve
 from bench.runner.api import run
 from bench.search import top_k
 from bench.utils.errors import BenchError
