@@ -178,7 +178,6 @@ def _base(base: ast.expr, module: str) -> tuple[dict[str, Any], frozenset[str], 
     return None
 
 
-@cache
 def _tree(module: str) -> ast.Module | None:
     """Return the syntax of a module of the package; None for one that is not a file of it."""
     top, *rest = module.split(".")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.results.run_folder import read_records
 from tests.conftest import Bench
 
 METHOD = '''
@@ -103,116 +107,108 @@ KINDS = {
 }
 
 
-def distribution(folder: Path, module: str, code: str, kind: str = "methods") -> dict[str, str]:
-    """Lay out an installed distribution with an entry point, and return the environment that finds it."""
+def distribution(folder: Path, module: str, codes: dict[str, str]) -> dict[str, str]:
+    """Lay out an installed distribution with an entry point a kind, and return the environment that finds it."""
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir(parents=True)
-    (folder / f"{module}.py").write_text(code)
+    points = ""
+    for kind, code in codes.items():
+        (folder / f"{module}_{kind}.py").write_text(code)
+        points += f"[retrieval_bench.{kind}]\n{module} = {module}_{kind}\n"
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    target = f"{module}:load" if kind == "datasets" and "@dataset" not in code else module
-    (info / "entry_points.txt").write_text(f"[retrieval_bench.{kind}]\n{module} = {target}\n")
+    (info / "entry_points.txt").write_text(points)
     inherited = os.environ.get("PYTHONPATH", "")
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), inherited]))}
 
 
-@pytest.fixture
-def run(bench: Bench, tmp_path: Path):  # type: ignore[no-untyped-def]
-    """Return a function that runs one seed of something quick and returns the finished process."""
+QUICK = ("--seeds", "1", "--quiet")
 
-    def call(env: dict[str, str], *options: str):  # type: ignore[no-untyped-def]
-        given = {"--methods": "protonet", "--data": "digits"} | dict(zip(options[::2], options[1::2], strict=True))
-        return bench("run", *[part for pair in given.items() for part in pair], "--seeds", "1", "--quiet", env=env)
 
-    return call
+def listed(bench: Bench, kind: str, env: dict[str, str] | None = None) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of a list, and what was said beside them."""
+    done = bench("list", kind, "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_entry_point_adds_one_of_each_kind_to_the_lists(bench: Bench, tmp_path: Path, kind: str) -> None:
-    env = distribution(tmp_path / "site", f"plugged_{kind}", KINDS[kind], kind)
-    rows = {entry["name"]: entry for entry in json.loads(bench("list", kind, "--json", env=env).stdout)}
-    added = rows.pop("plugged:" if kind == "encoders" else "plugged")
+    rows, said = listed(bench, kind, distribution(tmp_path / "site", "plugged", KINDS))
+    (added,) = [row for row in rows if row["name"].rstrip(":") == "plugged"]
     assert added["summary"]
-    plain = json.loads(bench("list", kind, "--json").stdout)
-    assert list(rows.values()) == plain, "the others are listed as without it"
+    assert [row for row in rows if row is not added] == listed(bench, kind)[0], "the others are as without it"
+    assert said == ""
 
 
-@pytest.mark.parametrize(
-    ("kind", "option", "value"),
-    [
-        ("methods", "--methods", "plugged"),
-        ("scenarios", "--scenario", "plugged:first=2"),
-        ("datasets", "--data", "plugged"),
-        ("engines", "--search", "plugged:depth=3"),
-    ],
-)
-def test_a_plug_in_runs(run, tmp_path: Path, kind: str, option: str, value: str) -> None:  # type: ignore[no-untyped-def]
-    name, _, setting = value.partition(":")
-    options = [option, name, "--set", f"plugged.{setting}"] if kind == "scenarios" else [option, value]
-    done = run(distribution(tmp_path / "site", f"plugged_{kind}", KINDS[kind], kind), *options)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+def test_a_run_of_plug_ins_alone(bench: Bench, tmp_path: Path) -> None:
+    env = distribution(tmp_path / "site", "plugged", KINDS)
+    choices = ("--methods", "plugged", "--data", "plugged", "--search", "plugged:depth=3")
+    done = bench("run", "--scenario", "plugged", "--set", "plugged.first=2", *choices, *QUICK, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    (run,) = tmp_path.glob("runs/*")
+    row = read_records(run).iloc[0]
+    assert (row["method"], row["scenario"], row["dataset"]) == ("plugged", "plugged", "plugged")
+    assert json.loads(row["condition"]) == {"first": 2}
 
 
-def test_an_encoder_of_a_plug_in_encodes(bench: Bench, tmp_path: Path) -> None:
-    env = distribution(tmp_path / "site", "plugged_encoders", ENCODER, "encoders")
+def test_an_encoder_of_a_plug_in_encodes(tmp_path: Path) -> None:
+    env = distribution(tmp_path / "site", "plugged", KINDS)
     code = (
         "from PIL import Image; from bench.encoders import load_encoder; e = load_encoder('plugged:here'); "
-        "print(e.name, tuple(e.encode_images([Image.new('RGB', (8, 8))]).shape)[0])"
+        "print(e.name, len(e.encode_images([Image.new('RGB', (8, 8))])))"
     )
-    assert _python(code, env, tmp_path) == "plugged:here 1"
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "plugged:here 1", done.stderr
 
 
-def test_a_function_of_a_plug_in_without_a_decorator_is_a_data_set(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    bare = "from bench.data.digits import load\n"
-    done = run(distribution(tmp_path / "site", "bare", bare, "datasets"), "--data", "bare")
-    assert done.returncode == 0, done.stderr
+def test_a_function_without_a_decorator_is_a_data_set_under_the_name_of_its_entry_point(
+    bench: Bench, tmp_path: Path
+) -> None:
+    env = distribution(tmp_path / "site", "bare", {"datasets": "from bench.data.digits import load\n"})
+    points = tmp_path / "site" / "bare-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[retrieval_bench.datasets]\nbare = bare_datasets:load\n")
+    assert bench("run", "--data", "bare", "--methods", "protonet", *QUICK, env=env).returncode == 0
+
+
+BROKEN = dict.fromkeys(KINDS, "raise RuntimeError('no\\nluck')")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broken_plug_in_is_told_in_one_line_and_the_rest_works(bench: Bench, tmp_path: Path, kind: str) -> None:
-    code = "import sys\n@dataset(1)\n" if kind == "datasets" else "raise RuntimeError('no\\nluck')"
-    env = distribution(tmp_path / "site", f"broken_{kind}", code, kind)
-    done = bench("list", kind, "--json", env=env)
+    rows, said = listed(bench, kind, distribution(tmp_path / "site", "broken", BROKEN))
+    assert said == (
+        f"warning: plug-in 'broken' (broken_{kind}) cannot be loaded: RuntimeError: no luck; mend or uninstall it\n"
+    )
+    assert rows == listed(bench, kind)[0]
+
+
+def test_who_asks_for_a_broken_plug_in_is_told_why(bench: Bench, tmp_path: Path) -> None:
+    env = distribution(tmp_path / "site", "broken", dict.fromkeys(KINDS, "import sys; sys.exit(3)"))
+    for kind, option in {
+        "methods": "--methods",
+        "scenarios": "--scenario",
+        "datasets": "--data",
+        "engines": "--search",
+    }.items():
+        choices = {"--methods": "protonet", "--data": "digits"} | {option: "broken"}
+        done = bench("run", *[part for choice in choices.items() for part in choice], *QUICK, env=env)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1] == (
+            f"bench: plug-in 'broken' (broken_{kind}) cannot be loaded: SystemExit: 3; mend or uninstall it"
+        )
+        assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_run_goes_on_beside_a_broken_plug_in(bench: Bench, tmp_path: Path) -> None:
+    env = distribution(tmp_path / "site", "broken", BROKEN)
+    done = bench("run", "--methods", "protonet", "--data", "digits", *QUICK, env=env)
     assert done.returncode == 0
-    assert len(done.stderr.splitlines()) == 1
-    assert f"warning: plug-in 'broken_{kind}' (broken_{kind}" in done.stderr
-    assert "cannot be loaded" in done.stderr
-    assert done.stdout == bench("list", kind, "--json").stdout
-
-
-@pytest.mark.parametrize(
-    ("kind", "option", "value"),
-    [
-        ("methods", "--methods", "broken"),
-        ("scenarios", "--scenario", "broken"),
-        ("datasets", "--data", "broken"),
-        ("engines", "--search", "broken"),
-    ],
-)
-def test_who_asks_for_a_broken_plug_in_is_told_why(run, tmp_path: Path, kind: str, option: str, value: str) -> None:  # type: ignore[no-untyped-def]
-    env = distribution(tmp_path / "site", "broken", "import sys; sys.exit(3)", kind)
-    done = run(env, option, value)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    said = done.stderr.splitlines()[-1]
-    assert said.startswith("bench: plug-in 'broken' (broken")
-    assert "cannot be loaded: SystemExit: 3; mend or uninstall it" in said
-    assert not list(tmp_path.glob("runs/*"))
-    assert run(env, "--methods", "zero-shot,protonet").returncode == 0
+    assert {line.partition(" (")[0] for line in done.stderr.splitlines()} == {"warning: plug-in 'broken'"}
 
 
 def test_a_plug_in_that_takes_a_name_is_left_out_and_both_are_named(bench: Bench, tmp_path: Path) -> None:
     twice = METHOD + METHOD.replace('"plugged"', '"knn"')
-    env = distribution(tmp_path / "site", "taken_method", twice)
-    done = bench("list", "methods", "--json", env=env)
-    assert done.returncode == 0
-    assert "two methods are named 'knn': bench.methods.knn.KNN and taken_method.Plugged" in done.stderr
-    assert done.stdout == bench("list", "methods", "--json").stdout, "nothing of it is left behind"
-
-
-def _python(code: str, env: dict[str, str], folder: Path) -> str:
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    rows, said = listed(bench, "methods", distribution(tmp_path / "site", "taken", {"methods": twice}))
+    assert "two methods are named 'knn': bench.methods.knn.KNN and taken_methods.Plugged" in said
+    assert rows == listed(bench, "methods")[0], "nothing of it is left behind"
