@@ -98,7 +98,7 @@ class Registry:
     """
 
     def __init__(self, kind: Kind) -> None:
-        self.kind = kind
+        self.spec, self.kind = kind, kind.word
         self.broken: dict[str, str] = {}
         """Why a plug-in is not there, by the name of its entry point."""
         self._known: dict[str, Entry] = {}
@@ -122,26 +122,26 @@ class Registry:
         other = self._known.get(name)
         if other is not None and _place(other.cls) != _place(cls):
             raise BenchError(
-                f"two {self.kind.word}s are named {name!r}: {_place(other.cls)} and {_place(cls)}; rename one of them"
+                f"two {self.kind}s are named {name!r}: {_place(other.cls)} and {_place(cls)}; rename one of them"
             )
         self._known[name] = Entry(name, cls, dict(preset or {}), dict(options or {}))
 
     def load(self) -> None:
         """Import all built-in modules and plug-ins; a second call does nothing."""
         if not self._built_in_loaded:
-            for module in modules(self.kind.package, self.kind.decorator):
+            for module in modules(self.spec.package, self.spec.decorator):
                 import_module(module)
             self._built_in_loaded = True
         if not self._plug_ins_loaded:
             self._plug_ins_loaded = True
-            for point in self.kind.plug_ins():
+            for point in self.spec.plug_ins():
                 self._plug_in(point)
 
     def _plug_in(self, point: EntryPoint) -> None:
         before = dict(self._known)
         try:
             made = point.load()
-            if self.kind.bare and self._known.keys() == before.keys() and not isinstance(made, ModuleType):
+            if self.spec.bare and self._known.keys() == before.keys() and not isinstance(made, ModuleType):
                 self.add(point.name, made)
         # Whatever a stranger's module does when it is imported, leaving included, the rest goes on.
         except (Exception, SystemExit) as error:
@@ -171,7 +171,7 @@ class Registry:
             For the name of a plug-in that cannot be loaded.
         """
         if name not in self._known and not self._built_in_loaded:
-            for entry in self.kind.built_in():
+            for entry in self.spec.built_in():
                 if entry.name == name:
                     import_module(entry.module)
         if name not in self._known:
@@ -185,7 +185,7 @@ class Registry:
         self.load()
         entry = self.find(name)
         if entry is None:
-            raise BenchError(f"unknown {self.kind.word} {name!r}{suggest(name, self._known)}")
+            raise BenchError(f"unknown {self.kind} {name!r}{suggest(name, self._known)}")
         return entry
 
 

@@ -37,7 +37,7 @@ from bench.core.registry import scenario
 from bench.core.task import Episode, Session
 from bench.sampling.sessions import apart, make_task
 
-@scenario("plugged")
+@scenario("plugged-classes")
 @dataclass(frozen=True, kw_only=True)
 class Plugged:
     """The first classes alone."""
@@ -134,7 +134,7 @@ def listed(bench: Bench, kind: str, env: dict[str, str] | None = None) -> tuple[
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_entry_point_adds_one_of_each_kind_to_the_lists(bench: Bench, tmp_path: Path, kind: str) -> None:
     rows, said = listed(bench, kind, distribution(tmp_path / "site", "plugged", KINDS))
-    (added,) = [row for row in rows if row["name"].rstrip(":") == "plugged"]
+    (added,) = [row for row in rows if row["name"].startswith("plugged")]
     assert added["summary"]
     assert [row for row in rows if row is not added] == listed(bench, kind)[0], "the others are as without it"
     assert said == ""
@@ -143,11 +143,11 @@ def test_an_entry_point_adds_one_of_each_kind_to_the_lists(bench: Bench, tmp_pat
 def test_a_run_of_plug_ins_alone(bench: Bench, tmp_path: Path) -> None:
     env = distribution(tmp_path / "site", "plugged", KINDS)
     choices = ("--methods", "plugged", "--data", "plugged", "--search", "plugged:depth=3")
-    done = bench("run", "--scenario", "plugged", "--set", "plugged.first=2", *choices, *QUICK, env=env)
+    done = bench("run", "--scenario", "plugged-classes", "--set", "plugged-classes.first=2", *choices, *QUICK, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     (run,) = tmp_path.glob("runs/*")
     row = read_records(run).iloc[0]
-    assert (row["method"], row["scenario"], row["dataset"]) == ("plugged", "plugged", "plugged")
+    assert (row["method"], row["scenario"], row["dataset"]) == ("plugged", "plugged-classes", "plugged")
     assert json.loads(row["condition"]) == {"first": 2}
 
 

@@ -30,4 +30,4 @@ def test_a_row_that_is_read_is_the_row_that_is_asked_for(listed, registry, asked
 
 def test_all_that_is_built_in_can_be_read() -> None:
     for registry in (METHODS, SCENARIOS, ENCODERS, ENGINES):
-        assert [entry.name for entry in registry.kind.built_in() if not entry.complete] == []
+        assert [entry.name for entry in registry.spec.built_in() if not entry.complete] == []
