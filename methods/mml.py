@@ -85,6 +85,7 @@ class Modular:
         "mml-unified": {"memory": "unified"},
         "mml-ttt": {"adapt": "always"},
     },
+    also_needs={"mml-ttt": ("support",)},
 )
 @dataclass(frozen=True, kw_only=True)
 class MML:

@@ -10,14 +10,16 @@ from annotated_types import Ge, Lt, MinLen
 
 from bench.core.dataset import Dataset
 from bench.core.features import Features
-from bench.core.memory import Memory
 from bench.core.registry import scenario
 from bench.core.task import Episode, Session
-from bench.sampling.class_split import Classes, check_split, eligible, split_classes
-from bench.sampling.memory_source import choose_memory, declared_memory, departures
-from bench.sampling.sessions import apart, guard, make_task, shots, training_and_validation
-from bench.utils.errors import BenchError
+from bench.sampling.class_split import Classes, eligible
+from bench.sampling.frame import Frame, departing
+from bench.sampling.memory_source import declared_or_bare
+from bench.sampling.sessions import apart, draw_ways, guard, make_task, shots
+from bench.sampling.shot_counts import Scarce, able, lowered
 from bench.utils.random import Stream
+
+_OWNER = "few-to-many-shot"
 
 
 @scenario("few-to-many-shot")
@@ -56,7 +58,7 @@ class FewToManyShot:
     """
 
     shots: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (1, 2, 4, 8, 16)
-    scarce: Literal["refuse", "skip", "lower"] = "refuse"
+    scarce: Scarce = "refuse"
     way: Annotated[int, Ge(2)] | None = None
     episodes: Annotated[int, Ge(1)] = 600
     queries: Annotated[int, Ge(1)] = 15
@@ -68,23 +70,19 @@ class FewToManyShot:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield the shot counts."""
-        check_split(dataset, seen=self.seen, validation=self.validation)
-        told = departures(dataset, self.classes)
-        for count in self._counts(dataset):
-            yield {**told, "shots": count} if self.way is None else {**told, "way": self.way, "shots": count}
+        told = departing(self, dataset) | ({} if self.way is None else {"way": self.way})
+        yield from ({**told, "shots": count} for count in self._counts(dataset))
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
     ) -> Episode:
         """Return one session of all target classes, or one a few-shot episode."""
-        seen, validation, target = split_classes(
-            dataset, eligible(dataset, self.classes), seen=self.seen, validation=self.validation, rng=rng
-        )
-        memory, origin = self._memory(dataset)
-        queries, pool, lost = apart(dataset, target, memory)
-        target, skipped = self._able(dataset, pool, target)
+        frame = Frame.of(self, dataset, "auto", rng)
+        memory, origin = declared_or_bare(dataset, self.memory, _OWNER)
+        queries, pool, lost = apart(dataset, frame.target, memory)
+        target, skipped = self._able(dataset, pool, frame.target)
         notes = {"memory": origin, **lost, "classes_skipped": [dataset.class_names[c] for c in skipped]}
-        groups = [target] if self.way is None else self._groups(target, self.way, rng)
+        groups = [target] if self.way is None else draw_ways(target, self.way, self.episodes, rng, f"{_OWNER}.way")
         sessions = []
         for number, group in enumerate(groups):
             stream = rng if self.way is None else rng.child("episode", number)
@@ -95,62 +93,19 @@ class FewToManyShot:
             guard(dataset.name, {"support": support, "queries": asked})
             task = make_task(dataset, group, support=support, memory=memory, session=number)
             sessions.append(Session(task=task, queries=asked, notes=notes))
-        web, origin = choose_memory(dataset, "auto")
-        training, check = training_and_validation(
-            dataset, seen, validation, web, origin, images=self.train_images, rng=rng
-        )
-        return Episode(sessions=tuple(sessions), training=training, validation=check, independent=self.way is not None)
-
-    def _memory(self, dataset: Dataset) -> tuple[Memory, str]:
-        if self.memory == "declared" or (self.memory == "auto" and len(dataset.memory.images)):
-            return declared_memory(dataset, "few-to-many-shot.memory"), "declared"
-        bare = Memory(dataset.memory.images.take([]), dataset.memory.texts)
-        return bare, "none; methods retrieve from the support"
+        return frame.episode(sessions, independent=self.way is not None)
 
     def _counts(self, dataset: Dataset) -> tuple[int, ...]:
         """Return the shot counts that are dealt, and refuse what is known to be too many before anything is run."""
         if self.seen and self.scarce != "lower":
             return self.shots  # which classes must give them is a matter of the seed
         ids = eligible(dataset, self.classes)
-        _, pool, _ = apart(dataset, ids, self._memory(dataset)[0])
-        if self.scarce != "lower":
-            self._able(dataset, pool, ids)
-            return self.shots
-        least = min(_images(pool, ids).values())
-        counts = tuple(count for count in self.shots if count <= least)
-        if not counts:
-            raise self._too_few(dataset, pool, ids, min(self.shots), "ask for fewer")
-        return counts
+        _, pool, _ = apart(dataset, ids, declared_or_bare(dataset, self.memory, _OWNER)[0])
+        if self.scarce == "lower":
+            return lowered(pool, ids, self.shots, dataset=dataset.name)
+        self._able(dataset, pool, ids)
+        return self.shots
 
     def _able(self, dataset: Dataset, pool: Features, target: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the classes that can give the largest shot count, so that all conditions compare, and the others."""
-        if self.scarce == "lower":
-            return tuple(target), ()
-        most = max(self.shots)
-        able = tuple(c for c, images in _images(pool, target).items() if images >= most)
-        if len(able) < len(target) and self.scarce == "refuse":
-            ways = "ask for fewer, or set few-to-many-shot.scarce=skip (or lower) to run on the others"
-            raise self._too_few(dataset, pool, target, most, ways)
-        if len(able) < 2:
-            raise self._too_few(dataset, pool, target, most, f"{len(able)} can give them; ask for fewer")
-        return able, tuple(c for c in target if c not in set(able))
-
-    def _too_few(self, dataset: Dataset, pool: Features, classes: Sequence[int], count: int, advice: str) -> BenchError:
-        poor = {c: images for c, images in _images(pool, classes).items() if images < count}
-        first = next(iter(poor))
-        return BenchError(
-            f"data set {dataset.name}: {count} shots are wanted but class {dataset.class_names[first]!r} has "
-            f"{poor[first]} images ({len(poor)} such classes); {advice}"
-        )
-
-    def _groups(self, target: Sequence[int], way: int, rng: Stream) -> list[tuple[int, ...]]:
-        if way > len(target):
-            raise BenchError(f"few-to-many-shot.way={way} but there are {len(target)} target classes; lower it")
-        orders = (rng.child("episode", n, "classes").permutation(len(target)) for n in range(self.episodes))
-        return [tuple(target[i] for i in order[:way]) for order in orders]
-
-
-def _images(pool: Features, classes: Sequence[int]) -> dict[int, int]:
-    """Return how many images each of the classes has, in their order."""
-    have = pool.labels.bincount(minlength=len(pool.class_names)).tolist()
-    return {c: have[c] for c in classes}
+        most, setting = max(self.shots), f"{_OWNER}.scarce"
+        return able(pool, target, most, self.scarce, dataset=dataset.name, setting=setting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -10,13 +10,14 @@ import numpy as np
 from annotated_types import Ge
 
 from bench.core.dataset import Dataset
-from bench.core.memory import Items, Memory
+from bench.core.memory import Memory
 from bench.core.registry import scenario
-from bench.core.task import Edit, Episode, Session
+from bench.core.task import Episode
 from bench.sampling.class_split import Classes, eligible
-from bench.sampling.memory_edits import REMOVALS, Shelf, Step, steps
+from bench.sampling.edited_sessions import edited, session_of
+from bench.sampling.memory_edits import Shelf, steps
 from bench.sampling.memory_source import MemoryChoice, choose_memory, departures, simulated_sources
-from bench.sampling.sessions import make_task, memory_session
+from bench.sampling.sessions import memory_session
 from bench.utils.random import Stream
 
 
@@ -78,11 +79,11 @@ class Lifecycle:
         whole = replace(whole, notes={**whole.notes, "simulated_sources": simulated})
         script = steps(self.script, dataset, memory, ids, rng)
         shelf = Shelf.before(script, memory, ids)
-        sessions = [_session(dataset, whole, shelf)]
+        sessions = [session_of(dataset, whole, shelf)]
         for number, step in enumerate(script, start=1):
             before = shelf
             shelf = shelf.after(step, dataset, neighbours=self.neighbours, rng=rng.child("edit", number))
-            sessions.append(_edited(_session(dataset, whole, shelf, number), step, before.memory, dataset.class_names))
+            sessions.append(edited(session_of(dataset, whole, shelf, number), step, before.memory, dataset.class_names))
         return Episode(sessions=tuple(sessions))
 
     def _with_sources(self, dataset: Dataset, memory: Memory) -> tuple[Memory, bool]:
@@ -91,41 +92,3 @@ class Lifecycle:
         if not edits or len(np.unique(memory.images.sources)) != 1:
             return memory, False
         return memory.replace(images=simulated_sources(memory.images, dataset)), True
-
-
-def _session(dataset: Dataset, whole: Session, shelf: Shelf, number: int = 0) -> Session:
-    """Return the session of what is there: all classes that have come, and their queries."""
-    task = make_task(dataset, shelf.classes, support=whole.task.support, memory=shelf.memory, session=number)
-    return Session(
-        task=replace(task, soft_pruning=shelf.soft_pruning),
-        queries=whole.queries.of_classes(shelf.classes),
-        notes={**whole.notes, "edit": "none"},
-    )
-
-
-def _edited(session: Session, step: Step, before: Memory, names: Sequence[str]) -> Session:
-    """Return the session with what the step did to the memory before it, in its notes and for the harness."""
-    memory = session.task.memory
-    old, new = _ids(before), _ids(memory)
-    removed = tuple(sorted(old - new))
-    notes: dict[str, Any] = {
-        "edit": step.action,
-        "of": [*(names[c] for c in step.classes), *step.names, *([] if step.number is None else [step.number])],
-        "items_added": len(new - old),
-        "items_removed": len(removed),
-    }
-    if step.action == "relabel":
-        notes["relabelled"] = _moved(before.images, memory.images, names)
-    edit = Edit(removed=removed, only_removes=step.action in REMOVALS)
-    return replace(session, notes={**session.notes, **notes}, edit=edit)
-
-
-def _moved(before: Items, after: Items, names: Sequence[str]) -> list[list[str]]:
-    """Return of each item that was relabelled its id and both class names; the items are the same and in one order."""
-    rows = (before.labels != after.labels).nonzero().squeeze(1).cpu()
-    old, new = before.labels[rows].tolist(), after.labels[rows].tolist()
-    return [[str(i), names[a], names[b]] for i, a, b in zip(before.ids[rows.numpy()], old, new, strict=True)]
-
-
-def _ids(memory: Memory) -> set[str]:
-    return {*memory.images.ids.tolist(), *memory.texts.ids.tolist()}

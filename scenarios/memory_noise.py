@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt, MinLen
 
 from bench.core.dataset import Dataset
-from bench.core.memory import Items, Memory
 from bench.core.registry import scenario
 from bench.core.task import Episode
 from bench.sampling import noise
-from bench.sampling.class_split import Classes, check_split, eligible, split_classes
-from bench.sampling.memory_source import MemoryChoice, choose_memory, departures
-from bench.sampling.sessions import memory_session, training_and_validation
+from bench.sampling.class_split import Classes
+from bench.sampling.frame import Frame, departing
+from bench.sampling.memory_source import MemoryChoice
+from bench.sampling.spoilt_memory import Modality, Spoiler
 from bench.utils.random import Stream
 
 Where = Literal["both", "prototypes", "retrieval"]
@@ -55,7 +55,7 @@ class MemoryNoise:
     rates: Annotated[tuple[float, ...], MinLen(1)] = (0.0, 0.05, 0.1, 0.2, 0.4)
     kind: noise.MemoryNoise = "wrong-class"
     where: Annotated[tuple[Where, ...], MinLen(1)] = ("both",)
-    modality: Literal["both", "images", "texts"] = "both"
+    modality: Modality = "both"
     strength: Annotated[float, Gt(0)] = 1.0
     evidence: Annotated[int, Ge(0)] = 0
     seen: Annotated[float, Ge(0), Lt(1)] = 0.6
@@ -66,74 +66,25 @@ class MemoryNoise:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield every place with every rate."""
-        check_split(dataset, seen=self.seen, validation=self.validation)
+        told = departing(self, dataset, self.memory)
         for rate in self.rates:
             noise.check_rate(rate)
-        told = departures(dataset, self.classes, self.memory)
         for where in self.where:
-            for rate in self.rates:
-                yield {**told, "noise": self.kind, "where": where, "rate": rate}
+            yield from ({**told, "noise": self.kind, "where": where, "rate": rate} for rate in self.rates)
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
     ) -> Episode:
         """Return one session on the target classes with a noisy memory; the notes hold what was spoilt."""
-        ids = eligible(dataset, self.classes)
-        seen, validation, target = split_classes(dataset, ids, seen=self.seen, validation=self.validation, rng=rng)
-        memory, origin = choose_memory(dataset, self.memory)
-        clean = memory_session(dataset, target, memory, origin)
-        others = memory.restrict(sorted(set(range(len(dataset.class_names))) - set(ids)))
-        noisy, changed = self._spoilt(dataset, clean.task.memory, others, target, condition["rate"], rng)
-        where = condition["where"]
+        frame = Frame.of(self, dataset, self.memory, rng)
+        clean = frame.session.task.memory
+        others = frame.memory.restrict(sorted(set(range(len(dataset.class_names))) - set(frame.ids)))
+        spoiler = Spoiler(self.kind, self.modality, self.strength)
+        noisy, notes = spoiler.spoil(dataset, clean, others, frame.target, condition["rate"], rng)
         task = replace(
-            clean.task,
-            memory=clean.task.memory if where == "prototypes" else noisy,
-            prototype_memory={"both": None, "prototypes": noisy, "retrieval": clean.task.memory}[where],
+            frame.session.task,
+            memory=clean if condition["where"] == "prototypes" else noisy,
+            prototype_memory={"both": None, "prototypes": noisy, "retrieval": clean}[condition["where"]],
         )
-        notes = {**clean.notes, "items_changed": len(changed), "changed": changed}
-        if self.kind == "off-topic":
-            notes["off_topic_from"] = {
-                name: "other classes" if len(items) else "a Gaussian fitted to the memory"
-                for name, items in self._parts(others).items()
-                if len(getattr(clean.task.memory, name))
-            }
-        training, check = training_and_validation(
-            dataset, seen, validation, memory, origin, images=self.train_images, rng=rng
-        )
-        session = replace(clean, task=task, notes=notes, evidence=self.evidence)
-        return Episode(sessions=(session,), training=training, validation=check)
-
-    def _spoilt(
-        self, dataset: Dataset, memory: Memory, others: Memory, target: Sequence[int], rate: float, rng: Stream
-    ) -> tuple[Memory, list[Any]]:
-        """Return the noisy memory, and of each changed item its id, or its id and both class names."""
-        changed: list[Any] = []
-        made = {}
-        for name, items in self._parts(memory).items():
-            if not len(items):
-                continue
-            stream = rng.child("noise", name)
-            if self.kind == "wrong-class":
-                spoilt = noise.wrong_class(items, target, rate, rng=stream)
-            elif self.kind == "off-topic":
-                pool = self._parts(others)[name].x
-                spoilt = noise.off_topic(items, rate, rng=stream, pool=pool if len(pool) else None)
-            else:
-                spoilt = noise.corrupted(items, rate, rng=stream, strength=self.strength)
-            made[name] = spoilt.items
-            changed += _listed(items, spoilt, dataset.class_names)
-        return memory.replace(**made), changed
-
-    def _parts(self, memory: Memory) -> dict[str, Items]:
-        """Return the items of the modalities that are spoilt, by name."""
-        parts = {"images": memory.images, "texts": memory.texts}
-        return parts if self.modality == "both" else {self.modality: parts[self.modality]}
-
-
-def _listed(items: Items, spoilt: noise.Spoilt, names: Sequence[str]) -> list[Any]:
-    rows = spoilt.rows
-    old, new = items.labels[rows].tolist(), spoilt.items.labels[rows].tolist()
-    return [
-        str(name) if a == b else [str(name), names[a], names[b]]
-        for name, a, b in zip(items.ids[rows.numpy()], old, new, strict=True)
-    ]
+        notes = {**frame.session.notes, **notes}
+        return frame.episode([replace(frame.session, task=task, notes=notes, evidence=self.evidence)])

@@ -12,9 +12,10 @@ from bench.core.dataset import Dataset
 from bench.core.memory import Memory
 from bench.core.registry import scenario
 from bench.core.task import Episode
-from bench.sampling.class_split import Classes, check_split, eligible, split_classes
-from bench.sampling.memory_source import MemoryChoice, choose_memory, departures
-from bench.sampling.sessions import memory_session, prefix, training_and_validation
+from bench.sampling.class_split import Classes
+from bench.sampling.frame import Frame, departing
+from bench.sampling.memory_source import MemoryChoice
+from bench.sampling.sessions import prefix
 from bench.utils.random import Stream
 
 
@@ -46,28 +47,18 @@ class MemorySize:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield the sizes."""
-        check_split(dataset, seen=self.seen, validation=self.validation)
-        told = departures(dataset, self.classes, self.memory)
-        for size in self.sizes:
-            yield {**told, "items": "all" if size is None else size}
+        told = departing(self, dataset, self.memory)
+        yield from ({**told, "items": "all" if size is None else size} for size in self.sizes)
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
     ) -> Episode:
         """Return one session on the target classes with a cut memory."""
-        seen, validation, target = split_classes(
-            dataset, eligible(dataset, self.classes), seen=self.seen, validation=self.validation, rng=rng
-        )
-        memory, origin = choose_memory(dataset, self.memory)
-        whole = memory_session(dataset, target, memory, origin)
+        frame = Frame.of(self, dataset, self.memory, rng)
         size = None if condition["items"] == "all" else condition["items"]
-        images, texts = whole.task.memory.images, whole.task.memory.texts
+        memory = frame.session.task.memory
         cut = Memory(
-            images if self.modality == "texts" else prefix(images, size, rng.child("images")),
-            texts if self.modality == "images" else prefix(texts, size, rng.child("texts")),
+            memory.images if self.modality == "texts" else prefix(memory.images, size, rng.child("images")),
+            memory.texts if self.modality == "images" else prefix(memory.texts, size, rng.child("texts")),
         )
-        training, check = training_and_validation(
-            dataset, seen, validation, memory, origin, images=self.train_images, rng=rng
-        )
-        session = replace(whole, task=replace(whole.task, memory=cut))
-        return Episode(sessions=(session,), training=training, validation=check)
+        return frame.episode([replace(frame.session, task=replace(frame.session.task, memory=cut))])

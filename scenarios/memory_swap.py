@@ -9,12 +9,11 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt, MinLen
 
 from bench.core.dataset import Dataset
-from bench.core.memory import Memory
 from bench.core.registry import scenario
 from bench.core.task import Episode, Session
-from bench.sampling.class_split import Classes, check_split, eligible, split_classes
-from bench.sampling.memory_source import MemoryChoice, choose_memory, departures, two_sources
-from bench.sampling.sessions import memory_session, training_and_validation
+from bench.sampling.class_split import Classes, eligible
+from bench.sampling.frame import Frame, departing
+from bench.sampling.memory_source import MemoryChoice, choose_memory, halves
 from bench.utils.random import Stream
 
 
@@ -47,48 +46,24 @@ class MemorySwap:
 
     def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
         """Yield the pairs of sources; where they are simulated, that is said."""
-        check_split(dataset, seen=self.seen, validation=self.validation)
-        told = departures(dataset, self.classes, self.memory)
-        memory, _ = choose_memory(dataset, self.memory)
-        _, sources = self._halves(dataset, memory.restrict(eligible(dataset, self.classes)))
-        simulated = [modality for modality, source in sources.items() if source["simulated"]]
+        told = departing(self, dataset, self.memory)
+        memory = choose_memory(dataset, self.memory)[0].restrict(eligible(dataset, self.classes))
+        simulated = [name for name, known in halves(dataset, memory, self.modality)[1].items() if known["simulated"]]
         if simulated:
             told["sources"] = f"simulated for {' and '.join(simulated)}"
-        for trained, tested in self.pairs:
-            yield {**told, "trained": trained, "tested": tested}
+        yield from ({**told, "trained": trained, "tested": tested} for trained, tested in self.pairs)
 
     def deal(
         self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
     ) -> Episode:
         """Return training with one source and one session with the other."""
-        ids = eligible(dataset, self.classes)
-        seen, validation, target = split_classes(dataset, ids, seen=self.seen, validation=self.validation, rng=rng)
-        memory, origin = choose_memory(dataset, self.memory)
-        halves, sources = self._halves(dataset, memory.restrict(ids))
+        frame = Frame.of(self, dataset, self.memory, rng)
+        half, sources = halves(dataset, frame.memory.restrict(frame.ids), self.modality)
 
-        def plug(session: Session, source: str) -> Session:
+        def plug(session: Session, letter: str) -> Session:
             # The session was dealt clear of the whole memory, so its images are the same whichever source it gets.
-            own = halves[source].restrict(session.task.classes)
-            notes = {**session.notes, "sources": sources}
-            return replace(session, task=replace(session.task, memory=own), notes=notes)
+            task = replace(session.task, memory=half[letter].restrict(session.task.classes))
+            return replace(session, task=task, notes={**session.notes, "sources": sources})
 
-        training, check = training_and_validation(
-            dataset, seen, validation, memory, origin, images=self.train_images, rng=rng
-        )
-        trained, tested = condition["trained"], condition["tested"]
-        return Episode(
-            sessions=(plug(memory_session(dataset, target, memory, origin), tested),),
-            training=training and plug(training, trained),
-            validation=check and plug(check, trained),
-        )
-
-    def _halves(self, dataset: Dataset, memory: Memory) -> tuple[dict[str, Memory], dict[str, Any]]:
-        """Return the memory of each source by its letter, and what the sources are, for the notes."""
-        a, b, sources = memory, memory, {}
-        for name in ("images", "texts"):
-            if self.modality not in ("both", name):
-                continue
-            first, second, names, simulated = two_sources(getattr(memory, name), dataset)
-            a, b = a.replace(**{name: first}), b.replace(**{name: second})
-            sources[name] = {"A": names[0], "B": names[1], "simulated": simulated}
-        return {"A": a, "B": b}, sources
+        tested = plug(frame.session, condition["tested"])
+        return frame.episode([tested], trained_with=lambda session: plug(session, condition["trained"]))

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.data.pack import FORMAT, write_manifest, write_split
+from bench.data.manifest import FORMAT
+from bench.data.pack import write_manifest, write_split
 from bench.utils.atomic import require_space
 from tools.scale_curve import BLOCK, CLASSES, D, points
 

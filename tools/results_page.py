@@ -25,7 +25,7 @@ records = pd.read_parquet("runs/incremental-0123456789/records")
 predictions = pd.read_parquet("runs/incremental-0123456789/predictions")
 ```
 
-What was not measured is null, never 0. Older schemas are upgraded on reading, newer ones are refused. Runs with
+What was not measured is null, never 0. Another schema is refused on reading. Runs with
 identical settings agree in every column except {", ".join(f"`{name}`" for name in UNSTABLE)}.
 """
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 VARIABLE = "BENCH_CACHE"
 PACKS = "packs"
@@ -16,12 +17,4 @@ INDEXES = "indexes"
 def cache_root() -> Path:
     """Return ``$BENCH_CACHE``, or ``retrieval-bench`` in the platform's folder for a user's caches."""
     chosen = os.environ.get(VARIABLE)
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif os.name == "nt":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "retrieval-bench"
+    return Path(chosen) if chosen else user_cache_path("retrieval-bench", appauthor=False, opinion=False)

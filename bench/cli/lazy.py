@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class Lazy(NamedTuple):
@@ -55,6 +56,14 @@ class LazyGroup(click.Group):
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what may stand here: commands with their summaries, and options."""
+        shown = [name for name in self.list_commands(ctx) if name in self.lazy or not self.commands[name].hidden]
+        return [
+            *(CompletionItem(name, help=self._summary(name, 45)) for name in shown if name.startswith(incomplete)),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
 
     def _summary(self, name: str, width: int) -> str:
         known = self.lazy.get(name)

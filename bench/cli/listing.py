@@ -1,66 +1,140 @@
-"""``bench list``: what can be named."""
+"""``bench list``: what can be named. What is built in is read from its source, so that nothing waits for torch."""
 
 from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields
+from importlib import import_module
 from typing import Any
 
 import click
 
-from bench.core.protocols import Extends, Forgets, Trains
-from bench.core.registry import METHODS, SCENARIOS, Registry
-from bench.data.registry import known
+from bench.data.names import known
 from bench.runner.experiments import listing
+from bench.utils.declared import Declared
 from bench.utils.params import defaults
+from bench.utils.registry import ENCODER, ENGINE, METHOD, SCENARIO, Entry, Kind
 
 
-def _summary(cls: type) -> str:
+def _rows(
+    kind: Kind,
+    read: Callable[[Declared], Iterator[dict[str, Any]]],
+    asked: Callable[[Entry], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return a row a name: read from the source where it says all, and asked of what is imported elsewhere."""
+    found: list[dict[str, Any]] = []
+    for entry in kind.built_in():
+        if entry.complete:
+            found += read(entry)
+        else:
+            import_module(entry.module)
+            registry = kind.registry()
+            found += [
+                asked(made) for made in map(registry.get, registry.names()) if made.cls.__module__ == entry.module
+            ]
+    if kind.plug_ins():
+        found += [asked(entry) for entry in kind.registry().plugged()]
+    return sorted(found, key=lambda row: str(row["name"]))
+
+
+def _summary(cls: Any) -> str:
     return (inspect.getdoc(cls) or "").split("\n", 1)[0]
-
-
-def _entries(registry: Registry) -> list[tuple[str, type, dict[str, Any]]]:
-    found = []
-    for name in registry.names():
-        entry = registry.get(name)
-        found.append((name, entry.cls, dict(entry.preset)))
-    return found
 
 
 def methods() -> list[dict[str, Any]]:
     """Return every method with what it declares of itself."""
-    found = []
-    for name, cls, preset in _entries(METHODS):
-        recipe = cls(**preset)
-        about = recipe.about
-        found.append(
-            {
-                "name": name,
-                "registered": recipe.name,
-                "summary": _summary(cls),
-                "fidelity": about.fidelity,
-                "needs": list(about.needs),
-                "selection": about.selection,
-                "trains": isinstance(recipe, Trains),
-                "extends": isinstance(recipe, Extends),
-                "forgets": isinstance(recipe, Forgets),
-                "stores_items": about.stores_items,
-                "preset": preset,
-                "paper": about.paper,
-                "equation": about.equation,
-                "adapted": about.adapted,
-                "parameters": defaults(recipe),
-            }
-        )
-    return found
+    return _rows(METHOD, _methods_read, method_asked)
+
+
+def _methods_read(entry: Declared) -> Iterator[dict[str, Any]]:
+    options = entry.options
+    adapted = options.get("adapted", "")
+    variants: Mapping[str, Mapping[str, Any]] = options.get("variants", {})
+    for name, preset in {entry.name: {}, **variants}.items():
+        yield {
+            "name": name,
+            "registered": entry.name,
+            "summary": entry.summary,
+            "fidelity": "adapted" if adapted else "faithful",
+            "needs": [*options.get("needs", ()), *options.get("also_needs", {}).get(name, ())],
+            "selection": options.get("selection", "none"),
+            "trains": "train" in entry.functions,
+            "extends": "extend" in entry.functions,
+            "forgets": "forget" in entry.functions,
+            "stores_items": options.get("stores_items", False),
+            "preset": dict(preset),
+            "paper": options.get("paper", ""),
+            "equation": options.get("equation", ""),
+            "adapted": adapted,
+            "parameters": {**entry.parameters, **preset},
+        }
+
+
+def method_asked(entry: Entry) -> dict[str, Any]:
+    """Return the row of a method that is imported."""
+    recipe = entry.cls(**entry.preset)
+    about = recipe.about
+    return {
+        "name": entry.name,
+        "registered": recipe.name,
+        "summary": _summary(entry.cls),
+        "fidelity": about.fidelity,
+        "needs": list(about.needs),
+        "selection": about.selection,
+        "trains": hasattr(recipe, "train"),
+        "extends": hasattr(recipe, "extend"),
+        "forgets": hasattr(recipe, "forget"),
+        "stores_items": about.stores_items,
+        "preset": dict(entry.preset),
+        "paper": about.paper,
+        "equation": about.equation,
+        "adapted": about.adapted,
+        "parameters": defaults(recipe),
+    }
 
 
 def scenarios() -> list[dict[str, Any]]:
     """Return every scenario with its parameters."""
-    return [
-        {"name": name, "summary": _summary(cls), "parameters": defaults(cls(**preset))}
-        for name, cls, preset in _entries(SCENARIOS)
-    ]
+    return _rows(SCENARIO, _parameters_read, parameters_asked)
+
+
+def engines() -> list[dict[str, Any]]:
+    """Return every search engine with its parameters."""
+    return _rows(ENGINE, _parameters_read, parameters_asked)
+
+
+def _parameters_read(entry: Declared) -> Iterator[dict[str, Any]]:
+    yield {"name": entry.name, "summary": entry.summary, "parameters": dict(entry.parameters)}
+
+
+def parameters_asked(entry: Entry) -> dict[str, Any]:
+    """Return the row of a class of parameters that is imported."""
+    parameters = {}
+    for part in fields(entry.cls):
+        made = part.default_factory() if part.default_factory is not MISSING else part.default
+        if part.init and part.metadata.get("param", True) and made is not MISSING:
+            parameters[part.name] = made
+    return {"name": entry.name, "summary": _summary(entry.cls), "parameters": parameters}
+
+
+def encoders() -> list[dict[str, Any]]:
+    """Return every encoder and scheme of encoders."""
+    fallback = {
+        "name": "NAME:PRETRAINED",
+        "summary": "any architecture of open_clip with a tag, or with a checkpoint's path",
+    }
+    return [*_rows(ENCODER, _described_read, described_asked), fallback]
+
+
+def _described_read(entry: Declared) -> Iterator[dict[str, Any]]:
+    yield {"name": entry.name, "summary": entry.options.get("description", "")}
+
+
+def described_asked(entry: Entry) -> dict[str, Any]:
+    """Return the row of what is registered with a description and is imported."""
+    return {"name": entry.name, "summary": entry.options.get("description", "")}
 
 
 def datasets() -> list[dict[str, Any]]:
@@ -89,7 +163,14 @@ def as_text(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-_KINDS = {"methods": methods, "scenarios": scenarios, "datasets": datasets, "experiments": experiments}
+_KINDS = {
+    "methods": methods,
+    "scenarios": scenarios,
+    "datasets": datasets,
+    "experiments": experiments,
+    "encoders": encoders,
+    "engines": engines,
+}
 
 
 @click.command(name="list")

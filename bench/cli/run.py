@@ -10,7 +10,11 @@ from typing import Any, Literal
 
 import click
 
+from bench.cli import completion
 from bench.runner.parallel import interpreters
+
+_COMPLETE = {"scenario": completion.scenarios, "methods": completion.methods, "data": completion.datasets}
+"""What completes the values of an option in a shell."""
 
 
 class _RunCommand(click.Command):
@@ -42,6 +46,7 @@ def _options() -> list[click.Option]:
                 default=None,
                 multiple=option.repeated,
                 metavar=option.metavar,
+                shell_complete=_COMPLETE.get(name),
                 help=option.help if flag or shown in (None, "") else f"{option.help}  [default: {shown}]",
             )
         )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from bench.core.features import Features, as_index, is_whole
+from bench.core.features import Features
+from bench.core.rows import Rows
 from bench.device.moving import Movable
 from bench.search import Index
 from bench.utils.errors import BenchError
@@ -19,7 +19,7 @@ from bench.utils.hashing import digest
 
 
 @dataclass(frozen=True, eq=False)
-class Items(Movable):
+class Items(Rows):
     """The items of one modality.
 
     Attributes
@@ -36,46 +36,15 @@ class Items(Movable):
 
     stored_as: ClassVar = "memory"
 
-    x: Tensor
-    labels: Tensor
-    ids: np.ndarray
     sources: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Content hash of vectors, labels, ids and sources."""
-        return digest(self.x, self.labels, self.ids, self.sources)
+    words = "memory items"
+    columns = ("ids", "sources")
 
     @cached_property
     def index(self) -> Index:
         """Exact search over these items."""
         return Index(self.x)
-
-    def take(self, rows: Tensor | np.ndarray | list[int]) -> Items:
-        """Return the given rows (positions or a mask), in the given order."""
-        if is_whole(rows):
-            return self
-        index = as_index(rows)
-        at = index.cpu().numpy()
-        return Items(
-            self.x[index.to(self.x.device)],
-            self.labels[index.to(self.labels.device)],
-            self.ids[at],
-            self.sources[at],
-        )
-
-    def emptied(self) -> Items:
-        """Return none of the items: no rows, on the same device and in the same dtype."""
-        none = np.zeros(0, dtype="U1")
-        return Items(self.x.new_empty(0, self.x.shape[1]), self.labels.new_empty(0), none, none)
-
-    def of_classes(self, classes: Collection[int]) -> Items:
-        """Return the items found under the keywords of the given classes."""
-        wanted = torch.tensor(sorted(classes), dtype=torch.int64, device=self.labels.device)
-        return self.take(torch.isin(self.labels, wanted))
 
     def check(self, what: str) -> None:
         """Raise :class:`BenchError` for NaN, infinite or zero vectors."""
@@ -93,26 +62,15 @@ class Items(Movable):
         none = np.zeros(0, dtype="U1")
         return Items(torch.zeros(0, dimension), torch.zeros(0, dtype=torch.int64), none, none)
 
-    @staticmethod
-    def concat(parts: list[Items]) -> Items:
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
         """Return the items of several sets, one after the other; ids must not repeat."""
-        full = [part for part in parts if len(part)]
-        if len(full) <= 1:
-            return full[0] if full else parts[0]
-        dims = sorted({int(p.x.shape[1]) for p in full})
-        if len(dims) > 1:
-            raise BenchError(f"cannot join memory items of {dims} dimensions; encode both with the same encoder")
-        ids = np.concatenate([p.ids for p in full])
-        values, counts = np.unique(ids, return_counts=True)
-        if (counts > 1).any():
-            raise BenchError(f"memory item {values[counts > 1][0]} is there already; give each item its own id")
-        wide = max((p.x.dtype for p in full), key=lambda t: torch.finfo(t).bits)
-        return Items(
-            torch.cat([p.x.to(wide) for p in full]),
-            torch.cat([p.labels for p in full]),
-            ids,
-            np.concatenate([p.sources for p in full]),
-        )
+        joined = super().concat(parts)
+        if sum(len(part) > 0 for part in parts) > 1:
+            values, counts = np.unique(joined.ids, return_counts=True)
+            if (counts > 1).any():
+                raise BenchError(f"memory item {values[counts > 1][0]} is there already; give each item its own id")
+        return joined
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from bench.cache.location import INDEXES, PACKS
 from bench.cache.store import FORMAT, SPACE_FILE, SUFFIX, read_space
-from bench.data.pack import read_manifest
+from bench.data.manifest import read_manifest
 from bench.utils.atomic import sweep
 from bench.utils.errors import BenchError
 from bench.utils.hashing import file_digest

@@ -11,6 +11,7 @@ import torch
 from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Memory
+from bench.core.registry import dataset
 from bench.utils.random import Stream
 
 
@@ -37,6 +38,7 @@ def describe(images: np.ndarray) -> np.ndarray:
     return np.asarray(np.concatenate(halves, axis=1) / np.sqrt(2), dtype=np.float32)
 
 
+@dataset("digits", description="8 x 8 handwritten digits, fixed descriptor, no texts")
 def load() -> Dataset:
     """Return the data set: 10 classes, about 60 support, 18 validation and 100 query images a class."""
     from sklearn.datasets import load_digits

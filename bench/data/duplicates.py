@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from bench.core.dataset import Dataset
-from bench.core.features import Features
 from bench.data.image_hashes import BITS, Pixels, read_pixels
-from bench.data.pack import MANIFEST
+from bench.data.manifest import MANIFEST
+from bench.data.names import known
 from bench.search import top_k
 from bench.utils.errors import BenchError
 
@@ -68,11 +68,6 @@ class Overlap:
     def count(self, *how: str) -> int:
         """Return how many pairs were found in one of the given ways."""
         return sum(pair.how in how for pair in self.pairs)
-
-    def items_by(self, part: str) -> list[str]:
-        """Return the ids of the duplicated items on one side, each once."""
-        found = (pair.item if part == self.of else pair.other for pair in self.pairs)
-        return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -161,11 +156,11 @@ def audit(dataset: Dataset, *, threshold: float | None = None, pixels: Pixels | 
 
 def audit_by_name(name: str, *, threshold: float | None = None) -> Audit:
     """Return the audit of a data set by name or folder, with pixel hashes if it is a pack that has them."""
-    from bench.data.registry import known, resolve
+    from bench.data.registry import resolve
 
     dataset = resolve(name)
     entry = known().get(name)
-    folder = next((f for f in (Path(name), Path(entry.origin if entry else "")) if (f / MANIFEST).is_file()), None)
+    folder = Path(name) if (Path(name) / MANIFEST).is_file() else entry.folder if entry is not None else None
     return audit(dataset, threshold=threshold, pixels=read_pixels(folder) if folder else None)
 
 
@@ -239,56 +234,3 @@ def _nearest_bits(a: Part, b: Part, pixels: Pixels) -> dict[int, int]:
 
 def _cosine(x: Tensor, y: Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(x.double(), y.double(), dim=0))
-
-
-def drop_near_duplicates(
-    dataset: Dataset, threshold: float | None = None, *, pixels: Pixels | None = None
-) -> tuple[Dataset, Audit]:
-    """Return the data set without the support and memory items that duplicate a query, and what was found.
-
-    The queries stay, so that accuracies with and without the duplicates are over the same queries (Kang et al.,
-    Memory-Modular Classification, TMLR 2025, table 11, remove them from the memory as well). Every duplicate goes,
-    not only the nearest of each query. An item of a memory that is a query's own image goes too.
-
-    Raises
-    ------
-    BenchError
-        If a class that had labelled or memory images keeps none.
-    """
-    threshold = dataset.card.near if threshold is None else threshold
-    found = audit(dataset, threshold=threshold, pixels=pixels)
-    queries = dataset.role("query")
-    # Pixel and file duplicates below the cosine threshold are known by the audit, one a query.
-    named = {o.within: set(o.items_by(o.within)) for o in found.overlaps if o.of == "query"}
-    splits: dict[str, Features] = dict(dataset.splits)
-    for split in dataset.roles.get("support", ()):
-        features = dataset.splits[split]
-        keep = _far(features.x, features.ids, queries, threshold, named.get("support", set()))
-        splits[split] = features.take(keep)
-    images = dataset.memory.images
-    keep = _far(images.x, images.ids, queries, threshold, named.get("memory", set()))
-    kept = images.take(keep)
-    for what, before, after in (
-        ("support", dataset.role("support"), replace(dataset, splits=splits).role("support")),
-        ("memory", images, kept),
-    ):
-        gone = sorted(set(before.labels.tolist()) - set(after.labels.tolist()))
-        if gone:
-            raise BenchError(
-                f"{dataset.name}: every {what} image of class {dataset.class_names[gone[0]]!r} ({len(gone)} such "
-                f"classes) duplicates a query at cosine {threshold:g}; raise the threshold"
-            )
-    memory = dataset.memory.replace(images=kept)
-    card = replace(dataset.card, revision=f"{dataset.card.revision} without duplicates at {threshold:g}")
-    return replace(dataset, card=card, splits=splits, memory=memory), found
-
-
-def _far(x: Tensor, ids: np.ndarray, queries: Features, threshold: float, named: set[str]) -> np.ndarray:
-    """Return which rows are farther than the threshold from every query and not named, bool [n]."""
-    keep = ~np.isin(ids, list(named))
-    if not len(queries):
-        return keep
-    for start in range(0, len(x), _QUERY_BLOCK):
-        nearest = top_k(x[start : start + _QUERY_BLOCK], queries.x, 1).similarities[:, 0]
-        keep[start : start + _QUERY_BLOCK] &= (nearest < threshold).cpu().numpy()
-    return keep

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.pack import decode_strings, read_arrays, read_manifest
+from bench.data.manifest import read_manifest
+from bench.data.pack import decode_strings, read_arrays
 
 BITS = 4
 """Bits of 64 by which perceptual hashes of near-duplicates may differ: re-encoded and resized copies stay within."""

@@ -15,7 +15,8 @@ import yaml
 from torch import Tensor
 
 from bench.core.features import Features
-from bench.data.pack import FORMAT, plain, write_manifest, write_split, write_texts
+from bench.data.manifest import FORMAT
+from bench.data.pack import plain, write_manifest, write_split, write_texts
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError, suggest
 from bench.utils.hashing import digest

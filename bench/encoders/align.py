@@ -22,10 +22,9 @@ from torch import Tensor, nn
 from bench.device.precision import DTYPES, Precision
 from bench.encoders.encoder import SOFTWARE, Encoder
 from bench.encoders.projection import Tower
+from bench.encoders.registry import encoder
 from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import digest
-
-SCHEME = "align:"
 
 CONTEXT_LENGTH = 64
 """Word pieces of a text, marks included: the longest that ALIGN was trained with (section 5.1)."""
@@ -89,8 +88,9 @@ class WordPieces:
         return len(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
 
+@encoder("align:", description="ALIGN through transformers: align:ORG/MODEL or align:FOLDER")
 def load_align(
-    place: str, *, precision: Precision = "fp32", device: str | torch.device = "cpu", projected: bool = True
+    place: str, /, *, precision: Precision = "fp32", device: str | torch.device = "cpu", projected: bool = True
 ) -> Encoder:
     """Return ALIGN from a folder as ``save_pretrained`` writes it, or from the Hugging Face hub.
 
@@ -132,7 +132,7 @@ def load_align(
     pieces = WordPieces(tokenizer, context)
     notes = ("ALIGN does not project images: their features are the same before and after",) if not projected else ()
     return Encoder(
-        name=f"{SCHEME}{place}",
+        name=f"align:{place}",
         model=towers.to(device).eval().requires_grad_(False),
         transform=_transform(processor.image_processor),
         tokenizer=pieces,

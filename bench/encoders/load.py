@@ -1,24 +1,14 @@
-"""Encoders by name: ``NAME:PRETRAINED``, a local checkpoint, ALIGN, or the bundled one."""
+"""Encoders by name: a registered name or scheme, and what open_clip knows otherwise."""
 
 from __future__ import annotations
-
-import pickle
-import warnings
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from bench.device.precision import Precision
-from bench.encoders.align import SCHEME as ALIGN
-from bench.encoders.align import load_align
 from bench.encoders.encoder import Encoder
-from bench.encoders.glyphs.load import NAME as BUNDLED
-from bench.encoders.glyphs.load import load_bundled
-from bench.utils.errors import BenchError, one_line, suggest
-
-_SCHEMES = ("hf-hub:", "local-dir:")
+from bench.encoders.open_clip_models import SCHEMES, load_open_clip
+from bench.encoders.registry import ENCODERS
+from bench.utils.errors import BenchError
 
 
 def load_encoder(
@@ -36,7 +26,8 @@ def load_encoder(
     spec : str
         ``ARCHITECTURE:TAG`` for weights that open_clip fetches, ``ARCHITECTURE:PATH`` for a local checkpoint,
         ``local-dir:FOLDER`` for a folder with ``open_clip_config.json`` and weights, ``hf-hub:ORG/MODEL``,
-        ``align:ORG/MODEL`` or ``align:FOLDER`` for ALIGN through transformers, or ``glyphs`` for the bundled encoder.
+        ``align:ORG/MODEL`` or ``align:FOLDER`` for ALIGN through transformers, ``glyphs`` for the bundled encoder, or
+        the name or scheme of a plug-in.
     precision : {"fp32", "fp16", "bf16"}
         Type of the matrix weights and of the features; normalisation layers stay in float32, as in open_clip.
     projected : bool
@@ -48,153 +39,15 @@ def load_encoder(
     Raises
     ------
     BenchError
-        For an unknown architecture or tag, weights that cannot be fetched, a checkpoint of another architecture,
-        and a pickle that holds more than weights, which is not opened.
+        For an unknown encoder, weights that cannot be fetched or read, and a plug-in that cannot be loaded.
     """
-    if spec == BUNDLED:
-        return load_bundled(precision=precision, device=device, projected=projected)
-    if spec.startswith(ALIGN):
-        if quick_gelu is not None:
-            raise BenchError("the activation of ALIGN is in its configuration; leave quick_gelu out")
-        return load_align(spec.removeprefix(ALIGN), precision=precision, device=device, projected=projected)
-    import open_clip
-
-    name, pretrained = _parts(spec)
-    checkpoint = _checkpoint(name, pretrained)
-    _refuse_unsafe(checkpoint)
-    activation, notes = _activation(name, pretrained, checkpoint, quick_gelu)
-    for note in notes:
-        warnings.warn(note, UserWarning, stacklevel=2)
-    forced: dict[str, Any] = {} if activation is None else {"quick_gelu": activation}
-    try:
-        # Fresh weights are drawn before the checkpoint's replace them; the caller's random state is not to move.
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            # Its warning about the activation, which was settled above, does not see the override.
-            warnings.filterwarnings("ignore", message="QuickGELU mismatch")
-            model = open_clip.create_model(
-                name,
-                pretrained=pretrained or None,
-                precision=precision,
-                device=device,
-                weights_only=True,
-                require_pretrained=True,
-                **forced,
-            )
-        tokenizer = open_clip.get_tokenizer(name)
-    except BenchError:
-        raise
-    except Exception as error:  # open_clip raises many kinds for a checkpoint that does not fit
-        raise BenchError(
-            f"{checkpoint} is no checkpoint of {name}: {one_line(error)}; name the architecture it was trained with"
-        ) from None
-    config = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
-    return Encoder(
-        name=spec,
-        model=model.eval().requires_grad_(False),
-        transform=open_clip.transform.image_transform_v2(config, is_train=False),
-        tokenizer=tokenizer,
-        token_count=lambda text: _token_count(tokenizer, text),
-        context_length=int(tokenizer.context_length or model.context_length),
-        preprocessing=asdict(config),
-        precision=precision,
-        device=torch.device(device),
-        projected=projected,
-        notes=tuple(notes),
-    )
-
-
-def _parts(spec: str) -> tuple[str, str]:
-    """Return the architecture (or scheme and place) and the pretrained tag or path."""
-    import open_clip
-
-    if spec.startswith(_SCHEMES):
-        return spec, ""
-    name, colon, pretrained = spec.partition(":")
-    known = open_clip.list_models()
-    name = name.replace("/", "-")
-    if name not in known:
-        raise BenchError(f"unknown architecture {name!r}{suggest(name, known)}")
-    if not colon or not pretrained:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "a checkpoint's path"
-        raise BenchError(f"encoder {spec!r} names no weights; write {name}:PRETRAINED with one of {tags}")
-    return name, pretrained
-
-
-def _checkpoint(name: str, pretrained: str) -> Path:
-    """Return the file of the weights; a tag's is fetched, if it is not there already."""
-    import open_clip
-    from open_clip.pretrained import download_pretrained, download_pretrained_from_hf, get_pretrained_cfg
-
-    scheme, _, place = name.partition(":")
-    if scheme == "local-dir":
-        found = [path for end in ("safetensors", "bin", "pth") for path in sorted(Path(place).glob(f"*.{end}"))]
-        if not (Path(place) / "open_clip_config.json").is_file() or not found:
-            raise BenchError(f"{place} needs open_clip_config.json and one weights file (.safetensors, .bin, .pth)")
-        if len(found) > 1:
-            raise BenchError(f"{place} holds several weights files ({', '.join(p.name for p in found)}); leave one")
-        return found[0]
-    try:
-        if scheme == "hf-hub":
-            return Path(download_pretrained_from_hf(place))
-        config = get_pretrained_cfg(name, pretrained)
-        if config:
-            return Path(download_pretrained(config))
-    except Exception as error:  # the hub client and urllib raise many kinds
-        raise BenchError(
-            f"the weights of {name}{':' + pretrained if pretrained else ''} cannot be fetched ({one_line(error)}); "
-            "without a network give ARCHITECTURE:PATH of a checkpoint, or use the encoder 'glyphs'"
-        ) from None
-    if not Path(pretrained).is_file():
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        raise BenchError(f"{pretrained!r} is neither a file nor known weights of {name}{suggest(pretrained, tags)}")
-    return Path(pretrained)
-
-
-def _refuse_unsafe(path: Path) -> None:
-    """Raise for a checkpoint that cannot be read without running code from it."""
-    if path.suffix in (".safetensors", ".npz", ".npy"):
-        return
-    try:
-        content = torch.load(path, map_location="meta", weights_only=True)
-    except pickle.UnpicklingError:
-        raise BenchError(
-            f"{path} is a pickle with more than weights in it and was not opened, since that runs code; "
-            "save its state_dict as safetensors"
-        ) from None
-    except Exception as error:  # a damaged archive, a TorchScript program
-        raise BenchError(
-            f"{path} cannot be read as weights: {one_line(error)}; save a state_dict as safetensors"
-        ) from None
-    if not isinstance(content, dict) or not content:
-        raise BenchError(f"{path} holds a {type(content).__name__} instead of a state_dict; save model.state_dict()")
-
-
-def _activation(name: str, pretrained: str, checkpoint: Path, asked: bool | None) -> tuple[bool | None, list[str]]:
-    """Return the activation to build with (None for the architecture's own) and what to tell the user."""
-    import open_clip
-    from open_clip.pretrained import get_pretrained_cfg
-
-    own = bool((open_clip.get_model_config(name) or {}).get("quick_gelu", False))
-    config = get_pretrained_cfg(name, pretrained) if pretrained else {}
-    words = {True: "QuickGELU", False: "GELU"}
-    if config:
-        trained = bool(config.get("quick_gelu", False))
-        if asked is not None and asked != trained:
-            return asked, [f"{name}:{pretrained} was trained with {words[trained]}, but {words[asked]} was asked for"]
-        if trained != own:
-            return trained, [
-                f"{name}:{pretrained} was trained with {words[trained]}, which is used instead of {words[own]}"
-            ]
-        return None, []
-    if asked is None and not own and "openai" in checkpoint.name.lower():
-        return None, [
-            f"{checkpoint.name} looks like OpenAI weights, which need QuickGELU, but {name} has GELU; "
-            f"use {name}-quickgelu or quick_gelu=True"
-        ]
-    return asked, []
-
-
-def _token_count(tokenizer: Any, text: str) -> int:
-    if hasattr(tokenizer, "encode"):
-        return len(tokenizer.encode(text)) + 2  # the start and end marks
-    return len(tokenizer.tokenizer(text).input_ids)
+    name, colon, place = spec.partition(":")
+    entry = None if spec.startswith(SCHEMES) else ENCODERS.find(name + colon)
+    if entry is None:
+        return load_open_clip(spec, precision=precision, device=device, projected=projected, quick_gelu=quick_gelu)
+    if quick_gelu is not None:
+        raise BenchError(f"the activation of {name} is a part of it; leave quick_gelu out")
+    made = entry.cls(place, precision=precision, device=device, projected=projected)
+    if not isinstance(made, Encoder):
+        raise BenchError(f"encoder {name!r} ({entry.cls.__module__}) returns no bench.encoders.Encoder; mend it")
+    return made

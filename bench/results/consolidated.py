@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.results.compact import narrow
-from bench.results.schema import COLUMNS, read_tables, upgraded
+from bench.results.schema import COLUMNS, combined, read_tables
 from bench.utils.atomic import write_atomically
 from bench.utils.version import SCHEMA
 
@@ -52,7 +52,7 @@ def write_joined(folder: Path) -> None:
         return
     made_of = _made_of(folder)
     parts = [
-        narrow(upgraded(read_tables(paths[start : start + _FROM]), COLUMNS, "records", folder))
+        narrow(combined(read_tables(paths[start : start + _FROM]), COLUMNS, "records", folder))
         for start in range(0, len(paths), _FROM)
     ]
     table = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries().combine_chunks()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.results.consolidated import FAILED, read_joined, record_files
-from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, exact, read_tables, to_parquet, upgraded
+from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, combined, exact, read_tables, require_schema, to_parquet
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.version import SCHEMA, __version__
@@ -84,12 +84,6 @@ class Store:
         stems = [path.stem for path in record_files(self.folder)]
         return {stem.removesuffix(FAILED) for stem in stems if stem.endswith(FAILED)}
 
-    def write(
-        self, cell: str, rows: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]] | None
-    ) -> None:
-        """Write a finished cell: its rows, and its predictions by column; see :func:`encode`."""
-        self.put(cell, encode(rows, predictions))
-
     def put(self, cell: str, files: Files) -> None:
         """Write the files of a cell, its record last."""
         for part, path in self._paths(cell, failed=files.failed).items():
@@ -116,18 +110,14 @@ class Store:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what ``run.json`` says; a damaged or newer one raises :class:`BenchError`."""
+    """Return what ``run.json`` says; a damaged one or one of another schema raises :class:`BenchError`."""
     path = folder / _MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_text())
         schema = int(manifest["schema"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BenchError(f"{path} is damaged ({error}); delete the folder and run again") from None
-    if schema > SCHEMA:
-        raise BenchError(
-            f"{folder} was written by a newer version (schema {schema}, this is {__version__} with schema {SCHEMA}); "
-            "update with `pip install -U retrieval-bench`"
-        )
+    require_schema(schema, folder)
     return manifest
 
 
@@ -137,14 +127,14 @@ def read_table(folder: Path, without: Collection[str] = ()) -> pa.Table | None:
     Raises
     ------
     BenchError
-        If a file is damaged, or was written by a newer version of the schema.
+        If a file is damaged, or is of another schema.
     """
     wanted = {name: about for name, about in COLUMNS.items() if name not in without}
     joined = read_joined(folder, without)
     if joined is not None:
         return exact(joined, wanted, "records", folder)
     tables = read_tables(record_files(folder), without)
-    return upgraded(tables, wanted, "records", folder) if tables else None
+    return combined(tables, wanted, "records", folder) if tables else None
 
 
 def read_records(folder: Path) -> pd.DataFrame:
@@ -153,7 +143,7 @@ def read_records(folder: Path) -> pd.DataFrame:
     Raises
     ------
     BenchError
-        If a file is damaged, or was written by a newer version of the schema.
+        If a file is damaged, or is of another schema.
     """
     return in_order(read_table(folder))
 
@@ -178,7 +168,7 @@ def together(folder: Path, earlier: pa.Table | None, later: Sequence[bytes]) -> 
 
     tables = read_tables([io.BytesIO(content) for content in later])
     parts = [] if earlier is None else [earlier]
-    parts += [upgraded(tables, COLUMNS, "records", folder)] if tables else []
+    parts += [combined(tables, COLUMNS, "records", folder)] if tables else []
     return pa.concat_tables(parts, promote_options="permissive") if parts else None
 
 
@@ -198,5 +188,5 @@ def read_predictions(folder: Path, cells: Sequence[str] | None = None) -> pd.Dat
     tables = read_tables([path for path in paths if path.exists()])
     if not tables:
         return pd.DataFrame({name: [] for name in PREDICTION_COLUMNS})
-    frame: pd.DataFrame = upgraded(tables, PREDICTION_COLUMNS, "predictions", folder).to_pandas()
+    frame: pd.DataFrame = combined(tables, PREDICTION_COLUMNS, "predictions", folder).to_pandas()
     return frame

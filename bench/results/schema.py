@@ -1,10 +1,9 @@
-"""The result record: its columns, its schema version, reading and upgrading."""
+"""The result record: its columns, its schema version, and how its files are read."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -173,27 +172,19 @@ def to_parquet(values: Mapping[str, Sequence[Any]], columns: Mapping[str, tuple[
     return sink.getvalue()
 
 
-@dataclass(frozen=True)
-class Upgrade:
-    """What turns tables of one schema into those of the next; each takes and returns a ``pyarrow.Table``.
-
-    A step is needed where a column changes its name, type or meaning. A new column needs no step: it is null in what
-    was written before it.
-    """
-
-    records: Callable[[pa.Table], pa.Table]
-    predictions: Callable[[pa.Table], pa.Table]
-
-
-UPGRADES: dict[int, Upgrade] = {}
-"""By schema number, the step to the next one. Schema 1 is the first, so there is none yet."""
+def require_schema(number: int, folder: Path) -> None:
+    """Raise :class:`BenchError` unless a schema is the present one."""
+    if number > SCHEMA:
+        raise BenchError(
+            f"{folder} was written by a newer version (schema {number}, this is {__version__} with schema {SCHEMA}); "
+            "update with `pip install -U retrieval-bench`"
+        )
+    if number < SCHEMA:
+        raise BenchError(f"{folder} has schema {number}, which {__version__} cannot read; delete it and run again")
 
 
 def read_tables(paths: Sequence[Path | IO[bytes]], without: Collection[str] = ()) -> list[pa.Table]:
-    """Return the tables of some Parquet files without some columns; a damaged one raises :class:`BenchError`.
-
-    One of another schema has all its columns, since what upgrades it may ask for any.
-    """
+    """Return the tables of some Parquet files without some columns; a damaged one raises :class:`BenchError`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -201,8 +192,7 @@ def read_tables(paths: Sequence[Path | IO[bytes]], without: Collection[str] = ()
     for path in paths:
         try:
             with pq.ParquetFile(path) as file:
-                present = _schema_of(file.schema_arrow) == SCHEMA
-                names = [name for name in file.schema_arrow.names if not present or name not in without]
+                names = [name for name in file.schema_arrow.names if name not in without]
                 # To hand the columns of a few rows to threads takes longer than to read them.
                 tables.append(file.read(names, use_threads=file.metadata.num_rows >= _MANY))
         except (OSError, pa.ArrowException) as error:
@@ -210,45 +200,27 @@ def read_tables(paths: Sequence[Path | IO[bytes]], without: Collection[str] = ()
     return tables
 
 
-def upgraded(
+def combined(
     tables: Sequence[pa.Table],
     columns: Mapping[str, tuple[str, str]],
     part: Literal["records", "predictions"],
     folder: Path,
 ) -> pa.Table:
-    """Return tables as one of the present schema, with every column of it; what a table lacks is null.
+    """Return tables as one with every column of the present schema; what a table lacks is null.
 
     Raises
     ------
     BenchError
-        If a table is of a newer schema, or of one so old that there is no step from it.
+        If a table is of another schema.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    by_schema: dict[int, list[pa.Table]] = {}
     for table in tables:
-        found = pc.unique(table["schema"]).to_pylist() if "schema" in table.column_names else [_schema_of(table.schema)]
-        for number in found:
-            of_it = table if len(found) == 1 else table.filter(pc.equal(table["schema"], number))
-            by_schema.setdefault(int(number), []).append(of_it)
-    joined = []
-    for number, same in sorted(by_schema.items()):
-        if number > SCHEMA:
-            raise BenchError(
-                f"{folder} was written by a newer version (schema {number}, this is {__version__} with schema "
-                f"{SCHEMA}); update with `pip install -U retrieval-bench`"
-            )
-        table = pa.concat_tables(same, promote_options="permissive")
-        for step in range(number, SCHEMA):
-            if step not in UPGRADES:
-                raise BenchError(f"{folder} has schema {number}, which {__version__} cannot upgrade; run again")
-            table = getattr(UPGRADES[step], part)(table)
-        if number < SCHEMA and "schema" in table.column_names:
-            at = table.column_names.index("schema")
-            table = table.set_column(at, "schema", pa.array([SCHEMA] * len(table), pa.int64()))
-        joined.append(table)
-    return exact(pa.concat_tables(joined, promote_options="permissive"), columns, part, folder)
+        told = pc.unique(table["schema"]).to_pylist() if "schema" in table.column_names else [_schema_of(table.schema)]
+        for number in told:
+            require_schema(int(number), folder)
+    return exact(pa.concat_tables(tables, promote_options="permissive"), columns, part, folder)
 
 
 def exact(

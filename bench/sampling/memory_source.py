@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,6 +50,14 @@ def declared_memory(dataset: Dataset, setting: str) -> Memory:
             f"{setting}, or add a memory to its pack.yaml"
         )
     return dataset.memory
+
+
+def declared_or_bare(dataset: Dataset, which: Literal["auto", "declared", "none"], scenario: str) -> tuple[Memory, str]:
+    """Return the declared memory, or its texts alone so that methods retrieve from the support; and which it is."""
+    if which == "declared" or (which == "auto" and len(dataset.memory.images)):
+        return declared_memory(dataset, f"{scenario}.memory"), "declared"
+    bare = Memory(dataset.memory.images.take([]), dataset.memory.texts)
+    return bare, "none; methods retrieve from the support"
 
 
 def departures(dataset: Dataset, classes: Classes, memory: MemoryChoice | None = None) -> dict[str, str]:
@@ -102,6 +110,23 @@ def two_sources(items: Items, dataset: Dataset) -> tuple[Items, Items, tuple[str
     halves = items.take(items.sources == first), items.take(items.sources == second)
     _in_both(halves[0].labels.cpu().numpy(), halves[1].labels.cpu().numpy(), (first, second), dataset)
     return *halves, (first, second), simulated
+
+
+def halves(
+    dataset: Dataset, memory: Memory, modality: Literal["both", "images", "texts"]
+) -> tuple[dict[str, Memory], dict[str, Any]]:
+    """Return the memory of each of two sources as ``A`` and ``B``, and what the sources are, for the notes.
+
+    Items of a modality that is not exchanged are in both; see :func:`two_sources`.
+    """
+    a, b, sources = memory, memory, {}
+    for name in ("images", "texts"):
+        if modality not in ("both", name):
+            continue
+        first, second, names, simulated = two_sources(getattr(memory, name), dataset)
+        a, b = a.replace(**{name: first}), b.replace(**{name: second})
+        sources[name] = {"A": names[0], "B": names[1], "simulated": simulated}
+    return {"A": a, "B": b}, sources
 
 
 def _in_both(one: np.ndarray, other: np.ndarray, sources: tuple[str, str], dataset: Dataset) -> None:

@@ -85,6 +85,14 @@ def require_shots(features: Features, count: int | None, classes: Sequence[int],
         )
 
 
+def draw_ways(classes: Sequence[int], way: int, episodes: int, rng: Stream, setting: str) -> list[tuple[int, ...]]:
+    """Return ``way`` random classes for each few-shot episode; ``setting`` names the parameter in the message."""
+    if way > len(classes):
+        raise BenchError(f"{setting}={way} but there are {len(classes)} target classes; lower it")
+    orders = (rng.child("episode", n, "classes").permutation(len(classes)) for n in range(episodes))
+    return [tuple(classes[i] for i in order[:way]) for order in orders]
+
+
 def without(features: Features, others: Sequence[Features]) -> Features:
     """Return the rows whose vectors appear in none of the others, by content hash."""
     ours = features.row_digests

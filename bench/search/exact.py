@@ -23,6 +23,7 @@ from bench.search.blocked import widest
 from bench.search.int8 import INT8
 from bench.search.neighbours import Neighbours
 from bench.search.reference import nearest_of, pair_similarities, search_float64
+from bench.search.registry import search_engine
 from bench.search.room import in_room, on_processor
 from bench.search.rounded_products import BF16, FP32, Product, Rounded, has_bf16_units, has_int8_units
 
@@ -73,6 +74,7 @@ class _Kept:
     rounded: Rounded
 
 
+@search_engine("exact")
 @dataclass(frozen=True)
 class Exact:
     """The engine whose answers are defined, not approximate.

@@ -30,7 +30,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(names)}" if names else ""
 
 
-def one_line(error: Exception, *, longest: int = 160) -> str:
+def one_line(error: BaseException, *, longest: int = 160) -> str:
     """Return the text of an error on one line of at most ``longest`` characters, or its kind if it has none."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= longest else text[: longest - 3] + "..."

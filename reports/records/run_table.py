@@ -24,7 +24,7 @@ from bench.reports.records.warnings import record_warnings, unanswered_lines
 from bench.results.compact import narrow
 from bench.results.consolidated import read_joined, record_files
 from bench.results.run_folder import read_manifest, read_predictions, runs_below
-from bench.results.schema import COLUMNS, read_tables, upgraded
+from bench.results.schema import COLUMNS, combined, read_tables
 from bench.utils.errors import BenchError
 
 UNREAD = (
@@ -164,7 +164,7 @@ def _read(folder: Path) -> Iterator[pa.Table]:
         waiting += read_tables([path], UNREAD)
         rows += len(waiting[-1])
         if rows >= _AT_ONCE or path == paths[-1]:
-            yield narrow(upgraded(waiting, columns, "records", folder).select([*columns]))
+            yield narrow(combined(waiting, columns, "records", folder).select([*columns]))
             waiting, rows = [], 0
 
 

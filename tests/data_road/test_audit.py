@@ -15,11 +15,12 @@ from torch.overrides import TorchFunctionMode
 from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
-from bench.data.duplicates import audit, audit_by_name, drop_near_duplicates
+from bench.data.duplicates import audit, audit_by_name
 from bench.data.image_hashes import read_pixels
 from bench.data.images import image_folder
 from bench.data.images.to_pack import EncodeOptions, encode_pack
-from bench.data.registry import known, resolve
+from bench.data.names import known
+from bench.data.registry import resolve
 from bench.runner.api import run
 from bench.search import top_k
 from bench.utils.errors import BenchError
@@ -77,7 +78,7 @@ def test_planted_duplicates_are_found_and_named(planted: Dataset) -> None:
     assert [round(p.cosine, 3) for p in support.pairs] == [0.98, 0.98, 0.98, 1.0]
     assert [p.same_class for p in support.pairs] == [(4 + n) % 3 == (10 + n) % 3 for n in range(3)] + [8 % 3 == 20 % 3]
     memory = found["query", "memory"]
-    assert memory.items_by("query") == [f"query/{n}" for n in range(10, 15)]
+    assert [pair.item for pair in memory.pairs] == [f"query/{n}" for n in range(10, 15)]
     assert [p.other for p in memory.pairs][:2] == ["memory/70", "memory/71"]
     assert (support.count("vector"), support.items, found["support", "memory"].pairs) == (1, 40, ())
     assert len(audit(planted, threshold=0.955).overlaps[1].pairs) == 6
@@ -105,24 +106,7 @@ def test_the_audit_equals_the_full_similarity_matrix(planted: Dataset, threshold
     assert {pair.item for pair in found.pairs} == expected
 
 
-def test_dropping_leaves_no_duplicate_and_nothing_else_out(planted: Dataset) -> None:
-    clean, report = drop_near_duplicates(planted, 0.97)
-    assert sum(len(o.pairs) for o in report.overlaps if o.of == "query") == 9
-    assert not any(o.pairs for o in audit(clean).overlaps if o.of == "query")
-    assert set(planted.splits["support"].ids) - set(clean.splits["support"].ids) == {
-        "support/10", "support/11", "support/12", "support/20",
-    }  # fmt: skip
-    gone = set(planted.memory.images.ids) - set(clean.memory.images.ids)
-    assert gone == {f"memory/{n}" for n in (0, 1, 2, 3, 4, 70, 71)}
-    assert clean.splits["query"] is planted.splits["query"]
-    assert clean.card.revision != planted.card.revision
-    again, _ = drop_near_duplicates(clean, 0.97)
-    assert again.memory.images.fingerprint == clean.memory.images.fingerprint
-
-
-def test_a_class_left_without_images_and_a_wrong_threshold(planted: Dataset) -> None:
-    with pytest.raises(BenchError, match="raise the threshold"):
-        drop_near_duplicates(planted, 0.001)
+def test_a_wrong_threshold(planted: Dataset) -> None:
     for threshold in (0.0, 1.5):
         with pytest.raises(BenchError, match="threshold"):
             audit(planted, threshold=threshold)
@@ -140,8 +124,6 @@ def test_a_memory_declared_from_the_support_is_no_leak(planted: Dataset) -> None
 def test_without_queries_or_support_there_is_nothing_to_compare(planted: Dataset) -> None:
     empty = replace(planted, roles={}, memory=Memory.empty(24))
     assert audit(empty).overlaps == ()
-    clean, _ = drop_near_duplicates(empty)
-    assert clean.splits == planted.splits
 
 
 def test_copies_are_found_by_their_pixels(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,9 +152,6 @@ def test_copies_are_found_by_their_pixels(tiny: Path, tmp_path: Path, monkeypatc
     for name in ("x", str(tmp_path / "pack")):
         assert audit_by_name(name, threshold=1.0) == found
     assert audit_by_name("digits").overlaps[0].of == "query"
-    clean, _ = drop_near_duplicates(dataset, 1.0, pixels=pixels)
-    assert set(dataset.splits["train"].ids) - set(clean.splits["train"].ids) == {"train/a/copied.png", "train/a/0.png"}
-    assert len(clean.memory.images) == len(dataset.memory.images) - 2
     text = found.as_text()
     assert "test/a/copy.jpg" in text
     assert found.as_dict(pairs=False)["overlaps"][0]["exact"] == 1
@@ -201,6 +180,3 @@ def test_the_search_behind_it_forms_no_full_matrix() -> None:
 def test_known_near_duplicates_of_real_features() -> None:
     found = {(o.of, o.within): o for o in audit_by_name("oxford_flowers").overlaps}
     assert found["query", "support"].count("cosine") > 100
-    clean, _ = drop_near_duplicates(resolve("oxford_flowers"))
-    after = {(o.of, o.within): o for o in audit(clean).overlaps}
-    assert after["query", "support"].pairs == ()

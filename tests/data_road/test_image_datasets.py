@@ -12,7 +12,8 @@ from bench.cli.main import main
 from bench.data.cache_listing import list_spaces, prune
 from bench.data.encode_on_the_fly import encode_all
 from bench.data.glyphs.dataset import Size, load
-from bench.data.registry import GLYPHS_WITH, resolve
+from bench.data.names import GLYPHS_WITH
+from bench.data.registry import resolve
 from bench.utils.errors import BenchError
 
 from .helpers import lay_out, noise

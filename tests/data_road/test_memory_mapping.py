@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.data.pack import FORMAT, write_manifest, write_split, write_texts
+from bench.data.manifest import FORMAT
+from bench.data.pack import write_manifest, write_split, write_texts
 
 ROWS, WIDTH = 60_000, 256
 BYTES = ROWS * WIDTH * 4

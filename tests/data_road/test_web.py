@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 import torch
 from click.testing import CliRunner
 
@@ -26,9 +28,11 @@ from bench.data.web import (
     crawl_images,
     harvest_sentences,
     sources,
+    wikipedia,
 )
 from bench.data.web import split_sentences as splitting
 from bench.data.web.icrawler import Crawled
+from bench.data.web.reading import OverLimit, read_bounded
 from bench.data.web.sentences import read_sentences
 from bench.data.web.split_sentences import split_sentences
 from bench.data.web.wikipedia import Unanswered, Unreachable
@@ -209,6 +213,37 @@ def test_errors_that_pass_are_waited_for(wiki: tuple[Wiki, str], failure: Callab
     assert len(scripted.asked) == 3
     waits: dict[object, list[float]] = {lagged: [5.0, 5.0], busy: [9.0, 9.0]}
     assert slept == waits.get(failure, [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("header", "waited"),
+    [("9", 9.0), ("100000", 300.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", 1.0), ("-3", 1.0)],
+)
+def test_a_server_says_how_long_to_wait(wiki: tuple[Wiki, str], header: str, waited: float) -> None:
+    scripted, address = wiki
+    scripted.pages["dog"] = page("dog", 1)
+    scripted.failures = [lambda handler: send(handler, b"", 429, Retry_After=header)]
+    asker, slept = client(address)
+    list(asker.articles("dog"))
+    assert slept == [waited]
+
+
+def test_a_huge_answer_is_not_read_and_not_asked_for_again(
+    wiki: tuple[Wiki, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted, address = wiki
+    monkeypatch.setattr(wikipedia, "_MAX_REPLY_BYTES", 100)
+    scripted.failures = [lambda handler: send(handler, b" " * 1000)]
+    with pytest.raises(Unanswered, match="huge file of more than 100 bytes"):
+        list(client(address)[0].articles("dog"))
+    assert len(scripted.asked) == 1
+
+
+def test_a_slow_answer_ends() -> None:
+    answer = requests.Response()
+    answer.raw = io.BytesIO(b"some bytes")
+    with pytest.raises(OverLimit, match="not complete after 0 seconds"):
+        read_bounded(answer, 100, 0.0)
 
 
 def test_errors_that_stay(wiki: tuple[Wiki, str]) -> None:

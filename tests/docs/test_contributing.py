@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tools import effort
 
@@ -82,3 +83,31 @@ def test_a_scenario_is_one_file_of_sixty_lines(repository: Path) -> None:
     assert len(code.splitlines()) <= 60
     checked(repository, "scenarios/imbalance.py", code, "imbalance", "tests/scenarios")
     assert "## imbalance" in (repository / "docs" / "scenarios.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "listed", "options"),
+    [
+        ("data set", "bench/data/wine.py", "datasets", ("--data", "wine")),
+        ("encoder", "bench/encoders/means.py", "encoders", ("--data", "photos", "--encoder", "means")),
+        ("search engine", "bench/search/approximate/prefix.py", "engines", ("--search", "prefix:dimensions=16")),
+    ],
+)
+def test_a_data_set_an_encoder_and_an_engine_are_one_file(
+    repository: Path, kind: str, path: str, listed: str, options: tuple[str, ...]
+) -> None:
+    (repository / path).write_text(block(kind))
+    inside(repository, "ruff", "check", path)
+    inside(repository, "ruff", "format", "--check", path)
+    name = Path(path).stem
+    assert any(line.startswith(f"{name} ") for line in inside(repository, "bench", "list", listed).splitlines())
+    for label in ("cat", "dog"):
+        for n in range(8):
+            place = repository / "photos" / label / f"{n}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (100 * (label == "cat") + n, n, 9)).save(place)
+    given = {"--data": "digits"} | dict(zip(options[::2], options[1::2], strict=True))
+    words = [part for pair in given.items() for part in pair]
+    scenario = ("--scenario", "supervised", "--set", "supervised.shots=2")
+    done = inside(repository, "bench", "run", *scenario, "--methods", "knn", "--seeds", "1", "--quiet", *words)
+    assert "next: bench report" in done

@@ -1,9 +1,8 @@
-"""``bench.run`` in a notebook, and plug-ins from other distributions."""
+"""``bench.run`` in a notebook."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from bench.core.task import Task
 from bench.results.schema import COLUMNS
 from bench.utils.random import Stream
 from tests import toy
-from tests.conftest import Bench
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,54 +66,3 @@ def test_the_same_call_gives_the_same_frame(tmp_path: Path) -> None:
 def test_something_that_is_no_method_is_refused() -> None:
     with pytest.raises(package.BenchError, match="is no method"):
         package.run("incremental", [object()], toy.dataset(), seeds=1)
-
-
-PLUG_IN = '''
-from dataclasses import dataclass
-import torch
-from bench.core.registry import method
-
-@method("plugged", paper="none", equation="none")
-@dataclass(frozen=True, kw_only=True)
-class Plugged:
-    """A method of another distribution."""
-
-    def build(self, task, *, rng):
-        return torch.zeros(task.n_classes)
-
-    def score(self, state, queries):
-        return state.expand(len(queries), -1)
-'''
-
-
-def distribution(folder: Path, module: str, code: str) -> dict[str, str]:
-    """Lay out an installed distribution with an entry point, and return the environment that finds it."""
-    info = folder / f"{module}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / f"{module}.py").write_text(code)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[retrieval_bench.methods]\n{module} = {module}\n")
-    inherited = os.environ.get("PYTHONPATH", "")
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), inherited]))}
-
-
-def test_an_entry_point_adds_a_method(bench: Bench, tmp_path: Path) -> None:
-    env = distribution(tmp_path / "site", "plugged_method", PLUG_IN)
-    names = [entry["name"] for entry in json.loads(bench("list", "methods", "--json", env=env).stdout)]
-    assert "plugged" in names
-    done = bench("run", "--methods", "plugged", "--data", "digits", "--seeds", "1", "--quiet", env=env)
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_plug_in_that_takes_a_name_is_refused_and_both_are_named(bench: Bench, tmp_path: Path) -> None:
-    env = distribution(tmp_path / "site", "taken_method", PLUG_IN.replace('"plugged"', '"knn"'))
-    done = bench("list", "methods", env=env)
-    assert done.returncode == 2
-    assert "two methods are named 'knn': bench.methods.knn.KNN and taken_method.Plugged" in done.stderr
-
-
-def test_a_broken_plug_in_is_one_line(bench: Bench, tmp_path: Path) -> None:
-    env = distribution(tmp_path / "site", "broken_method", "raise RuntimeError('no luck')")
-    done = bench("list", "methods", env=env)
-    assert done.returncode == 2
-    assert "plug-in 'broken_method' (broken_method) cannot be loaded: RuntimeError: no luck" in done.stderr

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from bench.results.consolidated import write_joined
-from bench.results.run_folder import Store
+from bench.results.run_folder import Store, encode
 from bench.utils.version import SCHEMA
 from tests.speed.quiet import QUIET, needs_quiet
 
@@ -55,7 +55,7 @@ def write(folder: Path, seeds: int) -> int:
                         | {"provenance": provenance, "session_kind": "extended" if session else "built"}
                     )
                 cell = f"{dataset}-{method}-{seed}"
-                store.write(cell, rows, _predictions(cell, rate, rng) if seed < PREDICTED_SEEDS else None)
+                store.put(cell, encode(rows, _predictions(cell, rate, rng) if seed < PREDICTED_SEEDS else None))
     write_joined(folder)
     return METHODS * DATASETS * seeds * SESSIONS
 

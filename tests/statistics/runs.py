@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.results.run_folder import Store
+from bench.results.run_folder import Store, encode
 from bench.utils.version import SCHEMA
 
 
@@ -72,7 +72,7 @@ def make_run(
                         "provenance": json.dumps({"git_commit": "c0ffee", "versions": {"numpy": np.__version__}}),
                         **overrides,
                     }
-                    store.write(name, [common | row for row in rows], predictions)
+                    store.put(name, encode([common | row for row in rows], predictions))
     return folder
 
 

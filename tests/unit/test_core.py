@@ -27,6 +27,7 @@ from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.params import convert
 from bench.utils.random import Stream
+from bench.utils.registry import Kind
 from tests import toy
 
 # -- randomness --------------------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ def test_bad_parameters_are_refused_with_a_reason(name: str, value: Any, words: 
 
 
 def test_two_methods_of_one_name_are_refused_and_both_named() -> None:
-    registry = Registry("method", "methods", "no.such.group")
+    registry = Registry(Kind("method", "method", "methods", "no.such.group"))
     registry.add("twin", Recipe)
     registry.add("twin", Recipe)
     with pytest.raises(BenchError, match=r"test_core\.Recipe and .*\.Path; rename"):

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from bench.core.registry import METHODS
-from bench.data.pack import FORMAT, write_manifest, write_split
+from bench.data.manifest import FORMAT
+from bench.data.pack import write_manifest, write_split
 from bench.data.standard import declarations
 from bench.results.schema import COLUMNS
 from bench.runner import experiments

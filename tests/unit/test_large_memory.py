@@ -16,7 +16,8 @@ from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items
 from bench.data.import_features import Options, import_pack, read_arrays
-from bench.data.pack import FORMAT, write_arrays, write_manifest, write_split
+from bench.data.manifest import FORMAT
+from bench.data.pack import write_arrays, write_manifest, write_split
 from bench.data.registry import resolve
 from bench.functional.classwise import class_sums, normalise
 from bench.results.run_folder import read_records

@@ -13,9 +13,7 @@ from PIL import Image
 
 from bench.device.precision import full_float32, loss_precision
 from bench.encoders import load_encoder
-from bench.runner.config import RunConfig
 from bench.search import top_k
-from bench.utils.errors import BenchError
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch._C, "_set_fp32_precision_setter"), reason="this torch has the older switches alone"
@@ -189,9 +187,3 @@ def test_a_loss_is_computed_in_what_was_asked_for() -> None:
         assert (x @ x).dtype == torch.float32
     with loss_precision(cpu, "bf16"):
         assert (x @ x).dtype == torch.bfloat16
-
-
-def test_an_unknown_precision_is_refused() -> None:
-    assert RunConfig(precision="bf16").precision == "bf16"
-    with pytest.raises(BenchError, match="precision"):
-        RunConfig(precision="fp8")

@@ -250,7 +250,7 @@ def test_precision_is_in_every_record_and_in_the_name_of_its_cells() -> None:
 
 
 def test_an_unknown_precision_is_refused_in_one_line() -> None:
-    with pytest.raises(BenchError, match=r"^unknown precision 'fp16'; known: fp32, bf16$"):
+    with pytest.raises(BenchError, match=r"^--precision 'fp16' is not one of fp32, bf16"):
         bench.run("supervised", ["protonet"], toy.dataset(), seeds=1, precision="fp16")
 
 

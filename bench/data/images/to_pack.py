@@ -17,7 +17,8 @@ from bench.core.features import Features
 from bench.data.images.encode import EncodedImages, encode_source, encode_texts
 from bench.data.images.items import ImageSource, SetAside, check_class_names
 from bench.data.import_features import choose_roles, held_out
-from bench.data.pack import FORMAT, encode_strings, write_arrays, write_manifest, write_texts
+from bench.data.manifest import FORMAT
+from bench.data.pack import encode_strings, write_arrays, write_manifest, write_texts
 from bench.device.precision import Precision
 from bench.encoders import class_texts, load_encoder, read_templates
 from bench.encoders.encoder import Encoder

@@ -13,7 +13,8 @@ import torch
 from bench.cache.store import FeatureCache
 from bench.data.images.encode import EncodedImages, encode_source, encode_texts
 from bench.data.images.items import ImageSource, SetAside, check_class_names
-from bench.data.pack import FORMAT, encode_strings, write_arrays, write_manifest, write_texts
+from bench.data.manifest import FORMAT
+from bench.data.pack import encode_strings, write_arrays, write_manifest, write_texts
 from bench.data.web.sentences import Sentence
 from bench.device.precision import Precision
 from bench.encoders import class_texts, load_encoder, read_templates

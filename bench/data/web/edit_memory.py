@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.pack import decode_strings, encode_strings, read_arrays, read_manifest, write_arrays, write_manifest
+from bench.data.manifest import read_manifest
+from bench.data.pack import decode_strings, encode_strings, read_arrays, write_arrays, write_manifest
 from bench.data.web.build_memory import PROVENANCE_FILE
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError, suggest

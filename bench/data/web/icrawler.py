@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +18,13 @@ from urllib.parse import quote
 
 from bench.data.images.decode import decode
 from bench.data.images.items import MAX_BYTES, Unusable
+from bench.data.web.reading import OverLimit, read_bounded
 from bench.utils.errors import BenchError, one_line, suggest
 
 ENGINES = {"google": "Google", "bing": "Bing", "flickr": "Flickr"}
 
 FETCH_SECONDS = 60.0
-"""Longest time for one picture; a server that sends a byte now and then would hold up the rest."""
+"""Longest time for one picture."""
 
 _ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "PPM": "ppm"}
 
@@ -136,7 +136,7 @@ def fetch(session: Any, address: str, *, timeout: float, attempts: int) -> bytes
     Raises
     ------
     Unusable
-        If there is none, or more than ``MAX_BYTES``.
+        If there is none, or one of more than ``MAX_BYTES`` or :data:`FETCH_SECONDS`.
     """
     reason = "no answer"
     for _ in range(attempts):
@@ -144,20 +144,11 @@ def fetch(session: Any, address: str, *, timeout: float, attempts: int) -> bytes
             with session.get(address, timeout=timeout, stream=True) as response:
                 if response.status_code != 200:
                     raise Unusable(f"HTTP status {response.status_code}")
-                return _within_limits(response)
+                return read_bounded(response, MAX_BYTES, FETCH_SECONDS)
         except Unusable:
             raise
+        except OverLimit as error:
+            raise Unusable(str(error)) from None
         except Exception as error:  # requests and urllib3 raise many kinds, for odd addresses as well
             reason = f"no answer: {one_line(error)}"
     raise Unusable(reason)
-
-
-def _within_limits(response: Any) -> bytes:
-    data, end = bytearray(), time.monotonic() + FETCH_SECONDS
-    for chunk in response.iter_content(1 << 16):
-        data += chunk
-        if len(data) > MAX_BYTES:
-            raise Unusable(f"huge file of more than {MAX_BYTES} bytes")
-        if time.monotonic() > end:
-            raise Unusable(f"not complete after {FETCH_SECONDS:g} seconds")
-    return bytes(data)

@@ -7,31 +7,55 @@ waiting as long as ``Retry-After`` says.
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-from bench.utils.errors import BenchError
+import requests
+from urllib3.exceptions import InvalidHeader, MaxRetryError
+from urllib3.util import Retry
+
+from bench.data.web.reading import OverLimit, read_bounded
+from bench.utils.errors import BenchError, one_line
 from bench.utils.version import __version__
 
 WIKIPEDIA = "https://en.wikipedia.org/w/api.php"
 _MAX_REPLY_BYTES = 16 << 20
+_MAX_REPLY_SECONDS = 300.0
+_MAX_PAUSE_SECONDS = 300.0
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _RETRIED_CODES = frozenset({"maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryError"})
 
 
 class Unanswered(Exception):  # noqa: N818 - it is a finding about one request
-    """Raised when a request brought no usable answer; its text is the reason."""
+    """Raised when a request brought no usable answer; its text is the reason.
+
+    Attributes
+    ----------
+    may_pass : bool
+        Whether asking again can help.
+    pause : float or None
+        Seconds that the server asks to wait; None if it does not say.
+    """
+
+    def __init__(self, reason: str, *, may_pass: bool = False, pause: float | None = None) -> None:
+        super().__init__(reason)
+        self.may_pass, self.pause = may_pass, pause
 
 
 class Unreachable(Unanswered):
     """Raised when there was no answer at all, so that the next request is likely to fail as well."""
+
+
+class _Patience(Retry):
+    """How often to ask again and how long to wait before: one second first, then twice as long each time."""
+
+    def get_backoff_time(self) -> float:
+        """Return the seconds before the next attempt (urllib3 itself makes the first one at once)."""
+        return float(min(self.backoff_max, self.backoff_factor * 2 ** (len(self.history) - 1)))
 
 
 @dataclass(frozen=True)
@@ -81,20 +105,19 @@ class WikiClient:
     timeout_seconds: float = 20.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    _session: requests.Session = field(default_factory=requests.Session, init=False, repr=False)
     _next: float = field(default=0.0, init=False)
-    _pause: float | None = field(default=None, init=False)
-    _may_pass: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         if not self.contact.strip() or any(c in self.contact for c in "\r\n"):
             raise BenchError("the wiki's operators ask for a contact: give an e-mail address or a page of yours")
-        if urllib.parse.urlsplit(self.endpoint).scheme not in ("http", "https"):
+        if urlsplit(self.endpoint).scheme not in ("http", "https"):
             raise BenchError(f"{self.endpoint!r} is no web address; give the address of an api.php")
 
     @property
     def user_agent(self) -> str:
         """The name it goes by: tool, version and contact."""
-        return f"retrieval-bench/{__version__} ({self.contact}) Python-urllib"
+        return f"retrieval-bench/{__version__} ({self.contact}) python-requests"
 
     def articles(self, keyword: str, *, hint: str = "", limit: int = 1) -> Iterator[Article]:
         """Yield the articles on a keyword: of that title, or what a search for it finds.
@@ -160,20 +183,19 @@ class WikiClient:
     def ask(self, parameters: Mapping[str, str | int]) -> dict[str, Any]:
         """Return the reply to one query, repeated while errors may pass."""
         full = {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5, **parameters}
-        url = f"{self.endpoint}?{urllib.parse.urlencode(full)}"
-        failure = Unanswered("no request was made")
-        for attempt in range(self.retries + 1):
-            if attempt:
-                self.sleep(self._pause if self._pause is not None else 2.0 ** (attempt - 1))
-            self._pause = None
+        patience: Retry = _Patience(total=self.retries, backoff_factor=1.0)
+        while True:
             self._wait()
             try:
-                return self._once(url)
-            except Unanswered as error:
-                failure = error
-                if not self._may_pass:
-                    break
-        raise failure
+                return self._once(full)
+            except Unanswered as failure:
+                if not failure.may_pass:
+                    raise
+                try:
+                    patience = patience.increment("GET", self.endpoint, error=failure)
+                except MaxRetryError:
+                    raise failure from None
+                self.sleep(patience.get_backoff_time() if failure.pause is None else failure.pause)
 
     def _wait(self) -> None:
         now = self.clock()
@@ -181,40 +203,44 @@ class WikiClient:
             self.sleep(self._next - now)
         self._next = max(now, self._next) + self.interval_seconds
 
-    def _once(self, url: str) -> dict[str, Any]:
-        self._may_pass = True
-        request = urllib.request.Request(url, headers={"User-Agent": self.user_agent, "Accept": "application/json"})
+    def _once(self, parameters: Mapping[str, str | int]) -> dict[str, Any]:
+        headers = {"User-Agent": self.user_agent, "Accept": "application/json"}
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_seconds) as reply:
-                self._pause = _seconds(reply.headers.get("Retry-After"))
-                raw = reply.read(_MAX_REPLY_BYTES + 1)
-        except urllib.error.HTTPError as error:
-            self._pause = _seconds(error.headers.get("Retry-After"))
-            self._may_pass = error.code in _RETRIED
-            raise Unanswered(f"HTTP status {error.code}") from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise Unreachable(f"no answer: {' '.join(str(reason).split()) or type(error).__name__}") from None
-        if len(raw) > _MAX_REPLY_BYTES:
-            self._may_pass = False
-            raise Unanswered(f"an answer of more than {_MAX_REPLY_BYTES} bytes")
+            with self._session.get(
+                self.endpoint, params=parameters, headers=headers, timeout=self.timeout_seconds, stream=True
+            ) as reply:
+                pause = _pause(reply.headers.get("Retry-After"))
+                if reply.status_code != 200:
+                    may_pass = reply.status_code in _RETRIED
+                    raise Unanswered(f"HTTP status {reply.status_code}", may_pass=may_pass, pause=pause)
+                raw = read_bounded(reply, _MAX_REPLY_BYTES, _MAX_REPLY_SECONDS)
+        except (OSError, ValueError) as error:
+            # What requests raises are OSErrors; an address that makes no sense is also a ValueError.
+            raise Unreachable(f"no answer: {one_line(error)}", may_pass=True) from None
+        except OverLimit as error:
+            raise Unanswered(str(error)) from None
         try:
             content = json.loads(raw)
         except ValueError:
-            raise Unanswered("an answer that is not JSON") from None
+            raise Unanswered("an answer that is not JSON", may_pass=True, pause=pause) from None
         if not isinstance(content, dict):
-            raise Unanswered("an answer that is no object")
+            raise Unanswered("an answer that is no object", may_pass=True, pause=pause)
         error_reply = content.get("error")
         if error_reply is not None:
             code = str(_dict(error_reply).get("code", "unknown"))
-            self._may_pass = code in _RETRIED_CODES
-            raise Unanswered(f"error {code}: {_dict(error_reply).get('info', '')}".rstrip(": "))
+            reason = f"error {code}: {_dict(error_reply).get('info', '')}".rstrip(": ")
+            raise Unanswered(reason, may_pass=code in _RETRIED_CODES, pause=pause)
         return content
 
 
-def _seconds(header: str | None) -> float | None:
-    """Return a Retry-After in seconds, at most five minutes; None if it is not a number."""
-    return min(float(header), 300.0) if header and header.strip().isdigit() else None
+def _pause(header: str | None) -> float | None:
+    """Return what Retry-After says, in seconds and at most five minutes; None if it says nothing of sense."""
+    if header is None:
+        return None
+    try:
+        return min(float(Retry().parse_retry_after(header)), _MAX_PAUSE_SECONDS)
+    except InvalidHeader:
+        return None
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from bench.device.precision import DTYPES, Precision
 from bench.encoders.encoder import Encoder
+from bench.encoders.registry import encoder
+from bench.utils.errors import BenchError
 
 NAME = "glyphs"
 
@@ -20,10 +22,13 @@ threshold is the least in thousandths that at most one in a thousand images of v
 independent draw (:func:`tools.glyphs.evaluate_encoder.nearest_draws`); copies saved again as JPEG stay above it."""
 
 
+@encoder("glyphs", description="the bundled one, trained on drawings of Unicode characters")
 def load_bundled(
-    *, precision: Precision = "fp32", device: str | torch.device = "cpu", projected: bool = True
+    place: str = "", /, *, precision: Precision = "fp32", device: str | torch.device = "cpu", projected: bool = True
 ) -> Encoder:
     """Return the bundled encoder; see ``docs/glyphs.md``."""
+    if place:
+        raise BenchError(f"there is one encoder {NAME}; leave out {place!r}")
     # open_clip takes seconds to import, and most runs read features only.
     import open_clip
 

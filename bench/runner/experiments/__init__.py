@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from bench.data.manifest import MANIFEST
+from bench.data.names import GLYPHS_WITH, known
 from bench.utils.errors import BenchError, suggest
 
 OFFLINE = "glyphs"
@@ -214,10 +216,6 @@ def _any_memory(data: Sequence[str]) -> bool:
 
 def missing(data: Sequence[str]) -> list[str]:
     """Return those of the data sets that are neither known by name nor the path of a pack."""
-    # Imported here, because a report reads the published numbers and does not wait for torch.
-    from bench.data.pack import MANIFEST
-    from bench.data.registry import GLYPHS_WITH, known
-
     there = known()
     named = [name for name in data if not (Path(name) / MANIFEST).is_file()]
     return [name for name in named if name not in there and not name.startswith(GLYPHS_WITH)]

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.search import Engine, Exact
-from bench.search.approximate.engine import Approximate, Recipe
-from bench.search.approximate.faiss_recipes import HNSW, IVFPQ, SQ8
-from bench.search.approximate.milvus import Milvus
+from bench.search.approximate.engine import Approximate
+from bench.search.engines import Engine
+from bench.search.registry import ENGINES
 from bench.utils.errors import BenchError, suggest
-from bench.utils.params import convert, make, parse
-
-RECIPES: dict[str, type] = {"hnsw": HNSW, "ivfpq": IVFPQ, "sq8": SQ8, "milvus": Milvus}
-"""The approximate and external engines; ``exact`` is the one that is always there."""
+from bench.utils.params import convert, parse
 
 
 def named_engine(text: str) -> Engine:
@@ -25,26 +21,26 @@ def named_engine(text: str) -> Engine:
         is not installed, an address that does not answer).
     """
     name, _, rest = text.strip().partition(":")
-    if name != "exact" and name not in RECIPES:
-        raise BenchError(f"unknown search engine {text!r}{suggest(name, ['exact', *RECIPES])}")
-    values: dict[str, Any] = {}
+    entry = ENGINES.find(name)
+    if entry is None:
+        raise BenchError(f"unknown search engine {text!r}{suggest(name, ENGINES.names())}")
+    given: dict[str, Any] = {}
     words = rest.split(":") if rest else []
     # Parameters stand last, so that an address with colons of its own stays whole.
     while words and words[-1].partition("=")[0].isidentifier() and "=" in words[-1]:
         key, _, value = words.pop().partition("=")
-        values[key] = parse(value)
+        given[key] = parse(value)
     owner = f"--search {name}"
-    if name == "milvus":
+    given = {key: convert(entry.cls, owner, key, value) for key, value in given.items()}
+    address = entry.options.get("address")
+    if address:
         if not words:
-            raise BenchError(f"{owner} needs an address: milvus:FILE.db or milvus:http://HOST:19530")
-        given = {key: convert(Milvus, owner, key, value) for key, value in values.items()}
-        recipe: Recipe = Milvus(uri=":".join(words), **given)
+            raise BenchError(f"{owner} needs an address: {entry.options['form']}")
+        given[address] = ":".join(words)
     elif words:
         raise BenchError(f"--search {text}: {words[0]!r} is not PARAMETER=VALUE; write for instance hnsw:m=32:ef=128")
-    elif name == "exact":
-        exact: Exact = make(Exact, owner, values)
-        return exact
-    else:
-        recipe = make(RECIPES[name], owner, values)
-    recipe.check()
-    return Approximate(recipe)
+    made = entry.cls(**given)
+    if isinstance(made, Engine):
+        return made
+    made.check()
+    return Approximate(made)

@@ -16,6 +16,7 @@ from torch import Tensor
 from bench.search.approximate.engine import VectorIndex
 from bench.search.approximate.faiss_index import FaissIndex, one_thread, swig, unit
 from bench.search.approximate.faiss_store import kept
+from bench.search.registry import search_engine
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
@@ -80,6 +81,7 @@ class FaissRecipe(ABC):
         return kept(self, keys)
 
 
+@search_engine("hnsw")
 @dataclass(frozen=True, kw_only=True)
 class HNSW(FaissRecipe):
     """A navigable graph over float16 vectors.
@@ -130,6 +132,7 @@ class HNSW(FaissRecipe):
         return 2 * dimension + 4 * 2 * self.m + 16
 
 
+@search_engine("ivfpq")
 @dataclass(frozen=True, kw_only=True)
 class IVFPQ(FaissRecipe):
     """Inverted lists of product codes of what is left after the list's centroid.
@@ -193,6 +196,7 @@ class IVFPQ(FaissRecipe):
         return self._code_bytes(dimension) + 8
 
 
+@search_engine("sq8")
 @dataclass(frozen=True, kw_only=True)
 class SQ8(FaissRecipe):
     """Every vector in one byte a dimension, all of them compared.

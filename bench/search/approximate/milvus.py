@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bench.search.approximate.engine import VectorIndex
 from bench.search.approximate.faiss_index import unit
+from bench.search.registry import search_engine
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
@@ -163,6 +164,7 @@ def _client(uri: str) -> Any:
     return connect(uri)
 
 
+@search_engine("milvus", address="uri", form="milvus:FILE.db or milvus:http://HOST:19530")
 @dataclass(frozen=True, kw_only=True)
 class Milvus:
     """A collection in Milvus, by cosine.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -46,3 +48,79 @@ def test_the_help_of_a_group_imports_nothing_heavy(arguments: list[str]) -> None
 
 def test_an_unknown_command_imports_nothing_and_is_told() -> None:
     assert main.get_command(click.Context(main), "rum") is None
+
+
+HEAVY = {"torch", "numpy", "pandas", "faiss", "open_clip", "sklearn", "scipy", "matplotlib"}
+
+
+def imported(arguments: list[str], folder: Path, **environment: str) -> tuple[str, set[str]]:
+    """Return what a command prints, and which of the heavy packages it has imported when it is done."""
+    code = (
+        "import sys\nfrom bench.cli.main import main\n"
+        f"try:\n    main({arguments!r}, prog_name='bench')\nexcept SystemExit as done:\n    assert not done.code\n"
+        "print('\\n' + ' '.join(m for m in sys.modules if '.' not in m))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *printed, modules = done.stdout.splitlines()
+    return "\n".join(printed), HEAVY & set(modules.split())
+
+
+@pytest.mark.parametrize("kind", ["methods", "scenarios", "datasets", "experiments", "encoders", "engines"])
+def test_a_list_is_read_and_imports_nothing_heavy(kind: str, tmp_path: Path) -> None:
+    printed, heavy = imported(["list", kind], tmp_path)
+    assert len(printed.splitlines()) >= 2
+    assert heavy == set()
+
+
+PACK = """format: 1
+name: own-pack
+dimension: 2
+classes: [a, b]
+splits: {}
+roles: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("bench", {"run", "list", "data", "report"}),
+        ("bench da", {"data"}),
+        ("bench data", {"cache", "inspect"}),
+        ("bench run --meth", {"--methods"}),
+        ("bench run --methods knn,mml-t", {"knn,mml-text", "knn,mml-ttt"}),
+        ("bench run --scenario memory-s", {"memory-size", "memory-swap"}),
+        ("bench run --data d", {"digits"}),
+        ("bench run --data own", {"own-pack"}),
+    ],
+)
+def test_a_shell_completes_and_imports_nothing_heavy(words: str, expected: set[str], tmp_path: Path) -> None:
+    (tmp_path / "packs" / "x").mkdir(parents=True)
+    (tmp_path / "packs" / "x" / "pack.yaml").write_text(PACK)
+    last = len(words.split()) - (len(words.split()) > 1 and words not in ("bench data",))
+    code = (
+        "import sys\nfrom bench.cli.main import main\n"
+        "try:\n    main(prog_name='bench')\nexcept SystemExit:\n    pass\n"
+        f"assert not {HEAVY!r} & set(sys.modules), sorted({HEAVY!r} & set(sys.modules))"
+    )
+    environment = {"_BENCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(last)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = {line.partition(",")[2] for line in done.stdout.splitlines()}
+    assert expected <= found
+    if len(words.split()) > 2:
+        assert expected == found

@@ -89,7 +89,7 @@ def test_words_and_what_no_number_passes_through_leave_every_cell_as_it_is(tree:
         "bench/runner/loop.py",
         "bench/runner/plan.py",
         "bench/utils/version.py",
-        "reports/tables.py",
+        "reports/tables/table.py",
         "methods/slda.py",
         "scenarios/supervised.py",
     ):

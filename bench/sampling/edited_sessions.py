@@ -1,0 +1,51 @@
+"""The sessions of a memory that is edited step by step, and what each edit did, for the notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.core.dataset import Dataset
+from bench.core.memory import Items, Memory
+from bench.core.task import Edit, Session
+from bench.sampling.memory_edits import REMOVALS, Shelf, Step
+from bench.sampling.sessions import make_task
+
+
+def session_of(dataset: Dataset, whole: Session, shelf: Shelf, number: int = 0) -> Session:
+    """Return the session of what is there: all classes that have come, and their queries."""
+    task = make_task(dataset, shelf.classes, support=whole.task.support, memory=shelf.memory, session=number)
+    return Session(
+        task=replace(task, soft_pruning=shelf.soft_pruning),
+        queries=whole.queries.of_classes(shelf.classes),
+        notes={**whole.notes, "edit": "none"},
+    )
+
+
+def edited(session: Session, step: Step, before: Memory, names: Sequence[str]) -> Session:
+    """Return the session with what the step did to the memory before it, in its notes and for the harness."""
+    memory = session.task.memory
+    old, new = _ids(before), _ids(memory)
+    removed = tuple(sorted(old - new))
+    notes: dict[str, Any] = {
+        "edit": step.action,
+        "of": [*(names[c] for c in step.classes), *step.names, *([] if step.number is None else [step.number])],
+        "items_added": len(new - old),
+        "items_removed": len(removed),
+    }
+    if step.action == "relabel":
+        notes["relabelled"] = _moved(before.images, memory.images, names)
+    edit = Edit(removed=removed, only_removes=step.action in REMOVALS)
+    return replace(session, notes={**session.notes, **notes}, edit=edit)
+
+
+def _moved(before: Items, after: Items, names: Sequence[str]) -> list[list[str]]:
+    """Return of each item that was relabelled its id and both class names; the items are the same and in one order."""
+    rows = (before.labels != after.labels).nonzero().squeeze(1).cpu()
+    old, new = before.labels[rows].tolist(), after.labels[rows].tolist()
+    return [[str(i), names[a], names[b]] for i, a, b in zip(before.ids[rows.numpy()], old, new, strict=True)]
+
+
+def _ids(memory: Memory) -> set[str]:
+    return {*memory.images.ids.tolist(), *memory.texts.ids.tolist()}
