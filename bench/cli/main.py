@@ -87,28 +87,28 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
         ),
         "explain": Lazy(
-            "bench.cli.results:explain",
+            "bench.cli.explain:explain",
             "Say why the methods of a RUN answered a query as they did, and what an edited memory would change.",
         ),
         "export": Lazy(
-            "bench.cli.results:export",
+            "bench.cli.compare:export",
             "Write a RUN as the files of an experiment tracker, offline.",
         ),
         "list": Lazy("bench.cli.listing:list_", "List what there is."),
         "merge": Lazy(
-            "bench.cli.run:merge",
+            "bench.cli.merge:merge",
             "Put the shards of one run together: FOLDERS are what `bench run --shard` wrote, or hold it.",
         ),
         "perf": Lazy(
-            "bench.cli.run:perf",
+            "bench.cli.perf:perf",
             "Measure this machine's limits, and the harness beside what one would use instead; takes about a minute.",
         ),
         "report": Lazy(
-            "bench.cli.results:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
+            "bench.cli.report:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
         ),
         "run": Lazy("bench.cli.run:run", "Run a comparison; a stopped run goes on where it stopped."),
         "verify": Lazy(
-            "bench.cli.results:verify", "Check a RUN of a paper's table or figure against the published numbers."
+            "bench.cli.compare:verify", "Check a RUN of a paper's table or figure against the published numbers."
         ),
     },
 )

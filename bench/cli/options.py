@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,3 +72,13 @@ def say(made: Any) -> None:
         click.echo(f"set aside {len(made.set_aside)} items in all; the pack's set_aside.json names them", err=True)
     splits = ", ".join(f"{name} {entry['rows']}" for name, entry in made.manifest["splits"].items())
     click.echo(f"{made.folder}: {len(made.manifest['classes'])} classes, d = {made.manifest['dimension']}, {splits}")
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal; None in a pipe, where every row stays one line for what reads it."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def cells(count: int) -> str:
+    """Return a number of cells in words."""
+    return f"{count} cell" if count == 1 else f"{count} cells"

@@ -1,16 +1,16 @@
-"""Commands that compute: ``bench run``, ``merge`` and ``perf``."""
+"""``bench run``: a comparison."""
 
 from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from bench.cli import completion
+from bench.cli.options import cells, say
 from bench.runner.parallel import interpreters
 
 _COMPLETE = {"scenario": completion.scenarios, "methods": completion.methods, "data": completion.datasets}
@@ -78,7 +78,6 @@ def run(ctx: click.Context, /, config: Path | None, **options: Any) -> None:
     chosen = RunConfig.merged(config, {name: value for name, value in options.items() if value not in (None, ())})
     # Workers import what they need while this process imports the same and plans.
     with interpreters.waiting(chosen.jobs if chosen.jobs and chosen.ray is None else 1) as ready:
-        from bench.cli.options import say
         from bench.runner.events import in_words
         from bench.runner.loop import execute
         from bench.runner.parallel.pools import workers
@@ -91,38 +90,8 @@ def run(ctx: click.Context, /, config: Path | None, **options: Any) -> None:
     if summary.stopped:
         click.echo("bench: stopped at the first failure; the same command goes on where it stopped", err=True)
         ctx.exit(1)
-    click.echo(f"{_cells(summary.planned - len(summary.failed))} in {summary.folder}")
+    click.echo(f"{cells(summary.planned - len(summary.failed))} in {summary.folder}")
     click.echo(f"next: bench report {summary.folder}")
     if summary.failed:
-        click.echo(f"bench: {_cells(len(summary.failed))} failed; the same command tries again", err=True)
+        click.echo(f"bench: {cells(len(summary.failed))} failed; the same command tries again", err=True)
         ctx.exit(1)
-
-
-@click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder that runs are kept in.  [default: runs]")
-def merge(folders: Sequence[Path], out: Path | None) -> None:
-    """Put the shards of one run together: FOLDERS are what `bench run --shard` wrote, or hold it."""
-    from bench.runner.parallel.merge_shards import merge
-
-    folder, cells = merge(folders, out or Path("runs"))
-    click.echo(f"{_cells(cells)} in {folder}")
-    click.echo(f"next: bench report {folder}")
-
-
-@click.command()
-@click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="An object with limits and comparisons, in seconds.")
-def perf(device: str, as_json: bool) -> None:
-    """Measure this machine's limits, and the harness beside what one would use instead; takes about a minute."""
-    import json
-
-    from bench.device.choose import choose_device
-    from bench.perf.measure import as_text, measure
-
-    found = measure(choose_device(device), lambda what: click.echo(f"measuring {what}", err=True))
-    click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.dataset import Dataset
+from bench.data.encode_on_the_fly import encode_all
+from bench.data.registry import resolve
 from bench.device.choose import choose_device
 from bench.runner.config import RunConfig
 from bench.runner.identity import engine_fingerprint, evaluation_fingerprint
@@ -18,6 +20,7 @@ from bench.runner.parallel.work_units import Shard
 from bench.runner.recipes import LabelledRecipe, choose_recipes
 from bench.runner.saved_weights import SavedWeights, load_saved_weights
 from bench.search import Engine, Exact
+from bench.search.approximate.by_name import named_engine
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
 from bench.utils.version import SCHEMA
@@ -77,9 +80,6 @@ def plan(config: RunConfig) -> Run:
     BenchError
         If a name is unknown, a value does not fit, or what is asked for does not go together.
     """
-    from bench.data.registry import resolve
-    from bench.search.approximate.by_name import named_engine
-
     shard = Shard.parse(config.shard) if config.shard is not None else None
     scenarios, methods = choose_recipes(config.scenario, config.methods, config.set)
     device = choose_device(config.device)
@@ -139,8 +139,6 @@ def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:
 
     ``said`` is told of each pack that was made; see :func:`bench.data.encode_on_the_fly.encode_all`.
     """
-    from bench.data.encode_on_the_fly import encode_all
-
     if config.encoder is None:
         return config
     for one in config.data:
@@ -161,8 +159,6 @@ def _episodes(
     trained: Mapping[tuple[str, int], SavedWeights],
 ) -> Iterator[EpisodeSpec]:
     """Yield every episode to deal; a cell's name is a hash of all that shapes it, ``shared`` by the whole run."""
-    from bench.data.registry import resolve
-
     # Each file of code is read and hashed once, not once a cell.
     recipes = [(m.label, {"method": m.identity, "method_code": m.code}) for m in methods]
     for named in scenarios:

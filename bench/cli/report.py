@@ -1,0 +1,35 @@
+"""``bench report``: runs as a page, tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bench.cli.options import terminal_width
+from bench.reports.report import build
+from bench.results.run_folder import Store, runs_below
+
+
+@click.command()
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where the report is written.  [default: report]")
+@click.option(
+    "--galleries",
+    default=0,
+    type=click.IntRange(0),
+    help="Show so many queries of each data set with what they were answered from; makes states again.",
+)
+@click.pass_context
+def report(ctx: click.Context, folders: Sequence[Path], out: Path | None, galleries: int) -> None:
+    """Summarise runs: a table here; report.html, tables and figures in OUT.
+
+    FOLDERS are runs or folders of runs; without any, the folder `runs`. Leaves with status 1 if cells of them failed.
+    """
+    given = list(folders) or [Path("runs")]
+    click.echo(build(given, out or Path("report"), galleries=galleries, width=terminal_width()))
+    failed = sum(len(Store(run).failed()) for folder in given for run in runs_below(folder))
+    if failed:
+        click.echo(f"bench: {failed} cell{'s' * (failed > 1)} failed; go on with the same `bench run`", err=True)
+        ctx.exit(1)
