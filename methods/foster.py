@@ -16,7 +16,7 @@ from bench.core.task import Task
 from bench.functional.classwise import class_counts
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
 from bench.learning.incremental_net import Net, distillation
-from bench.learning.training import leaf
+from bench.learning.training import as_parameter
 from bench.utils.random import Stream
 
 
@@ -85,13 +85,15 @@ class Foster(SessionTraining):
         """Return the state after the first session: one branch, trained by cross-entropy."""
         new = new_images(task)
         columns = task.columns(new.labels)
-        live = self.initial(task, rng.child("init")).live()
+        trainable = self.initial(task, rng.child("init")).trainable()
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(live.logits(new.x[rows]), columns[rows])
+            return F.cross_entropy(trainable.logits(new.x[rows]), columns[rows])
 
-        self.minimise(live.tensors(), loss, new, owner="foster", rng=rng.child("fit"), tower=live.tower_tensors())
-        net = live.frozen()
+        self.fit_session(
+            trainable.tensors(), loss, new, owner="foster", rng=rng.child("fit"), tower=trainable.tower_tensors()
+        )
+        net = trainable.detached()
         return Compressed(net, choose_exemplars(net, None, new, task))
 
     def extend(self, state: Compressed, task: Task, *, rng: Stream) -> Compressed:
@@ -110,33 +112,37 @@ class Foster(SessionTraining):
         fresh = replace(old, head=old.head[:0], head_bias=old.head_bias[:0]).grow(len(weights), rng.child("branch"))
         wide = old.grow(len(weights), rng.child("old"))
         right = torch.cat([torch.zeros_like(old.head), fresh.head[known:]])
-        live = Boosted(old, fresh.live(), leaf(torch.cat([wide.head, right], 1)), leaf(wide.head_bias))
+        trainable = Boosted(
+            old, fresh.trainable(), as_parameter(torch.cat([wide.head, right], 1)), as_parameter(wide.head_bias)
+        )
         with torch.no_grad():
             embedded, target = old.embed(data.x), old.logits(data.x)
 
         def loss(rows: Tensor) -> Tensor:
-            both, alone = live.logits(data.x[rows], embedded[rows])
+            both, alone = trainable.logits(data.x[rows], embedded[rows])
             return (
                 F.cross_entropy(both / weights, columns[rows])
                 + F.cross_entropy(alone, columns[rows])
                 + self.distillation * distillation(both[:, :known], target[rows], self.temperature)
             )
 
-        leaves = [*live.new.tensors(), live.head, live.bias]
-        self.minimise(leaves, loss, data, owner="foster", rng=rng.child("fit"), tower=live.new.tower_tensors())
-        return Boosted(old, live.new.frozen(), live.head.detach(), live.bias.detach())
+        leaves = [*trainable.new.tensors(), trainable.head, trainable.bias]
+        self.fit_session(leaves, loss, data, owner="foster", rng=rng.child("fit"), tower=trainable.new.tower_tensors())
+        return Boosted(old, trainable.new.detached(), trainable.head.detach(), trainable.bias.detach())
 
     def _compress(self, old: Net, teacher: Boosted, data: Features, weights: Tensor, rng: Stream) -> Net:
-        live = old.grow(len(weights), rng.child("head")).live()
+        trainable = old.grow(len(weights), rng.child("head")).trainable()
         with torch.no_grad():
             soft = (teacher.logits(data.x, old.embed(data.x))[0] / self.temperature).softmax(1) * weights
             soft = soft / soft.sum(1, keepdim=True)
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(live.logits(data.x[rows]) / self.temperature, soft[rows])
+            return F.cross_entropy(trainable.logits(data.x[rows]) / self.temperature, soft[rows])
 
-        self.minimise(live.tensors(), loss, data, owner="foster", rng=rng.child("fit"), tower=live.tower_tensors())
-        return live.frozen()
+        self.fit_session(
+            trainable.tensors(), loss, data, owner="foster", rng=rng.child("fit"), tower=trainable.tower_tensors()
+        )
+        return trainable.detached()
 
     def score(self, state: Compressed, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""

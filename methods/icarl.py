@@ -61,20 +61,22 @@ class ICaRL(SessionTraining):
         new = new_images(task)
         data = joined(kept, new)
         columns = task.columns(data.labels)
-        live = net.live()
+        trainable = net.trainable()
         with torch.no_grad():
             target = None if old is None else old.logits(data.x)
 
         def loss(rows: Tensor) -> Tensor:
-            logits = live.logits(data.x[rows])
+            logits = trainable.logits(data.x[rows])
             value = F.cross_entropy(logits, columns[rows])
             if target is None:
                 return value
             known = logits[:, : target.shape[1]]
             return value + self.distillation * distillation(known, target[rows], self.temperature)
 
-        self.minimise(live.tensors(), loss, data, owner="icarl", rng=rng.child("fit"), tower=live.tower_tensors())
-        net = live.frozen()
+        self.fit_session(
+            trainable.tensors(), loss, data, owner="icarl", rng=rng.child("fit"), tower=trainable.tower_tensors()
+        )
+        net = trainable.detached()
         # A float32 mean and an int64 count of each class.
         chosen = choose_exemplars(net, kept, new, task, beside=task.n_classes * (4 * net.head.shape[1] + 8))
         at = task.columns(chosen.labels)

@@ -15,7 +15,7 @@ from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
-from bench.functional.classwise import one_hot_votes
+from bench.functional.classwise import class_votes
 from bench.learning.unlearning import named
 from bench.utils.random import Stream
 
@@ -68,8 +68,8 @@ class KNN:
         columns = state.columns[found.positions]
         if self.vote == "temperature":
             weights = (found.similarities / self.temperature).softmax(dim=1)
-            return one_hot_votes(columns, weights, len(state.class_rank))
-        votes = one_hot_votes(columns, torch.ones_like(found.similarities), len(state.class_rank))
+            return class_votes(columns, weights, len(state.class_rank))
+        votes = class_votes(columns, torch.ones_like(found.similarities), len(state.class_rank))
         # Votes are whole numbers, so less than one vote in all decides ties and nothing else.
         return votes.sub_(0.5 * state.class_rank / len(state.class_rank))
 

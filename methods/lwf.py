@@ -48,19 +48,21 @@ class LwF(SessionTraining):
         data = new_images(task)
         first = 0 if old is None else len(old.head)
         columns = task.columns(data.labels) - first
-        live = net.live()
+        trainable = net.trainable()
         with torch.no_grad():
             target = None if old is None else old.logits(data.x)
 
         def loss(rows: Tensor) -> Tensor:
-            logits = live.logits(data.x[rows])
+            logits = trainable.logits(data.x[rows])
             value = F.cross_entropy(logits[:, first:], columns[rows])
             if target is None:
                 return value
             return value + self.distillation * distillation(logits[:, :first], target[rows], self.temperature)
 
-        self.minimise(live.tensors(), loss, data, owner="lwf", rng=rng.child("fit"), tower=live.tower_tensors())
-        return live.frozen()
+        self.fit_session(
+            trainable.tensors(), loss, data, owner="lwf", rng=rng.child("fit"), tower=trainable.tower_tensors()
+        )
+        return trainable.detached()
 
     def score(self, state: Net, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""

@@ -21,7 +21,7 @@ from bench.core.task import Session, Task
 from bench.functional.attention import Block, attend, integrate, standardise
 from bench.functional.classwise import class_counts, class_means, drop_self, nearest_to_mean, normalise, rows_of_classes
 from bench.learning.prototypes import Kind, carried_over, prototypes
-from bench.learning.training import fit, leaf
+from bench.learning.training import as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -358,8 +358,8 @@ class MML:
     ) -> Weights:
         if self.integration in ("none", "mean") or not self.epochs or not len(images):
             return state.weights
-        live = Weights(state.weights.image.map(leaf), state.weights.text.map(leaf))
-        leaves = [*live.image.tensors(), *live.text.tensors()]
+        trainable = Weights(state.weights.image.map(as_parameter), state.weights.text.map(as_parameter))
+        leaves = [*trainable.image.tensors(), *trainable.text.tensors()]
         f = self._scale(images.x)
         places = self._neighbours_without_self(state, images)
         if self.integration == "attention" and all(at is None for at in places):
@@ -371,14 +371,14 @@ class MML:
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(f.device)
             near = [None if at is None else x[at[rows]] for x, at in zip(prepared, places, strict=True)]
-            logits = self._logits(live, state, f[rows], *near)
+            logits = self._logits(trainable, state, f[rows], *near)
             return F.cross_entropy(self.logit_scale * logits, targets[rows])
 
         def accuracy() -> float:
             assert check is not None
             assert validation is not None
             with torch.no_grad():
-                scores = self.score(replace(check, weights=live), validation.queries.x)
+                scores = self.score(replace(check, weights=trainable), validation.queries.x)
             return float((scores.argmax(1) == validation.targets).float().mean())
 
         fit(
@@ -394,7 +394,7 @@ class MML:
             rng=rng.child("fit"),
             options=self.training_options,
         )
-        return Weights(live.image.map(torch.Tensor.detach), live.text.map(torch.Tensor.detach))
+        return Weights(trainable.image.map(torch.Tensor.detach), trainable.text.map(torch.Tensor.detach))
 
     def _neighbours_without_self(self, state: Modular, images: Features) -> list[Tensor | None]:
         """Return neighbours of training images, never the image itself where it is in the memory too."""

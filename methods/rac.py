@@ -19,7 +19,7 @@ from bench.core.task import Task
 from bench.functional.classwise import drop_self, normalise
 from bench.functional.logistic_regression import Linear
 from bench.learning.class_texts import class_texts
-from bench.learning.training import epochs_of, fit, leaf
+from bench.learning.training import as_parameter, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -78,13 +78,15 @@ class RAC:
         r = _said(names, self._neighbours_of_others(items, data))
         bound = 1 / math.sqrt(task.dimension)
         draw = torch.empty(task.n_classes, task.dimension).uniform_(-bound, bound, generator=rng.child("init").torch())
-        live = Linear(leaf(draw.to(task.device)), leaf(torch.zeros(task.n_classes, device=task.device)))
+        trainable = Linear(
+            as_parameter(draw.to(task.device)), as_parameter(torch.zeros(task.n_classes, device=task.device))
+        )
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
-            return F.cross_entropy(self._logits(live, x[rows], r[rows]), columns[rows])
+            return F.cross_entropy(self._logits(trainable, x[rows], r[rows]), columns[rows])
 
-        weights = [live.weights, live.biases]
+        weights = [trainable.weights, trainable.biases]
         fit(
             weights,
             loss,
@@ -97,7 +99,7 @@ class RAC:
             rng=rng.child("fit"),
             options=self.training_options,
         )
-        return Augmented(Linear(live.weights.detach(), live.biases.detach()), items, names, int((~has).sum()))
+        return Augmented(Linear(trainable.weights.detach(), trainable.biases.detach()), items, names, int((~has).sum()))
 
     def _neighbours_of_others(self, items: Items, data: Items) -> Tensor:
         """Return the k nearest items of each training image but itself, int64 [n, k]."""

@@ -18,7 +18,7 @@ from bench.core.task import Session, Task
 from bench.functional.attention import Block, attend, standardise, transform
 from bench.functional.classwise import class_counts, class_means, drop_self, normalise
 from bench.learning.class_texts import class_texts
-from bench.learning.training import fit, leaf
+from bench.learning.training import as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -104,7 +104,7 @@ class RECO:
         """Return the method with fusion layers trained on seen classes, from the best epoch on validation classes."""
         state = self.build(training.task, rng=rng)
         check = None if validation is None else replace(self, weights=state.fusion).build(validation.task, rng=rng)
-        live = Fusion(state.fusion.image.map(leaf), state.fusion.text.map(leaf))
+        trainable = Fusion(state.fusion.image.map(as_parameter), state.fusion.text.map(as_parameter))
         keep = state.has_text[training.targets]
         targets = training.targets[keep]
         if not len(targets):
@@ -116,7 +116,7 @@ class RECO:
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
-            fused_v, fused_t = self._fuse(live.image, v[rows], near_v[rows]), self._fuse(live.text, t, near_t)
+            fused_v, fused_t = self._fuse(trainable.image, v[rows], near_v[rows]), self._fuse(trainable.text, t, near_t)
             pairs = ((fused_v, fused_t), (fused_v, t), (v[rows], fused_t))
             # Asked for once a batch and not once a pair: the device is waited for, for how many classes there are.
             shown, at = torch.unique(targets[rows], return_inverse=True)
@@ -127,10 +127,10 @@ class RECO:
             assert check is not None
             assert validation is not None
             with torch.no_grad():
-                scores = self.score(replace(check, fusion=live), validation.queries.x)
+                scores = self.score(replace(check, fusion=trainable), validation.queries.x)
             return float((scores.argmax(1) == validation.targets).float().mean())
 
-        leaves = [*live.image.tensors(), *live.text.tensors()]
+        leaves = [*trainable.image.tensors(), *trainable.text.tensors()]
         fit(
             leaves,
             loss,
@@ -144,7 +144,9 @@ class RECO:
             rng=rng.child("fit"),
             options=self.training_options,
         )
-        return replace(self, weights=Fusion(live.image.map(torch.Tensor.detach), live.text.map(torch.Tensor.detach)))
+        return replace(
+            self, weights=Fusion(trainable.image.map(torch.Tensor.detach), trainable.text.map(torch.Tensor.detach))
+        )
 
     def build(self, task: Task, *, rng: Stream) -> Enriched:
         """Return the fusion layers with this task's memory."""

@@ -48,13 +48,15 @@ class Replay(SessionTraining):
         new = new_images(task)
         data = joined(kept, new)
         columns = task.columns(data.labels)
-        live = net.live()
+        trainable = net.trainable()
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(live.logits(data.x[rows]), columns[rows])
+            return F.cross_entropy(trainable.logits(data.x[rows]), columns[rows])
 
-        self.minimise(live.tensors(), loss, data, owner="replay", rng=rng.child("fit"), tower=live.tower_tensors())
-        net = live.frozen()
+        self.fit_session(
+            trainable.tensors(), loss, data, owner="replay", rng=rng.child("fit"), tower=trainable.tower_tensors()
+        )
+        net = trainable.detached()
         return Rehearsed(net, choose_exemplars(net, kept, new, task))
 
     def score(self, state: Rehearsed, queries: Tensor) -> Tensor:

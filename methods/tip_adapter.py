@@ -17,7 +17,7 @@ from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.holdout import hold_out
-from bench.learning.training import fit, leaf
+from bench.learning.training import as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -118,12 +118,12 @@ class TipAdapter:
         cache = Cache(x, columns, class_counts(columns, n_classes), texts, alpha, beta, held)
         if not self.finetune or not len(x):
             return cache
-        keys = leaf(x)
-        live = Cache(keys, columns, cache.counts, texts, alpha, beta, held)
+        keys = as_parameter(x)
+        trainable = Cache(keys, columns, cache.counts, texts, alpha, beta, held)
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
-            return F.cross_entropy(_logits(live, x[rows], alpha, beta), columns[rows])
+            return F.cross_entropy(_logits(trainable, x[rows], alpha, beta), columns[rows])
 
         fit(
             [keys],

@@ -17,7 +17,7 @@ from bench.core.registry import method
 from bench.core.state_bytes import MEMORY
 from bench.core.task import Task
 from bench.functional.classwise import neighbour_votes
-from bench.learning.pruning import misleading
+from bench.learning.pruning import misleading_counts
 from bench.learning.unlearning import named
 from bench.search import Neighbours
 from bench.utils.errors import BenchError
@@ -143,7 +143,7 @@ class VisualMemory:
         pruning = "soft" if task.soft_pruning and self.pruning == "none" else self.pruning
         if pruning == "none" or len(state.items) < 2:
             return replace(state, weights=torch.ones_like(state.weights))
-        wrong = misleading(state.items, self.k if pruning == "hard" else self.soft_k, state.items.index.search)
+        wrong = misleading_counts(state.items, self.k if pruning == "hard" else self.soft_k, state.items.index.search)
         weights = (wrong < self.hard_count).float() if pruning == "hard" else self.soft_factor / (1 + wrong).float()
         return replace(state, weights=weights)
 

@@ -15,7 +15,7 @@ from bench.core.task import Episode, Session
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.frame import Frame, departing
 from bench.sampling.memory_source import declared_or_bare
-from bench.sampling.sessions import apart, draw_ways, guard, make_task, shots
+from bench.sampling.sessions import assert_disjoint, draw_ways, make_task, shots, split_disjoint
 from bench.sampling.shot_counts import Scarce, able, lowered
 from bench.utils.random import Stream
 
@@ -79,7 +79,7 @@ class FewToManyShot:
         """Return one session of all target classes, or one a few-shot episode."""
         frame = Frame.of(self, dataset, "auto", rng)
         memory, origin = declared_or_bare(dataset, self.memory, _OWNER)
-        queries, pool, lost = apart(dataset, frame.target, memory)
+        queries, pool, lost = split_disjoint(dataset, frame.target, memory)
         target, skipped = self._able(dataset, pool, frame.target)
         notes = {"memory": origin, **lost, "classes_skipped": [dataset.class_names[c] for c in skipped]}
         groups = [target] if self.way is None else draw_ways(target, self.way, self.episodes, rng, f"{_OWNER}.way")
@@ -90,7 +90,7 @@ class FewToManyShot:
             asked = queries.of_classes(group)
             if self.way is not None:
                 asked = shots(asked, self.queries, stream.child("queries"), dataset=dataset.name, scarce="use")
-            guard(dataset.name, {"support": support, "queries": asked})
+            assert_disjoint(dataset.name, {"support": support, "queries": asked})
             task = make_task(dataset, group, support=support, memory=memory, session=number)
             sessions.append(Session(task=task, queries=asked, notes=notes))
         return frame.episode(sessions, independent=self.way is not None)
@@ -100,7 +100,7 @@ class FewToManyShot:
         if self.seen and self.scarce != "lower":
             return self.shots  # which classes must give them is a matter of the seed
         ids = eligible(dataset, self.classes)
-        _, pool, _ = apart(dataset, ids, declared_or_bare(dataset, self.memory, _OWNER)[0])
+        _, pool, _ = split_disjoint(dataset, ids, declared_or_bare(dataset, self.memory, _OWNER)[0])
         if self.scarce == "lower":
             return lowered(pool, ids, self.shots, dataset=dataset.name)
         self._able(dataset, pool, ids)

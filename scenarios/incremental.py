@@ -14,7 +14,7 @@ from bench.core.registry import scenario
 from bench.core.task import Budget, Episode, Session
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.memory_source import declared_memory, departures
-from bench.sampling.sessions import apart, make_task, shots
+from bench.sampling.sessions import make_task, shots, split_disjoint
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
@@ -97,7 +97,7 @@ class Incremental:
         ids = eligible(dataset, self.classes)
         order = tuple(ids[i] for i in rng.child("class-order").permutation(len(ids)))
         retrieved = dataset.memory if self.memory == "declared" else Memory.empty(dataset.dimension)
-        every_query, pool, lost = apart(dataset, ids, retrieved)
+        every_query, pool, lost = split_disjoint(dataset, ids, retrieved)
         support = shots(pool, self.shots, rng, dataset=dataset.name, classes=ids)
         sessions: list[Session] = []
         budget = Budget(

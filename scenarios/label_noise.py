@@ -18,7 +18,7 @@ from bench.core.task import Episode, Session
 from bench.sampling import noise
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.memory_source import declared_memory, departures
-from bench.sampling.sessions import apart, guard, make_task, shots
+from bench.sampling.sessions import assert_disjoint, make_task, shots, split_disjoint
 from bench.utils.errors import BenchError, suggest
 from bench.utils.random import Stream
 
@@ -73,10 +73,10 @@ class LabelNoise:
     ) -> Episode:
         """Return one session whose support has wrong labels; the notes hold each with the label it had."""
         ids = eligible(dataset, self.classes)
-        queries, pool, lost = apart(dataset, ids, dataset.memory)
+        queries, pool, lost = split_disjoint(dataset, ids, dataset.memory)
         clean, memory, origin = self._memory(dataset, pool, rng)
         clean = shots(clean, self.shots, rng, dataset=dataset.name, classes=ids)
-        guard(dataset.name, {"support": clean, "queries": queries})
+        assert_disjoint(dataset.name, {"support": clean, "queries": queries})
         noisy, rows = self._noisy(dataset, ids, clean, condition["rate"], rng.child("noise"))
         changed = rows[noisy.labels[rows] != clean.labels[rows]].tolist()
         names = dataset.class_names

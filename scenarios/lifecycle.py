@@ -15,7 +15,7 @@ from bench.core.registry import scenario
 from bench.core.task import Episode
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.edited_sessions import edited, session_of
-from bench.sampling.memory_edits import Shelf, steps
+from bench.sampling.memory_edits import MemoryState, steps
 from bench.sampling.memory_source import MemoryChoice, choose_memory, departures, simulated_sources
 from bench.sampling.sessions import memory_session
 from bench.utils.random import Stream
@@ -78,12 +78,14 @@ class Lifecycle:
         memory, simulated = self._with_sources(dataset, whole.task.memory)
         whole = replace(whole, notes={**whole.notes, "simulated_sources": simulated})
         script = steps(self.script, dataset, memory, ids, rng)
-        shelf = Shelf.before(script, memory, ids)
-        sessions = [session_of(dataset, whole, shelf)]
+        memory_state = MemoryState.before(script, memory, ids)
+        sessions = [session_of(dataset, whole, memory_state)]
         for number, step in enumerate(script, start=1):
-            before = shelf
-            shelf = shelf.after(step, dataset, neighbours=self.neighbours, rng=rng.child("edit", number))
-            sessions.append(edited(session_of(dataset, whole, shelf, number), step, before.memory, dataset.class_names))
+            before = memory_state
+            memory_state = memory_state.after(step, dataset, neighbours=self.neighbours, rng=rng.child("edit", number))
+            sessions.append(
+                edited(session_of(dataset, whole, memory_state, number), step, before.memory, dataset.class_names)
+            )
         return Episode(sessions=tuple(sessions))
 
     def _with_sources(self, dataset: Dataset, memory: Memory) -> tuple[Memory, bool]:

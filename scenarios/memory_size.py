@@ -15,7 +15,7 @@ from bench.core.task import Episode
 from bench.sampling.class_split import Classes
 from bench.sampling.frame import Frame, departing
 from bench.sampling.memory_source import MemoryChoice
-from bench.sampling.sessions import prefix
+from bench.sampling.sessions import nested_subset
 from bench.utils.random import Stream
 
 
@@ -58,7 +58,7 @@ class MemorySize:
         size = None if condition["items"] == "all" else condition["items"]
         memory = frame.session.task.memory
         cut = Memory(
-            memory.images if self.modality == "texts" else prefix(memory.images, size, rng.child("images")),
-            memory.texts if self.modality == "images" else prefix(memory.texts, size, rng.child("texts")),
+            memory.images if self.modality == "texts" else nested_subset(memory.images, size, rng.child("images")),
+            memory.texts if self.modality == "images" else nested_subset(memory.texts, size, rng.child("texts")),
         )
         return frame.episode([replace(frame.session, task=replace(frame.session.task, memory=cut))])

@@ -14,7 +14,7 @@ from bench.core.registry import scenario
 from bench.core.task import Episode, Session
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.memory_source import declared_memory, departures
-from bench.sampling.sessions import apart, guard, make_task, require_shots, shots, without
+from bench.sampling.sessions import assert_disjoint, exclude, make_task, require_shots, shots, split_disjoint
 from bench.utils.random import Stream
 
 
@@ -44,7 +44,7 @@ class Supervised:
         """Yield the one condition: the shots, and that the rest of the support stands in for a memory where it does."""
         told = departures(dataset, self.classes)
         ids = eligible(dataset, self.classes)
-        _, pool, _ = apart(dataset, ids, dataset.memory)
+        _, pool, _ = split_disjoint(dataset, ids, dataset.memory)
         require_shots(pool, self.shots, ids, dataset=dataset.name)
         used = len(pool) if self.shots is None else self.shots * len(pool.labels.unique())
         if self._takes_rest(dataset) and used < len(pool):
@@ -58,18 +58,18 @@ class Supervised:
     ) -> Episode:
         """Return training on the shots and one session on the same task."""
         ids = eligible(dataset, self.classes)
-        queries, pool, lost = apart(dataset, ids, dataset.memory)
+        queries, pool, lost = split_disjoint(dataset, ids, dataset.memory)
         support = shots(pool, condition["shots"], rng, dataset=dataset.name, classes=ids)
         memory, origin = dataset.memory, "declared"
         if self._takes_rest(dataset):
-            rest = Items.of_features(without(pool, [support]), "rest of the support")
+            rest = Items.of_features(exclude(pool, [support]), "rest of the support")
             memory, origin = memory.replace(images=rest), "rest of the support under its class names"
         if self.memory == "none" or not len(memory.images):
             memory, origin = Memory(memory.images.take([]), memory.texts), "none; methods retrieve from the shots"
         task = make_task(dataset, ids, support=support, memory=memory)
         notes = {"memory": origin, **lost}
-        check = without(dataset.role("validation").of_classes(ids), [queries, pool])
-        guard(dataset.name, {"support": support, "validation": check, "queries": queries})
+        check = exclude(dataset.role("validation").of_classes(ids), [queries, pool])
+        assert_disjoint(dataset.name, {"support": support, "validation": check, "queries": queries})
         return Episode(
             sessions=(Session(task=task, queries=queries, notes=notes),),
             training=Session(task=task, queries=support, notes=notes),

@@ -15,7 +15,7 @@ from bench.core.registry import scenario
 from bench.core.task import Episode, Session
 from bench.sampling.class_split import Classes, check_split, eligible, split_classes
 from bench.sampling.memory_source import MemoryChoice, choose_memory, departures
-from bench.sampling.sessions import memory_session, training_session, without
+from bench.sampling.sessions import exclude, memory_session, training_session
 from bench.search.threshold import reaches
 from bench.utils.random import Stream
 
@@ -76,7 +76,7 @@ class WebZeroShot:
             training = self._training(source, classes, rng, asked=[asked.queries])
             # Other images of the classes that were trained on, since with another data set all are seen.
             check = self._target(source, classes)
-            check = replace(check, queries=without(check.queries, [training.queries, asked.queries]))
+            check = replace(check, queries=exclude(check.queries, [training.queries, asked.queries]))
             return Episode(sessions=(asked,), training=training, validation=check)
         seen, validation, unseen = split_classes(dataset, ids, seen=self.seen, validation=self.validation, rng=rng)
         return Episode(

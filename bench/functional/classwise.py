@@ -77,7 +77,7 @@ def class_means(x: Tensor, columns: Tensor, n_classes: int) -> Tensor:
     return (class_sums(x, columns, n_classes) / counts).float()
 
 
-def one_hot_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
+def class_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
     """Return the summed weight of the neighbours of each class, float32 [q, c].
 
     Parameters

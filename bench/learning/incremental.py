@@ -69,7 +69,7 @@ class SessionTraining:
         hidden = self.hidden if self.depth == "adapter" else 0
         return Net.initial(d, task.n_classes, hidden=hidden, device=task.device, rng=rng, tower=tower)
 
-    def minimise(
+    def fit_session(
         self,
         weights: Sequence[Tensor],
         loss: Objective,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
-from bench.learning.training import leaf
+from bench.learning.training import as_parameter
 from bench.utils.random import Stream
 
 Depth = Literal["head", "adapter", "full"]
@@ -94,11 +94,11 @@ class Net:
             tower=self.tower.map(change) if self.tower else None,
         )
 
-    def live(self) -> Net:
+    def trainable(self) -> Net:
         """Return a copy whose weights an optimiser may change."""
-        return self.map(leaf)
+        return self.map(as_parameter)
 
-    def frozen(self) -> Net:
+    def detached(self) -> Net:
         """Return the weights as plain values."""
         return self.map(torch.Tensor.detach)
 

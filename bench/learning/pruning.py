@@ -15,7 +15,7 @@ _LOOKED_UP = 1 << 12
 """Items that are looked up among the others at a time."""
 
 
-def misleading(items: Items, k: int, search: Callable[[Tensor, int], Neighbours] | None = None) -> Tensor:
+def misleading_counts(items: Items, k: int, search: Callable[[Tensor, int], Neighbours] | None = None) -> Tensor:
     """Return of how many others each item is one of the k nearest although its class is another, int64 [m].
 
     Each item is looked up among the others (leave-one-out; Geirhos et al., Towards Flexible Perception with Visual

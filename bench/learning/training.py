@@ -154,7 +154,7 @@ def fit(
     return Fitted(len(losses), best_epoch if validate else len(losses), tuple(losses), tuple(scores))
 
 
-def leaf(tensor: Tensor) -> Tensor:
+def as_parameter(tensor: Tensor) -> Tensor:
     """Return a copy of a tensor that an optimiser may change."""
     return tensor.detach().clone().requires_grad_(True)
 

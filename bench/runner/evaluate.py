@@ -22,7 +22,7 @@ from bench.learning.exemplars import carry
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions, with_training_options
 from bench.runner.evidence_metrics import evidence_means
 from bench.runner.in_pixels import in_pixels
-from bench.search.query_log import Asked, listening
+from bench.search.query_log import SearchCall, listening
 from bench.utils.errors import BenchError, Notice, Unsuitable
 from bench.utils.random import Stream
 
@@ -63,7 +63,7 @@ class Outcome:
     stored: StateBytes
     details: Mapping[str, Any]
     cost: Mapping[str, Any]
-    asked: Sequence[Asked]
+    asked: Sequence[SearchCall]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def run_cell(
     outcomes: list[Outcome] = []
     held: SessionState | None = None
     meter = Meter()
-    searched: list[Asked] = []
+    searched: list[SearchCall] = []
     if trained is not None:
         method = trained.plugged_into(method, episode)
     elif isinstance(method, Trains) and episode.training is not None:

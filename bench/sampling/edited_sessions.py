@@ -9,16 +9,18 @@ from typing import Any
 from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
 from bench.core.task import Edit, Session
-from bench.sampling.memory_edits import REMOVALS, Shelf, Step
+from bench.sampling.memory_edits import REMOVALS, MemoryState, Step
 from bench.sampling.sessions import make_task
 
 
-def session_of(dataset: Dataset, whole: Session, shelf: Shelf, number: int = 0) -> Session:
+def session_of(dataset: Dataset, whole: Session, memory_state: MemoryState, number: int = 0) -> Session:
     """Return the session of what is there: all classes that have come, and their queries."""
-    task = make_task(dataset, shelf.classes, support=whole.task.support, memory=shelf.memory, session=number)
+    task = make_task(
+        dataset, memory_state.classes, support=whole.task.support, memory=memory_state.memory, session=number
+    )
     return Session(
-        task=replace(task, soft_pruning=shelf.soft_pruning),
-        queries=whole.queries.of_classes(shelf.classes),
+        task=replace(task, soft_pruning=memory_state.soft_pruning),
+        queries=whole.queries.of_classes(memory_state.classes),
         notes={**whole.notes, "edit": "none"},
     )
 

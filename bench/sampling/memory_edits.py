@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
-from bench.learning.pruning import misleading
+from bench.learning.pruning import misleading_counts
 from bench.sampling import noise
 from bench.utils.errors import BenchError, suggest
 from bench.utils.random import Stream
@@ -114,7 +114,7 @@ def relabelled(dataset: Dataset, images: Items, classes: Sequence[int], pairs: S
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
+class MemoryState:
     """The memory as it is, the items still to come, their sources, the classes that have come, how votes count."""
 
     memory: Memory
@@ -124,14 +124,14 @@ class Shelf:
     soft_pruning: bool = False
 
     @staticmethod
-    def before(script: Sequence[Step], memory: Memory, classes: Sequence[int]) -> Shelf:
+    def before(script: Sequence[Step], memory: Memory, classes: Sequence[int]) -> MemoryState:
         """Return what is there without the classes and sources that the script will add."""
         late = {c for step in script if step.action == "add-class" for c in step.classes}
         sources = frozenset(s for step in script if step.action == "add-source" for s in step.names)
         start = memory.remove(classes=late & _classes(memory), sources=sources)
-        return Shelf(start, _rest(memory, start), sources, tuple(c for c in classes if c not in late))
+        return MemoryState(start, _rest(memory, start), sources, tuple(c for c in classes if c not in late))
 
-    def after(self, step: Step, dataset: Dataset, *, neighbours: int, rng: Stream) -> Shelf:
+    def after(self, step: Step, dataset: Dataset, *, neighbours: int, rng: Stream) -> MemoryState:
         """Return what is there after a step; ``neighbours`` are looked at in leave-one-out retrieval for pruning."""
         memory, images = self.memory, self.memory.images
         if step.action == "prune-soft":
@@ -152,13 +152,13 @@ class Shelf:
         if step.number is None:
             return replace(self, memory=memory.remove(ids=step.names))
         if step.action == "prune":
-            gone = misleading(images, neighbours).cpu().numpy() >= step.number
+            gone = misleading_counts(images, neighbours).cpu().numpy() >= step.number
         else:
             gone = np.zeros(len(images), dtype=bool)
             gone[noise.affected(len(images), step.number, rng).numpy()] = True
         return replace(self, memory=memory.replace(images=images.take(~gone)))
 
-    def _arrived(self, step: Step) -> Shelf:
+    def _arrived(self, step: Step) -> MemoryState:
         """Return what is there after classes or sources have come: an item comes when both its own have."""
         classes = self.classes + step.classes
         to_come = self.sources_to_come - set(step.names)

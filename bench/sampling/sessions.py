@@ -93,7 +93,7 @@ def draw_ways(classes: Sequence[int], way: int, episodes: int, rng: Stream, sett
     return [tuple(classes[i] for i in order[:way]) for order in orders]
 
 
-def without(features: Features, others: Sequence[Features]) -> Features:
+def exclude(features: Features, others: Sequence[Features]) -> Features:
     """Return the rows whose vectors appear in none of the others, by content hash."""
     ours = features.row_digests
     wanted, taken = set(ours.tolist()), set[str]()
@@ -103,7 +103,7 @@ def without(features: Features, others: Sequence[Features]) -> Features:
     return features.take(~np.isin(ours, list(taken))) if taken else features
 
 
-def guard(name: str, parts: Mapping[str, Features]) -> None:
+def assert_disjoint(name: str, parts: Mapping[str, Features]) -> None:
     """Raise :class:`BenchError` if two parts that must be disjoint share a vector."""
     digests = {part: set(features.row_digests.tolist()) for part, features in parts.items() if len(features)}
     names = list(digests)
@@ -124,15 +124,17 @@ def as_features(items: Items, dataset: Dataset) -> Features:
 def queries_outside(dataset: Dataset, classes: Sequence[int], memory: Memory) -> tuple[Features, int]:
     """Return the queries of some classes whose vectors are not among the memory images, and how many are."""
     every = dataset.role("query").of_classes(list(classes))
-    queries = without(every, [as_features(memory.images, dataset)])
+    queries = exclude(every, [as_features(memory.images, dataset)])
     return queries, len(every) - len(queries)
 
 
-def apart(dataset: Dataset, classes: Sequence[int], memory: Memory) -> tuple[Features, Features, dict[str, int]]:
+def split_disjoint(
+    dataset: Dataset, classes: Sequence[int], memory: Memory
+) -> tuple[Features, Features, dict[str, int]]:
     """Return queries outside the memory, support outside the queries, and for the notes how many each lost."""
     queries, in_memory = queries_outside(dataset, classes, memory)
     every = dataset.role("support").of_classes(list(classes))
-    support = without(every, [queries])
+    support = exclude(every, [queries])
     lost = {"queries_dropped_as_memory": in_memory, "support_dropped_as_queries": len(every) - len(support)}
     return queries, support, lost
 
@@ -170,7 +172,7 @@ def training_session(
     session = memory_session(dataset, classes, memory, origin)
     # Restricted first and joined then, so that a large support is not copied for the classes that are left out.
     pool = Features.concat([dataset.role(role).of_classes(list(classes)) for role in ("support", "query")])
-    free = without(pool, [as_features(session.task.memory.images, dataset), *asked])
+    free = exclude(pool, [as_features(session.task.memory.images, dataset), *asked])
     labelled = shots(free, images, rng.child("training"), dataset=dataset.name, scarce="use")
     return Session(task=session.task, queries=labelled, notes={"memory": origin})
 
@@ -190,7 +192,7 @@ def training_and_validation(
     return training, memory_session(dataset, validation, memory, origin) if len(validation) > 1 else None
 
 
-def prefix(items: Items, count: int | None, rng: Stream) -> Items:
+def nested_subset(items: Items, count: int | None, rng: Stream) -> Items:
     """Return ``count`` random items of each class, or all there are, so that k items are among k + 1; None takes all.
 
     The items keep their order.

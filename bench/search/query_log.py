@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class SearchCall:
     """One question: the ``k`` nearest of ``keys`` for each of ``queries``; ``by`` names what answered it."""
 
     queries: Tensor
@@ -20,13 +20,13 @@ class Asked:
     by: tuple[str, ...]
 
 
-_heard: ContextVar[list[Asked] | None] = ContextVar("asked", default=None)
+_heard: ContextVar[list[SearchCall] | None] = ContextVar("asked", default=None)
 
 
 @contextmanager
-def listening() -> Iterator[list[Asked]]:
+def listening() -> Iterator[list[SearchCall]]:
     """Yield a list that grows by every question asked inside the block."""
-    heard: list[Asked] = []
+    heard: list[SearchCall] = []
     token = _heard.set(heard)
     try:
         yield heard
@@ -38,4 +38,4 @@ def note(queries: Tensor, keys: Tensor, k: int, by: tuple[str, ...]) -> None:
     """Add a search to every open log."""
     heard = _heard.get()
     if heard is not None:
-        heard.append(Asked(queries, keys, k, by))
+        heard.append(SearchCall(queries, keys, k, by))

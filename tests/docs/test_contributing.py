@@ -59,10 +59,10 @@ def checked(repository: Path, path: str, code: str, name: str, suite: str) -> No
     inside(repository, "ruff", "format", "--check", path)
     assert inside(repository, *PYTEST, suite, "-k", name, "-rA").count("PASSED") >= 4
     # What is new is not on its page yet: a reminder and no failure.
-    assert "make pages" in inside(repository, *PYTEST, "tests/unit/test_docs.py")
+    assert "make pages" in inside(repository, *PYTEST, "tests/docs/test_pages.py")
 
     inside(repository, "tools.pages")
-    assert "make pages" not in inside(repository, *PYTEST, "tests/unit/test_docs.py")
+    assert "make pages" not in inside(repository, *PYTEST, "tests/docs/test_pages.py")
 
 
 def test_the_effort_is_counted() -> None:

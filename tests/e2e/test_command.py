@@ -18,7 +18,7 @@ import pytest
 from bench.results.schema import UNSTABLE
 from bench.utils.version import SCHEMA
 from tests.conftest import Bench
-from tests.e2e.test_python import PLUG_IN, distribution
+from tests.e2e.test_plug_ins import METHOD, distribution
 
 FAST = ("--methods", "knn,protonet,zero-shot", "--data", "digits", "--seeds", "2", "--quiet")
 
@@ -214,11 +214,11 @@ def test_an_interrupt_is_one_line_and_the_run_goes_on(bench: Bench, bench_comman
     ids=["catches all", "finaliser"],
 )
 def test_an_interrupt_that_a_library_swallows_still_stops_the_run(bench: Bench, tmp_path: Path, swallows: str) -> None:
-    deaf = PLUG_IN.replace("plugged", "deaf").replace(
+    deaf = METHOD.replace("plugged", "deaf").replace(
         "        return torch.zeros(task.n_classes)",
         f"        import os, signal{swallows}        return torch.zeros(task.n_classes)",
     )
-    env = distribution(tmp_path / "site", "deaf_method", deaf)
+    env = distribution(tmp_path / "site", "deaf_method", {"methods": deaf})
     done = bench("run", "--methods", "deaf,protonet", "--data", "digits", "--seeds", "3", "--quiet", env=env)
     assert done.returncode == 130
     assert done.stderr.strip() == "bench: stopped; the same command goes on where it stopped"

@@ -19,9 +19,9 @@ import pytest
 from bench.results.run_folder import Store
 from tests.conftest import Bench
 from tests.e2e.test_command import predictions, records, run_folder, running
-from tests.e2e.test_python import PLUG_IN, distribution
+from tests.e2e.test_plug_ins import METHOD, distribution
 
-FRAGILE = PLUG_IN.replace("plugged", "fragile").replace(
+FRAGILE = METHOD.replace("plugged", "fragile").replace(
     "        return torch.zeros(task.n_classes)",
     """        import os, signal
         from pathlib import Path
@@ -43,7 +43,7 @@ def equal(a: Path, b: Path) -> None:
 
 
 def test_a_killed_worker_loses_and_changes_nothing(bench: Bench, tmp_path: Path) -> None:
-    env = distribution(tmp_path / "site", "fragile_method", FRAGILE)
+    env = distribution(tmp_path / "site", "fragile_method", {"methods": FRAGILE})
     dies = env | {"DIES": "once", "MARK": str(tmp_path / "mark")}
     serial = bench(*WORK, "--out", "serial", env=env)
     assert serial.returncode == 0, serial.stderr
@@ -82,7 +82,7 @@ def test_workers_that_wait_end_with_a_refusal(bench_command: list[str], tmp_path
 
 
 def test_a_cell_that_kills_its_worker_twice_is_named(bench: Bench, tmp_path: Path) -> None:
-    env = distribution(tmp_path / "site", "fragile_method", FRAGILE)
+    env = distribution(tmp_path / "site", "fragile_method", {"methods": FRAGILE})
     work = ("run", "--methods", "knn,fragile", "--data", "digits", "--seeds", "1", "--quiet")
     done = bench(*work, "--jobs", "2", env=env | {"DIES": "always"})
     assert done.returncode == 2
@@ -167,7 +167,7 @@ def test_a_ray_address_that_does_not_answer_is_one_line_and_leaves_nothing(bench
 
 def test_ray_gives_the_records_of_a_serial_run_although_an_actor_is_killed(bench: Bench, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    env = distribution(tmp_path / "site", "fragile_method", FRAGILE)
+    env = distribution(tmp_path / "site", "fragile_method", {"methods": FRAGILE})
     assert bench(*WORK, "--out", "serial", env=env).returncode == 0
     dies = env | {"DIES": "once", "MARK": str(tmp_path / "mark")}
     done = bench(*WORK, "--out", "ray", "--ray", "local", "--jobs", "2", env=dies)
@@ -220,7 +220,7 @@ def test_ray_shows_each_worker_a_gpu_of_its_own(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == '["0", "1"]'
 
 
-SICKLY = PLUG_IN.replace("plugged", "sickly").replace(
+SICKLY = METHOD.replace("plugged", "sickly").replace(
     "        return torch.zeros(task.n_classes)",
     """        import os
         if os.environ.get("SICK"):
@@ -234,7 +234,7 @@ SICKLY = PLUG_IN.replace("plugged", "sickly").replace(
 def test_workers_record_failures_and_finish_the_others(bench: Bench, tmp_path: Path, pool: tuple[str, ...]) -> None:
     if "--ray" in pool:
         pytest.importorskip("ray")
-    env = distribution(tmp_path / "site", "sickly_method", SICKLY)
+    env = distribution(tmp_path / "site", "sickly_method", {"methods": SICKLY})
     work = ("run", "--methods", "sickly,protonet", "--data", "digits", "--seeds", "2", "--quiet")
     done = bench(*work, *pool, env=env | {"SICK": "1"})
     assert done.returncode == 1, done.stderr

@@ -11,7 +11,7 @@ import torch
 from bench.core.registry import METHODS
 from bench.device.precision import TrainingPrecision
 from bench.learning.state_io import flatten
-from bench.learning.training import fit, leaf
+from bench.learning.training import as_parameter, fit
 from bench.learning.training_options import TrainingOptions
 from bench.utils.random import Stream
 from tests import toy
@@ -58,7 +58,7 @@ def line(folder: Path, stop_at: int | None) -> torch.Tensor:
     g = Stream(3).torch()
     x = torch.randn(40, 3, generator=g).to(DEVICE)
     y = x @ torch.tensor([1.0, -2.0, 0.5], device=DEVICE)
-    w, calls = leaf(torch.zeros(3, device=DEVICE)), 0
+    w, calls = as_parameter(torch.zeros(3, device=DEVICE)), 0
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
         nonlocal calls

@@ -14,7 +14,7 @@ from bench.cost.encoder_flops import encoder_flops, residual_network_flops, visi
 from bench.cost.flops import count, search_flops
 from bench.cost.meter import Meter, metered, phase
 from bench.functional.attention import Block, integrate, integrate_each, standardise
-from bench.functional.classwise import class_means, class_sums, herd, neighbour_votes, normalise, one_hot_votes
+from bench.functional.classwise import class_means, class_sums, class_votes, herd, neighbour_votes, normalise
 from bench.functional.gaussian import Moments
 from bench.functional.logistic_regression import LogisticRegression
 from bench.methods.knn import KNN
@@ -226,7 +226,7 @@ COLUMNS = torch.arange(len(X)) % 4
         lambda: class_means(X, COLUMNS, 5),
         lambda: Moments.of(X, COLUMNS, 4),
         lambda: neighbour_votes(COLUMNS.view(500, 5), torch.ones(500, 5), 200),
-        lambda: one_hot_votes(COLUMNS.view(500, 5), torch.ones(500, 5), 200),
+        lambda: class_votes(COLUMNS.view(500, 5), torch.ones(500, 5), 200),
         lambda: herd(X[:9], 4),
         lambda: herd(X[:3], 7),
         lambda: task().columns(torch.tensor([7, 9, 7, 3])),

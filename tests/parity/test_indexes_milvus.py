@@ -19,7 +19,7 @@ from bench.search.approximate.by_name import named_engine
 from bench.search.approximate.engine import Approximate
 from bench.search.approximate.milvus import Milvus, connect
 from bench.search.approximate.recall import Recalls
-from bench.search.query_log import Asked
+from bench.search.query_log import SearchCall
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
@@ -41,7 +41,7 @@ def uri(tmp_path: Path) -> Iterator[str]:
 def test_the_bytes_that_milvus_keeps_are_null_and_not_zero(uri: str) -> None:
     queries, keys = draw(9, "queries"), draw(60, "keys")
     engine = Approximate(Milvus(uri=uri))
-    row = Recalls(engine).row(0, queries, [queries], [Asked(queries, keys, 5)])
+    row = Recalls(engine).row(0, queries, [queries], [SearchCall(queries, keys, 5)])
     (details,) = json.loads(row["search_details"])
     assert details["recall"] == 1
     assert details["index_bytes"] is None

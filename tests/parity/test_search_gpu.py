@@ -256,7 +256,7 @@ def test_a_threshold_takes_no_launch_a_query() -> None:
     assert many.launched.total() <= 30
 
 
-class Asked:
+class SearchCall:
     """An engine that finds every second neighbour, and nothing in the last place."""
 
     name = "asked"
@@ -271,9 +271,9 @@ class Asked:
 def test_recall_counts_hits_and_takes_no_launch_a_query() -> None:
     keys = draw(100, 16, "keys")
     # Of the ten nearest it finds 0, 2, 4, 6 and 8.
-    assert recall_at(Asked(), draw(64, 16, "queries"), keys, 10) == 0.5
-    assert recall_at(Asked(), draw(64, 16, "queries"), keys, 5) == 3 / 5
-    few, many = (launches(lambda n=n: recall_at(Asked(), draw(n, 16, "queries"), keys, 10)) for n in (8, 64))
+    assert recall_at(SearchCall(), draw(64, 16, "queries"), keys, 10) == 0.5
+    assert recall_at(SearchCall(), draw(64, 16, "queries"), keys, 5) == 3 / 5
+    few, many = (launches(lambda n=n: recall_at(SearchCall(), draw(n, 16, "queries"), keys, 10)) for n in (8, 64))
     assert few.launched == many.launched
 
 

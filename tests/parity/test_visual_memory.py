@@ -7,8 +7,8 @@ import torch
 
 from bench.core.memory import Items, Memory
 from bench.core.task import Task
-from bench.functional.classwise import neighbour_votes, one_hot_votes
-from bench.learning.pruning import misleading
+from bench.functional.classwise import class_votes, neighbour_votes
+from bench.learning.pruning import misleading_counts
 from bench.methods.visual_memory import excluded, relabelled
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -82,7 +82,7 @@ def test_votes_of_many_queries_are_those_of_each_alone(q: int, k: int, n_classes
         for c in range(n_classes):
             first = columns[row].tolist().index(c) if c in columns[row] else k
             expected[row, c] = float(counts[row, c]) - first * share
-    assert torch.equal(one_hot_votes(columns, weights, n_classes), counts)
+    assert torch.equal(class_votes(columns, weights, n_classes), counts)
     assert torch.equal(neighbour_votes(columns, weights, n_classes), expected)
 
 
@@ -99,7 +99,7 @@ def naive_counts(items: Items, k: int) -> list[int]:
 @pytest.mark.parametrize("k", [3, 10, 500])
 def test_counts_of_misleading_items_equal_a_loop(k: int) -> None:
     items = mixed().memory.images
-    assert misleading(items, k, items.index.search).tolist() == naive_counts(items, k)
+    assert misleading_counts(items, k, items.index.search).tolist() == naive_counts(items, k)
 
 
 def test_soft_pruning_weighs_by_the_counts() -> None:

@@ -46,7 +46,7 @@ def built(name: str, n_classes: int) -> tuple[Any, Any]:
     return recipe, recipe.build(task, rng=Stream(0))
 
 
-def without(lines: dict[str, tuple[int, int]], pattern: str) -> dict[str, tuple[int, int]]:
+def exclude(lines: dict[str, tuple[int, int]], pattern: str) -> dict[str, tuple[int, int]]:
     return {line: counts for line, counts in lines.items() if not re.search(pattern, line)}
 
 
@@ -95,7 +95,7 @@ def test_scoring_does_no_more_for_more_queries_or_classes(card: Counts, name: st
     assert not grown(small, scored(card, few, 40))
     # fecam has a covariance of another rank for each class, and all gaps [q, c, d] at once would not fit.
     allowed = r"^launches at methods/fecam\.py" if name.startswith("fecam") else r"^$"
-    assert not without(grown(small, scored(card, many, 20)), allowed)
+    assert not exclude(grown(small, scored(card, many, 20)), allowed)
 
 
 # -- building ----------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_building_waits_no_more_for_more_classes(card: Counts, name: str, extend
             with card.during() as counts:
                 recipe.extend(state, further, rng=Stream(0))
         found.append(counts)
-    assert not without(grown(*found), r"^launches|bench/logistic\.py")
+    assert not exclude(grown(*found), r"^launches|bench/logistic\.py")
 
 
 @pytest.mark.parametrize("name", ["mml", "mml-unified"])
@@ -129,7 +129,7 @@ def test_a_memory_is_cut_to_its_budget_without_a_wait_a_class(card: Counts, name
         with card.during() as counts:
             brief(name).build(task, rng=Stream(0))
         found.append(counts)
-    assert not without(grown(*found), "^launches")
+    assert not exclude(grown(*found), "^launches")
 
 
 def test_herding_chooses_without_waiting(card: Counts) -> None:

@@ -17,7 +17,7 @@ from bench.core.protocols import About
 from bench.core.registry import METHODS
 from bench.core.task import Task
 from bench.functional.classwise import normalise
-from bench.learning.pruning import misleading
+from bench.learning.pruning import misleading_counts
 from bench.methods.knn import KNN
 from bench.runner.evaluate import _answer
 from bench.scenarios.lifecycle import Lifecycle
@@ -115,7 +115,7 @@ def test_pruning_removes_what_misleads_and_nothing_else() -> None:
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])
     own = Items(x, labels, np.array(list("abcdefgh")), np.full(8, "s"))
     # Item d lies among class 0: it misleads a, b and c, and each of them misleads d. The others see their own kind.
-    assert misleading(own, 3).tolist() == [1, 1, 1, 3, 0, 0, 0, 0]
+    assert misleading_counts(own, 3).tolist() == [1, 1, 1, 3, 0, 0, 0, 0]
     data = dataset(2)
     given = replace(data, memory=Memory(replace(own, x=torch.nn.functional.pad(x, (0, 12))), data.memory.texts))
     before, after = (s.task.memory for s in deals(Lifecycle(script=("prune:3",), neighbours=3), given)[0][1].sessions)
@@ -239,14 +239,14 @@ def test_simulated_sources_are_said_and_share_the_vectors() -> None:
 
 def test_items_are_looked_up_some_at_a_time_with_the_same_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     images = dataset(per_class=9).memory.images
-    whole = misleading(images, 20)
+    whole = misleading_counts(images, 20)
     similar = normalise(images.x).double() @ normalise(images.x).double().T
     others = similar.fill_diagonal_(-2).argsort(dim=1, descending=True)[:, :20]
     wrong = images.labels[others] != images.labels.unsqueeze(1)
     assert whole.tolist() == others[wrong].bincount(minlength=len(images)).tolist()
     assert whole.max() > 0
     monkeypatch.setattr("bench.learning.pruning._LOOKED_UP", 7)
-    assert misleading(images, 20).tolist() == whole.tolist()
+    assert misleading_counts(images, 20).tolist() == whole.tolist()
 
 
 @pytest.mark.parametrize("name", METHODS.names())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.search import Engine, top_k
 from bench.search.approximate.engine import Approximate
-from bench.search.query_log import Asked
+from bench.search.query_log import SearchCall
 from bench.utils.random import Stream
 
 SAMPLE = 64
@@ -35,7 +35,9 @@ class Recalls:
         self.engine = engine
         self._known: dict[tuple[int, int, int], tuple[Tensor, dict[str, Any]]] = {}
 
-    def row(self, session: int, queries: Tensor, blocks: Sequence[Tensor], asked: Sequence[Asked]) -> dict[str, Any]:
+    def row(
+        self, session: int, queries: Tensor, blocks: Sequence[Tensor], asked: Sequence[SearchCall]
+    ) -> dict[str, Any]:
         """Return the record's columns on search for one session.
 
         Parameters
@@ -63,7 +65,7 @@ class Recalls:
             row["index_seconds"] = sum(index.seconds for index in used if index is not None)
         return row
 
-    def _measure(self, engine: Approximate, session: int, queries: Tensor, asked: Asked) -> dict[str, Any]:
+    def _measure(self, engine: Approximate, session: int, queries: Tensor, asked: SearchCall) -> dict[str, Any]:
         key = (session, id(asked.keys), asked.k)
         if key not in self._known:
             rows = Stream(0).child("recall", session).permutation(len(queries))[:SAMPLE]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import reports
+from bench import reports
 from tests.statistics.runs import make_run
 
 HERE = Path(reports.__file__).parent.parent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import reports
+from bench import reports
 
 ROOT = Path(reports.__file__).parent
 PACKAGE = reports.__name__

@@ -14,8 +14,7 @@ from bench.data.registry import resolve
 from bench.data.web import MemoryOptions, build_memory, merge, subset
 from bench.data.web.sentences import Sentence
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out
+from tests.unit.pictures import lay_out
 
 NAMES = ("cat", "dog", "cow")
 

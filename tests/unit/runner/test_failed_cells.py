@@ -24,7 +24,7 @@ from bench.runner.parallel.merge_shards import merge
 from bench.runner.plan import plan
 from bench.utils.errors import BenchError
 from tests import toy
-from tests.unit.test_jobs import WORK, cells, run
+from tests.unit.runner.test_parallel import WORK, cells, run
 
 SICK = "TEST_SICK_SEEDS"
 

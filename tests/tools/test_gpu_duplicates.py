@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from bench.search import Neighbours, top_k
-from tests.unit.test_gpu_sections import collect, number, soon
+from tests.tools.test_gpu_sections import collect, number, soon
 from tools.gpu import duplicates
 
 SCALE = duplicates.Scale(keys=301, queries=12, dimension=32, k=8)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import open_clip
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from .helpers import noise
+from tests.unit.pictures import noise
 
 TINY = {
     "embed_dim": 16,
@@ -26,6 +25,9 @@ TINY_RESNET = TINY | {
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with configs, and the weights of ``tiny-vit`` and ``tiny-resnet``, both known to open_clip."""
+    # Only here, since it takes seconds and most tests do without.
+    import open_clip
+
     folder = tmp_path_factory.mktemp("tiny")
     for name, config in (("tiny-vit", TINY), ("tiny-resnet", TINY_RESNET)):
         (folder / f"{name}.json").write_text(json.dumps(config))

@@ -38,8 +38,7 @@ from bench.data.web.split_sentences import split_sentences
 from bench.data.web.wikipedia import Unanswered, Unreachable
 from bench.encoders import load_encoder
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out, noise
+from tests.unit.pictures import lay_out, noise
 
 TEXT = (
     "The crane is a large bird of the family Gruidae. It was described by Dr. Smith in 1758, e.g. in his book.\n"

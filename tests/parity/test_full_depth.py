@@ -29,7 +29,7 @@ from bench.runner.evaluate import query_blocks, run_cell
 from bench.runner.in_pixels import in_pixels
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.random import Stream
-from tests.data_road.helpers import lay_out
+from tests.unit.pictures import lay_out
 
 QUICK = {"depth": "full", "epochs": 2, "min_steps": 2, "batch": 8, "tower_lr": 1e-4}
 

@@ -13,7 +13,7 @@ import bench
 from bench.core.registry import METHODS
 from bench.core.task import Session
 from bench.learning.state_io import flatten
-from bench.learning.training import Fitted, fit, leaf
+from bench.learning.training import Fitted, as_parameter, fit
 from bench.learning.training_options import TrainingOptions
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -39,7 +39,7 @@ def regression(
     g = Stream(3).torch()
     x = torch.randn(40, 3, generator=g)
     y = x @ torch.tensor([1.0, -2.0, 0.5]) + 0.1 * torch.randn(40, generator=g)
-    w = leaf(torch.zeros(3))
+    w = as_parameter(torch.zeros(3))
     calls = 0
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
@@ -190,7 +190,7 @@ def test_a_step_neither_asks_for_its_loss_nor_moves_rows(monkeypatch: pytest.Mon
 
     for name in ("__float__", "item", "tolist", "cpu", "to", "numpy"):
         watch(name)
-    w = leaf(torch.zeros(3))
+    w = as_parameter(torch.zeros(3))
     x = torch.ones(40, 3)
     told = fit(
         [w],
@@ -208,7 +208,7 @@ def test_a_step_neither_asks_for_its_loss_nor_moves_rows(monkeypatch: pytest.Mon
 
 def test_the_mean_loss_of_an_epoch_weighs_a_short_batch_by_its_rows() -> None:
     x = torch.arange(10.0)
-    w = leaf(torch.zeros(1))
+    w = as_parameter(torch.zeros(1))
     told = fit(
         [w],
         lambda rows: x[rows].mean() + 0 * w.sum(),
@@ -255,7 +255,7 @@ def test_an_unknown_precision_is_refused_in_one_line() -> None:
 
 
 def test_without_rows_nothing_is_trained() -> None:
-    w = leaf(torch.ones(3))
+    w = as_parameter(torch.ones(3))
     told = fit(
         [w],
         lambda _: w.sum(),

@@ -15,8 +15,7 @@ from bench.data.glyphs.dataset import Size, load
 from bench.data.names import GLYPHS_WITH
 from bench.data.registry import resolve
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out, noise
+from tests.unit.pictures import lay_out, noise
 
 FILES = {f"{name}/{n}.png": 10 * row + n for row, name in enumerate(("big cat", "dog")) for n in range(5)}
 

@@ -17,8 +17,7 @@ from bench.data.standard import declarations, encode_declared, prepare
 from bench.data.standard.declaration import parse
 from bench.encoders import load_encoder
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out
+from tests.unit.pictures import lay_out
 
 COOP = {
     "caltech101": ("caltech-101", "split_zhou_Caltech101.json", "101_ObjectCategories"),

@@ -24,7 +24,7 @@ from bench.results.run_folder import read_records
 from bench.runner.config import RunConfig
 from bench.runner.loop import execute
 from bench.runner.plan import plan
-from bench.sampling.sessions import without
+from bench.sampling.sessions import exclude
 from bench.utils import atomic, hashing
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
@@ -159,9 +159,9 @@ def test_rows_that_are_elsewhere_are_left_out_of_large_features_too(monkeypatch:
     monkeypatch.setattr(features_module, "_BLOCK", 7)
     x, labels = points(40, "apart")
     every = Features(x, labels, np.array([str(n) for n in range(40)]), NAMES)
-    left = without(every, [every.take(list(range(0, 40, 2))), every.take([1, 3])])
+    left = exclude(every, [every.take(list(range(0, 40, 2))), every.take([1, 3])])
     assert left.ids.tolist() == [str(n) for n in range(5, 40, 2)]
-    assert without(every, []) is every
+    assert exclude(every, []) is every
 
 
 def test_taking_all_classes_copies_nothing() -> None:

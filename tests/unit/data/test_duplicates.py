@@ -24,8 +24,7 @@ from bench.data.registry import resolve
 from bench.runner.api import run
 from bench.search import top_k
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out
+from tests.unit.pictures import lay_out
 
 NAMES = ("a", "b", "c")
 

@@ -23,8 +23,7 @@ from bench.data.web import crawl_images, icrawler
 from bench.data.web.icrawler import Crawled, fetch
 from bench.data.web.sources import collect_images
 from bench.utils.errors import BenchError
-
-from .helpers import noise
+from tests.unit.pictures import noise
 
 
 def encoded(seed: int, kind: str = "JPEG", **more: Any) -> bytes:

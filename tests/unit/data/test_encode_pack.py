@@ -16,8 +16,7 @@ from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.registry import resolve
 from bench.encoders import class_texts, load_encoder, read_templates
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out
+from tests.unit.pictures import lay_out
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.registry import resolve
 from bench.encoders import BATCH_TOLERANCE, load_encoder
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out
+from tests.unit.pictures import lay_out
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "two", "##s", "photo", "of", "very", ".")
 TEXTS = ["a cat", "two dogs", "a photo of [PAD] a cat", "very " * 20 + "cat"]

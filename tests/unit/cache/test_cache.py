@@ -21,8 +21,7 @@ from bench.data.images import encode, encode_source, encode_texts, image_folder
 from bench.encoders import Encoder, class_texts, load_encoder
 from bench.encoders.prompts import of_strings
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out, noise
+from tests.unit.pictures import lay_out, noise
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ from bench.data.images import image_folder, image_table, open_source, tar_shards
 from bench.data.images.decode import decode, perceptual_hash
 from bench.data.images.items import Unusable
 from bench.utils.errors import BenchError
-
-from .helpers import lay_out, noise
+from tests.unit.pictures import lay_out, noise
 
 
 def as_bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
