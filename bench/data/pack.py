@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -28,8 +29,8 @@ Resolve = Callable[[str], Dataset]
 
 
 def plain(name: str) -> str:
-    """Return a class name as it is compared: lower case, ``_`` as a space, single spaces."""
-    return " ".join(name.lower().replace("_", " ").split())
+    """Return a class name as it is compared: composed, lower case, ``_`` as a space, single spaces."""
+    return " ".join(unicodedata.normalize("NFC", name).lower().replace("_", " ").split())
 
 
 # -- writing -----------------------------------------------------------------------------------------------------

@@ -63,8 +63,10 @@ def shown(name: str, *, longest: int = 60) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text that can be encoded: the bytes of a file name that are no UTF-8 are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return text for people: control characters, and bytes of a file name that are no UTF-8, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def expand(path: Path) -> Path:
