@@ -110,4 +110,6 @@ def _csv(table: Path, text: str) -> Iterator[Mapping[str, Any]]:
         reader.fieldnames = columns
         yield from reader
     except csv.Error as error:
-        raise BenchError(f"{table}: line {reader.line_num} is no CSV ({error}); see its quotation marks") from None
+        raise BenchError(
+            f"{table}: after line {reader.line_num} it is no CSV ({error}); see its quotation marks"
+        ) from None
