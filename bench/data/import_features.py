@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bench.core.features import Features
 from bench.data.arrays import check_numbers, find_splits, read_arrays, text_column
-from bench.data.class_names import read_classes
-from bench.data.pack import FORMAT, plain, write_manifest, write_split, write_texts
+from bench.data.class_names import plain, read_classes
+from bench.data.pack import FORMAT, write_manifest, write_split, write_texts
 from bench.data.splits import check_splits, choose_roles, held_out
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError, suggest
