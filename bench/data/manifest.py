@@ -41,7 +41,7 @@ class _Manifest(BaseModel):
     name: str
     dimension: Annotated[int, Ge(1)]
     classes: Annotated[list[str], MinLen(1)]
-    splits: Annotated[dict[str, _Arrays], MinLen(1)]
+    splits: dict[str, _Arrays]
     roles: dict[str, list[str]]
     prompts: _Arrays | None = None
     texts: _Arrays | None = None

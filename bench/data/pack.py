@@ -245,6 +245,8 @@ def _open(folder: Path, resolve: Resolve) -> Dataset:
     names = tuple(str(name) for name in manifest["classes"])
     d = int(manifest["dimension"])
     splits = {name: _split(folder, name, entry, names, d) for name, entry in manifest["splits"].items()}
+    if not splits:
+        raise BenchError(f"{folder / MANIFEST} names no split; import the pack again")
     lost = [split for named in manifest["roles"].values() for split in named if split not in splits]
     if lost:
         raise BenchError(f"{folder / MANIFEST}: roles name split {shown(lost[0])}, and there are {', '.join(splits)}")

@@ -21,6 +21,7 @@ from bench.data.import_features import Options, import_pack
 from bench.data.pack import MANIFEST, encode_strings, open_pack, read_manifest, write_manifest, write_split
 from bench.data.pack_arrays import array_fault
 from bench.data.registry import resolve
+from bench.data.web import merge, subset
 from bench.utils.errors import BenchError
 from bench.utils.hashing import file_digest
 
@@ -287,3 +288,25 @@ def test_replaced_packs_keep_no_arrays_of_the_old(tmp_path: Path) -> None:
         import_pack([two], classes, pack, Options(name="animals"))
         assert len(list(pack.iterdir())) == 3, number
     assert set(open_pack(pack, resolve).splits) == {"train", "test"}
+
+
+@pytest.mark.parametrize("text", ["[", "[1]", '{"images": 3}', '{"images": [3]}', "[" * 9999])
+def test_a_damaged_provenance_is_one_line(tmp_path: Path, text: str) -> None:
+    x, labels = torch.ones(N, 4), torch.arange(N) % 3
+    splits = {"web": write_split(tmp_path / "m", "web", x, labels, [str(n) for n in range(N)])}
+    content = {"format": 1, "name": "m", "dimension": 4, "classes": NAMES, "splits": splits, "roles": {}}
+    write_manifest(tmp_path / "m", content)
+    (tmp_path / "m" / "provenance.json").write_text(text)
+    with pytest.raises(BenchError, match=r"provenance\.json") as caught:
+        subset(tmp_path / "m", tmp_path / "few", per_class=1)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "m" / "provenance.json").write_text('{"images": [{}]}')
+    assert len(resolve(subset(tmp_path / "m", tmp_path / "few", per_class=1)).splits["web"]) == 3
+    with pytest.raises(BenchError, match="separator of folders"):
+        merge([tmp_path / "m", tmp_path / "m"], tmp_path / "two", name="a/b")
+
+
+def test_a_pack_without_splits_is_refused(tmp_path: Path) -> None:
+    pack = make(tmp_path / "p")
+    write_manifest(pack, read_manifest(pack) | {"splits": {}, "roles": {}})
+    refused(pack, "names no split")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from bench.data.web.sentences import Sentence, harvest_sentences, read_sentences
 from bench.data.web.split_sentences import Splitter
 from bench.data.web.wikipedia import WikiClient
 from bench.utils.errors import BenchError, suggest
+from bench.utils.json_text import parse_json
 from bench.utils.names import expand
 from bench.utils.texts import read_text
 from bench.utils.yaml12 import YamlError, parse_yaml
@@ -39,10 +39,7 @@ def collect_images(
         # A folder an engine: what one of them found says nothing of another.
         place = folder / rest
         source = image_folder(crawl_images(class_names, rest, place, per_class=per_class))
-        entries = [
-            json.loads(path.read_text(encoding="utf-8")) for path in sorted((place / "provenance").glob("*.json"))
-        ]
-        return source, [entry for part in entries for entry in part]
+        return source, [entry for path in sorted((place / "provenance").glob("*.json")) for entry in _found(path)]
     if kind == "webvision":
         from bench.data.standard import prepare
 
@@ -54,6 +51,17 @@ def collect_images(
             raise BenchError(f"{rest} holds no image of the classes; write their names as WebVision does")
         return ImageSource(found.source.origin, chosen, tuple(class_names)), []
     return image_folder(expand(Path(wanted))), []
+
+
+def _found(path: Path) -> list[dict[str, Any]]:
+    """Return what a search noted of one class."""
+    try:
+        content = parse_json(read_text(path, "what a search kept"))
+    except ValueError:
+        content = None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise BenchError(f"{path} is damaged; remove it, and the class is searched again")
+    return content
 
 
 def collect_sentences(
