@@ -108,8 +108,8 @@ def _indexes(root: Path) -> list[SpaceEntry]:
     found = []
     for folder in sorted(path for path in root.glob("*") if path.is_dir()):
         try:
-            found_label = parse_json((folder / "index.json").read_text())
-            label = found_label if isinstance(found_label, dict) else {}
+            content = parse_json((folder / "index.json").read_text())
+            label = content if isinstance(content, dict) and isinstance(content.get("items"), int) else {}
         except (OSError, ValueError):
             label = {}
         files = [path for path in folder.iterdir() if path.is_file()]

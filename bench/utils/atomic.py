@@ -119,7 +119,7 @@ def require_space(folder: Path, nbytes: int, *, what: str) -> None:
     what : str
         What is to be written, for the message.
     """
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.exists(parent))
     free = shutil.disk_usage(there).free
     if nbytes > free:
         raise BenchError(

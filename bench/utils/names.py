@@ -9,6 +9,8 @@ from bench.utils.errors import BenchError
 
 LONGEST = 120
 """Bytes of a name in UTF-8. File systems allow 255; an ending, a process's number and a report's own words join it."""
+_LONGEST_PART, _LONGEST_PATH = 255, 4095
+"""Bytes of a name, and of a path, that file systems take."""
 
 
 def name_fault(name: str, *, longest: int = LONGEST) -> str | None:
@@ -77,8 +79,12 @@ def expand(path: Path) -> Path:
     BenchError
         For a user who is not known, and a path that no file can have.
     """
-    if "\0" in str(path):
-        raise BenchError(f"{shown(str(path))} is no path: it has a zero byte; give another")
+    text = str(path)
+    if "\0" in text:
+        raise BenchError(f"{shown(text)} is no path: it has a zero byte; give another")
+    longest = max((len(part.encode("utf-8", "surrogatepass")) for part in path.parts), default=0)
+    if longest > _LONGEST_PART or len(text.encode("utf-8", "surrogatepass")) > _LONGEST_PATH:
+        raise BenchError(f"{shown(text)} is too long for a path; choose a shorter one")
     try:
         return path.expanduser()
     except RuntimeError:

@@ -409,11 +409,21 @@ def test_accents_do_not_part_texts_from_their_classes(tmp_path: Path) -> None:
 
 
 def test_the_command_says_it_in_one_line_and_ends_with_status_2(tmp_path: Path) -> None:
-    np.savez(tmp_path / "in.npz", **two("alpha", "beta"))
+    np.savez(tmp_path / "unknown.npz", **two("alpha", "beta"))
+    np.savez(tmp_path / "usual.npz", **two("train", "test"))
     (tmp_path / "c.txt").write_text("\n".join(NAMES))
-    arguments = ["data", "import", str(tmp_path / "in.npz"), "--classes", str(tmp_path / "c.txt"), "--out"]
-    for out in (tmp_path / "p", tmp_path / ("x" * 300), tmp_path / ("x" * 180)):
-        done = CliRunner().invoke(main, [*arguments, str(out)])
-        assert done.exit_code == 2
+    classes = str(tmp_path / "c.txt")
+    for arrays, names, out in (
+        ("unknown.npz", classes, "p"),
+        ("usual.npz", classes, "x" * 300),
+        ("usual.npz", classes, "x" * 300 + "/y"),
+        ("x" * 300 + ".npz", classes, "p"),
+        ("usual.npz", "x" * 300, "p"),
+        ("usual.npz", classes, "/dev/full"),
+        ("usual.npz", classes, "c.txt/p"),
+    ):
+        arguments = ["data", "import", str(tmp_path / arrays), "--classes", names, "--out", str(tmp_path / out)]
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 2, arguments
         assert done.stderr.count("\n") == 1
-        assert not isinstance(done.exception, OSError)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["c.txt", "unknown.npz", "usual.npz"]

@@ -206,7 +206,9 @@ def test_home_folders_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert expand(Path("~/data")) == Path("/home/me/data")
     assert expand(Path("data/~x")) == Path("data/~x")
-    for path, words in (("~nobody-of-this-name/x", "home folder"), ("a\0b", "zero byte")):
+    long = {"a/" + "x" * 256: "too long", "x/" * 3000: "too long"}
+    cases = {"~nobody-of-this-name/x": "home folder", "a\0b": "zero byte"} | long
+    for path, words in cases.items():
         with pytest.raises(BenchError, match=words):
             expand(Path(path))
 
