@@ -67,8 +67,9 @@ def choose_roles(
 
     Support is called ``train``, ``training``, ``trainval`` or ``support``, else it is the largest ``shotN``; queries
     are ``test``, ``testing``, ``query`` or ``queries``; validation is ``val``, ``valid``, ``validation``, ``dev`` or
-    ``development``, and serves as queries where there are no others. Upper and lower case are the same. What the
-    names do not tell is never guessed.
+    ``development``, and serves as queries where there are no others. Where every split is a ``shotN``, those that are
+    not the support serve as queries, with a warning. Upper and lower case are the same. What the names do not tell is
+    never guessed.
 
     Parameters
     ----------
@@ -96,6 +97,10 @@ def choose_roles(
     validation = told.get("validation") or _only("validation", free)
     if not query and "validation" not in told:
         query, validation = validation, []
+    if not query and support and shots(support[0]) is not None and (rest := _other_shots(free, support)):
+        query = rest
+        if warnings is not None:
+            warnings.append(f"no split is query by its name: {', '.join(query)} serve, beside {support[0]} as support")
     for role, found in (("support", support), ("query", query)):
         if not found:
             raise BenchError(
@@ -120,6 +125,12 @@ def _support(names: Sequence[str]) -> list[str]:
     found = _only("support", names)
     numbered = [(count, name) for name in names if (count := shots(name)) is not None]
     return found or ([max(numbered)[1]] if numbered else [])
+
+
+def _other_shots(names: Sequence[str], support: Sequence[str]) -> list[str]:
+    """Return the splits called ``shotN`` besides the support, if all of ``names`` are called so."""
+    rest = [name for name in names if name not in support]
+    return rest if all(shots(name) is not None for name in rest) else []
 
 
 def _only(role: str, names: Sequence[str]) -> list[str]:

@@ -102,6 +102,17 @@ def test_given_roles_need_no_usual_names_and_idle_splits_are_said() -> None:
     assert len(warnings) == 1
 
 
+def test_of_shots_alone_the_smaller_ones_are_queries_and_it_is_said() -> None:
+    warnings: list[str] = []
+    roles = choose_roles(["shot1", "shot16", "shot4"], {}, warnings)
+    assert roles == {"support": ["shot16"], "query": ["shot1", "shot4"], "validation": []}
+    assert len(warnings) == 1
+    assert "shot1, shot4 serve" in warnings[0]
+    for splits in (["shot1", "shot4", "web"], ["shot4"], ["shot4", "web"]):
+        with pytest.raises(BenchError, match="query"):
+            choose_roles(splits, {}, warnings)
+
+
 def test_shots_and_splits_by_name() -> None:
     counts = {"shot1": 1, "SHOT16": 16, "16-shot": 16, "4shots": 4, "shot": None, "shotx": None}
     assert {name: shots(name) for name in counts} == counts
