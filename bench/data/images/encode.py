@@ -75,7 +75,7 @@ def encode_source(
         :func:`bench.encoders.batching.decoding_threads`. Their number changes no feature.
     """
     workers = decoding_threads(encoder.device, workers)
-    space = cache.space("image", {**encoder.space, "decode": VERSION}, encoder=encoder.name) if cache else None
+    space = image_space(cache, encoder) if cache else None
     kept: list[ImageItem] = []
     content: list[str] = []
     parts: list[dict[str, Tensor]] = []
@@ -106,6 +106,11 @@ def encode_source(
         set_aside=aside,
         encoded=computed,
     )
+
+
+def image_space(cache: FeatureCache, encoder: Encoder) -> Space:
+    """Return where the features of images by an encoder are cached: its own description, and how files are decoded."""
+    return cache.space("image", {**encoder.space, "decode": VERSION}, encoder=encoder.name)
 
 
 def _read(item: ImageItem) -> _Read | SetAside:
