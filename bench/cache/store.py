@@ -27,6 +27,7 @@ from torch import Tensor
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError, Notice
 from bench.utils.hashing import digest, file_digest
+from bench.utils.json_text import parse_json
 
 FORMAT = 1
 SPACE_FILE = "space.json"
@@ -68,7 +69,7 @@ class FeatureCache:
 def read_space(folder: Path) -> dict[str, Any] | None:
     """Return a space's manifest; None where there is none, an empty one where it cannot be read."""
     try:
-        manifest = json.loads((folder / SPACE_FILE).read_text(encoding="utf-8"))
+        manifest = parse_json((folder / SPACE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
-from bench.cli.options import ENCODER_HELP, encoding, notices_alone, say
-from bench.data.import_features import read_classes
+from bench.cli.options import ENCODER_HELP, encoding, notices_alone, say, warn
+from bench.data.class_names import read_classes
 from bench.data.web import merge as join
 from bench.data.web import subset as cut
 from bench.data.web.build_memory import MemoryOptions, build_memory
@@ -45,7 +45,9 @@ def build(
     **given: Any,
 ) -> None:
     """Build a pack of images and sentences found by class names; a stopped build goes on where it stopped."""
-    names = read_classes(classes, out.name)
+    notes: list[str] = []
+    names = read_classes(classes, out.name, notes)
+    warn(notes)
     kept = out.parent / f"{out.name}.found"
     known = read_hints(hints, names) if hints else None
     source, provenance = collect_images(images, names, kept / "images", per_class=per_class)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from bench.utils.errors import Notice
+from bench.utils.names import printable
 
 ENCODER_HELP = "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, align:NAME, or glyphs."
 
@@ -60,14 +61,14 @@ def notices_alone() -> Iterator[None]:
 def warn(messages: Sequence[str]) -> None:
     """Print each warning once, on standard error."""
     for message in dict.fromkeys(messages):
-        click.echo(f"warning: {message}", err=True)
+        click.echo(printable(f"warning: {message}"), err=True)
 
 
 def say(made: Any) -> None:
     """Print what was made: its splits, what was set aside and what was noticed."""
     warn(made.warnings)
     for item in made.set_aside[:5]:
-        click.echo(f"set aside {item.id}: {item.reason}", err=True)
+        click.echo(printable(f"set aside {item.id}: {item.reason}"), err=True)
     if len(made.set_aside) > 5:
         click.echo(f"set aside {len(made.set_aside)} items in all; the pack's set_aside.json names them", err=True)
     splits = ", ".join(f"{name} {entry['rows']}" for name, entry in made.manifest["splits"].items())

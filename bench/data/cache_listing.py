@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from bench.data.manifest import read_manifest
 from bench.utils.atomic import sweep
 from bench.utils.errors import BenchError
 from bench.utils.hashing import file_digest
+from bench.utils.json_text import parse_json
 
 _DAY = 86400.0
 
@@ -108,7 +108,8 @@ def _indexes(root: Path) -> list[SpaceEntry]:
     found = []
     for folder in sorted(path for path in root.glob("*") if path.is_dir()):
         try:
-            label = json.loads((folder / "index.json").read_text())
+            content = parse_json((folder / "index.json").read_text())
+            label = content if isinstance(content, dict) and isinstance(content.get("items"), int) else {}
         except (OSError, ValueError):
             label = {}
         files = [path for path in folder.iterdir() if path.is_file()]

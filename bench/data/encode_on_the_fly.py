@@ -16,6 +16,7 @@ from bench.data.standard import declarations, encode_declared
 from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
+from bench.utils.names import expand
 
 HELD_OUT = 0.2
 """The share of each class that becomes queries, where the images have no splits of their own."""
@@ -45,7 +46,7 @@ def encode_all(
 def _encode(wanted: str, encoder: str, *, device: str, progress: bool, said: Callable[[Encoded], Any]) -> str:
     if wanted == BUNDLED:
         return wanted if encoder == BUNDLED else GLYPHS_WITH + encoder
-    path = Path(wanted)
+    path = expand(Path(wanted))
     if (path / MANIFEST).is_file():
         raise BenchError(f"{wanted} is a feature pack, whose encoder has done its work; leave --encoder out")
     name, _, root = wanted.partition(":")
@@ -54,7 +55,7 @@ def _encode(wanted: str, encoder: str, *, device: str, progress: bool, said: Cal
             f"{wanted} is no folder of images; with --encoder give a folder, a table, shards, glyphs, or NAME:FOLDER "
             "for a standard data set"
         )
-    origin, declared = (path, None) if path.exists() else (Path(root), name)
+    origin, declared = (path, None) if path.exists() else (expand(Path(root)), name)
     name = declared or path.resolve().stem
     cache = FeatureCache(cache_root())
     # A pack of an earlier state of the folder is written over. Its features are not lost: each image of the cache is

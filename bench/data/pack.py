@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
+from bench.data.declared_memory import Resolve, declared_images
 from bench.data.manifest import MANIFEST, read_manifest
-from bench.utils.atomic import replacing, require_space, write_atomically
-from bench.utils.errors import BenchError
+from bench.data.memory_entries import Declared
+from bench.data.pack_arrays import array_fault
+from bench.utils.atomic import replacing, require_space, sweep, write_atomically
+from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import file_digest
-from bench.utils.random import Stream
+from bench.utils.names import expand, file_name, name_fault, shown
+from bench.utils.texts import require_regular
+from bench.utils.yaml12 import dump_yaml
 
-Resolve = Callable[[str], Dataset]
-
-
-def plain(name: str) -> str:
-    """Return a class name as it is compared: lower case, ``_`` as a space, single spaces."""
-    return " ".join(name.lower().replace("_", " ").split())
+_opening: ContextVar[tuple[Path, ...]] = ContextVar("opening", default=())
+"""The packs that are being opened, the outermost first: a memory may name another pack, which may name a third."""
 
 
 # -- writing -----------------------------------------------------------------------------------------------------
@@ -46,15 +49,21 @@ def decode_strings(stored: Tensor) -> np.ndarray:
 def write_arrays(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Write one safetensors file and return its manifest entry: file, rows, sha256.
 
+    A file that the folder's present manifest names is not touched: the new one lies beside it under another name, and
+    :func:`write_manifest` puts the new files in the place of the old.
+
     Raises
     ------
     BenchError
-        If it is larger than what is left of the disk (then nothing is written), or cannot be written.
+        If its name cannot be that of a file, if it is larger than what is left of the disk (then nothing is written),
+        or if it cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path = folder / f"{name}.safetensors"
+    file_name(name, "split")
+    used = _files(folder)
+    path = next(path for path in _names(folder, name) if path.name not in used)
     stored = {k: v.contiguous() for k, v in tensors.items()}
     require_space(folder, sum(v.nbytes for v in stored.values()), what=str(path))
     try:
@@ -63,6 +72,24 @@ def write_arrays(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> dict
     except SafetensorError as error:
         raise BenchError(f"cannot write {path}: {' '.join(str(error).split())}; choose another folder") from None
     return {"file": path.name, "rows": len(tensors["x"]), "sha256": file_digest(path)}
+
+
+def _names(folder: Path, name: str) -> Iterator[Path]:
+    yield folder / f"{name}.safetensors"
+    yield from (folder / f"{name}.{number}.safetensors" for number in itertools.count(2))
+
+
+def _files(folder: Path) -> set[str]:
+    """Return the names of the files that a folder's manifest tells of; none if no manifest can be read."""
+    try:
+        manifest = read_manifest(folder)
+    except BenchError:
+        return set()
+    return {entry["file"] for entry in _entries(manifest)}
+
+
+def _entries(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*manifest["splits"].values(), *(manifest[part] for part in ("texts", "prompts") if manifest.get(part))]
 
 
 def write_split(folder: Path, name: str, x: Tensor, labels: Tensor, ids: Sequence[str] | None = None) -> dict[str, Any]:
@@ -85,62 +112,133 @@ def write_texts(
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write ``pack.yaml``; a pack without it is not a pack, so it is written last."""
-    text = yaml.safe_dump(dict(manifest), sort_keys=False, allow_unicode=True, width=110)
-    write_atomically(folder / MANIFEST, text)
+    """Write ``pack.yaml``, and remove the arrays of the pack that lay there before.
+
+    It is written last, at one moment, and a pack is what its manifest names. A writer that is stopped before it leaves
+    the old pack as it was; what it had written is written over or removed by the next.
+    """
+    before = _files(folder)
+    sweep(folder)
+    write_atomically(folder / MANIFEST, dump_yaml(manifest))
+    kept = {entry["file"] for entry in _entries(manifest)}
+    parts = {*manifest["splits"], "texts", "prompts", *(file.split(".safetensors")[0] for file in before)}
+    for path in folder.glob("*.safetensors"):
+        name, _, number = path.stem.rpartition(".")
+        ours = path.name in before or path.stem in parts or (name in parts and number.isdecimal())
+        if ours and path.name not in kept:
+            # A system that keeps mapped files from being removed leaves it to the next writer.
+            with suppress(OSError):
+                path.unlink()
 
 
 # -- reading -----------------------------------------------------------------------------------------------------
 
 
 def read_arrays(folder: Path, entry: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the arrays of a manifest entry, memory-mapped, after checking the file's hash."""
+    """Return the arrays of a manifest entry, memory-mapped, after checking the file's hash, types and shapes."""
     from safetensors import SafetensorError, safe_open
 
-    path = folder / entry["file"]
-    if path.resolve().parent != folder.resolve():
-        raise BenchError(f"{folder / MANIFEST}: file {entry['file']!r} lies outside the pack; move it inside")
+    file = entry["file"]
+    path = folder / file
+    outside = BenchError(f"{folder / MANIFEST}: file {shown(file)} lies outside the pack; move it inside")
+    if name_fault(file, longest=255):
+        raise outside
     try:
+        require_regular(path)
+        if path.resolve().parent != folder.resolve():
+            raise outside
         if file_digest(path) != entry["sha256"]:
             raise BenchError(f"{path} is not the file its manifest describes (sha256 differs); import the pack again")
         with safe_open(path, framework="pt") as stored:
-            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise BenchError(f"{path} is missing; import the pack again") from None
-    except (OSError, SafetensorError) as error:
-        raise BenchError(f"{path} is truncated or damaged ({error}); import the pack again") from None
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise BenchError(f"{path} is truncated or damaged ({one_line(error)}); import the pack again") from None
+    fault = array_fault(arrays)
+    if fault:
+        raise BenchError(f"{path}: {fault}; import the pack again")
+    return arrays
 
 
 def _split(folder: Path, name: str, entry: Mapping[str, Any], class_names: tuple[str, ...], d: int) -> Features:
     arrays = read_arrays(folder, entry)
     x = arrays["x"]
-    if x.ndim != 2 or x.shape[1] != d:
+    if x.shape[1] != d:
         raise BenchError(f"{folder / entry['file']}: features of shape {tuple(x.shape)}, the pack says d = {d}")
     ids = (
-        decode_strings(arrays["ids"])
+        _strings(folder, entry, arrays, "ids")
         if "ids" in arrays
         else np.char.add(f"{name}/", np.arange(len(x)).astype(f"U{len(str(len(x)))}"))
     )
-    return Features(x, arrays["labels"].long(), ids, class_names)
+    return Features(x, _labels(folder, entry, arrays, len(class_names)), ids, class_names)
 
 
-def _texts(folder: Path, entry: Mapping[str, Any] | None, d: int) -> Items:
+def _labels(folder: Path, entry: Mapping[str, Any], arrays: Mapping[str, Tensor], n_classes: int) -> Tensor:
+    labels = arrays["labels"].long()
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
+        raise BenchError(
+            f"{folder / entry['file']}: labels run from {int(labels.min())} to {int(labels.max())} but there are "
+            f"{n_classes} class names; give a name for every label"
+        )
+    return labels
+
+
+def _strings(folder: Path, entry: Mapping[str, Any], arrays: Mapping[str, Tensor], name: str) -> np.ndarray:
+    try:
+        return decode_strings(arrays[name])
+    except UnicodeDecodeError:
+        raise BenchError(f"{folder / entry['file']}: {name} are not UTF-8; import the pack again") from None
+
+
+def _texts(folder: Path, entry: Mapping[str, Any] | None, d: int, n_classes: int) -> Items:
     if not entry:
         return Items.empty(d)
     arrays = read_arrays(folder, entry)
-    return Items(arrays["x"], arrays["labels"].long(), decode_strings(arrays["ids"]), decode_strings(arrays["sources"]))
+    if not {"ids", "sources"} <= set(arrays):
+        raise BenchError(f"{folder / entry['file']}: texts need ids and sources; import the pack again")
+    if arrays["x"].shape[1] != d:
+        raise BenchError(
+            f"{folder / entry['file']}: features of shape {tuple(arrays['x'].shape)}, the pack says d = {d}"
+        )
+    labels = _labels(folder, entry, arrays, n_classes)
+    return Items(arrays["x"], labels, *(_strings(folder, entry, arrays, name) for name in ("ids", "sources")))
 
 
 def open_pack(folder: Path, resolve: Resolve) -> Dataset:
-    """Return the data set of a pack; ``resolve`` finds other packs that its memory names."""
+    """Return the data set of a pack; ``resolve`` finds other packs that its memory names.
+
+    Raises
+    ------
+    BenchError
+        For a pack that is damaged in any way, and one whose memory comes from itself, directly or through others.
+    """
+    place = folder.resolve()
+    opening = _opening.get()
+    if place in opening:
+        chain = " -> ".join(other.name for other in (*opening[opening.index(place) :], place))
+        raise BenchError(f"{folder / MANIFEST}: the pack takes its memory from itself ({chain}); name another pack")
+    token = _opening.set((*opening, place))
+    try:
+        return _open(folder, resolve)
+    finally:
+        _opening.reset(token)
+
+
+def _open(folder: Path, resolve: Resolve) -> Dataset:
     manifest = read_manifest(folder)
     names = tuple(str(name) for name in manifest["classes"])
     d = int(manifest["dimension"])
     splits = {name: _split(folder, name, entry, names, d) for name, entry in manifest["splits"].items()}
-    prompts = _texts(folder, manifest.get("prompts"), d)
+    if not splits:
+        raise BenchError(f"{folder / MANIFEST} names no split; import the pack again")
+    lost = [split for named in manifest["roles"].values() for split in named if split not in splits]
+    if lost:
+        raise BenchError(f"{folder / MANIFEST}: roles name split {shown(lost[0])}, and there are {', '.join(splits)}")
+    prompts = _texts(folder, manifest.get("prompts"), d, len(names))
     encoder = manifest.get("encoder") or {}
-    declared = manifest.get("memory") or {}
-    texts = _texts(folder, manifest.get("texts"), d)
+    declared = Declared.model_validate(manifest.get("memory") or {})
+    texts = _texts(folder, manifest.get("texts"), d, len(names))
     images = declared_images(manifest["name"], declared, splits, names, d, lambda other: resolve(_near(folder, other)))
     return Dataset(
         card=Card(
@@ -164,90 +262,7 @@ def open_pack(folder: Path, resolve: Resolve) -> Dataset:
 
 def _near(folder: Path, other: str) -> str:
     """Return the path of another pack named relative to this one, or the name as it is."""
-    beside = folder / other
+    if "\0" in other:
+        raise BenchError(f"{folder / MANIFEST}: memory names pack {shown(other)}, which is no path; name another")
+    beside = folder / expand(Path(other))
     return str(beside) if (beside / MANIFEST).is_file() else other
-
-
-# -- a memory declared from splits -------------------------------------------------------------------------------
-
-
-def declared_images(
-    name: str,
-    declared: Mapping[str, Any],
-    splits: Mapping[str, Features],
-    class_names: tuple[str, ...],
-    d: int,
-    resolve: Resolve,
-) -> Items:
-    """Return the image memory that a manifest declares from its own and other packs' splits.
-
-    Each entry of ``memory.images`` names a ``split`` (of this pack, or of the one named by ``pack``). Items of this
-    pack are found under their class's name; items of another under the class of the same name. Of an entry with
-    ``wrong_class_rate`` exactly that share is found under the keyword of another class. An entry with ``off_topic``
-    gives that number of random items of the other pack under random keywords; ``off_topic_share`` gives as many as
-    make that share of the whole memory.
-    """
-    rng = Stream(int(declared.get("seed", 0))).child("memory", name)
-    parts: list[Items] = []
-    off_topic: list[tuple[int, Mapping[str, Any], Features, str]] = []
-    for number, entry in enumerate(declared.get("images") or []):
-        pack, split = entry.get("pack"), entry.get("split")
-        unknown = set(entry) - {"pack", "split", "wrong_class_rate", "off_topic", "off_topic_share"}
-        if unknown or not split:
-            raise BenchError(
-                f"pack {name}: memory entry {number} has {', '.join(sorted(unknown)) or 'no split'}; it takes split, "
-                "pack, wrong_class_rate, off_topic and off_topic_share"
-            )
-        other = resolve(pack) if pack else None
-        available = other.splits if other else splits
-        if split not in available:
-            raise BenchError(f"pack {name}: memory names split {split!r}, known are {', '.join(available)}")
-        features, source = available[split], f"{other.name if other else name}:{split}"
-        if features.dimension != d:
-            raise BenchError(
-                f"pack {name}: memory split {source} has {features.dimension} dimensions instead of {d}; encode both "
-                "packs with the same encoder"
-            )
-        if "off_topic" in entry or "off_topic_share" in entry:
-            off_topic.append((number, entry, features, source))
-            continue
-        labels = _labels_by_name(features, class_names) if other else features.labels
-        items = Items(features.x, labels, _named(features.ids, source), np.full(len(features), source))
-        items = items.take(labels >= 0)
-        parts.append(_mislabel(items, float(entry.get("wrong_class_rate", 0)), len(class_names), rng.child(number)))
-    on_topic = sum(len(part) for part in parts)
-    for number, entry, features, source in off_topic:
-        share = float(entry.get("off_topic_share", 0))
-        if not 0 <= share < 1:
-            raise BenchError(f"pack {name}: off_topic_share {share} is not in [0, 1)")
-        count = int(entry.get("off_topic", round(on_topic * share / (1 - share))))
-        if not 0 <= count <= len(features):
-            raise BenchError(f"pack {name}: {count} off-topic items are wanted of {source}, which has {len(features)}")
-        draw = rng.child(number).numpy()
-        chosen = features.take(np.sort(draw.permutation(len(features))[:count]))
-        keywords = torch.from_numpy(draw.integers(len(class_names), size=count))
-        parts.append(Items(chosen.x, keywords, _named(chosen.ids, source), np.full(count, f"off-topic:{source}")))
-    return Items.concat(parts) if parts else Items.empty(d)
-
-
-def _named(ids: np.ndarray, source: str) -> np.ndarray:
-    return np.char.add(f"{source}:", ids) if len(ids) else ids
-
-
-def _labels_by_name(features: Features, class_names: tuple[str, ...]) -> Tensor:
-    """Return the label of the class of the same name, or -1, int64 [n]."""
-    ours = {plain(name): label for label, name in enumerate(class_names)}
-    table = torch.tensor([ours.get(plain(name), -1) for name in features.class_names], dtype=torch.int64)
-    return table[features.labels]
-
-
-def _mislabel(items: Items, rate: float, n_classes: int, rng: Stream) -> Items:
-    """Return the items with exactly ``round(rate x m)`` of them under the keyword of another class."""
-    if not 0 <= rate <= 1:
-        raise BenchError(f"wrong_class_rate {rate} is not between 0 and 1")
-    draw = rng.numpy()
-    moved = torch.from_numpy(draw.permutation(len(items))[: round(rate * len(items))])
-    labels = items.labels.clone()
-    # Adding 1 .. c - 1 modulo c reaches every other class with the same probability and never the own one.
-    labels[moved] = (labels[moved] + torch.from_numpy(draw.integers(1, n_classes, size=len(moved)))) % n_classes
-    return Items(items.x, labels, items.ids, items.sources)

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.core.dataset import Dataset
+from bench.data.images.decode import decode
 from bench.data.images.items import Unusable
 from bench.data.images.open import open_source
 
@@ -48,15 +49,16 @@ def thumbnails(dataset: Dataset, folder: Path | None = None) -> Show:
 
 
 def thumbnail(content: bytes) -> bytes | None:
-    """Return an image file's content as a small PNG; None if it cannot be decoded."""
-    from PIL import Image
+    """Return an image file's content as a small PNG; None if it cannot be decoded.
 
+    It shows what the encoder is given: decoded by the same function, with the same limits.
+    """
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            small = image.convert("RGB")
-            small.thumbnail((SIDE, SIDE))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        image = decode(content)
+    except Unusable:
         return None
+    small = image.convert("RGB")
+    small.thumbnail((SIDE, SIDE))
     sink = io.BytesIO()
     small.save(sink, format="PNG")
     return sink.getvalue()

@@ -12,7 +12,7 @@ import torch
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
 from bench.core.task import Episode, Task
-from bench.data.pack import plain
+from bench.data.class_names import plain
 from bench.utils.errors import BenchError
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from bench.utils.errors import BenchError, suggest
 from bench.utils.params import parse
 from bench.utils.precision import TrainingPrecision
+from bench.utils.texts import read_text
+from bench.utils.yaml12 import YamlError, YamlSyntaxError, parse_yaml
 
 DEFAULT_METHODS = ("zero-shot", "knn", "protonet", "linear-probe", "mml", "icarl")
 
@@ -201,12 +202,13 @@ class RunConfig(BaseModel):
 def _checked_file(path: Path) -> dict[str, Any]:
     """Return the options in a YAML file; what is none, or has no value, raises :class:`BenchError`."""
     known = RunConfig.model_fields
+    text = read_text(path, "the path of a YAML file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        content = parse_yaml(text)
+    except YamlSyntaxError as error:
+        raise BenchError(f"{path} is not YAML: {error}") from None
+    except YamlError as error:
+        raise BenchError(f"{path}: {error}") from None
     if not isinstance(content, dict):
         raise BenchError(f"{path} must hold settings such as 'scenario: incremental'; known: {', '.join(known)}")
     for key, value in content.items():

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
+
+_KEPT = 200
+"""Bytes of a file's name that its temporary file keeps; with the process's number it stays below 255."""
+_FORGOTTEN = 24 * 3600.0
+"""Seconds after which an unfinished file of another machine counts as left behind."""
+_MACHINE = re.compile(r"m[0-9a-f]{8}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file to be written, which takes the place of ``path`` when the block ends well.
 
-    A reader, or a crash at any moment, meets the old file or the new one, never half.
+    A reader, or a crash at any moment, meets the old file or the new one, never half; file and folder are synced, so
+    that a loss of power counts as a crash. The first use of a folder by a process sweeps what others left there.
 
     Raises
     ------
     BenchError
         If the folder cannot be written to or the disk is full; no half-written file stays behind.
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    folder = path.parent
+    temporary = folder / _temporary_name(path.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep_once(str(folder.absolute()))
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
@@ -34,13 +48,52 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+        sync_folder(folder)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         advice = "free some space or choose another folder" if full else "choose a folder you may write to"
-        raise BenchError(f"cannot write {path}: {error.strerror}; {advice}") from None
+        if error.errno == errno.ENAMETOOLONG:
+            advice = "choose a shorter name"
+        raise BenchError(f"cannot write {path}: {error.strerror or one_line(error)}; {advice}") from None
+    except ValueError as error:
+        if "null" not in str(error):
+            raise
+        raise BenchError(f"cannot write {str(path)!r}: its name has a zero byte; choose another name") from None
     finally:
-        # After a success it has moved; after a failure, whatever its kind, it is half-written.
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        # After a success it has moved; after a failure, whatever its kind, it is half-written. Where it could not be
+        # made it cannot be removed either, and the error that says so is on its way.
+        with suppress(OSError, ValueError):
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(name: str) -> str:
+    # Cut, so that what holds as a name holds as a temporary one. Never in the middle of a character.
+    start = name.encode("utf-8", "surrogateescape")[:_KEPT].decode("utf-8", "ignore")
+    return f".{start}.{_machine()}.{os.getpid()}.tmp"
+
+
+@cache
+def _machine() -> str:
+    """Return a word for this machine: the number of a process says nothing about those of another."""
+    return "m" + hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+
+
+@cache
+def _sweep_once(folder: str) -> None:
+    sweep(Path(folder))
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder written to the disk, where the system lets a folder be synced."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # a folder that may be written to but not read, or a system without folders as files
+    try:
+        with suppress(OSError):  # some network file systems refuse it
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -66,7 +119,7 @@ def require_space(folder: Path, nbytes: int, *, what: str) -> None:
     what : str
         What is to be written, for the message.
     """
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.exists(parent))
     free = shutil.disk_usage(there).free
     if nbytes > free:
         raise BenchError(
@@ -76,11 +129,19 @@ def require_space(folder: Path, nbytes: int, *, what: str) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that are gone left half-written in a folder."""
+    """Remove what processes that are gone left half-written in a folder.
+
+    On a folder that several machines share, files of another one are left alone for a day.
+    """
     for temporary in folder.glob(".*.tmp"):
-        pid = temporary.name.split(".")[-2]
-        if not pid.isdigit() or not _alive(int(pid)):
-            temporary.unlink(missing_ok=True)
+        *_, machine, pid, _ = ("", *temporary.name.split("."))
+        with suppress(OSError):
+            if _MACHINE.fullmatch(machine) and machine != _machine():
+                gone = time.time() - temporary.stat().st_mtime > _FORGOTTEN
+            else:
+                gone = not pid.isdecimal() or not _alive(int(pid))
+            if gone:
+                temporary.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:
@@ -90,4 +151,6 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
+    except OverflowError:  # a number that no process has
+        return False
     return True

@@ -12,9 +12,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pydantic
-import yaml
 
 from bench.utils.errors import BenchError, suggest
+from bench.utils.yaml12 import YamlError, YamlSyntaxError, parse_yaml
 
 _HINTS: WeakKeyDictionary[type, Mapping[str, Any]] = WeakKeyDictionary()
 _ADAPTERS: WeakKeyDictionary[type, dict[str, pydantic.TypeAdapter[Any]]] = WeakKeyDictionary()
@@ -77,11 +77,19 @@ def evolve(recipe: Any, **values: Any) -> Any:
 
 
 def parse(text: str) -> Any:
-    """Return the value of a parameter written on the command line, read as YAML."""
+    """Return the value of a parameter written on the command line, read as YAML 1.2; what is no YAML is text.
+
+    Raises
+    ------
+    BenchError
+        For YAML that is refused, such as a key given twice.
+    """
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text)
+    except YamlSyntaxError:
         return text
+    except YamlError as error:
+        raise BenchError(f"{text[:60]!r}: {error}; write it otherwise") from None
 
 
 def convert(cls: type, owner: str, name: str, value: Any) -> Any:
@@ -95,15 +103,28 @@ def convert(cls: type, owner: str, name: str, value: Any) -> Any:
     known = hints(cls)
     if name not in known:
         raise BenchError(f"{owner} has no parameter {name!r}{suggest(name, known)}")
-    # YAML reads 1e-6 as text (it wants 1.0e-6), so text is offered to the type as it stands.
     try:
-        return _adapter(cls, name).validate_python(value)
+        made = _adapter(cls, name).validate_python(value)
     except pydantic.ValidationError as error:
         reason = error.errors()[0]["msg"]
         reason = reason[0].lower() + reason[1:]
         if error.errors()[0]["type"] == "tuple_type" and not isinstance(value, (list, tuple, Mapping)):
             reason = f"it takes a list; write [{value}]"
         raise BenchError(f"{owner}.{name}={value!r}: {reason}") from None
+    if _counts_a_truth(value, made):
+        raise BenchError(f"{owner}.{name}={value!r}: it takes a number, and true and false are none")
+    return made
+
+
+def _counts_a_truth(value: Any, made: Any) -> bool:
+    """Return whether true or false became 1 or 0 on the way, which pydantic holds to be a conversion."""
+    if isinstance(value, bool):
+        return isinstance(made, (int, float)) and not isinstance(made, bool)
+    if isinstance(value, (list, tuple)) and isinstance(made, (list, tuple)) and len(value) == len(made):
+        return any(map(_counts_a_truth, value, made))
+    if isinstance(value, Mapping) and isinstance(made, Mapping):
+        return any(_counts_a_truth(value[key], made[key]) for key in value if key in made)
+    return False
 
 
 def _adapter(cls: type, name: str) -> pydantic.TypeAdapter[Any]:

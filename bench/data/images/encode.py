@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bench.cache.store import FeatureCache, Space, content_key
-from bench.data.images.decode import decode, perceptual_hash
+from bench.data.images.decode import VERSION, decode, perceptual_hash
 from bench.data.images.items import ImageItem, SetAside, Unusable
 from bench.encoders.batching import ahead, decoding_threads, groups
 from bench.encoders.encoder import Advance, Encoder
@@ -75,7 +75,7 @@ def encode_source(
         :func:`bench.encoders.batching.decoding_threads`. Their number changes no feature.
     """
     workers = decoding_threads(encoder.device, workers)
-    space = cache.space("image", encoder.space, encoder=encoder.name) if cache else None
+    space = image_space(cache, encoder) if cache else None
     kept: list[ImageItem] = []
     content: list[str] = []
     parts: list[dict[str, Tensor]] = []
@@ -106,6 +106,11 @@ def encode_source(
         set_aside=aside,
         encoded=computed,
     )
+
+
+def image_space(cache: FeatureCache, encoder: Encoder) -> Space:
+    """Return where the features of images by an encoder are cached: its own description, and how files are decoded."""
+    return cache.space("image", {**encoder.space, "decode": VERSION}, encoder=encoder.name)
 
 
 def _read(item: ImageItem) -> _Read | SetAside:

@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench.data.class_names import clean
 from bench.data.images.items import ImageItem, ImageSource, SetAside, read_file
+from bench.data.splits import is_split
 from bench.utils.errors import BenchError
+from bench.utils.names import printable, shown
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
 
-_SPLIT = re.compile(r"train(ing)?|test|val(id(ation)?)?|query|support|memory|shot\d+", re.IGNORECASE)
-"""Names of folders that are splits and not classes."""
+_ARCHIVERS = "__MACOSX"
+"""A folder that macOS's archiver adds to an archive: a shadow of every file, none of them an image."""
 
 
-def _children(folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-    """Return the folders and the files of a folder by name, hidden ones left out."""
+@dataclass(eq=False)
+class _Listing:
+    """What lies in a folder, by name."""
+
+    folders: list[os.DirEntry[str]] = field(default_factory=list)
+    files: list[os.DirEntry[str]] = field(default_factory=list)
+    left: list[tuple[str, str]] = field(default_factory=list)
+    """Names of what is left out, with the reasons."""
+
+
+def _list(folder: Path) -> _Listing:
+    found = _Listing()
     try:
         with os.scandir(folder) as entries:
-            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+            ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise BenchError(f"cannot read {folder}: {error.strerror}; give a folder of images") from None
-    return [e for e in visible if e.is_dir()], [e for e in visible if not e.is_dir()]
+        raise BenchError(f"cannot read {printable(str(folder))}: {error.strerror}; give a folder of images") from None
+    for entry in ordered:
+        if entry.name.startswith("."):
+            found.left.append((entry.name, "hidden"))
+        elif entry.name == _ARCHIVERS:
+            found.left.append((entry.name, "made by macOS's archiver"))
+        elif any(0xD800 <= ord(character) <= 0xDFFF for character in entry.name):
+            found.left.append((entry.name, "its name is not UTF-8"))
+        else:
+            try:
+                (found.folders if entry.is_dir() else found.files).append(entry)
+            except OSError as error:
+                # A link that leads to itself, for instance.
+                found.left.append((entry.name, f"cannot be followed: {error.strerror}"))
+    return found
 
 
 def _is_image(name: str) -> bool:
@@ -32,7 +58,7 @@ def _is_image(name: str) -> bool:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(_is_image(entry.name) for entry in _children(folder)[1])
+    return any(_is_image(entry.name) for entry in _list(folder).files)
 
 
 def _inside(entry: os.DirEntry[str], root: Path) -> None:
@@ -46,67 +72,118 @@ def _inside(entry: os.DirEntry[str], root: Path) -> None:
         raise BenchError(f"{entry.path} is a link to a folder that it lies in; remove it")
 
 
-def _walk(folder: Path, root: Path) -> Iterator[Path]:
-    folders, files = _children(folder)
-    for entry in files:
-        _inside(entry, root)
-        yield Path(entry.path)
-    for entry in folders:
-        _inside(entry, root)
-        yield from _walk(Path(entry.path), root)
-
-
 def image_folder(root: Path) -> ImageSource:
     """Return the images below ``ROOT/CLASS/`` or ``ROOT/SPLIT/CLASS/``, classes in the order of their names.
 
-    Splits are folders called train, test, val, validation, query, support, memory or shotN. Files that are no
-    images by their ending are set aside.
+    Splits are folders whose names :func:`bench.data.splits.is_split` knows, in any case. What is no image by its
+    ending, hidden, or without a name in UTF-8 is set aside, and so are class folders without an image. Folders whose
+    names differ only in blanks around them or in how an accent is written are one class if they lie in different
+    splits.
 
     Raises
     ------
     BenchError
-        If the folder lies one level too high or too deep, a link leaves it, or class names differ only in case.
+        If the folder lies one level too high or too deep, a link leaves it, folders of classes lie beside splits, or
+        class names differ only in case.
     """
     if not root.is_dir():
         raise BenchError(f"{root} is no folder; give a folder that holds one folder of images a class")
-    folders, files = _children(root)
-    if any(_is_image(entry.name) for entry in files):
+    top = _list(root)
+    if any(_is_image(entry.name) for entry in top.files):
         raise BenchError(f"{root} holds images but no class folders; it is one level too deep, give {root.parent}")
-    if (
-        folders
-        and all(_SPLIT.fullmatch(entry.name) for entry in folders)
-        and not any(_holds_images(Path(entry.path)) for entry in folders)
-    ):
-        splits = {entry.name: Path(entry.path) for entry in folders}
-    else:
-        splits = {"all": root}
-    resolved = root.resolve()
-    items: list[ImageItem] = []
-    aside: list[SetAside] = []
-    names: set[str] = set()
+    splits = _splits(root, top)
+    aside = [SetAside(printable(name), reason) for name, reason in top.left]
+    reader = _Reader(root, root.resolve(), aside)
     for split, folder in splits.items():
-        for entry in _children(folder)[0]:
-            _inside(entry, resolved)
-            names.add(entry.name)
-            found = list(_walk(Path(entry.path), resolved))
-            _check_level(Path(entry.path))
-            for path in found:
-                name = path.relative_to(root).as_posix()
-                if _is_image(path.name):
-                    items.append(ImageItem(name, entry.name, partial(read_file, path), split))
-                else:
-                    aside.append(SetAside(name, f"not an image file ({path.suffix or 'no ending'})"))
-    return ImageSource(str(root), items, tuple(sorted(names)), tuple(aside))
+        reader.read(split, folder, top if folder == root else _list(folder))
+    names = sorted({item.class_name for item in reader.items})
+    return ImageSource(str(root), reader.items, tuple(names), tuple(aside), tuple(reader.notes))
+
+
+def _splits(root: Path, top: _Listing) -> dict[str, Path]:
+    """Return the folders of splits by name; the root itself as ``all`` where its folders are classes."""
+    named = [entry for entry in top.folders if is_split(entry.name)]
+    if not named or any(_holds_images(Path(entry.path)) for entry in named):
+        return {"all": root}
+    others = [entry.name for entry in top.folders if not is_split(entry.name)]
+    if not others:
+        return {entry.name: Path(entry.path) for entry in named}
+    if any(_holds_images(Path(below.path)) for entry in named for below in _list(Path(entry.path)).folders):
+        raise BenchError(
+            f"{root} holds {', '.join(shown(entry.name) for entry in named)}, which are splits by their names, and "
+            f"{shown(others[0])}, which is none; call it train, test, val or memory, or move it elsewhere"
+        )
+    return {"all": root}
+
+
+@dataclass(eq=False)
+class _Reader:
+    """Collects the images of class folders."""
+
+    root: Path
+    resolved: Path
+    aside: list[SetAside]
+    items: list[ImageItem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def read(self, split: str, folder: Path, listing: _Listing) -> None:
+        """Take the images of every class folder of a split."""
+        if folder != self.root:
+            self._leave_out(folder, listing)
+        known: dict[str, str] = {}
+        for entry in listing.folders:
+            _inside(entry, self.resolved)
+            name = clean(entry.name)
+            other = known.setdefault(name, entry.name)
+            if other != entry.name:
+                raise BenchError(
+                    f"{folder}: folders {other!r} and {entry.name!r} differ only in blanks or in how accents are "
+                    "written; join them"
+                )
+            if name != entry.name:
+                self.notes.append(f"folder {shown(entry.name)} is the class {name!r}")
+            place = Path(entry.path)
+            before = len(self.items), len(self.aside)
+            self._class(name, split, place)
+            _check_level(place)
+            if (len(self.items), len(self.aside)) == before:
+                self.aside.append(SetAside(self._name(place), "a class folder without an image"))
+
+    def _class(self, class_name: str, split: str, folder: Path) -> None:
+        for path in self._walk(folder):
+            name = self._name(path)
+            if _is_image(path.name):
+                self.items.append(ImageItem(name, class_name, partial(read_file, path), split))
+            else:
+                self.aside.append(SetAside(name, f"not an image file ({path.suffix or 'no ending'})"))
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        """Yield the files of a folder, and then those of the folders in it, at any depth."""
+        waiting = [folder]
+        while waiting:
+            place = waiting.pop()
+            listing = _list(place)
+            self._leave_out(place, listing)
+            for entry in (*listing.files, *listing.folders):
+                _inside(entry, self.resolved)
+            yield from (Path(entry.path) for entry in listing.files)
+            waiting += [Path(entry.path) for entry in reversed(listing.folders)]
+
+    def _leave_out(self, folder: Path, listing: _Listing) -> None:
+        self.aside += [SetAside(self._name(folder / name), reason) for name, reason in listing.left]
+
+    def _name(self, path: Path) -> str:
+        return printable(path.relative_to(self.root).as_posix())
 
 
 def _check_level(class_folder: Path) -> None:
     """Raise if what should be a class holds only folders that are classes, several with images each, or splits."""
-    folders, files = _children(class_folder)
-    if files or not folders:
+    listing = _list(class_folder)
+    if listing.files or not listing.folders:
         return
-    below = [Path(entry.path) for entry in folders]
+    below = [Path(entry.path) for entry in listing.folders]
     pictured = sum(map(_holds_images, below))
-    splits = not pictured and all(_SPLIT.fullmatch(folder.name) for folder in below)
+    splits = not pictured and all(is_split(folder.name) for folder in below)
     if len(below) == 1 and not splits:
         _check_level(below[0])
     if pictured >= 2 or splits:

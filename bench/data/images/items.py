@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.data.class_names import check_class_names
+from bench.data.splits import check_splits
 from bench.utils.errors import BenchError
+from bench.utils.names import shown
+from bench.utils.texts import require_regular
 
 MAX_BYTES = 64 << 20
 """A larger file is set aside: no photograph of a benchmark comes near it."""
@@ -59,19 +63,25 @@ class ImageSource:
     class_names : tuple of str
         Position is class id.
     set_aside : tuple of SetAside
-        Files that were left out before any was decoded.
+        Files and folders that were left out before any image was decoded.
+    notes : tuple of str
+        What else the user should know.
     """
 
     origin: str
     items: Sequence[ImageItem]
     class_names: tuple[str, ...]
     set_aside: tuple[SetAside, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names, self.origin)
         repeated = [item for item, count in Counter(item.id for item in self.items).items() if count > 1]
         if repeated:
-            raise BenchError(f"{self.origin}: image {repeated[0]} is listed more than once; list it once")
+            raise BenchError(
+                f"{self.origin}: image {shown(repeated[0], longest=200)} is listed more than once; list it once"
+            )
+        check_splits(self.splits, self.origin)
         if not self.items:
             why = f" ({len(self.set_aside)} files set aside, e.g. {self.set_aside[0].reason})" if self.set_aside else ""
             raise BenchError(f"{self.origin} holds no image{why}; images lie in one folder a class")
@@ -86,26 +96,10 @@ class ImageSource:
         return [item for item in self.items if item.split == split]
 
 
-def check_class_names(names: Iterable[str], origin: str) -> None:
-    """Raise for two classes with one name, or whose names differ only in case.
-
-    On a file system that ignores case the two are one folder, and as keywords or prompts they are one class.
-    """
-    seen: dict[str, str] = {}
-    for name in names:
-        if not name.strip():
-            raise BenchError(f"{origin}: a class has an empty name; give every class a name")
-        other = seen.setdefault(name.casefold(), name)
-        if other is not name:
-            kind = "two classes have the name" if other == name else f"class names {other!r} and"
-            end = "" if other == name else " differ only in case"
-            raise BenchError(f"{origin}: {kind} {name!r}{end}; rename one")
-
-
 def read_file(path: Path) -> bytes:
-    """Return a file's bytes; one that is missing, unreadable or huge raises :class:`Unusable`."""
+    """Return a file's bytes; one that is missing, unreadable, huge, or no regular file raises :class:`Unusable`."""
     try:
-        size = path.stat().st_size
+        size = require_regular(path)
         if size > MAX_BYTES:
             raise Unusable(f"huge file of {size} bytes, more than {MAX_BYTES}")
         return path.read_bytes()

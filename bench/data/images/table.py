@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bench.data.class_names import clean
 from bench.data.images.items import ImageItem, ImageSource, read_file
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
+from bench.utils.json_text import parse_json
+from bench.utils.names import expand, shown
+from bench.utils.texts import read_text
 
 
 def image_table(table: Path, *, root: Path | None = None) -> ImageSource:
     """Return the images that a table lists.
 
     A CSV file has a header with ``path`` and ``class`` and may have ``split``; a JSON file is a list of such objects
-    or of ``[path, class]`` pairs, or an object of path to class. Classes are in the order of their names.
+    or of ``[path, class]`` pairs, or an object of path to class. Classes are in the order of their names. A path may be
+    written with backslashes, and a link is followed within the folder.
 
     Parameters
     ----------
@@ -27,37 +32,58 @@ def image_table(table: Path, *, root: Path | None = None) -> ImageSource:
     Raises
     ------
     BenchError
-        For a row without a path or class, a path that leaves the folder, and class names that differ only in case.
+        For a table that is not UTF-8, a row without a path or class, a path that leaves the folder, an image that is
+        listed twice, and class names that differ only in case.
     """
-    base = (root or table.parent).resolve()
+    base = expand(root or table.parent).resolve()
     items = []
+    changed: dict[str, str] = {}
     for number, row in enumerate(_rows(table), start=1):
-        path, class_name = row.get("path"), row.get("class")
-        if not isinstance(path, str) or not path or class_name in (None, ""):
+        path, written = row.get("path"), row.get("class")
+        if not isinstance(path, str) or not path or written in (None, ""):
             raise BenchError(f"{table}: row {number} has no {'path' if not path else 'class'}; give path and class")
-        place = (base / path).resolve()
-        if not place.is_relative_to(base):
-            raise BenchError(f"{table}: row {number}: {path!r} leaves {base}; set the root, or copy the file there")
+        if not isinstance(written, (str, int)) or isinstance(written, bool):
+            raise BenchError(f"{table}: row {number}: the class {str(written)[:40]!r} is no name; put it in quotes")
         name = PurePosixPath(path.replace("\\", "/")).as_posix()
-        items.append(ImageItem(name, str(class_name), partial(read_file, place), str(row.get("split") or "all")))
-    return ImageSource(str(table), items, tuple(sorted({item.class_name for item in items})))
+        class_name = clean(str(written))
+        if class_name != str(written):
+            changed.setdefault(str(written), class_name)
+        place = _place(base, name, f"{table}: row {number}")
+        split = str(row.get("split") or "").strip() or "all"
+        items.append(ImageItem(name, class_name, partial(read_file, place), split))
+    notes = (
+        [f"{table}: {len(changed)} class names were stripped or composed, e.g. {shown(next(iter(changed)))}"]
+        if changed
+        else []
+    )
+    return ImageSource(str(table), items, tuple(sorted({item.class_name for item in items})), (), tuple(notes))
+
+
+def _place(base: Path, name: str, where: str) -> Path:
+    """Return the file that a row names, which lies below the folder."""
+    try:
+        name.encode()
+        place = (base / name).resolve()
+    except ValueError:  # a zero byte, or what is no text
+        raise BenchError(f"{where}: {shown(name)} is no path; write it otherwise") from None
+    except (OSError, RuntimeError):
+        # A link that leads to itself: it cannot lead out, and reading it says what is wrong with it.
+        return base / name
+    if not place.is_relative_to(base):
+        raise BenchError(f"{where}: {shown(name, longest=200)} leaves {base}; set the root, or copy the file there")
+    return place
 
 
 def _rows(table: Path) -> Iterator[Mapping[str, Any]]:
+    text = read_text(table, "a CSV or JSON file of path and class")
+    if table.suffix.lower() != ".json":
+        yield from _csv(table, text)
+        return
     try:
-        text = table.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if table.suffix == ".json" else None
-    except OSError as error:
-        raise BenchError(f"cannot read {table}: {error.strerror}; give a CSV or JSON file of path and class") from None
+        content = parse_json(text)
     except ValueError as error:
-        raise BenchError(f"{table} is damaged: {' '.join(str(error).split())}") from None
-    if content is None:
-        reader = csv.DictReader(text.splitlines())
-        missing = {"path", "class"} - set(reader.fieldnames or ())
-        if missing:
-            raise BenchError(f"{table} has no column {sorted(missing)[0]!r}; its first line names path and class")
-        yield from reader
-    elif isinstance(content, dict):
+        raise BenchError(f"{table} is damaged: {one_line(error)}") from None
+    if isinstance(content, dict):
         yield from ({"path": path, "class": name} for path, name in content.items())
     elif isinstance(content, list):
         for number, entry in enumerate(content, start=1):
@@ -69,3 +95,21 @@ def _rows(table: Path) -> Iterator[Mapping[str, Any]]:
                 raise BenchError(f"{table}: entry {number} is neither an object nor a [path, class] pair")
     else:
         raise BenchError(f"{table} holds neither a list nor an object; see `bench data encode --help`")
+
+
+def _csv(table: Path, text: str) -> Iterator[Mapping[str, Any]]:
+    # Line ends stay as they are: within quotation marks they are part of a field.
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        missing = {"path", "class"} - set(columns)
+        if missing:
+            raise BenchError(f"{table} has no column {sorted(missing)[0]!r}; its first line names path and class")
+        if len(set(columns)) < len(columns):
+            raise BenchError(f"{table} has two columns of one name; rename one")
+        reader.fieldnames = columns
+        yield from reader
+    except csv.Error as error:
+        raise BenchError(
+            f"{table}: after line {reader.line_num} it is no CSV ({error}); see its quotation marks"
+        ) from None

@@ -14,11 +14,12 @@ import torch
 from bench.cache.store import FeatureCache
 from bench.core.dataset import Card
 from bench.core.features import Features
+from bench.data.class_names import check_class_names
 from bench.data.images.encode import EncodedImages, encode_source, encode_texts
-from bench.data.images.items import ImageSource, SetAside, check_class_names
-from bench.data.import_features import choose_roles, held_out
+from bench.data.images.items import ImageSource, SetAside
 from bench.data.manifest import FORMAT
 from bench.data.pack import encode_strings, write_arrays, write_manifest, write_texts
+from bench.data.splits import choose_roles, held_out
 from bench.device.precision import Precision
 from bench.encoders import class_texts, load_encoder, read_templates
 from bench.encoders.encoder import Encoder
@@ -28,6 +29,7 @@ from bench.encoders.prompts import Template, of_strings
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
+from bench.utils.names import expand, file_name
 
 SET_ASIDE_FILE = "set_aside.json"
 
@@ -106,6 +108,9 @@ def encode_pack(
     BenchError
         For an encoder that cannot be loaded, roles that do not fit the splits, and a split without a usable image.
     """
+    out = expand(out)
+    file_name(options.name, "data set")
+    unserved: list[str] = []
     splits = {split: source.of_split(split) for split in source.splits}
     if options.hold_out is not None:
         items = next(iter(splits.values()))
@@ -117,7 +122,7 @@ def encode_pack(
             for split in ("train", "test")
         }
     roles = choose_roles(
-        splits, {role: getattr(options, role) for role in ("support", "query", "validation", "memory")}
+        splits, {role: getattr(options, role) for role in ("support", "query", "validation", "memory")}, unserved
     )
     shown = [options.display.get(name, name) for name in source.class_names]
     check_class_names(shown, source.origin)
@@ -164,7 +169,13 @@ def encode_pack(
         manifest["class_split"] = {
             part: sorted(label_of[name] for name in names) for part, names in options.class_split.items()
         }
-    warnings = list(encoder.notes)
+    warnings = [*source.notes, *unserved, *encoder.notes]
+    pictured = {item.class_name for part in encoded.values() for item in part.items}
+    bare = [name for name in source.class_names if name not in pictured]
+    if bare:
+        warnings.append(
+            f"{len(bare)} of {len(source.class_names)} classes have no image that can be used, e.g. {bare[0]}"
+        )
     if aside:
         warnings.append(f"{len(aside)} files set aside, e.g. {aside[0].id}: {aside[0].reason}; see {SET_ASIDE_FILE}")
     if options.projected:

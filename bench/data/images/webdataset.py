@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from bench.data.class_names import clean
 from bench.data.images.folder import SUFFIXES
 from bench.data.images.items import MAX_BYTES, ImageItem, ImageSource, SetAside, Unusable
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
+from bench.utils.json_text import parse_json
+from bench.utils.names import printable
+from bench.utils.texts import require_regular
 
 _KEYS = ("class", "class_name", "label")
+_LONGEST_LABEL = 1 << 20
+"""Bytes of a file that says a sample's class; captions and boxes may stand in it too."""
 
 
 def tar_shards(shards: Sequence[Path], *, class_names: Sequence[str] | None = None) -> ImageSource:
@@ -31,11 +36,18 @@ def tar_shards(shards: Sequence[Path], *, class_names: Sequence[str] | None = No
     for shard in shards:
         for name, parts in _samples(shard):
             images = [member for suffix, member in parts.items() if f".{suffix.rsplit('.', 1)[-1]}" in SUFFIXES]
-            item_id = f"{shard.name}/{name}"
+            item_id = f"{printable(shard.name)}/{printable(name)}"
+            if printable(name) != name:
+                aside.append(SetAside(item_id, "its name has characters that are no text"))
+                continue
             if len(images) != 1:
                 aside.append(SetAside(item_id, f"a sample with {len(images)} images"))
                 continue
-            label = _label(shard, parts, class_names)
+            try:
+                label = _label(shard, parts, class_names)
+            except Unusable as reason:
+                aside.append(SetAside(item_id, f"its class cannot be read: {reason}"))
+                continue
             if label is None:
                 aside.append(SetAside(item_id, "a sample without a class (.cls, .json or .txt)"))
                 continue
@@ -48,6 +60,7 @@ def tar_shards(shards: Sequence[Path], *, class_names: Sequence[str] | None = No
 def _samples(shard: Path) -> Iterator[tuple[str, Mapping[str, tarfile.TarInfo]]]:
     """Yield the files of each sample by ending; a sample's files lie one after the other, as webdataset writes them."""
     try:
+        require_regular(shard)
         with tarfile.open(shard, "r:") as archive:
             name: str | None = None
             parts: dict[str, tarfile.TarInfo] = {}
@@ -63,10 +76,14 @@ def _samples(shard: Path) -> Iterator[tuple[str, Mapping[str, tarfile.TarInfo]]]
                 name, parts[suffix.lower()] = key, member
             if name is not None:
                 yield name, parts
-    except tarfile.ReadError as error:
-        raise BenchError(f"{shard} is no readable tar file ({error}); shards must be uncompressed .tar files") from None
     except OSError as error:
-        raise BenchError(f"cannot read {shard}: {error.strerror}; give the path of a .tar file") from None
+        raise BenchError(
+            f"cannot read {shard}: {error.strerror or one_line(error)}; give the path of a .tar file"
+        ) from None
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:  # of damaged headers
+        raise BenchError(
+            f"{shard} is no readable tar file ({one_line(error)}); shards must be uncompressed .tar files"
+        ) from None
 
 
 def _label(shard: Path, parts: Mapping[str, tarfile.TarInfo], class_names: Sequence[str] | None) -> str | None:
@@ -75,20 +92,26 @@ def _label(shard: Path, parts: Mapping[str, tarfile.TarInfo], class_names: Seque
         if ending not in parts:
             continue
         member = parts[ending]
-        raw = _read(shard, member.offset_data, member.size).decode("utf-8", errors="replace").strip()
+        if member.size > _LONGEST_LABEL:
+            raise Unusable(f"{member.size} bytes of it")
+        try:
+            raw = clean(_read(shard, member.offset_data, member.size).decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            raise Unusable("it is not UTF-8") from None
         if ending == "json":
             try:
-                content = json.loads(raw)
+                content = parse_json(raw)
             except ValueError:
                 continue
             found = [content[key] for key in _KEYS if key in content] if isinstance(content, dict) else []
-            raw = str(found[0]) if found else ""
+            given = found[0] if found else ""
+            raw = clean(str(given)) if isinstance(given, (str, int)) and not isinstance(given, bool) else ""
         if raw:
             text = raw
             break
     if text is None or class_names is None:
         return text
-    if text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 10:
         if int(text) >= len(class_names):
             raise BenchError(
                 f"{shard}: class {text} has no name, there are {len(class_names)}; give a name for every one"

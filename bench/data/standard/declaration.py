@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.utils.errors import BenchError, suggest
+from bench.utils.texts import read_text
+from bench.utils.yaml12 import YamlError, parse_yaml
+
+_TEXTS = ("name", "title", "revision", "licence", "citation", "home", "folder", "templates")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,12 @@ class Declaration:
 
 def parse(path: Path) -> Declaration:
     """Return the declaration in a YAML file; a missing or unknown key is named."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = parse_yaml(read_text(path, "the declaration of a data set"), text_keys=_TEXTS)
+    except YamlError as error:
+        raise BenchError(f"{path} is damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise BenchError(f"{path} holds no names with values; see the other declarations")
     known = {f.name for f in fields(Declaration)}
     needed = known - {"roles"}
     if set(content) - known or needed - set(content):

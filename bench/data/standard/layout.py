@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.data.images.items import ImageItem
 from bench.utils.errors import BenchError
+from bench.utils.texts import read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +33,14 @@ class Found:
 
 def lines(path: Path) -> list[str]:
     """Return the lines of a text file that are not empty."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}; download it again") from None
+    text = read_text(path, "the file as its authors ship it")
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def inside(base: Path, name: str, source: Path) -> Path:
     """Return a path below a folder; one that leaves it is refused."""
+    name = name.replace("\\", "/")
     path = base / name
-    if ".." in Path(name).parts or Path(name).is_absolute():
+    if ".." in Path(name).parts or Path(name).is_absolute() or "\0" in name:
         raise BenchError(f"{source}: {name!r} leaves {base}; download the file again")
     return path

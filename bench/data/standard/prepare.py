@@ -14,6 +14,7 @@ from bench.data.import_features import distinct
 from bench.data.standard.declaration import Declaration, declarations
 from bench.data.standard.readers import READERS
 from bench.utils.errors import BenchError, suggest
+from bench.utils.names import expand
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ def prepare(name: str, root: Path) -> Prepared:
     if name not in known:
         raise BenchError(f"no standard data set is called {name!r}{suggest(name, known)}")
     declaration = known[name]
+    root = expand(root)
     folder = root / declaration.folder if (root / declaration.folder).is_dir() else root
     missing = {path: what for path, what in declaration.requires.items() if not _there(folder, path)}
     if missing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,10 @@ from bench.data.images.folder import SUFFIXES
 from bench.data.images.items import ImageItem, read_file
 from bench.data.standard.cifar import cifar
 from bench.data.standard.layout import Found, inside, lines
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
+from bench.utils.json_text import parse_json
 from bench.utils.random import Stream
+from bench.utils.texts import read_text
 
 
 def coop_split(root: Path, *, file: str, images: str) -> Found:
@@ -24,7 +25,7 @@ def coop_split(root: Path, *, file: str, images: str) -> Found:
     """
     path = root / file
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path, "CoOp's split"))
         rows = [(split, str(p), int(n), str(c)) for split in ("train", "val", "test") for p, n, c in content[split]]
     except (ValueError, KeyError, TypeError) as error:
         raise BenchError(f"{path} is no CoOp split ({type(error).__name__}: {error}); download it again") from None
@@ -86,7 +87,7 @@ def class_folders(
     ordered = wanted if wanted is not None else sorted(classes)
     parts: dict[str, Sequence[str]] = {}
     if class_split and (root / class_split).is_file():
-        parts = json.loads((root / class_split).read_text(encoding="utf-8"))
+        parts = _class_split(root / class_split)
     elif shares and sum(shares.values()) == len(ordered):
         order = Stream(0).child("class-split").permutation(len(ordered))
         start = 0
@@ -97,6 +98,17 @@ def class_folders(
     if strangers:
         raise BenchError(f"{root / str(class_split)} names class {strangers[0]!r}, which is not there")
     return Found(items, ordered, display, parts)
+
+
+def _class_split(path: Path) -> dict[str, Sequence[str]]:
+    try:
+        content = parse_json(read_text(path, "a JSON file of seen, validation and unseen classes"))
+    except ValueError as error:
+        raise BenchError(f"{path} is damaged: {one_line(error)}") from None
+    lists = content.values() if isinstance(content, dict) else [None]
+    if not all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in lists):
+        raise BenchError(f"{path} must hold lists of class names under seen, validation and unseen")
+    return {str(part): list(names) for part, names in content.items()}
 
 
 def cub(root: Path, *, class_split: Mapping[str, str]) -> Found:

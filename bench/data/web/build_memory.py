@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from bench.cache.store import FeatureCache
+from bench.data.class_names import check_class_names
 from bench.data.images.encode import EncodedImages, encode_source, encode_texts
-from bench.data.images.items import ImageSource, SetAside, check_class_names
+from bench.data.images.items import ImageSource, SetAside
 from bench.data.manifest import FORMAT
 from bench.data.pack import encode_strings, write_arrays, write_manifest, write_texts
 from bench.data.web.sentences import Sentence
@@ -22,6 +23,7 @@ from bench.encoders.prompts import of_strings
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
+from bench.utils.names import expand, file_name
 
 PROVENANCE_FILE = "provenance.json"
 
@@ -74,6 +76,8 @@ def build_memory(
         What is known of each image file, see :func:`bench.data.web.crawl_images`; joined by SHA-256. An entry with a
         ``reason`` is of an address that brought no usable image, and is set aside.
     """
+    out = expand(out)
+    file_name(options.name, "memory")
     check_class_names(class_names, "the class list")
     if images is None and not sentences:
         raise BenchError("a memory needs images, texts or both; give --images or --texts")
@@ -116,7 +120,7 @@ def build_memory(
     manifest["prompts"] = write_texts(
         out, "prompts", prompts.x, torch.arange(n), [f"prompt/{c}" for c in range(n)], ["prompt"] * n
     )
-    warnings = list(encoder.notes)
+    warnings = [*encoder.notes, *(images.notes if images else ())]
     if sentences:
         x, truncated = texts([s.text for s in sentences])
         labels = torch.tensor([label_of[s.keyword] for s in sentences])

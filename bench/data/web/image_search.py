@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cache.store import content_key
-from bench.data.images.items import check_class_names
+from bench.data.class_names import check_class_names
 from bench.data.web.icrawler import Crawl, icrawler
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
+from bench.utils.names import file_name
 
 _GIVE_UP = 3
 """Classes in a row without any image after which the search counts as out of reach."""
@@ -43,8 +44,7 @@ def crawl_images(
     """
     check_class_names(class_names, "the class list")
     for name in class_names:
-        if "/" in name or name.startswith("."):
-            raise BenchError(f"class {name!r} cannot be the name of a folder; call it otherwise")
+        file_name(name, "class", longest=200)
     crawl = crawl or icrawler(engine)
     silent = 0
     for name in class_names:

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.cache.store import content_key
-from bench.data.images.items import SetAside, check_class_names
+from bench.data.class_names import check_class_names
+from bench.data.images.items import SetAside
 from bench.data.web.split_sentences import Splitter, split_sentences
 from bench.data.web.wikipedia import Unanswered, Unreachable, WikiClient
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
+from bench.utils.json_text import parse_json
+from bench.utils.names import name_fault
+from bench.utils.texts import read_text
 
 _GIVE_UP = 3
 """Classes in a row without any answer after which the wiki counts as out of reach."""
@@ -120,7 +124,7 @@ def _fetch(name: str, client: WikiClient, hint: str, per_class: int, splitter: S
 
 def _read(path: Path) -> list[Sentence]:
     try:
-        return [Sentence(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        return [Sentence(**entry) for entry in parse_json(read_text(path, "what a search kept"))]
     except (ValueError, TypeError):
         raise BenchError(f"{path} is damaged; remove it, and it is fetched again") from None
 
@@ -136,9 +140,11 @@ def read_sentences(folder: Path, class_names: Sequence[str], *, per_class: int =
     found: list[Sentence] = []
     for name in class_names:
         path = folder / f"{name}.txt"
-        if not path.is_file():
+        # A name that cannot be a file's has none, and none outside the folder is read for it.
+        if name_fault(name, longest=200) or not path.is_file():
             continue
-        texts = list(dict.fromkeys(line.strip() for line in path.read_text(encoding="utf-8").splitlines()))
+        lines = read_text(path, "one sentence a line").splitlines()
+        texts = list(dict.fromkeys(line.strip() for line in lines))
         found += [
             Sentence(f"{path.name}/{n}", name, text, folder.name, "", "", None, "", "file", "", content_key(text))
             for n, text in enumerate([text for text in texts if text][:per_class])

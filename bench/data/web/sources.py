@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from bench.data.images.folder import image_folder
 from bench.data.images.items import ImageSource, SetAside
@@ -17,6 +14,10 @@ from bench.data.web.sentences import Sentence, harvest_sentences, read_sentences
 from bench.data.web.split_sentences import Splitter
 from bench.data.web.wikipedia import WikiClient
 from bench.utils.errors import BenchError, suggest
+from bench.utils.json_text import parse_json
+from bench.utils.names import expand
+from bench.utils.texts import read_text
+from bench.utils.yaml12 import YamlError, parse_yaml
 
 
 def collect_images(
@@ -38,21 +39,29 @@ def collect_images(
         # A folder an engine: what one of them found says nothing of another.
         place = folder / rest
         source = image_folder(crawl_images(class_names, rest, place, per_class=per_class))
-        entries = [
-            json.loads(path.read_text(encoding="utf-8")) for path in sorted((place / "provenance").glob("*.json"))
-        ]
-        return source, [entry for part in entries for entry in part]
+        return source, [entry for path in sorted((place / "provenance").glob("*.json")) for entry in _found(path)]
     if kind == "webvision":
         from bench.data.standard import prepare
 
-        found = prepare("webvision", Path(rest))
+        found = prepare("webvision", expand(Path(rest)))
         # WebVision's folders are synsets; the memory is found by name.
         items = [replace(item, class_name=found.display[item.class_name]) for item in found.source.items]
         chosen = tuple(item for item in items if item.class_name in set(class_names))
         if not chosen:
             raise BenchError(f"{rest} holds no image of the classes; write their names as WebVision does")
         return ImageSource(found.source.origin, chosen, tuple(class_names)), []
-    return image_folder(Path(wanted)), []
+    return image_folder(expand(Path(wanted))), []
+
+
+def _found(path: Path) -> list[dict[str, Any]]:
+    """Return what a search noted of one class."""
+    try:
+        content = parse_json(read_text(path, "what a search kept"))
+    except ValueError:
+        content = None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise BenchError(f"{path} is damaged; remove it, and the class is searched again")
+    return content
 
 
 def collect_sentences(
@@ -80,7 +89,7 @@ def collect_sentences(
     if wanted is None:
         return [], []
     if wanted != "wikipedia":
-        return read_sentences(Path(wanted), class_names), []
+        return read_sentences(expand(Path(wanted)), class_names), []
     if not contact:
         raise BenchError("Wikipedia asks every program for an address; give one with --contact you@example.org")
     return harvest_sentences(class_names, WikiClient(contact), folder, hints=hints, splitter=splitter)
@@ -91,12 +100,11 @@ def read_hints(path: Path, class_names: Sequence[str]) -> dict[str, str]:
 
     A hint joins the search for a name whose article is missing or a disambiguation page.
     """
+    text = read_text(path, "a YAML or JSON file of class and hint")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}; give a YAML or JSON file of class and hint") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+        content = parse_yaml(text, as_text=True)
+    except YamlError as error:
+        raise BenchError(f"{path} is damaged: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(part, str) for pair in content.items() for part in pair):
         raise BenchError(f"{path} must hold one hint a class, such as 'crane: bird'")
     for name in content:

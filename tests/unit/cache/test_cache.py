@@ -18,6 +18,7 @@ from bench.cache import FeatureCache, cache_root
 from bench.cache.store import content_key
 from bench.data.cache_listing import list_spaces, prune, verify
 from bench.data.images import encode, encode_source, encode_texts, image_folder
+from bench.data.images.encode import image_space
 from bench.encoders import Encoder, class_texts, load_encoder
 from bench.encoders.prompts import of_strings
 from bench.utils.errors import BenchError
@@ -204,7 +205,7 @@ def test_a_shard_removed_under_a_reader_is_only_missing(encoder: Encoder, folder
     cache = FeatureCache(tmp_path / "cache")
     items = image_folder(folder).items
     encode_source(encoder, items, cache=cache)
-    space = cache.space("image", encoder.space, encoder=encoder.name)
+    space = image_space(cache, encoder)
     keys = [content_key(item.read()) for item in items]
     assert space.count() == 10
     assert space.read(keys)[0].all()

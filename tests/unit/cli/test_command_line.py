@@ -97,5 +97,5 @@ def test_a_pack_without_a_place_is_refused(tmp_path: Path) -> None:
 def test_class_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00cat")
     made = ("memory", "build", "--classes", "names.txt", "--images", tmp_path, "--encoder", "glyphs", "--out", "pack")
-    assert "names.txt is damaged" in refused(*made)
+    assert "names.txt is not UTF-8 text" in refused(*made)
     assert not (tmp_path / "pack").exists()

@@ -209,7 +209,7 @@ def test_seeds_are_a_count_or_a_list() -> None:
 
 def test_a_settings_file_that_holds_no_settings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    for content, words in ((b"\xff\xfe\x00", "is not YAML"), (b"set: foo", "'set' must hold parameters by name")):
+    for content, words in ((b"\xff\xfe\x00", "is not UTF-8"), (b"set: foo", "'set' must hold parameters by name")):
         path.write_bytes(content)
         with pytest.raises(BenchError, match=words):
             RunConfig.merged(path, {})

@@ -37,7 +37,10 @@ def test_one_folder_a_class(tmp_path: Path) -> None:
         ("cat/more/c.png", "cat"),
         ("dog/b.png", "dog"),
     ]
-    assert [(s.id, s.reason) for s in source.set_aside] == [("cat/notes.txt", "not an image file (.txt)")]
+    assert [(s.id, s.reason) for s in source.set_aside] == [
+        ("cat/.hidden", "hidden"),
+        ("cat/notes.txt", "not an image file (.txt)"),
+    ]
     assert source.items[2].read() == (tmp_path / "dog/b.png").read_bytes()
 
 

@@ -184,7 +184,8 @@ def test_a_bad_manifest_is_refused(tmp_path: Path, change: dict[str, Any], words
 
 def test_a_manifest_that_is_no_text_is_refused(tmp_path: Path) -> None:
     pack = make(tmp_path)
-    for content, words in ((b"\xff\xfe\x00", "is not YAML"), (b"just words", "holds no names with values")):
+    cases = {b"\xff\xfe\x00": "is not UTF-8", b"a: [": "is not YAML", b"just words": "holds no names with values"}
+    for content, words in cases.items():
         (pack / "pack.yaml").write_bytes(content)
         with pytest.raises(BenchError, match=words):
             resolve(pack)

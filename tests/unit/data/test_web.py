@@ -491,5 +491,5 @@ def test_texts_from_a_folder_and_what_does_not_fit(tiny: Path, tmp_path: Path) -
         build_memory(["cat", "dog"], tmp_path / "p2", options, images=stray, sentences=[], cache=None)
     with pytest.raises(BenchError, match="give --images or --texts"):
         build_memory(["cat", "dog"], tmp_path / "p2", options, images=None, sentences=[], cache=None)
-    with pytest.raises(BenchError, match="name of a folder"):
+    with pytest.raises(BenchError, match="has a separator of folders"):
         crawl_images(["a/b"], "google", tmp_path / "raw", crawl=lambda *_: Crawled())

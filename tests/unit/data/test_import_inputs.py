@@ -1,0 +1,440 @@
+"""Ordinary and odd arrays and class lists: the right pack, or one line and nothing written."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.cli.main import main
+from bench.data.arrays import find_splits, read_arrays
+from bench.data.class_names import check_class_names, clean, read_classes, same_name
+from bench.data.import_features import Imported, Options, import_pack
+from bench.data.registry import resolve
+from bench.data.splits import choose_roles, held_out, is_split, shots, usual_role
+from bench.utils.errors import BenchError
+
+NAMES = ["fox", "wolf", "lynx"]
+
+
+def rows(seed: int, per_class: int = 3, d: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.Generator(np.random.Philox(seed)).standard_normal((3 * per_class, d)).astype(np.float32)
+    return x, np.repeat(np.arange(3), per_class)
+
+
+def two(first: str, second: str, *, ends: tuple[str, str] = ("_x", "_y")) -> dict[str, np.ndarray]:
+    made = {}
+    for seed, split in enumerate((first, second)):
+        made[split + ends[0]], made[split + ends[1]] = rows(seed)
+    return made
+
+
+def import_arrays(folder: Path, arrays: dict[str, np.ndarray], **options: object) -> Imported:
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / "in.npz", **arrays)
+    (folder / "classes.json").write_text(json.dumps(NAMES))
+    given_: dict[str, object] = {"name": "animals", **options}
+    return import_pack([folder / "in.npz"], folder / "classes.json", folder / "pack", Options(**given_))  # type: ignore[arg-type]
+
+
+# -- roles -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("support", "query", "ends"),
+    [
+        ("Train", "Test", ("_x", "_y")),
+        ("TRAIN", "TEST", ("_features", "_labels")),
+        ("training", "test", ("_X", "_y")),
+        ("trainval", "queries", ("_x", "_y")),
+        ("Train", "dev", ("_x", "_y")),
+        ("Shot16", "Testing", ("_x", "_y")),
+    ],
+)
+def test_roles_follow_the_usual_names_in_any_case(
+    tmp_path: Path, support: str, query: str, ends: tuple[str, str]
+) -> None:
+    # The queries come first, in the order of names as well, so that a guess by position would swap them.
+    arrays = two(query, support, ends=ends)
+    roles = import_arrays(tmp_path, arrays).manifest["roles"]
+    assert roles == {"support": [support], "query": [query], "validation": []}
+    kept = resolve(tmp_path / "pack").role("query").x.numpy()
+    np.testing.assert_array_equal(kept, arrays[query + ends[0]])
+
+
+@pytest.mark.parametrize("name", ["valid", "VAL", "validation", "Dev", "development"])
+def test_validation_is_known_by_its_usual_names(name: str) -> None:
+    assert choose_roles(["train", name, "test"], {}) == {"support": ["train"], "query": ["test"], "validation": [name]}
+
+
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [
+        (["alpha", "beta"], "no split is support by its name"),
+        (["train", "web"], "no split is query by its name"),
+        (["test", "web"], "no split is support by its name"),
+        (["train", "training", "test"], "are all support by their names"),
+        (["train", "test", "query"], "are all query by their names"),
+        (["all"], "--hold-out"),
+    ],
+)
+def test_what_the_names_do_not_tell_is_asked_for(splits: list[str], words: str) -> None:
+    with pytest.raises(BenchError, match=words) as caught:
+        choose_roles(splits, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_given_roles_need_no_usual_names_and_idle_splits_are_said() -> None:
+    warnings: list[str] = []
+    roles = choose_roles(["a", "b", "c", "shot4"], {"support": ["a"], "query": ["b"]}, warnings)
+    assert roles == {"support": ["a"], "query": ["b"], "validation": []}
+    assert len(warnings) == 1
+    assert "'c' has no role" in warnings[0]
+    assert choose_roles(["train", "test", "web"], {"memory": ["web", "train"]}, warnings)["support"] == ["train"]
+    assert len(warnings) == 1
+
+
+def test_of_shots_alone_the_smaller_ones_are_queries_and_it_is_said() -> None:
+    warnings: list[str] = []
+    roles = choose_roles(["shot1", "shot16", "shot4"], {}, warnings)
+    assert roles == {"support": ["shot16"], "query": ["shot1", "shot4"], "validation": []}
+    assert len(warnings) == 1
+    assert "shot1, shot4 serve" in warnings[0]
+    for splits in (["shot1", "shot4", "web"], ["shot4"], ["shot4", "web"]):
+        with pytest.raises(BenchError, match="query"):
+            choose_roles(splits, {}, warnings)
+
+
+def test_shots_and_splits_by_name() -> None:
+    counts = {"shot1": 1, "SHOT16": 16, "16-shot": 16, "4shots": 4, "shot": None, "shotx": None}
+    assert {name: shots(name) for name in counts} == counts
+    assert choose_roles(["shot2", "shot16", "shot4", "test"], {})["support"] == ["shot16"]
+    assert usual_role("cat") is None
+    assert is_split("Memory")
+    assert not is_split("tester")
+
+
+# -- names of splits and data sets -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "split",
+    ["../victim", "/etc/x", "a/b", "a\\b", ".hidden", "..", "texts", "Prompts", "x" * 200, "a\nb", " a"],
+)
+def test_a_split_that_cannot_be_a_file_is_refused_before_anything_is_written(tmp_path: Path, split: str) -> None:
+    victim = tmp_path / "victim.safetensors"
+    victim.write_text("precious")
+    arrays = two("train", split)
+    (tmp_path / "in").mkdir()
+    # Not through numpy.savez, whose archive cannot have such members.
+    safetensors = pytest.importorskip("safetensors.numpy")
+    safetensors.save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, tmp_path / "in" / "in.safetensors")
+    (tmp_path / "classes.json").write_text(json.dumps(NAMES))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BenchError) as caught:
+        import_pack([tmp_path / "in"], tmp_path / "classes.json", tmp_path / "pack",
+                    Options(name="animals", support=("train",), query=(split,)))  # fmt: skip
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["../x", "x" * 180, "", "a\0b"])
+def test_a_data_set_that_cannot_be_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BenchError, match="data set"):
+        import_arrays(tmp_path, two("train", "test"), name=name)
+    assert not (tmp_path / "pack").exists()
+
+
+def test_splits_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
+    x, y = rows(0)
+    for arrays in ({"Test_x": x, "Test_y": y, "test_x": x, "test_y": y}, {"A_x": x, "a_x": x, "a_y": y}):
+        with pytest.raises(BenchError, match="differ only in case"):
+            import_arrays(tmp_path, arrays)
+
+
+# -- arrays ------------------------------------------------------------------------------------------------------
+
+
+def test_splits_are_named_by_their_files(tmp_path: Path) -> None:
+    for seed, split in enumerate(("train", "test")):
+        x, y = rows(seed, per_class=seed + 1)
+        np.savez(tmp_path / f"{split}.npz", x=x, y=y)
+    (tmp_path / "classes.json").write_text(json.dumps(NAMES))
+    files = [tmp_path / "train.npz", tmp_path / "test.npz"]
+    made = import_pack(files, tmp_path / "classes.json", tmp_path / "pack", Options(name="animals"))
+    assert {name: entry["rows"] for name, entry in made.manifest["splits"].items()} == {"train": 3, "test": 6}
+    assert made.manifest["roles"]["support"] == ["train"]
+
+
+def test_arrays_of_one_name_in_two_files_are_refused(tmp_path: Path) -> None:
+    x, y = rows(0)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "train.npz", x=x, y=y)
+        np.savez(tmp_path / f"{folder}.npz", test_x=x, test_y=y)
+    for pair in (("a/train.npz", "b/train.npz"), ("a.npz", "b.npz")):
+        with pytest.raises(BenchError, match=r"is in .* and in"):
+            read_arrays([tmp_path / name for name in pair], by_file=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: a | {"test_x": a["test_x"] * 1j}, "complex64 are not real numbers"),
+        (lambda a: a | {"test_x": a["test_x"] > 0}, "bool are not real numbers"),
+        (lambda a: a | {"test_x": a["test_x"].astype("U")}, "are not real numbers"),
+        (lambda a: a | {"test_y": a["test_y"].astype(np.float32)}, "not whole numbers"),
+        (lambda a: a | {"test_y": a["test_y"][:, None]}, "do not fit"),
+        (lambda a: a | {"test_x": a["test_x"][:, :0]}, "do not fit"),
+        (lambda a: a | {"test_features": a["test_x"], "test_labels": a["test_y"]}, "there twice"),
+        (lambda a: a | {"test_y": a["test_y"].astype(np.uint64) + np.uint64(2**63)}, "labels run from"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_no_features(
+    tmp_path: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], words: str
+) -> None:
+    with pytest.raises(BenchError, match=words) as caught:
+        import_arrays(tmp_path, change(two("train", "test")))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "pack").exists()
+
+
+def test_files_that_are_no_arrays_are_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "loop.npy").symlink_to(tmp_path / "loop.npy")
+    np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(1))
+    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "other.bin").write_text("x")
+    for name in ("pipe.npz", "loop.npy", "text.npz", "other.bin", "none.npz", "a\0b.npz"):
+        with pytest.raises(BenchError) as caught:
+            read_arrays([tmp_path / name])
+        assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((1 << 20, 2)), y=np.zeros(1 << 20, int))
+    assert read_arrays([tmp_path / "bomb.npz"])["x"].shape == (1 << 20, 2), "small ones are read"
+    monkeypatch.setattr("bench.data.arrays._LARGE", 1 << 20)
+    with pytest.raises(BenchError, match="unpack to"):
+        read_arrays([tmp_path / "bomb.npz"])
+
+
+def whole() -> bytes:
+    sink = io.BytesIO()
+    np.savez(sink, **two("train", "test"))
+    return sink.getvalue()
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_archive_is_arrays_or_one_line(tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(whole())
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]) if data.draw(st.booleans()) else content)
+    said = ""
+    try:
+        find_splits(read_arrays([path]), single="all")
+    except BenchError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
+@settings(max_examples=120)
+@given(
+    st.dictionaries(
+        st.text(alphabet="xyXY_trainestfug", max_size=9) | st.sampled_from(["x", "y", "Test_x", "test_y", "features"]),
+        st.sampled_from([np.zeros((2, 3)), np.zeros(2, int), np.zeros(2), np.zeros(()), np.array(["a", "b"])]),
+        max_size=5,
+    )
+)
+def test_any_names_and_shapes_are_splits_or_one_line(arrays: dict[str, np.ndarray]) -> None:
+    said = ""
+    try:
+        for x, y in find_splits(arrays, single="all").values():
+            assert len(x) == len(y)
+    except BenchError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
+def test_text_names_in_bytes_are_utf_8_and_others_are_refused(tmp_path: Path) -> None:
+    x, _ = rows(0, per_class=1)
+    pack = tmp_path / "pack"
+    for names, words in (
+        (np.array([n.encode() for n in NAMES]), None),
+        (np.array([b"fox", "café".encode("cp1252"), b"lynx"]), "not UTF-8"),
+        (np.array([1, 2, 3]), "must be text"),
+        (np.array(NAMES[:2]), "give one of each"),
+        (np.array([NAMES]), "must be .n."),
+    ):
+        np.savez(tmp_path / "texts.npz", x=x, name=names)
+        np.savez(tmp_path / "in.npz", **two("train", "test"))
+        (tmp_path / "classes.json").write_text(json.dumps(NAMES))
+
+        def make() -> Imported:
+            return import_pack([tmp_path / "in.npz"], tmp_path / "classes.json", pack, Options(name="animals"),
+                               texts=[tmp_path / "texts.npz"])  # fmt: skip
+
+        if words is None:
+            make()
+            assert len(resolve(pack).prompts) == 3
+        else:
+            with pytest.raises(BenchError, match=words):
+                make()
+
+
+# -- hold-out ----------------------------------------------------------------------------------------------------
+
+
+def test_a_cut_leaves_support_of_every_class() -> None:
+    labels = np.array([0, 1, 1, 2, 2, 2, 2])
+    test = held_out(labels, 0.9, 1)
+    assert np.bincount(labels[test], minlength=3).tolist() == [0, 1, 3]
+    for broken, share, splits in (
+        (np.arange(4), 0.2, 1),
+        (labels, 1.0, 1),
+        (labels, 0.2, 2),
+        (labels, float("nan"), 1),
+    ):
+        with pytest.raises(BenchError, match="--hold-out"):
+            held_out(broken, share, splits)
+
+
+# -- class names -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "names"),
+    [
+        ("c.yaml", "- no\n- on\n- 007\n- null\n- 1e5\n", ["no", "on", "007", "null", "1e5"]),
+        ("c.yml", "0: no\n1: ~\n", ["no", "~"]),
+        ("c.YAML", "animals: [yes, 010]", ["yes", "010"]),
+        ("c.txt", "\ufefffox \n  wolf\r\nlynx\n\n", ["fox", "wolf", "lynx"]),
+        ("c.txt", "# the animals\n\nfox\nwolf\n", ["fox", "wolf"]),
+        ("c.txt", "cafe\u0301\nfox", ["caf\u00e9", "fox"]),
+        ("c.json", '\ufeff["fox ", 7]', ["fox", "7"]),
+        ("c.json", '{"1": "b", "0": "a"}', ["a", "b"]),
+    ],
+)
+def test_class_names_are_text(tmp_path: Path, file: str, content: str, names: list[str]) -> None:
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    assert read_classes(tmp_path / file, "animals") == names
+
+
+def test_what_was_changed_in_a_class_list_is_said(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("# a comment\nfox\ncafe\u0301\n")
+    notes: list[str] = []
+    read_classes(tmp_path / "c.txt", "x", notes)
+    assert len(notes) == 2
+    assert "1 line that begin with #" in notes[0]
+    assert "1 class names were stripped" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("c.txt", b"fox\n\nwolf\n", "an empty line before 'wolf'"),
+        ("c.json", b'["fox", ""]', "class 1 has an empty name"),
+        ("c.yaml", b"[fox, ' ']", "class 1 has an empty name"),
+        ("c.json", b'["fox", null]', "the name of class 1 is no text"),
+        ("c.json", b'["fox", true]', "the name of class 1 is no text"),
+        ("c.json", b'["a\\nb"]', "no text"),
+        ("c.json", b'["\\ud800"]', "no text"),
+        ("c.txt", "café\n".encode("cp1252"), "not UTF-8"),
+        ("c.txt", "café\n".encode("utf-16"), "not UTF-8"),
+        ("c.json", b"[" * 9999, "damaged"),
+        ("c.yaml", b"[" * 9999, "damaged"),
+        ("c.yaml", b"{0: a, 0: b}", "given twice"),
+        ("c.json", b'{"0": "a", "00": "b"}', "without gaps"),
+        ("c.json", b'{"1": "a"}', "without gaps"),
+        ("c.json", b"{}", "no class list"),
+        ("c.json", b'{"other": []}', "no class list 'x'"),
+        ("c.yaml", b"words", "holds no list"),
+        ("c.json", '{"²": "a"}'.encode(), "no class list"),
+    ],
+)
+def test_class_lists_that_are_refused(tmp_path: Path, file: str, content: bytes, words: str) -> None:
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(BenchError, match=words) as caught:
+        read_classes(tmp_path / file, "x")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [["Fox", "fox"], ["café", "cafe\u0301"], ["fox", "fox "], ["a", " "], ["a\nb"]])
+def test_names_that_are_one_class_are_refused(names: list[str]) -> None:
+    with pytest.raises(BenchError, match="the list"):
+        check_class_names(names, "the list")
+
+
+@settings(max_examples=150)
+@given(st.text(max_size=20))
+def test_a_clean_name_stays_clean(name: str) -> None:
+    assert clean(clean(name)) == clean(name)
+    assert same_name(f" {name}\n") == same_name(name)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60) | st.text(alphabet='[]{}",:- \n#ab01é\0', max_size=40).map(str.encode),
+       st.sampled_from(["c.txt", "c.json", "c.yaml"]))  # fmt: skip
+def test_any_file_is_a_class_list_or_one_line(tmp_path: Path, content: bytes, file: str) -> None:
+    (tmp_path / file).write_bytes(content)
+    said = ""
+    try:
+        names = read_classes(tmp_path / file, "a")
+        assert all(name and name == clean(name) for name in names)
+    except BenchError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
+def test_names_without_rows_are_said(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    made = import_arrays(tmp_path / "in", two("train", "test"))
+    assert made.warnings == []
+    (tmp_path / "in" / "four.txt").write_text("fox\nwolf\nlynx\nyeti\n")
+    made = import_pack([tmp_path / "in" / "in.npz"], tmp_path / "in" / "four.txt", tmp_path / "q", Options(name="q"))
+    assert len(made.warnings) == 1
+    assert "1 of 4 class names stand for a label that no row has, e.g. 'yeti'" in made.warnings[0]
+
+
+def test_accents_do_not_part_texts_from_their_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", **two("train", "test"))
+    (tmp_path / "c.txt").write_text("cafe\u0301\nfox\nwolf\n")
+    np.savez(tmp_path / "t.npz", x=rows(3, per_class=1)[0], name=np.array(["caf\u00e9", "fox", "wolf"]))
+    import_pack(
+        [tmp_path / "in.npz"], tmp_path / "c.txt", tmp_path / "p", Options(name="p"), texts=[tmp_path / "t.npz"]
+    )
+    assert len(resolve(tmp_path / "p").prompts) == 3
+
+
+def test_the_command_says_it_in_one_line_and_ends_with_status_2(tmp_path: Path) -> None:
+    np.savez(tmp_path / "unknown.npz", **two("alpha", "beta"))
+    np.savez(tmp_path / "usual.npz", **two("train", "test"))
+    (tmp_path / "c.txt").write_text("\n".join(NAMES))
+    classes = str(tmp_path / "c.txt")
+    for arrays, names, out in (
+        ("unknown.npz", classes, "p"),
+        ("usual.npz", classes, "x" * 300),
+        ("usual.npz", classes, "x" * 300 + "/y"),
+        ("x" * 300 + ".npz", classes, "p"),
+        ("usual.npz", "x" * 300, "p"),
+        ("usual.npz", classes, "/dev/full"),
+        ("usual.npz", classes, "c.txt/p"),
+    ):
+        arguments = ["data", "import", str(tmp_path / arrays), "--classes", names, "--out", str(tmp_path / out)]
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 2, arguments
+        assert done.stderr.count("\n") == 1
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["c.txt", "unknown.npz", "usual.npz"]
