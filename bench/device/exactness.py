@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
 from typing import TypeVar
 
 from bench.device.determinism import deterministic, is_lack
@@ -22,17 +23,48 @@ def exactly(device: str, *, strict: bool = True) -> Iterator[None]:
         yield
 
 
-def conscientiously(device: str, compute: Callable[[], T]) -> tuple[T, bool]:
-    """Return what a computation gives, and whether all of it ran by deterministic kernels.
+class Attempt:
+    """One attempt at a computation, as a block; a strict one ends quietly where an operation has no such kernel.
 
-    One with an operation that has no such kernel is done once more, with whatever kernel there is.
+    Attributes
+    ----------
+    strict : bool
+        Whether only deterministic kernels may run.
     """
-    try:
-        with exactly(device):
-            return compute(), True
-    except RuntimeError as error:
-        if not is_lack(error):
-            raise
-    # Outside the handler, so that the failed attempt's tensors are free before the next one.
-    with exactly(device, strict=False):
-        return compute(), False
+
+    def __init__(self, device: str, *, strict: bool) -> None:
+        self.strict, self.lacks = strict, False
+        self._device, self._stack = device, ExitStack()
+
+    def __enter__(self) -> Attempt:
+        self._stack.enter_context(exactly(self._device, strict=self.strict))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._stack.close()
+        self.lacks = self.strict and error is not None and is_lack(error)
+        return self.lacks
+
+
+def attempts(device: str) -> Iterator[Attempt]:
+    """Yield attempts at a computation: a strict one and, if some operation has no deterministic kernel, one more.
+
+    The body of ``for attempt in attempts(device): with attempt: ...`` is the computation; afterwards ``attempt.strict``
+    says whether all of it ran by deterministic kernels. What a failed attempt made is free before the next one, unless
+    the body keeps it.
+    """
+    for strict in (True, False):
+        attempt = Attempt(device, strict=strict)
+        yield attempt
+        if not attempt.lacks:
+            return
+
+
+def conscientiously(device: str, compute: Callable[[], T]) -> tuple[T, bool]:
+    """Return what a computation gives, and whether all of it ran by deterministic kernels."""
+    for attempt in attempts(device):
+        with attempt:
+            return compute(), attempt.strict
+    raise AssertionError("the second attempt lacks nothing")

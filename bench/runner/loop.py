@@ -9,14 +9,13 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from bench.core.task import Episode
-from bench.device.exactness import conscientiously
+from bench.device.exactness import attempts
 from bench.learning.state_io import to_bytes
 from bench.learning.training_options import TrainingOptions
 from bench.results.consolidated import write_joined
@@ -157,9 +156,15 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
         options = TrainingOptions(progress=progress, checkpoints=checkpoints, precision=run.config.precision)
         trained = run.trained.get((named.label, spec.seed))
         try:
-            compute = partial(_tried, named, episode, blocks, seed=spec.seed, trained=trained, options=options)
-            with engine_for(run.engine):
-                tried, base["deterministic"] = conscientiously(run.device, compute)
+            for attempt in attempts(run.device):
+                tried = []
+                with attempt, engine_for(run.engine):
+                    for method in named.candidates:
+                        result = run_cell(
+                            method, episode, blocks, seed=spec.seed, label=named.label, trained=trained, options=options
+                        )
+                        tried.append(result)
+                base["deterministic"] = attempt.strict
             files = _measured(run, dealt, base, named.best(tried))
         except Unsuitable as reason:
             base |= {"status": "skipped", "reason": str(reason)}
@@ -187,22 +192,6 @@ class _Dealt:
     blocks: list[tuple[Tensor, ...]]
     leaks: list[Tensor]
     recalls: Recalls
-
-
-def _tried(
-    named: LabelledRecipe,
-    episode: Episode,
-    blocks: list[tuple[Tensor, ...]],
-    *,
-    seed: int,
-    trained: SavedWeights | None,
-    options: TrainingOptions,
-) -> list[CellResult]:
-    """Return what each candidate of a recipe does in an episode."""
-    return [
-        run_cell(method, episode, blocks, seed=seed, label=named.label, trained=trained, options=options)
-        for method in named.candidates
-    ]
 
 
 def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResult) -> Files:

@@ -122,12 +122,12 @@ def test_the_exemplars_that_the_harness_carries_are_items_and_no_class_texts() -
     assert len(episode.sessions[-1].task.prompts)
     blocks = [query_blocks(session) for session in episode.sessions]
     # What is carried for knn is all in its state already, as the items that vote.
-    *_, last = run_cell(METHODS.get("knn").cls(), episode, blocks, seed=0, label="knn")
+    *_, last = run_cell(METHODS.get("knn").cls(), episode, blocks, seed=0, label="knn").outcomes
     assert last.kind == "rebuilt"
     assert last.exemplars
     assert last.stored.exemplars == 0
     # A linear probe holds none of the images that are carried for it.
-    *_, last = run_cell(METHODS.get("linear-probe").cls(), episode, blocks, seed=0, label="linear-probe")
+    *_, last = run_cell(METHODS.get("linear-probe").cls(), episode, blocks, seed=0, label="linear-probe").outcomes
     assert last.exemplars
     assert last.stored.exemplars == last.exemplars * (data.dimension * 4 + 8)
 
@@ -148,7 +148,8 @@ class Plugged:
 def test_what_a_plug_in_does_not_declare_is_recorded_as_unknown() -> None:
     task = toy.task(CLASSES)
     session = Session(task=task, queries=toy.dataset().splits["test"].of_classes(CLASSES))
-    (outcome,) = run_cell(Plugged(), Episode(sessions=(session,)), [query_blocks(session)], seed=0, label="plugged")
+    episode = Episode(sessions=(session,))
+    (outcome,) = run_cell(Plugged(), episode, [query_blocks(session)], seed=0, label="plugged").outcomes
     row = measured(outcome, torch.zeros(len(session.queries), dtype=torch.bool))
     size = len(CLASSES) * task.dimension * 4
     assert row["state_unknown_bytes"] == row["state_bytes"] == size

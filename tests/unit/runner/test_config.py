@@ -156,7 +156,7 @@ def test_a_file_that_names_an_experiment_may_differ_from_it(tmp_path: Path) -> N
     ("options", "words"),
     [
         ({"sedes": 3}, "unknown option 'sedes'; did you mean 'seeds'?"),
-        ({"device": "gpu"}, "--device 'gpu' is not one of auto, cpu, cuda; did you mean 'cpu'?"),
+        ({"device": "gpu"}, "unknown device 'gpu'; write auto, cpu, cuda or cuda:N"),
         ({"precision": "fp16"}, "--precision 'fp16' is not one of fp32, bf16"),
         ({"seeds": "none"}, "--seeds 'none' is neither a count nor a list; write 5 or 0,3,7"),
         ({"jobs": "many"}, "--jobs 'many': input should be a valid integer"),
