@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types tests speed gpu docs pages clean
+.PHONY: demo test lint types tests check-full speed gpu docs pages clean
 
 demo: $(STAMP)
 	$(BIN)/bench run --methods zero-shot,knn,protonet,slda,mml,icarl --seeds 3
@@ -29,6 +29,11 @@ types: $(STAMP)
 tests: export OMP_NUM_THREADS = 1
 tests: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses auto --benchmark-disable
+
+# What takes too long for every change: the limits on time, on a quiet machine, and the coverage of all intervals.
+check-full: $(STAMP)
+	BENCH_FULL_SPEED=1 $(BIN)/python -m pytest tests/speed
+	$(BIN)/python -m tests.statistics.simulate
 
 speed: $(STAMP)
 	$(BIN)/python -m pytest tests/speed --benchmark-only --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
