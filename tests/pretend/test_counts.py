@@ -94,7 +94,7 @@ def test_scoring_does_no_more_for_more_queries_or_classes(card: Counts, name: st
     assert copies <= 3
     assert not grown(small, scored(card, few, 40))
     # fecam has a covariance of another rank for each class, and all gaps [q, c, d] at once would not fit.
-    allowed = r"^launches at methods/fecam\.py" if name.startswith("fecam") else r"^$"
+    allowed = r"^launches at bench/methods/fecam\.py" if name.startswith("fecam") else r"^$"
     assert not exclude(grown(small, scored(card, many, 20)), allowed)
 
 
@@ -118,7 +118,7 @@ def test_building_waits_no_more_for_more_classes(card: Counts, name: str, extend
             with card.during() as counts:
                 recipe.extend(state, further, rng=Stream(0))
         found.append(counts)
-    assert not exclude(grown(*found), r"^launches|bench/logistic\.py")
+    assert not exclude(grown(*found), r"^launches|bench/functional/logistic_regression\.py")
 
 
 @pytest.mark.parametrize("name", ["mml", "mml-unified"])
@@ -129,7 +129,8 @@ def test_a_memory_is_cut_to_its_budget_without_a_wait_a_class(card: Counts, name
         with card.during() as counts:
             brief(name).build(task, rng=Stream(0))
         found.append(counts)
-    assert not exclude(grown(*found), "^launches")
+    # A search of more keys than it looks at asks once more: for the keys that it may have missed.
+    assert not exclude(grown(*found), r"^launches|waits at bench/search/gpu\.py")
 
 
 def test_herding_chooses_without_waiting(card: Counts) -> None:
