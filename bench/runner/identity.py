@@ -33,8 +33,8 @@ EVALUATION = (
 APPROXIMATE = ("bench.search.approximate.recall",)
 """Those that measure an approximate search."""
 
-PIXELS = ("bench.data.item_images",)
-"""Those that a method which trains from pixels gets its images by."""
+PIXELS = ("bench.data.item_images", "bench.encoders.glyphs.load")
+"""Those that a method which trains from pixels gets its images and the bundled encoder by."""
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 """What computes beside our own code; counted by major and minor version."""

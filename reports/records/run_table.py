@@ -29,7 +29,7 @@ from bench.utils.errors import BenchError
 
 UNREAD = (
     *("support_fingerprint", "memory_fingerprint", "support_items"),
-    *("search_details", "index_seconds"),
+    *("search_details", "index_seconds", "traceback"),
 )
 """Columns of the records that no part of a report reads."""
 

@@ -41,7 +41,7 @@ def uri(tmp_path: Path) -> Iterator[str]:
 def test_the_bytes_that_milvus_keeps_are_null_and_not_zero(uri: str) -> None:
     queries, keys = draw(9, "queries"), draw(60, "keys")
     engine = Approximate(Milvus(uri=uri))
-    row = Recalls(engine).row(0, queries, [queries], [SearchCall(queries, keys, 5)])
+    row = Recalls(engine).row(0, queries, [queries], [SearchCall(queries, keys, 5, ("milvus",))])
     (details,) = json.loads(row["search_details"])
     assert details["recall"] == 1
     assert details["index_bytes"] is None

@@ -68,7 +68,7 @@ def test_start_of_a_worker(benchmark: Any, tmp_path: Path, name: str) -> None:
 
     def start() -> float:
         before = children()
-        worker = Process(told, Store(run.folder), 0, deque())
+        worker = Process(told, Store(run.folder), {}, deque())
         try:
             worker.ready()
         finally:

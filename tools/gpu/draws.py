@@ -20,6 +20,7 @@ from bench.core.protocols import Method
 from bench.core.registry import METHODS, SCENARIOS
 from bench.core.task import Episode, Session
 from bench.data.glyphs.dataset import Size, load
+from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.perf.comparisons import draw
 from bench.runner.evaluate import Outcome, query_blocks, run_cell
 from bench.sampling.sessions import make_task
@@ -58,12 +59,11 @@ def trains(method: Any) -> bool:
     return "lr" in type(method).__dataclass_fields__
 
 
-def answers(method: Method, episode: Episode, device: str) -> list[Outcome]:
+def answers(method: Method, episode: Episode, device: str, options: TrainingOptions = DEFAULT_OPTIONS) -> list[Outcome]:
     """Return what a method does in every session of an episode on a device."""
     there = episode.to(device)
-    return run_cell(
-        method, there, [query_blocks(session) for session in there.sessions], seed=0, label=method.name
-    ).outcomes
+    blocks = [query_blocks(session) for session in there.sessions]
+    return run_cell(method, there, blocks, seed=0, label=method.name, options=options).outcomes
 
 
 @dataclass(frozen=True, eq=False)

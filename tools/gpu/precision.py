@@ -8,7 +8,7 @@ from bench.core.registry import METHODS
 from bench.core.task import Episode
 from bench.data.glyphs.dataset import Size
 from bench.device.precision import TrainingPrecision
-from bench.learning.training_options import TrainingOptions, with_training_options
+from bench.learning.training_options import TrainingOptions
 from bench.runner.evaluate import Outcome
 from bench.utils.errors import Unsuitable
 from tools.gpu.draws import FEW, answers, brief, deal, glyphs, trains
@@ -46,8 +46,7 @@ def _row(name: str, episode: Episode, device: str, epochs: int) -> Row:
     found: dict[str, list[Outcome]] = {}
     precisions: tuple[TrainingPrecision, ...] = ("fp32", "bf16")
     for precision in precisions:
-        asked = with_training_options(method, TrainingOptions(precision=precision))
-        found[precision] = answers(asked, episode, device)
+        found[precision] = answers(method, episode, device, TrainingOptions(precision=precision))
     cells: dict[str, Cell] = {"method": name}
     for name_of, outcomes in found.items():
         cells[f"accuracy {name_of}, %"] = 100 * _accuracy(outcomes)

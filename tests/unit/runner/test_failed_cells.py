@@ -136,9 +136,7 @@ def test_the_command_and_the_report_leave_with_status_1(tmp_path: Path, monkeypa
     assert any(line.startswith("5 cells in runs") for line in lines)
     report = call("report")
     assert report.exit_code == 1, report.output
-    assert "sick failed on digits (1 cell, which no table counts): ValueError: no luck" in " ".join(
-        report.output.split()
-    )
+    assert "sick failed in 1 cell on digits: ValueError: no luck" in " ".join(report.output.split())
     monkeypatch.setenv(SICK, "")
     assert call(*COMMAND, "--seeds", "3").exit_code == 0
     assert call("report").exit_code == 0
@@ -159,7 +157,7 @@ def test_a_run_of_failures_alone_has_nothing_to_report(tmp_path: Path, monkeypat
     assert call(*work).exit_code == 1
     report = call("report")
     assert report.exit_code == 2
-    assert "nothing to report, since every cell failed or was skipped: sick failed on digits" in report.output
+    assert "nothing to report, since every cell was skipped or failed: sick failed in 1 cell on digits" in report.output
 
 
 def test_failed_cells_of_shards_are_part_of_the_merged_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

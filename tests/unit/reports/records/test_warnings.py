@@ -56,9 +56,11 @@ def test_skipped_adapted_and_oracle_are_warned_of(tmp_path):
 
 def test_a_failed_cell_is_warned_of_with_its_reason(tmp_path):
     make_run(tmp_path / "a", {"x": 0.5}, run="a")
-    make_run(tmp_path / "b", {"y": 0.5}, run="b", status="failed", reason="ValueError: 3 of 4 rows are NaN")
+    make_run(
+        tmp_path / "b", {"y": 0.5}, run="b", status="failed", reason="3 of 4 rows are NaN", error_type="ValueError"
+    )
     run_table = read_runs([tmp_path])
-    assert "y failed on made: ValueError: 3 of 4 rows are NaN" in run_table.warnings
+    assert "y failed in 1 cell on made: ValueError: 3 of 4 rows are NaN" in run_table.warnings
     assert set(run_table.records["method"]) == {"x"}
-    with pytest.raises(BenchError, match="every cell was skipped or failed: y failed on made: ValueError"):
+    with pytest.raises(BenchError, match="every cell was skipped or failed: y failed in 1 cell on made: ValueError"):
         read_runs([tmp_path / "b"])
