@@ -28,7 +28,7 @@ types: $(STAMP)
 # One thread a process: two test processes share the cores better than the threads of one.
 tests: export OMP_NUM_THREADS = 1
 tests: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses auto --benchmark-disable
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --benchmark-disable
 
 # What takes too long for every change: the limits on time, on a quiet machine, and the coverage of all intervals.
 check-full: $(STAMP)
