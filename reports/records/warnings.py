@@ -49,13 +49,14 @@ def _approximate(done: pd.DataFrame) -> Iterator[str]:
 def unanswered_lines(unanswered: pd.DataFrame) -> Iterator[str]:
     """Yield a line a method and reason: where it was skipped or failed, and why."""
     # A reason can name counts that differ by seed and by data set: one of them stands for all.
-    reasons = plain(unanswered[["method", "reason", "dataset", "status", "error_type"]])
+    reasons = plain(unanswered[["method", "reason", "dataset", "status", "error_type", "cell"]])
     raised = reasons["error_type"].notna()
     reasons.loc[raised, "reason"] = reasons["error_type"] + ": " + reasons["reason"]
     alike = reasons["reason"].str.replace(r"\d+", "#", regex=True)
     for (method, _, status), part in reasons.groupby(["method", alike, "status"], sort=True):
         where = ", ".join(sorted(part["dataset"].unique()))
-        cells = "1 cell" if len(part) == 1 else f"{len(part)} cells"
+        count = part["cell"].nunique()
+        cells = "1 cell" if count == 1 else f"{count} cells"
         how = "was skipped" if status == "skipped" else f"{status} in {cells}"
         yield f"{method} {how} on {where}: {min(part['reason'])}"
 

@@ -43,7 +43,9 @@ def problem(words: list[str]) -> str | None:
         if found is None:
             return f"no command {rest[0]!r}"
         command, rest = found, rest[1:]
-    options = {name for parameter in command.get_params(context) for name in parameter.opts} | {"--help", "--version"}
+    options = {
+        name for parameter in command.get_params(context) for name in (*parameter.opts, *parameter.secondary_opts)
+    } | {"--help", "--version"}
     unknown = [word for word in rest if word.startswith("--") and word.partition("=")[0] not in options]
     if unknown:
         return f"no option {unknown[0]}"

@@ -35,7 +35,7 @@ SCENARIO = '''
 from dataclasses import dataclass
 from bench.core.registry import scenario
 from bench.core.task import Episode, Session
-from bench.sampling.sessions import apart, make_task
+from bench.sampling.sessions import make_task, split_disjoint
 
 @scenario("plugged-classes")
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Plugged:
 
     def deal(self, dataset, condition, *, rng, source=None):
         ids = tuple(range(condition["first"]))
-        queries, support, lost = apart(dataset, ids, dataset.memory)
+        queries, support, lost = split_disjoint(dataset, ids, dataset.memory)
         task = make_task(dataset, ids, support=support, memory=dataset.memory)
         return Episode(sessions=(Session(task=task, queries=queries, notes=lost),))
 '''

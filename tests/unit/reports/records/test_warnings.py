@@ -60,7 +60,7 @@ def test_a_failed_cell_is_warned_of_with_its_reason(tmp_path):
         tmp_path / "b", {"y": 0.5}, run="b", status="failed", reason="3 of 4 rows are NaN", error_type="ValueError"
     )
     run_table = read_runs([tmp_path])
-    assert "y failed in 1 cell on made: ValueError: 3 of 4 rows are NaN" in run_table.warnings
+    assert "y failed in 3 cells on made: ValueError: 3 of 4 rows are NaN" in run_table.warnings
     assert set(run_table.records["method"]) == {"x"}
-    with pytest.raises(BenchError, match="every cell was skipped or failed: y failed in 1 cell on made: ValueError"):
+    with pytest.raises(BenchError, match="every cell was skipped or failed: y failed in 3 cells on made: ValueError"):
         read_runs([tmp_path / "b"])
