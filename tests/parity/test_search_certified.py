@@ -263,8 +263,11 @@ def test_a_kept_copy_follows_its_keys(product: Literal["int8", "bf16"], itemsize
         assert equal(engine, queries, keys, 3)
         del keys
         assert not engine._kept
-        top_k(queries, draw(300, 16, "others"), 3)
-        assert not exact.EXACT._kept
+        # Keys that other tests of this process still hold may be kept.
+        before = set(exact.EXACT._kept)
+        others = draw(300, 16, "others")
+        top_k(queries, others, 3)
+        assert set(exact.EXACT._kept) <= before
 
 
 def test_queries_and_keys_that_require_gradients_are_searched_as_they_are() -> None:
