@@ -231,9 +231,13 @@ def combined(
 
     try:
         for table in tables:
-            known = "schema" in table.column_names
-            for number in pc.unique(table["schema"]).to_pylist() if known else [_schema_of(table.schema)]:
+            said = "schema" in table.column_names
+            for number in pc.unique(table["schema"]).to_pylist() if said else [_schema_of(table.schema)]:
                 require_schema(int(number), folder)
+            # Nothing in a file vouches for the names of its columns.
+            others = set(table.column_names).difference(COLUMNS if part == "records" else PREDICTION_COLUMNS)
+            if others and not set(columns).issubset(table.column_names):
+                raise KeyError(f"a column {min(others)} in the place of another")
         joined = pa.concat_tables(tables, promote_options="permissive")
     except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise BenchError(f"the {part} in {folder} are damaged ({one_line(error)}); delete them and run again") from None
