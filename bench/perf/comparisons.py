@@ -105,9 +105,9 @@ def _vote(device: str) -> Trial:
         reached = np.full(q * n_classes, float(k))
         for place in range(k):
             reached[flat[:, place]] = place
-        reached, best = reached.reshape(q, n_classes), votes.max(1, keepdims=True)
-        winner = np.where(votes == best, reached, float(k)).argmin(1)
-        scores = votes - (reached + 1) * (1e-12 / (k + 1) * best)
+        last, best = reached.reshape(q, n_classes), votes.max(1, keepdims=True)
+        winner = np.where(votes == best, last, float(k)).argmin(1)
+        scores = votes - (last + 1) * (1e-12 / (k + 1) * best)
         scores[np.arange(q), winner] = best[:, 0]
         return torch.from_numpy(scores)
 

@@ -32,7 +32,7 @@ STATISTICS = {
 """Methods that extend from running statistics, with anything that is chosen by session held fixed."""
 
 EXACT = {
-    "knn": [{"k": 4}, {"k": 4, "vote": "temperature"}],
+    "knn": [{}, {"k": 4}, {"k": 4, "vote": "majority"}],
     "protonet": [{}],
     "simplecil": [{}],
     "slda": [{}],
