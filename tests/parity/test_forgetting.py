@@ -26,7 +26,8 @@ STATISTICS = {
     "gda": {"alpha": 0.3},
     "ranpac": {"width": 40, "penalty": 1.0},
     "fecam": {},
-    "fecam-many-shot": {},
+    "fecam-official": {},
+    "fecam-official-vit": {},
     "klda": {"width": 60},
 }
 """Methods that extend from running statistics, with anything that is chosen by session held fixed."""
