@@ -23,6 +23,11 @@ from bench.reports.report import build
 from bench.results import consolidated
 from bench.results.consolidated import NAME, read_joined, record_files, write_joined
 from bench.results.run_folder import read_manifest, read_predictions, read_records
+from bench.runner.config import RunConfig
+from bench.runner.loop import execute
+from bench.runner.parallel.merge_shards import merge
+from bench.runner.parallel.work_units import Shard
+from bench.runner.plan import plan
 from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
 
@@ -283,6 +288,20 @@ def test_predictions_are_those_of_the_folder_that_the_record_is_from(run: Path, 
     table = read_runs([run, copy])
     cells = [str(cell) for cell in table.records["cell"].unique()]
     assert set(table.predictions(cells)["confidence"]) == {0.125}
+
+
+def test_a_cell_that_was_merged_before_with_other_answers_is_refused(tmp_path: Path) -> None:
+    run = plan(RunConfig(scenario="supervised", methods=["protonet"], data=["digits"], seeds=2, out=tmp_path / "runs"))
+    shards = [run.shard(Shard(number, 2)) for number in (1, 2)]
+    for shard in shards:
+        execute(shard)
+    folders = [shard.folder for shard in shards]
+    target, _ = merge(folders, tmp_path / "merged")
+    assert merge(folders, tmp_path / "merged") == (target, 2)
+    path = next((target / "predictions").iterdir())
+    pd.read_parquet(path).assign(confidence=0.5).to_parquet(path)
+    with pytest.raises(BenchError, match=f"cell {path.stem} has other answers in .* than in .*; remove one of them"):
+        merge(folders, tmp_path / "merged")
 
 
 # --- run.json ---------------------------------------------------------------------------------------------------------
