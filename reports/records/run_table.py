@@ -25,7 +25,8 @@ from bench.reports.records.warnings import record_warnings, unanswered_lines
 from bench.results.checks import require_agreement
 from bench.results.compact import narrow
 from bench.results.consolidated import read_joined, record_files
-from bench.results.run_folder import read_manifest, read_predictions, runs_below
+from bench.results.run_folder import read_predictions, runs_below
+from bench.results.run_json import read_manifest
 from bench.results.schema import COLUMNS, combined, read_tables
 from bench.utils.errors import BenchError
 

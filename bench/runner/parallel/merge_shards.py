@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.results.consolidated import write_joined
-from bench.results.run_folder import Store, read_manifest, read_predictions, runs_below
+from bench.results.run_folder import Store, read_predictions, runs_below
+from bench.results.run_json import read_manifest
 from bench.runner.parallel.work_units import Shard
 from bench.utils.errors import BenchError
 

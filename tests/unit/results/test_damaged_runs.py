@@ -22,7 +22,8 @@ from bench.reports.records.run_table import read_runs
 from bench.reports.report import build
 from bench.results import consolidated
 from bench.results.consolidated import NAME, read_joined, record_files, write_joined
-from bench.results.run_folder import read_manifest, read_predictions, read_records
+from bench.results.run_folder import read_predictions, read_records
+from bench.results.run_json import read_manifest
 from bench.runner.config import RunConfig
 from bench.runner.loop import execute
 from bench.runner.parallel.merge_shards import merge
