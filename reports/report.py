@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.reports.analysis import Analysis
+from bench.reports.analysis import Analysis, Choices
 from bench.reports.figures.registry import FIGURES
 from bench.reports.page import html, terminal
 from bench.reports.page.report_folder import publish
@@ -15,7 +15,14 @@ from bench.reports.tables.latex import latex
 from bench.reports.tables.markdown import markdown
 
 
-def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int | None = None) -> str:
+def build(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    galleries: int = 0,
+    width: int | None = None,
+    choices: Choices = Choices(),  # noqa: B008  # frozen
+) -> str:
     """Write the report on some runs into a folder and return the table for the terminal.
 
     The files depend on the records alone, not on their order nor on the folders they lie in. Files of an earlier
@@ -32,6 +39,8 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int 
         0 makes the states of two methods again.
     width : int, optional
         Columns of the terminal that the returned text wraps at; without it, no line is wrapped.
+    choices : Choices
+        Which comparisons are made, and for which population intervals speak.
 
     Raises
     ------
@@ -39,7 +48,7 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int 
         If there is nothing to report, a file is damaged or of a newer schema, a plug-in's metric or figure fails, or
         ``out`` cannot be written.
     """
-    analysis = Analysis.of(folders, galleries)
+    analysis = Analysis.of(folders, galleries, choices)
     sections = parts(analysis)
     warnings = [*FIGURES.warnings, *analysis.warnings]
     notes = [note for part in sections for note in part.notes]
