@@ -129,7 +129,7 @@ def herd(x: Tensor, count: int) -> Tensor:
     tie = 1e-13 * squares.amax()
     total = torch.zeros_like(mean)
     free = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    # A step: one product, what it is taken with, the least of n gaps and what is a tie to it, and the sum of those chosen.
+    # A step: one product, what it is taken with, the least of n gaps and what ties with it, and the sum of the chosen.
     with counted_as(products=steps * 2 * x.numel(), elementwise=steps * (3 * x.shape[1] + len(x) + 2)):
         for step in range(1, steps + 1):
             # j^2 |mean - (total + x) / j|^2 = |x|^2 - 2 x . (j mean - total) + what is the same for all x.
