@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pandas as pd
 import pytest
@@ -125,7 +126,7 @@ def test_a_metric_is_one_row_and_a_figure_one_file(repository: Path) -> None:
     definitions, figure = repository / "reports/metrics/definitions.py", repository / "reports/figures/certainty.py"
     before, end = definitions.read_text(), "\n)\n\nMETRICS: Registry"
     assert before.count(end) == 1
-    definitions.write_text(before.replace(end, "\n" + block("metric").rstrip() + end))
+    definitions.write_text(before.replace(end, "\n" + indent(block("metric").rstrip(), "    ") + "," + end))
     figure.write_text(block("figure"))
     for command in (("ruff", "check"), ("ruff", "format", "--check")):
         inside(repository, *command, str(definitions), str(figure))
@@ -147,6 +148,7 @@ def test_a_metric_is_one_row_and_a_figure_one_file(repository: Path) -> None:
 OPTION = """
 import json, tempfile
 from pathlib import Path
+from textwrap import indent
 import bench
 from bench.runner.config import RunConfig
 from bench.runner.parallel.job_spec import JobSpec, job_spec
@@ -167,7 +169,7 @@ def test_a_run_option_is_one_field(repository: Path) -> None:
     config = repository / "bench/runner/config.py"
     before, end = config.read_text(), "\n    def __init__(self, **values"
     assert before.count(end) == 1
-    config.write_text(before.replace(end, block("run option") + end))
+    config.write_text(before.replace(end, indent(block("run option"), "    ") + end))
     inside(repository, "ruff", "check", str(config))
     inside(repository, "ruff", "format", "--check", str(config))
     assert "--warm-up" in inside(repository, "bench", "run", "--help")
