@@ -55,7 +55,7 @@ def test_hints_and_splitter_reach_the_harvest_from_the_command_line(
 ) -> None:
     scripted, address = wiki
     asker, _ = client(address)
-    monkeypatch.setattr(sources, "WikiClient", lambda contact: asker)
+    monkeypatch.setattr(sources, "WikiClient", lambda contact, **_: asker)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     text = "The crane lifts things all day. It is tall and it is made of steel."
     scripted.pages["crane"] = page("crane", 1, "crane may refer to:", pageprops={"disambiguation": ""})

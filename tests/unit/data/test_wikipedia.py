@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import requests
 
 from bench.data.web import (
     WikiClient,
+    harvest_sentences,
     wikipedia,
 )
 from bench.data.web.reading import OverLimit, read_bounded
@@ -162,10 +164,18 @@ def test_errors_that_stay(wiki: tuple[Wiki, str]) -> None:
     "odd",
     [{"query": None}, {"query": {"pages": "x"}}, {"query": {"pages": [3]}}, {"query": {"pages": []}}, {}],
 )
-def test_strange_replies_are_no_article(wiki: tuple[Wiki, str], odd: dict[str, Any]) -> None:
+def test_strange_replies_are_not_remembered_as_no_article(
+    wiki: tuple[Wiki, str], tmp_path: Path, odd: dict[str, Any]
+) -> None:
     scripted, address = wiki
+    plain = scripted.reply
     scripted.reply = lambda query: odd  # type: ignore[method-assign]
-    assert list(client(address)[0].articles("dog")) == []
+    found, aside = harvest_sentences(["dog"], client(address)[0], tmp_path)
+    assert (found, [one.id for one in aside]) == ([], ["dog"])
+    assert not list(tmp_path.iterdir())
+    scripted.reply = plain  # type: ignore[method-assign]
+    scripted.pages["dog"] = page("dog", 1)
+    assert harvest_sentences(["dog"], client(address)[0], tmp_path)[0]
 
 
 @pytest.mark.parametrize("more", [{"extract": ["x"]}, {"revisions": []}, {"revisions": [{"revid": "7"}]}])
@@ -186,7 +196,9 @@ def test_requests_keep_their_distance(wiki: tuple[Wiki, str]) -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    asker = WikiClient("me@example.org", address, interval_seconds=2.0, sleep=sleep, clock=lambda: now[0])
+    asker = WikiClient(
+        "me@example.org", address, interval_seconds=2.0, allow_private=["127.0.0.1"], sleep=sleep, clock=lambda: now[0]
+    )
     for name in "abc":
         list(asker.articles(name))
     assert slept == [2.0, 2.0]
