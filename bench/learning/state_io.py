@@ -101,6 +101,18 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise BenchError(f"{path} is not a saved state ({error}); save it again with this version") from None
 
+    return restore(description, tensors, str(path), allowed)
+
+
+def restore(description: Any, tensors: Mapping[str, Tensor], origin: str, allowed: Collection[str]) -> Any:
+    """Return the state of a description and of the tensors it names, both from :func:`flatten`.
+
+    Raises
+    ------
+    BenchError
+        For a class of none of the ``allowed`` top-level packages, and one of other fields; ``origin`` is named.
+    """
+
     def make(part: Any) -> Any:
         kind, content = next(iter(part.items()))
         if kind == "plain":
@@ -108,20 +120,21 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
         if kind == "tensor":
             return tensors[content]
         if kind == "strings":
-            return np.array(content, dtype="U") if content else np.zeros(0, dtype="U1")
+            return np.array(content, dtype="U") if len(content) else np.zeros(0, dtype="U1")
         if kind in ("list", "tuple"):
             return (list if kind == "list" else tuple)(make(p) for p in content)
         if kind == "dict":
             return {make(k): make(v) for k, v in content}
         cls = _class(content, allowed)
         if cls is None:
-            raise BenchError(f"{path} holds a {content}, which is no state of a registered method; do not load it")
+            raise BenchError(f"{origin} holds a {content}, which is no state of a registered method; do not load it")
         fields = {key: make(value) for key, value in part["fields"].items()}
         try:
             return cls(**fields)
         except TypeError:
             raise BenchError(
-                f"{path} was saved by another version, whose {content} had other parts; save it again with this version"
+                f"{origin} was saved by another version, whose {content} had other parts; save it again with this "
+                "version"
             ) from None
 
     return make(description)
