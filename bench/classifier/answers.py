@@ -110,7 +110,7 @@ def as_csv(inputs: Sequence[str], answers: Sequence[Answer]) -> str:
 def table_rows(inputs: Sequence[str], answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
     """Return the heads and the rows of a table for people."""
     near = any(answer.neighbours for answer in answers)
-    heads = ["input", "answer", "probability", "then", *(["decided by"] if near else [])]
+    heads = ["input", "answer", "probability", "or", *(["decided by"] if near else [])]
     rows = []
     for name, answer in zip(inputs, answers, strict=True):
         others = ", ".join(f"{other} {p:.2f}" for other, p in answer.classes if other != answer.label)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 SHARE = 0.2
@@ -63,6 +62,9 @@ def calibrate(scores: Tensor, columns: Tensor) -> Calibration:
     columns : int64 Tensor [n]
         The right column of each.
     """
+    # It takes longer to import than to load a classifier, which needs none of it.
+    from scipy.optimize import minimize_scalar
+
     n = len(scores)
     if not n:
         return Calibration()

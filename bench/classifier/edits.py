@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.classifier.data import renumbered, row_ids
+from bench.classifier.items import renumbered, row_ids
 from bench.classifier.model import Model, calibrated, columns_of, fitted
 from bench.core.features import Features
 from bench.core.memory import Items, Memory

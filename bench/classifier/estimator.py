@@ -1,10 +1,14 @@
-"""``bench.Classifier``: a method that is fitted, kept, asked and edited."""
+"""``bench.Classifier``: a method that is fitted, kept, asked and edited.
+
+What fits, encodes images and writes cards is imported when it is first needed: to load a classifier and to ask it about
+features takes a fraction of the time without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from torch import Tensor
@@ -12,23 +16,25 @@ from torch import Tensor
 from bench.classifier.answering import answers, decided, explained
 from bench.classifier.answers import NONE, SHOWN, Answer
 from bench.classifier.calibration import SHARE
-from bench.classifier.card import card
 from bench.classifier.edits import added, removed
-from bench.classifier.fit import FitSettings, Material, Named, fit_model
-from bench.classifier.folder import read_folder, write_folder
-from bench.classifier.inputs import as_features, encode_images, images, is_features
+from bench.classifier.folder import read_folder, require_free, write_folder
+from bench.classifier.inputs import as_features, images, is_features
 from bench.classifier.model import Model
 from bench.core.dataset import Dataset
 from bench.core.explanation import Explanation
-from bench.data.images.items import SetAside
 from bench.device.choose import choose_device
 from bench.encoders import class_texts, load_encoder
 from bench.encoders.encoder import Encoder
 from bench.encoders.prompts import of_strings
 from bench.utils.errors import BenchError
 
+if TYPE_CHECKING:
+    from bench.data.images.items import SetAside
+
 Names = Collection[str] | str
 """One name or several."""
+Named = str | Path | Dataset
+"""A data set: by name, by the folder of its pack or of its images, or itself."""
 
 _SETTINGS = ("method", "params", "encoder", "seed", "reject", "hold_out", "keep_items", "device")
 
@@ -134,6 +140,8 @@ class Classifier:
         BenchError
             For data that do not fit together or lack what the method needs.
         """
+        from bench.classifier.fit import FitSettings, Material, fit_model
+
         reject = _checked(self.reject, self.hold_out)
         settings = FitSettings(
             method=self.method,
@@ -162,15 +170,36 @@ class Classifier:
 
     # -- keeping ---------------------------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, onnx: bool = False) -> Path:
         """Write the classifier into a folder, over one that is there, and return the folder.
 
         It holds ``classifier.yaml``, arrays as safetensors, and a card, ``README.md``. The encoder is kept by name and
-        hash; its weights are not copied.
+        hash; its weights are not copied. With ``onnx`` it also holds ``model.onnx``; see :meth:`to_onnx`.
         """
+        from bench.classifier.card import card
+
         model = self._fitted()
-        write_folder(model, Path(folder), reject=self.reject_, card=card(model, reject=self.reject_))
+        exported = self.to_onnx() if onnx else None
+        write_folder(model, Path(folder), reject=self.reject_, card=card(model, reject=self.reject_), onnx=exported)
         return Path(folder)
+
+    def to_onnx(self) -> bytes:
+        """Return the scoring as an ONNX model, from features [n, d] to labels and probabilities.
+
+        Needs the extra ``onnx``. It is run by onnxruntime and compared with this classifier first.
+
+        Raises
+        ------
+        BenchError
+            If the scores of the method are no product of the normalised feature with a matrix, or the extra is missing.
+        """
+        from bench.classifier.onnx_export import onnx_bytes
+
+        return onnx_bytes(self._fitted())
+
+    def require_free(self, folder: str | Path) -> None:
+        """Raise :class:`BenchError` if a folder holds something that :meth:`save` would refuse to write over."""
+        require_free(Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path, *, encoder: str | Encoder | None = None, device: str = "cpu") -> Self:
@@ -216,6 +245,22 @@ class Classifier:
         """The edits since it was fitted, oldest first."""
         return self._fitted().log
 
+    @property
+    def measured_(self) -> dict[str, Any]:
+        """What it was fitted to and how many images it was found to answer rightly, as plain values.
+
+        ``queries`` and ``held-out images`` are pairs (right, all), where there were any; ``images`` says whether it can
+        be asked about images, and ``fitted_to`` how many items it has seen.
+        """
+        model = self._fitted()
+        queries, found = model.about.get("queries"), model.calibration
+        return {
+            "fitted_to": model.about["items"],
+            "images": model.reference.name != "unknown",
+            **({"queries": (queries["correct"], queries["images"])} if queries else {}),
+            **({"held-out images": (found.correct, found.images)} if found.images else {}),
+        }
+
     def features(self, X: Any) -> Tensor:
         """Return the features [n, d] of images, or features as they are.
 
@@ -226,6 +271,8 @@ class Classifier:
         """
         if is_features(X):
             return as_features(X, self.n_features_in_)
+        from bench.classifier.pictures import encode_images
+
         return encode_images(self.open_encoder(), images(X))
 
     def open_encoder(self) -> Encoder:

@@ -11,9 +11,10 @@ from typing import Any
 from bench.classifier.calibration import SHARE
 from bench.classifier.data import Read, arrays, memory_of, named, seen_classes, task_of, text_items
 from bench.classifier.folder import without_items
-from bench.classifier.inputs import as_features, encode_images, images, is_features
+from bench.classifier.inputs import as_features, images, is_features
 from bench.classifier.latency import latencies
 from bench.classifier.model import Model, make_model
+from bench.classifier.pictures import encode_images
 from bench.classifier.reference import EncoderReference
 from bench.core.dataset import Dataset
 from bench.data.images.items import SetAside
@@ -94,7 +95,8 @@ def fit_model(material: Material, encoder: Encoder | None, settings: FitSettings
         device=settings.device,
         about=_provenance(dataset, material.train),
     )
-    model = replace(model, items_kept=settings.keep_items, about={**model.about, **_measured(model, dataset)})
+    about = {**model.about, "items": len(task.support) + len(task.memory), **_measured(model, dataset)}
+    model = replace(model, items_kept=settings.keep_items, about=about)
     if not settings.keep_items:
         model = replace(model, task=without_items(task))
     return FitResult(model, (*read.set_aside, *(item for one in others for item in one.set_aside)))

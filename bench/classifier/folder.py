@@ -30,6 +30,7 @@ from bench.utils.yaml12 import YamlError, dump_yaml, parse_yaml
 
 MANIFEST = "classifier.yaml"
 CARD = "README.md"
+ONNX = "model.onnx"
 FORMAT = 1
 """Of the folder; raised whenever a reader of the one before would read it wrongly."""
 _ARRAYS = "arrays"
@@ -96,18 +97,16 @@ class _Manifest(BaseModel):
     checksum: str
 
 
-def write_folder(model: Model, folder: Path, *, reject: float, card: str) -> None:
-    """Write a model and its card into a folder, over a classifier that is there.
+def write_folder(model: Model, folder: Path, *, reject: float, card: str, onnx: bytes | None = None) -> None:
+    """Write a model and its card into a folder, and its ONNX model if there is one, over a classifier that is there.
 
     Raises
     ------
     BenchError
         If the folder holds something else, or cannot be written to.
     """
+    before = require_free(folder)
     folder = expand(folder)
-    before = _arrays_of(folder)
-    if before is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BenchError(f"{folder} is there and is no classifier; choose an empty folder or a new name")
     file = next(name for name in _names() if name != before)
     task = model.task if model.items_kept else without_items(model.task)
     root = write_arrays(folder / file, Stored(model.state, trained_weights(model.method), task))
@@ -130,11 +129,31 @@ def write_folder(model: Model, folder: Path, *, reject: float, card: str) -> Non
     # The card is for people: no reader of the folder needs it, and it may be edited.
     write_atomically(folder / CARD, card)
     write_atomically(folder / MANIFEST, dump_yaml({**content, "checksum": digest(content)}))
+    if onnx is not None:
+        write_atomically(folder / ONNX, onnx)
+    else:
+        # That of the classifier before.
+        (folder / ONNX).unlink(missing_ok=True)
     sweep(folder)
     if before is not None and before != file:
         # A system that keeps mapped files from being removed leaves it to the next writer.
         with suppress(OSError):
             (folder / before).unlink()
+
+
+def require_free(folder: Path) -> str | None:
+    """Return the file of arrays of the classifier in a folder; None if there is no folder, or nothing in it.
+
+    Raises
+    ------
+    BenchError
+        If it holds something else.
+    """
+    folder = expand(folder)
+    before = _arrays_of(folder)
+    if before is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BenchError(f"{folder} is there and is no classifier; choose an empty folder or a new name")
+    return before
 
 
 def read_folder(folder: Path) -> tuple[Model, float]:

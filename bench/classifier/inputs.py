@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from bench.data.arrays import check_numbers, read_arrays
-from bench.data.images.decode import decode
-from bench.data.images.items import Unusable, read_file
-from bench.encoders.encoder import Encoder
 from bench.utils.errors import BenchError
-from bench.utils.names import expand, shown
+from bench.utils.names import shown
 
 ARRAYS = (".npy", ".npz", ".safetensors")
 """Endings of files that hold features."""
@@ -72,35 +68,11 @@ def images(x: Any) -> list[Any]:
     return several
 
 
-def encode_images(encoder: Encoder, several: Sequence[Any]) -> Tensor:
-    """Return unit-norm features of images given as paths, bytes or PIL images, float32 [n, d].
-
-    Raises
-    ------
-    BenchError
-        For one that cannot be used, with the reason.
-    """
-    if not several:
-        raise BenchError("no image was given; give at least one")
-    return encoder.encode_images([opened(one) for one in several]).float()
-
-
-def opened(one: Any) -> Image.Image:
-    """Return a decoded image; one that cannot be used raises :class:`BenchError`."""
-    if isinstance(one, Image.Image):
-        return one
-    name = "an image" if isinstance(one, bytes) else shown(str(one), longest=200)
-    try:
-        return decode(one if isinstance(one, bytes) else read_file(expand(Path(one))))
-    except Unusable as reason:
-        raise BenchError(f"{name} cannot be used: {reason}") from None
-
-
 def read_features(path: Path, dimension: int) -> tuple[list[str], Tensor]:
     """Return names and features of the rows of a file of arrays: its array ``x`` or ``features``, or its only one."""
     found = read_arrays([path])
-    name = next((key for key in ("x", "features") if key in found), None)
-    if name is None and len(found) != 1:
+    name = next((key for key in ("x", "features") if key in found), "")
+    if not name and len(found) != 1:
         raise BenchError(f"{path} holds the arrays {', '.join(map(shown, found))}; call the features x")
-    x = as_features(found[name or next(iter(found))], dimension, str(path))
+    x = as_features(found[name] if name else next(iter(found.values())), dimension, str(path))
     return [f"{path}[{row}]" for row in range(len(x))], x

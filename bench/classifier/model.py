@@ -102,9 +102,7 @@ def chosen_method(wanted: Any, params: Mapping[str, Any] | None = None) -> tuple
     assignments = {f"{str(wanted).partition(':')[0]}.{key}": value for key, value in (params or {}).items()}
     _, found = choose_recipes((), (wanted,), assignments)
     if len(found) != 1:
-        raise BenchError(
-            f"{wanted!r} means {len(found)} methods, and a classifier is one; give each parameter one value"
-        )
+        raise BenchError(f"{wanted!r} means {len(found)} methods; a classifier is one: give each parameter one value")
     label, method = found[0].label, found[0].recipe
     if getattr(method.about, "sees", "query") != "query":
         raise BenchError(
