@@ -16,6 +16,7 @@ from bench.learning.state_io import flatten, restore
 from bench.utils.atomic import replacing, require_space
 from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import digest
+from bench.utils.json_text import parse_json
 from bench.utils.texts import require_regular
 
 _KEY = "value"
@@ -66,7 +67,7 @@ def read_arrays(path: Path, root: str, allowed: Collection[str]) -> Any:
         if tree_digest(path) != root:
             raise BenchError(f"{path} was changed or is damaged (its hash differs from the classifier's); {again}")
         with safe_open(path, framework="pt") as stored:
-            description = json.loads((stored.metadata() or {})[_KEY])
+            description = parse_json((stored.metadata() or {})[_KEY])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         return restore(_texts_back(description, tensors), tensors, str(path), allowed)
     except FileNotFoundError:

@@ -143,9 +143,9 @@ def test_soft_pruning_removes_nothing_and_the_vote_of_an_item_counts_for_less_th
 
     assert set(votes(before).values()) == {1.0}
     misled = {"a": 1, "b": 1, "c": 1, "d": 3, "e": 0, "f": 0, "g": 0, "h": 0}
-    assert votes(softened) == pytest.approx({name: 1.75 / (1 + count) for name, count in misled.items()})
+    assert votes(softened) == pytest.approx({name: 1.75 / (1 + n) if n else 1.0 for name, n in misled.items()})
     # It lasts, and is counted anew: without d a third neighbour of a, b and c is of class 1, the first of its equals.
-    expected = dict.fromkeys("abcfgh", 1.75) | {"e": 1.75 / 4}
+    expected = dict.fromkeys("abcfgh", 1.0) | {"e": 1.75 / 4}
     assert votes(without_d) == pytest.approx(expected)
 
 
