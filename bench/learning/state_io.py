@@ -129,7 +129,7 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
 
 
 def restore(description: Any, tensors: Mapping[str, Tensor], origin: str, allowed: Collection[str]) -> Any:
-    """Return the state of a description and of the tensors it names, both from :func:`flatten`; texts may come as arrays.
+    """Return the state of a description and of the tensors it names, both from :func:`flatten`; texts may be arrays.
 
     Raises
     ------
