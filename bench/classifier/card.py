@@ -157,7 +157,7 @@ def _limits(model: Model, reject: float) -> list[str]:
         lines.append(f"{len(few)} of {len(model.names)} classes have fewer than five labelled images, e.g. {few[0]}.")
     if not model.items_kept:
         lines.append("It was kept without its items: nothing can be added or removed.")
-    if model.reference.name == "unknown":
+    if not model.reference.known:
         lines.append("The encoder of its features is not known; it can be asked about feature arrays only.")
     return lines
 

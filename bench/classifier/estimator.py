@@ -15,11 +15,11 @@ from torch import Tensor
 
 from bench.classifier.answering import answers, decided, explained
 from bench.classifier.answers import NONE, SHOWN, Answer
-from bench.classifier.calibration import SHARE
 from bench.classifier.edits import added, removed
 from bench.classifier.folder import read_folder, require_free, write_folder
 from bench.classifier.inputs import as_features, images, is_features
 from bench.classifier.model import Model
+from bench.classifier.settings import Settings, checked
 from bench.core.dataset import Dataset
 from bench.core.explanation import Explanation
 from bench.device.choose import choose_device
@@ -27,6 +27,7 @@ from bench.encoders import class_texts, load_encoder
 from bench.encoders.encoder import Encoder
 from bench.encoders.prompts import of_strings
 from bench.utils.errors import BenchError
+from bench.utils.params import defaults
 
 if TYPE_CHECKING:
     from bench.data.images.items import SetAside
@@ -36,10 +37,8 @@ Names = Collection[str] | str
 Named = str | Path | Dataset
 """A data set: by name, by the folder of its pack or of its images, or itself."""
 
-_SETTINGS = ("method", "params", "encoder", "seed", "reject", "hold_out", "keep_items", "device")
 
-
-class Classifier:
+class Classifier(Settings):
     """A classifier over a frozen encoder: any method of the registry, fitted, kept on disk, asked and edited.
 
     It follows scikit-learn's conventions: the constructor only stores settings, ``fit`` returns the classifier, and
@@ -79,27 +78,6 @@ class Classifier:
     _opened: Encoder | None
     reject_: float
     set_aside_: tuple[SetAside, ...]
-
-    def __init__(
-        self,
-        method: Any = "protonet",
-        *,
-        params: Mapping[str, Any] | None = None,
-        encoder: str | Encoder | None = None,
-        seed: int = 0,
-        reject: float = 0.0,
-        hold_out: float = SHARE,
-        keep_items: bool = True,
-        device: str = "cpu",
-    ) -> None:
-        self.method = method
-        self.params = params
-        self.encoder = encoder
-        self.seed = seed
-        self.reject = reject
-        self.hold_out = hold_out
-        self.keep_items = keep_items
-        self.device = device
 
     # -- fitting ---------------------------------------------------------------------------------------------------
 
@@ -142,7 +120,7 @@ class Classifier:
         """
         from bench.classifier.fit import FitSettings, Material, fit_model
 
-        reject = _checked(self.reject, self.hold_out)
+        reject = checked(self.reject, self.hold_out)
         settings = FitSettings(
             method=self.method,
             params=self.params,
@@ -217,8 +195,9 @@ class Classifier:
         """
         model, reject = read_folder(Path(folder))
         made = cls(
-            model.label,
-            encoder=encoder if encoder is not None or model.reference.name == "unknown" else model.reference.name,
+            model.method.name,
+            params=defaults(model.method),
+            encoder=encoder if encoder is not None or not model.reference.known else model.reference.name,
             seed=model.seed,
             reject=reject,
             hold_out=model.share,
@@ -234,6 +213,11 @@ class Classifier:
     def classes_(self) -> np.ndarray:
         """Class names in column order, str [c]."""
         return np.array(self._fitted().names)
+
+    @property
+    def label_(self) -> str:
+        """What the method is called with its parameters."""
+        return self._fitted().label
 
     @property
     def n_features_in_(self) -> int:
@@ -256,7 +240,7 @@ class Classifier:
         queries, found = model.about.get("queries"), model.calibration
         return {
             "fitted_to": model.about["items"],
-            "images": model.reference.name != "unknown",
+            "images": model.reference.known,
             **({"queries": (queries["correct"], queries["images"])} if queries else {}),
             **({"held-out images": (found.correct, found.images)} if found.images else {}),
         }
@@ -317,7 +301,7 @@ class Classifier:
         reject : float, optional
             Another confidence below which the answer is "none of these".
         """
-        least = self.reject_ if reject is None else _checked(reject, 0.0)
+        least = self.reject_ if reject is None else checked(reject, 0.0)
         return answers(self._fitted(), self.features(X), neighbours=neighbours, reject=least)
 
     def explain(self, X: Any) -> list[Explanation]:
@@ -395,37 +379,7 @@ class Classifier:
         made = class_texts(encoder, [name.replace("_", " ") for name in names], templates)
         return dict(zip(names, made.x, strict=True))
 
-    # -- scikit-learn ----------------------------------------------------------------------------------------------
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings, as scikit-learn's estimators do."""
-        return {name: getattr(self, name) for name in _SETTINGS}
-
-    def set_params(self, **settings: Any) -> Self:
-        """Change settings, as scikit-learn's estimators do; they count from the next fit."""
-        for name, value in settings.items():
-            if name not in _SETTINGS:
-                raise BenchError(f"a classifier has no setting {name!r}; it has {', '.join(_SETTINGS)}")
-            setattr(self, name, value)
-        return self
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_model_")
-
-    def __repr__(self) -> str:
-        others = [f"{n}={getattr(self, n)!r}" for n in _SETTINGS[1:] if getattr(self, n) is not None]
-        fitted = f", fitted to {len(self._model_.names)} classes" if hasattr(self, "_model_") else ""
-        return f"<Classifier {', '.join([repr(self.method), *others])}{fitted}>"
-
     def _fitted(self) -> Model:
         if not hasattr(self, "_model_"):
             raise BenchError("the classifier is not fitted; call fit, or Classifier.load")
         return self._model_
-
-
-def _checked(reject: float, share: float) -> float:
-    if not 0 <= reject < 1:
-        raise BenchError(f"reject={reject!r} is no confidence; give a number from 0 up to, but not, 1")
-    if not 0 <= share <= 0.5:
-        raise BenchError(f"hold_out={share!r} is no share of the images; give a number from 0 to 0.5")
-    return float(reject)

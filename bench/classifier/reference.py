@@ -11,6 +11,7 @@ from bench.core.dataset import Card
 from bench.device.precision import Precision
 from bench.encoders import load_encoder
 from bench.encoders.encoder import Encoder
+from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.utils.errors import BenchError, Notice
 from bench.utils.hashing import digest
 
@@ -59,6 +60,11 @@ class EncoderReference:
         """Return the reference that a data set's card gives."""
         return EncoderReference(name=card.encoder, space=card.space)
 
+    @property
+    def known(self) -> bool:
+        """Whether it was told which encoder made the features, so that images can be asked about."""
+        return bool(self.described) or "@" in self.space or self.name == BUNDLED
+
     def open(self, *, device: str = "cpu", instead: str | None = None) -> Encoder:
         """Return the encoder.
 
@@ -72,9 +78,11 @@ class EncoderReference:
         BenchError
             If there is none by that name, or its weights or preprocessing are not those the features were made with.
         """
+        if not self.known:
+            raise BenchError(
+                f"the encoder is not known of the features that it was fitted on ({self.name}); give feature arrays"
+            )
         name = instead or self.name
-        if name == "unknown":
-            raise BenchError("the classifier was fitted on features of an unknown encoder; give it feature arrays")
         try:
             encoder = load_encoder(name, precision=self.precision, device=device, projected=self.projected)
         except BenchError as error:
@@ -91,7 +99,9 @@ class EncoderReference:
                 f"({self.name}, {self.weights[:12]}); name the same encoder, or fit the classifier again"
             )
         if not self.described:
-            if self.space.rpartition("@")[2] not in ("", space_of(encoder).rpartition("@")[2]):
+            # Packs hash all that shapes a feature; a data set in code may hash the weights alone.
+            told = ("", digest(encoder.space)[:12], encoder.weights_digest[:12])
+            if self.space.rpartition("@")[2] not in told:
                 raise BenchError(
                     f"encoder {encoder.name} is not the one that made the classifier's features ({self.space}): its "
                     "weights, preprocessing or software differ; encode the data again and fit again"

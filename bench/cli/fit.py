@@ -72,7 +72,7 @@ def fit(
 def summary(made: Classifier, out: Path) -> str:
     """Return what was fitted and how good it was found, in a few lines."""
     counted = made.measured_
-    lines = [f"{out}: {made.method} over {len(made.classes_)} classes, fitted to {counted['fitted_to']} items"]
+    lines = [f"{out}: {made.label_} over {len(made.classes_)} classes, fitted to {counted['fitted_to']} items"]
     for what in ("queries", "held-out images"):
         if what in counted:
             right, total = counted[what]
