@@ -141,8 +141,8 @@ class Exact:
         inverse = self._inverse(q, keys) if keep else None
         if inverse is not None:
             places, left = few.widest(q, keys, inverse, k)
-            first = _Answer(*nearest_of(q, keys, places, k), left)
-            return first.completed(q, lambda rest: _Answer(*search_float64(rest, keys, k))), _by(FP32)
+            nearest = _Answer(*nearest_of(q, keys, places, k), left)
+            return nearest.completed(q, lambda rest: _Answer(*search_float64(rest, keys, k))), _by(FP32)
         products = self.products(q, keys, k, keep=keep)
         # Where the processor has no quicker units, float32 scores are sorted first.
         answer = _Answer.nothing(q, k) if len(products) > 1 else _sorted(q, keys, k)
