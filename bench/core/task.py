@@ -101,6 +101,8 @@ class Task(Movable):
         The images behind the features, for a method that trains from pixels; None where there are features only.
     soft_pruning : bool
         Whether items that mislead others are to count for less; for methods that weigh the votes of items.
+    dataset : str
+        The name of the data set it was dealt from; for settings that a paper gives by data set.
     """
 
     classes: tuple[int, ...]
@@ -113,6 +115,7 @@ class Task(Movable):
     prototype_memory: Memory | None = None
     pictures: ItemImages | None = None
     soft_pruning: bool = False
+    dataset: str = ""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) != len(self.class_names):

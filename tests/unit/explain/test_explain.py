@@ -15,7 +15,7 @@ from bench.utils.errors import BenchError
 from tests import toy
 
 METHODS = ["knn:k=5", "knn:k=5:vote=temperature", "protonet", "zero-shot", "mml", "rac", "tip-adapter", "visual-memory"]
-SET = {"mml.adapt_epochs": 1, "rac.steps": 3, "tip-adapter.steps": 2, "visual-memory.k": 5, "mml.k": 4}
+SET = {"mml.adapt_epochs": 1, "rac.steps": 3, "tip-adapter.beta_steps": 2, "visual-memory.k": 5, "mml.k": 4}
 QUERY = "test/11"
 
 
