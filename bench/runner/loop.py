@@ -159,9 +159,11 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
             for attempt in attempts(run.device):
                 tried = []
                 with attempt, engine_for(run.engine):
-                    for method in named.candidates:
+                    for number, method in enumerate(named.candidates):
+                        # Trainings of two candidates may begin alike; none goes on where the other was.
+                        own = replace(options, checkpoints=checkpoints / str(number))
                         result = run_cell(
-                            method, episode, blocks, seed=spec.seed, label=named.label, trained=trained, options=options
+                            method, episode, blocks, seed=spec.seed, label=named.label, trained=trained, options=own
                         )
                         tried.append(result)
                 base["deterministic"] = attempt.strict

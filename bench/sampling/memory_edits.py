@@ -16,7 +16,7 @@ from bench.utils.errors import BenchError, suggest
 from bench.utils.random import Stream
 
 ACTIONS = ("add-class", "add-source", "remove", "forget-class", "forget-source", "relabel", "prune", "prune-soft")
-"""What an edit can be; ``scenarios/lifecycle.py`` says what each does."""
+"""What an edit can be; docs/concepts/tasks.md says what each does."""
 
 REMOVALS = ("remove", "forget-class", "forget-source", "prune")
 """Edits after which nothing is there that was not there before."""
@@ -43,6 +43,11 @@ class Step:
     names: tuple[str, ...] = ()
     classes: tuple[int, ...] = ()
     number: float | None = None
+
+
+def edits_sources(lines: Sequence[str]) -> bool:
+    """Return whether a line of a script adds or forgets a source."""
+    return any(line.partition(":")[0].endswith("-source") for line in lines)
 
 
 def steps(lines: Sequence[str], dataset: Dataset, memory: Memory, classes: Sequence[int], rng: Stream) -> list[Step]:

@@ -64,6 +64,12 @@ def check_rate(rate: float) -> None:
         raise BenchError(f"a noise rate of {rate} is outside 0 to 1; give the share of rows to change, e.g. 0.2")
 
 
+def check_rates(rates: Sequence[float]) -> None:
+    """Raise :class:`BenchError` for a rate outside [0, 1] among some."""
+    for rate in rates:
+        check_rate(rate)
+
+
 def affected(n: int, rate: float, rng: Stream) -> Tensor:
     """Return which of ``n`` rows are changed, in the order drawn: exactly ``round(rate n)``, halves up, int64.
 

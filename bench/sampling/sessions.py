@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -84,14 +85,6 @@ def require_shots(features: Features, count: int | None, classes: Sequence[int],
             f"data set {dataset}: {count} shots are wanted but class {poorest!r} has {least} images; "
             + (f"ask for at most {least}" if least else "give it some or leave it out")
         )
-
-
-def draw_ways(classes: Sequence[int], way: int, episodes: int, rng: Stream, setting: str) -> list[tuple[int, ...]]:
-    """Return ``way`` random classes for each few-shot episode; ``setting`` names the parameter in the message."""
-    if way > len(classes):
-        raise BenchError(f"{setting}={way} but there are {len(classes)} target classes; lower it")
-    orders = (rng.child("episode", n, "classes").permutation(len(classes)) for n in range(episodes))
-    return [tuple(classes[i] for i in order[:way]) for order in orders]
 
 
 def exclude(features: Features, others: Sequence[Features]) -> Features:
@@ -191,6 +184,14 @@ def training_and_validation(
     """Return what to train and to choose on; None without seen classes, and for fewer than two to choose on."""
     training = training_session(dataset, seen, memory, origin, images=images, rng=rng) if seen else None
     return training, memory_session(dataset, validation, memory, origin) if len(validation) > 1 else None
+
+
+def with_memory(session: Session, memory: Memory, **notes: Any) -> Session:
+    """Return a session with another memory, as it is, and more notes.
+
+    A session is dealt clear of a whole memory, so its images are the same whichever part of it takes the place.
+    """
+    return replace(session, task=replace(session.task, memory=memory), notes={**session.notes, **notes})
 
 
 def nested_subset(items: Items, count: int | None, rng: Stream) -> Items:
