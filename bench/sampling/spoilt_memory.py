@@ -50,7 +50,8 @@ class Spoiler:
             if not len(items):
                 continue
             spoilt = self._spoilt(items, strange[name], classes, rate, rng.child("noise", name))
-            made[name] = spoilt.items
+            # An item in the place of its right class would tell of it.
+            made[name] = spoilt.items.take(rng.child("order", name).order(items.ids))
             changed += _listed(items, spoilt, dataset.class_names)
         notes: dict[str, Any] = {"items_changed": len(changed), "changed": changed}
         if self.kind == "off-topic":

@@ -17,11 +17,10 @@ from annotated_types import Ge, Le
 from bench.core.features import Features
 from bench.core.registry import METHODS, Registry
 from bench.core.state_bytes import nbytes
-from bench.core.task import Session
 from bench.cost.meter import Meter
 from bench.learning import state_io as states
+from bench.runner.answers import _answer
 from bench.runner.config import RunConfig, parse_assignments, parse_seeds
-from bench.runner.evaluate import _answer
 from bench.runner.recipes import choose_recipes
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
@@ -338,7 +337,7 @@ def test_confidences_are_softmax_probabilities_however_large_the_scores(dtype: t
     queries = toy.dataset().splits["test"].of_classes(task.classes)
     near = torch.rand(len(queries), 3, generator=Stream(0).torch(), dtype=torch.float64)
     scores = (near + (1000 if dtype == torch.float16 else 40000)).to(dtype)
-    found = _answer("made", scores, queries.x, Session(task=task, queries=queries), 0)[2]
+    found = _answer(scores, task.columns(queries.labels), 1.0)[2]
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, scores.double().softmax(1).max(1).values.float())
     assert float(found.max()) <= 1
