@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
@@ -52,41 +52,42 @@ class Ellipsoids:
     paper="Goswami et al., FeCAM: Exploiting the Heterogeneity of Class Distributions in Exemplar-Free Continual "
     "Learning, NeurIPS 2023, arXiv:2309.14062",
     equation="D(x, c) = (x~ - mu~_c)' N(S_c + g1 V1 I + g2 V2 (1 - I))^-1 (x~ - mu~_c)",
-    adapted="no Tukey transform, as the paper does for transformers, whose features are not all positive; g1 = 100 and "
-    "g2 = 0, since g1 = g2 = 1 (fecam-many-shot) leaves the noise of a few images a class; a class without spread "
-    "(one image) has the identity for its covariance",
+    adapted="g1 = 100 and g2 = 0 in place of 1 and 1 twice, or 1 and 0; no Tukey transform, as the paper does for "
+    "transformers, whose features are not all positive; a class without spread (one image) has the identity for its "
+    "covariance",
     needs=("images",),
     variants={
-        "fecam-many-shot": {"gamma1": 1.0, "gamma2": 1.0},
-        "fecam-constant": {"shrinkage": "constant"},
+        "fecam-official": {"gamma1": 3.0, "gamma2": 3.0, "unit_means": True},
+        "fecam-official-vit": {"gamma1": 1.0, "gamma2": 0.0, "unit_means": False},
     },
+    faithful=("fecam-official", "fecam-official-vit"),
 )
 @dataclass(frozen=True, kw_only=True)
 class FeCAM:
     """Nearest class by Mahalanobis distance, with a shrunk, correlation-normalised covariance for each class.
 
-    V1 and V2 are the mean diagonal and off-diagonal entry of the class's covariance; N divides by standard
-    deviations. Features and means are given unit norm before the distance.
+    V1 and V2 are the mean diagonal and off-diagonal entry of the class's covariance, by n - 1; N divides by standard
+    deviations. Features have unit norm.
 
-    The paper's code sets g1 = g2 = 1 for classes of hundreds of images. The defaults here were chosen for few images,
-    once and for all, and no query took part: of g1 in {1, 10, 100, 1000} with g2 in {0, 1} or g2 = g1 (1000 with 0
-    alone), the pair with the largest mean accuracy on held-out labelled images (``hold_out`` of up to 4 a class, from
-    4, 8 and 16 a class) of Oxford Flowers and Oxford Pets (the 16-shot split) and DTD (validation split) in CLIP
-    ViT-B/32 features: 68.0 %; 61.1 % with g1 = g2 = 1, 67.2 % with ``constant``. g2 = 1 ties and the smaller is taken.
+    The official repository (dipamgoswami/FeCAM, commit d2479b7) has two forms. Its main code (models/base.py,
+    utils/maha_utils.py, without the Tukey transform) shrinks with (1, 1) twice. Since V1 and V2 of what was shrunk are
+    (1 + g1) V1 and (1 + g2) V2, that is one shrinkage with ((1 + g1)^2 - 1, (1 + g2)^2 - 1) = (3, 3):
+    ``fecam-official``. Its scripts for frozen transformers (FeCAM_vit_cifar100.py) shrink once with (1, 0) and compare
+    with means that are not normalised again: ``fecam-official-vit``. Both were made for classes of hundreds of images;
+    of one image they have no covariance, here it is then the identity, and of two they can lose ten points to it. The
+    official code takes a pseudo-inverse, which is the inverse of these covariances.
 
     Attributes
     ----------
     gamma1, gamma2 : float
         g1 and g2; with g2 above g1 what is shrunk need be no covariance any more, so that is refused.
-    shrinkage : str
-        ``relative`` is the paper's rule above; ``constant`` adds ``constant`` I instead, as public code does, which
-        for unit-norm features leaves next to nothing of the covariance.
+    unit_means : bool
+        Whether class means are given unit norm before the distance.
     """
 
-    shrinkage: Literal["relative", "constant"] = "relative"
     gamma1: Annotated[float, Ge(0)] = 100.0
     gamma2: Annotated[float, Ge(0)] = 0.0
-    constant: Annotated[float, Ge(0)] = 100.0
+    unit_means: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what would give a class a distance below zero."""
@@ -129,15 +130,12 @@ class FeCAM:
         """Return the metric of a class with spread, of L'L = its covariance, low [r, d], and that one's trace []."""
         d = low.shape[1]
         ones = low.new_ones(1, d)
-        if self.shrinkage == "constant":
-            sign, ridge = low.new_ones(len(low)), low.new_full((), self.constant)
-        else:
-            # The sum of all entries of L'L is |L 1|^2.
-            off = (low.sum(1).square().sum() - trace) / max(1, d * (d - 1))
-            shift = self.gamma2 * off
-            ridge = self.gamma1 * trace / d - shift
-            low = torch.cat([low, shift.abs().sqrt() * ones])
-            sign = torch.cat([low.new_ones(len(low) - 1), torch.where(shift < 0, -1.0, 1.0).to(low).reshape(1)])
+        # The sum of all entries of L'L is |L 1|^2.
+        off = (low.sum(1).square().sum() - trace) / max(1, d * (d - 1))
+        shift = self.gamma2 * off
+        ridge = self.gamma1 * trace / d - shift
+        low = torch.cat([low, shift.abs().sqrt() * ones])
+        sign = torch.cat([low.new_ones(len(low) - 1), torch.where(shift < 0, -1.0, 1.0).to(low).reshape(1)])
         ridge = ridge.clamp(min=1e-12)
         deviations = (ridge + (sign.unsqueeze(1) * low * low).sum(0)).clamp(min=1e-12).sqrt()
         # Not checked class by class: what had no inverse gives scores that are no numbers, and those are refused.
@@ -146,7 +144,8 @@ class FeCAM:
 
     def score(self, state: Ellipsoids, queries: Tensor) -> Tensor:
         """Return negative squared distances [q, c]; a class without images gets minus infinity."""
-        x, means = normalise(queries), normalise(state.scatter.means)
+        x, means = normalise(queries), state.scatter.means.float()
+        means = normalise(means) if self.unit_means else means
         scores = x.new_empty(len(x), len(means))
         for c, metric in enumerate(state.metrics):
             gap = x - means[c]

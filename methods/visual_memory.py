@@ -34,8 +34,9 @@ class VisualItems:
     ----------
     items : Items
         Its labels are the class ids that the items vote for.
-    weights : float32 Tensor [m]
-        1 without pruning, 0 for an item that was pruned.
+    weights : float64 Tensor [m]
+        1 without pruning, 0 for an item that was pruned. Not float32, in which 3 x 1.75 / 3 is not 1.75 and a tie is
+        none.
     classes : tuple of int
         Class ids in column order.
     """
@@ -60,19 +61,24 @@ class VisualItems:
 )
 @dataclass(frozen=True, kw_only=True)
 class VisualMemory:
-    """Vote of the k nearest image items; a tie goes to the class of the nearest of the tied neighbours.
+    """Vote of the k nearest image items, scanned from the nearest on; the class that first reaches the most wins.
 
-    One that pruning has silenced decides no tie.
+    The rules are those of the authors' notebook (google-deepmind/visual-memory, commit d379c10,
+    code/main_analysis_plots.ipynb), but for two slips of it: after hard pruning its ``distance`` and ``softmax`` votes
+    weigh a neighbour by the distance of another one, and its class 0 can never be the answer of a pruned vote. Its
+    soft pruning is there for plurality and rank alone; here it multiplies every vote.
 
     Attributes
     ----------
     vote : str
         ``plurality`` counts; ``distance``, ``softmax`` and ``rank`` weigh as above.
     pruning : str
-        ``hard`` silences an item that is a wrong neighbour at least ``hard_count`` times when each item is classified
-        by the ``k`` nearest others; ``soft`` multiplies its vote by ``soft_factor / (1 + count)`` with counts at
-        ``soft_k`` neighbours; ``none`` becomes that where the task asks for it (``lifecycle``'s ``prune-soft``). Where
-        all neighbours of a query are silenced, pruning is ignored.
+        ``hard`` leaves out an item that is a wrong neighbour at least ``hard_count`` times when each item is looked up
+        among the ``hard_k`` nearest others, whatever ``k`` votes; ranks are counted over the neighbours that are left,
+        and no farther item takes a pruned one's place. Where all of the ``hard_k`` nearest are pruned, pruning is
+        ignored; where only the ``k`` that vote are, the nearest of them answers alone. ``soft`` multiplies an item's
+        vote by ``soft_factor / (1 + count)`` with counts at ``soft_k`` neighbours; one that was never wrong has a
+        weight of 1. ``none`` becomes that where the task asks for it (``lifecycle``'s ``prune-soft``).
     exclude : tuple of str
         Ids of items that are left out.
     relabel : mapping of str to int
@@ -83,6 +89,7 @@ class VisualMemory:
     vote: Literal["plurality", "distance", "softmax", "rank"] = "rank"
     temperature: Annotated[float, Ge(0.002)] = 0.07
     pruning: Pruning = "none"
+    hard_k: Annotated[int, Ge(1)] = 100
     hard_count: Annotated[int, Ge(1)] = 128
     soft_k: Annotated[int, Ge(1)] = 10
     soft_factor: Annotated[float, Gt(0)] = 1.75
@@ -93,7 +100,8 @@ class VisualMemory:
         """Return the image items with the weights of their votes."""
         items = task.all_images
         task.columns(items.labels)  # refuses a label that is no class of the task
-        state = relabelled(VisualItems(items, items.x.new_ones(len(items)).float(), task.classes), self.relabel)
+        weights = torch.ones(len(items), dtype=torch.float64, device=items.x.device)
+        state = relabelled(VisualItems(items, weights, task.classes), self.relabel)
         state = excluded(state, self.exclude)
         return self._weighted(state, task)
 
@@ -103,19 +111,14 @@ class VisualMemory:
 
     def score(self, state: VisualItems, queries: Tensor) -> Tensor:
         """Return votes, float64 [q, c]."""
-        found = state.items.index.search(queries, self.k)
-        columns, votes = state.columns()[found.positions], self._votes(state, found)
-        if bool((state.weights == 0).any()):
-            # Those that vote come first, so that one that is silenced decides no tie.
-            order = (votes == 0).to(torch.int8).sort(dim=1, stable=True).indices
-            columns, votes = columns.gather(1, order), votes.gather(1, order)
-        return neighbour_votes(columns, votes, len(state.classes))
+        found, votes = self._votes(state, queries)
+        return neighbour_votes(state.columns()[found.positions], votes, len(state.classes))
 
     def explain(self, state: VisualItems, task: Task, query: Tensor) -> Explanation:
         """Return the neighbours that decide one query [d], nearest first, with the weight of each one's vote."""
-        found = state.items.index.search(query.unsqueeze(0), self.k)
+        found, votes = self._votes(state, query.unsqueeze(0))
         return Explanation(
-            neighbours=neighbours(state.items, found.positions[0], found.similarities[0], self._votes(state, found)[0]),
+            neighbours=neighbours(state.items, found.positions[0], found.similarities[0], votes[0]),
             weights=f"votes by {self.vote}",
         )
 
@@ -123,8 +126,16 @@ class VisualMemory:
         """Return the neighbours that there really are and how many items are silenced."""
         return {"k_used": min(self.k, len(state.items)), "pruned": int((state.weights == 0).sum())}
 
-    def _votes(self, state: VisualItems, found: Neighbours) -> Tensor:
-        """Return the weight of each neighbour's vote, float64 [q, k]."""
+    def _votes(self, state: VisualItems, queries: Tensor) -> tuple[Neighbours, Tensor]:
+        """Return the k nearest neighbours with the weight of each one's vote, float64 [q, k]."""
+        pruned = bool((state.weights == 0).any())
+        found = state.items.index.search(queries, max(self.k, self.hard_k) if pruned else self.k)
+        weights = state.weights[found.positions]
+        if pruned:
+            weights = torch.where((weights == 0).all(1, keepdim=True), 1.0, weights)[:, : self.k]
+            none_left = (weights == 0).all(1)
+            weights[:, 0] = torch.where(none_left, 1.0, weights[:, 0])
+            found = found.first(self.k)
         similarity = found.similarities.double()
         if self.vote == "plurality":
             votes = torch.ones_like(similarity)
@@ -133,19 +144,21 @@ class VisualMemory:
         elif self.vote == "softmax":
             votes = (similarity / self.temperature).exp()
         else:
-            rank = torch.arange(found.k, dtype=torch.float64, device=similarity.device)
-            votes = (1 / (rank + 2)).expand_as(similarity)
-        weights = state.weights[found.positions]
-        silenced = (weights == 0).all(1, keepdim=True)
-        return votes * torch.where(silenced, 1.0, weights)
+            left = (weights > 0).double()
+            votes = 1 / (left.cumsum(1) - left + 2)
+        return found, votes * weights
 
     def _weighted(self, state: VisualItems, task: Task) -> VisualItems:
         pruning = "soft" if task.soft_pruning and self.pruning == "none" else self.pruning
         if pruning == "none" or len(state.items) < 2:
             return replace(state, weights=torch.ones_like(state.weights))
-        wrong = misleading_counts(state.items, self.k if pruning == "hard" else self.soft_k, state.items.index.search)
-        weights = (wrong < self.hard_count).float() if pruning == "hard" else self.soft_factor / (1 + wrong).float()
-        return replace(state, weights=weights)
+        k = self.hard_k if pruning == "hard" else self.soft_k
+        wrong = misleading_counts(state.items, k, state.items.index.search).double()
+        if pruning == "hard":
+            return replace(state, weights=(wrong < self.hard_count).double())
+        # A tensor by a tensor: torch divides a number by one as a product with the reciprocal, which rounds twice.
+        soft = torch.full_like(wrong, self.soft_factor) / (1 + wrong)
+        return replace(state, weights=torch.where(wrong > 0, soft, 1.0))
 
 
 def excluded(state: VisualItems, ids: Collection[str]) -> VisualItems:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from annotated_types import Ge, Lt, MinLen
+from annotated_types import MinLen
 
 from bench.core.dataset import Dataset
+from bench.core.protocols import Condition
 from bench.core.registry import scenario
 from bench.core.task import Episode, Session
-from bench.sampling.class_split import Classes, eligible
-from bench.sampling.frame import Frame, departing
-from bench.sampling.memory_source import MemoryChoice, choose_memory, halves
+from bench.sampling.class_split import eligible
+from bench.sampling.frame import Frame, SeenSplit, departing
+from bench.sampling.memory_source import MemoryChoice, choose_memory, halves, simulated
+from bench.sampling.sessions import with_memory
 from bench.utils.random import Stream
 
 
 @scenario("memory-swap")
 @dataclass(frozen=True, kw_only=True)
-class MemorySwap:
+class MemorySwap(SeenSplit):
     """Train with the memory of one source and test with that of another; one condition per pair.
 
     Kang et al., Memory-Modular Classification, TMLR 2025, table 6. The items of the two largest sources are used;
@@ -32,38 +34,25 @@ class MemorySwap:
         Source trained with and source answered with, ``A`` and ``B`` in the order of their sizes.
     modality : str
         Which items are exchanged; those of the other modality stay.
-    seen, validation, train_images
-        As in web-zero-shot; 0 seen trains nothing and takes all classes as targets.
     """
 
     pairs: Annotated[tuple[Literal["AA", "AB", "BA", "BB"], ...], MinLen(1)] = ("AA", "AB", "BA", "BB")
     modality: Literal["both", "images", "texts"] = "images"
-    seen: Annotated[float, Ge(0), Lt(1)] = 0.6
-    validation: Annotated[float, Ge(0), Lt(1)] = 0.2
-    train_images: Annotated[int, Ge(1)] = 16
     memory: MemoryChoice = "auto"
-    classes: Classes = "all"
 
-    def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
+    def conditions(self, dataset: Dataset) -> Iterator[Condition]:
         """Yield the pairs of sources; where they are simulated, that is said."""
-        told = departing(self, dataset, self.memory)
         memory = choose_memory(dataset, self.memory)[0].restrict(eligible(dataset, self.classes))
-        simulated = [name for name, known in halves(dataset, memory, self.modality)[1].items() if known["simulated"]]
-        if simulated:
-            told["sources"] = f"simulated for {' and '.join(simulated)}"
+        told = departing(self, dataset, self.memory) | simulated(dataset, memory, self.modality)
         yield from ({**told, "trained": trained, "tested": tested} for trained, tested in self.pairs)
 
-    def deal(
-        self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
-    ) -> Episode:
+    def deal(self, dataset: Dataset, condition: Condition, *, rng: Stream, source: Dataset | None = None) -> Episode:
         """Return training with one source and one session with the other."""
         frame = Frame.of(self, dataset, self.memory, rng)
         half, sources = halves(dataset, frame.memory.restrict(frame.ids), self.modality)
 
         def plug(session: Session, letter: str) -> Session:
-            # The session was dealt clear of the whole memory, so its images are the same whichever source it gets.
-            task = replace(session.task, memory=half[letter].restrict(session.task.classes))
-            return replace(session, task=task, notes={**session.notes, "sources": sources})
+            return with_memory(session, half[letter].restrict(session.task.classes), sources=sources)
 
         tested = plug(frame.session, condition["tested"])
         return frame.episode([tested], trained_with=lambda session: plug(session, condition["trained"]))

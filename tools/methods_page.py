@@ -34,8 +34,9 @@ def _row(entry: dict[str, Any]) -> str:
 
 
 def _more(own: dict[str, Any], variant: dict[str, Any]) -> list[str]:
-    """Return what a variant needs that its method does not."""
-    return [f"needs {need}" for need in variant["needs"] if need not in own["needs"]]
+    """Return in what a variant differs from its method: what else it needs, and that it alone is faithful."""
+    faithful = ["faithful"] if variant["fidelity"] == "faithful" != own["fidelity"] else []
+    return [*(f"needs {need}" for need in variant["needs"] if need not in own["needs"]), *faithful]
 
 
 def _variants(name: str, found: list[dict[str, Any]]) -> str:

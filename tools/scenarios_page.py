@@ -27,9 +27,6 @@ _SHARED = {
     "classes": "Which classes take part: all, or only those with text items or prompts, with image items, with both.",
     "memory": "The image memory: the data set's own (`declared`), its support split (`support`), or the first of these "
     "that has images (`auto`).",
-    "seen": "Share of the classes to train on, unless the data set declares a class split.",
-    "validation": "Share of the classes to choose hyperparameters on, unless the data set declares a class split.",
-    "train_images": "Labelled training images of a seen class, at most.",
     "shots": "Labelled images of a class; null takes all.",
 }
 """What the parameters mean that scenarios share, where a scenario says nothing else."""
@@ -66,18 +63,32 @@ def _bound(mark: Any) -> str:
     return " and ".join(said)
 
 
-def _section(entry: Entry) -> str:
-    text = inspect.getdoc(entry.cls) or ""
-    told, _, attributes = text.partition("\nAttributes\n----------\n")
+def _documented(cls: type) -> tuple[str, dict[str, str]]:
+    """Return what a class's docstring says before its attributes, and what it says of each of them."""
+    told, _, attributes = (inspect.getdoc(cls) or "").partition("\nAttributes\n----------\n")
     meanings = {
         name: re.sub(r"\bNone\b", "null", " ".join(_code(meaning).split()))
         for names, meaning in _ATTRIBUTE.findall(attributes + "\n")
         for name in names.split(", ")
     }
+    return told, meanings
+
+
+def _depth(cls: type, name: str) -> int:
+    """Return how far up the bases a parameter comes from; 0 is the class itself."""
+    return max(place for place, base in enumerate(cls.__mro__) if name in inspect.get_annotations(base))
+
+
+def _section(entry: Entry) -> str:
+    told, meanings = _documented(entry.cls)
+    for base in entry.cls.__mro__[1:-1]:
+        meanings = {**_documented(base)[1], **meanings}
     types_of = hints(entry.cls)
     rows = [
         f"| `{name}` | {_kind(types_of[name])} | `{json.dumps(value)}` | {meanings.get(name, _SHARED.get(name, ''))} |"
-        for name, value in defaults(entry.cls(**entry.preset)).items()
+        for name, value in sorted(
+            defaults(entry.cls(**entry.preset)).items(), key=lambda item: _depth(entry.cls, item[0])
+        )
     ]
     table = ["| parameter | values | default | meaning |", "| --- | --- | --- | --- |", *rows]
     return "\n".join([f"## {entry.name}\n", _code(told), "", *(table if rows else [])])

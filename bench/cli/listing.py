@@ -50,9 +50,9 @@ def methods() -> list[dict[str, Any]]:
 
 def _methods_read(entry: Declared) -> Iterator[dict[str, Any]]:
     options = entry.options
-    adapted = options.get("adapted", "")
     variants: Mapping[str, Mapping[str, Any]] = options.get("variants", {})
     for name, preset in {entry.name: {}, **variants}.items():
+        adapted = "" if name in options.get("faithful", ()) else options.get("adapted", "")
         yield {
             "name": name,
             "registered": entry.name,

@@ -22,6 +22,10 @@ Selection = Literal["none", "support-heldout", "validation", "oracle"]
 looks at the query labels; it exists as an upper bound only and is marked in every table."""
 
 
+Condition = Mapping[str, Any]
+"""What one cell of a scenario varies (a noise rate, a number of shots), as plain values by name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class About:
     """What a method declares about itself.
@@ -114,12 +118,10 @@ class Scenario(Protocol):
 
     name: str
 
-    def conditions(self, dataset: Dataset) -> Iterator[Mapping[str, Any]]:
+    def conditions(self, dataset: Dataset) -> Iterator[Condition]:
         """Yield the conditions that are compared (noise rates, shots); at least one, as plain values."""
 
-    def deal(
-        self, dataset: Dataset, condition: Mapping[str, Any], *, rng: Stream, source: Dataset | None = None
-    ) -> Episode:
+    def deal(self, dataset: Dataset, condition: Condition, *, rng: Stream, source: Dataset | None = None) -> Episode:
         """Return the tasks of one condition and seed.
 
         ``source`` is the data set that the parameter ``train_on`` names, for scenarios that have it.

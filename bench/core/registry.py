@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bench.core.dataset import Dataset
@@ -18,6 +19,19 @@ Load = Callable[[], Dataset]
 METHODS, SCENARIOS, DATASETS = Registry(METHOD), Registry(SCENARIO), Registry(DATASET)
 
 
+@dataclass(frozen=True)
+class _Declared:
+    """What a method class says of itself; an object that has all parameters of a faithful variant is faithful."""
+
+    about: About
+    faithful: tuple[Mapping[str, Any], ...]
+
+    def __get__(self, recipe: Any, owner: type | None = None) -> About:
+        if any(all(getattr(recipe, key, None) == value for key, value in preset.items()) for preset in self.faithful):
+            return replace(self.about, fidelity="faithful", adapted="")
+        return self.about
+
+
 def method(
     name: str,
     *,
@@ -29,6 +43,7 @@ def method(
     stores_items: bool = False,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     also_needs: Mapping[str, tuple[Need, ...]] | None = None,
+    faithful: tuple[str, ...] = (),
 ) -> Callable[[T], T]:
     """Register a method class, whose constructor checks its parameters by their type hints from then on.
 
@@ -50,11 +65,13 @@ def method(
         Further names for the same class with some parameters preset, e.g. the ablations of a paper.
     also_needs : mapping of str to tuple of str
         What a variant needs beside ``needs``, by its name.
+    faithful : tuple of str
+        The variants of an adapted method that are as the paper or its code has it, by name.
     """
 
     def register(cls: T) -> T:
         cls.name = name
-        cls.about = About(
+        about = About(
             paper=paper,
             equation=equation,
             fidelity="adapted" if adapted else "faithful",
@@ -63,6 +80,7 @@ def method(
             selection=selection,
             stores_items=stores_items,
         )
+        cls.about = _Declared(about, tuple((variants or {})[variant] for variant in faithful))
         check_on_construction(cls)
         METHODS.add(name, cls)
         for variant, preset in (variants or {}).items():

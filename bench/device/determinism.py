@@ -54,20 +54,6 @@ def deterministic(device: str | torch.device, *, strict: bool = True) -> Iterato
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-@contextmanager
-def order_free() -> Iterator[None]:
-    """Let operations inside the block go in any order, where any order gives the same result, such as a minimum."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    if not before[0]:
-        yield
-        return
-    torch.use_deterministic_algorithms(False)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-
-
 def is_lack(error: BaseException) -> bool:
     """Return whether an error says that an operation has no deterministic kernel."""
     return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in str(error)

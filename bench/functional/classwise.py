@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from bench.cost.meter import counted_as
-from bench.device.determinism import order_free
 
 _ROWS = 1 << 10
 """Rows that a processor turns to float64 at a time: 4 MiB at d = 512, which stay in its cache and in memory that the
@@ -148,31 +147,51 @@ def nearest_to_mean(x: Tensor, count: int) -> Tensor:
 
 
 def neighbour_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
-    """Return the summed weight of the neighbours of each class, float64 [q, c]; ties go to the nearest neighbour's.
+    """Return the summed weight of the neighbours of each class, float64 [q, c], with ties by who was there first.
 
-    Of classes with equal weight the one whose first neighbour comes first scores higher, by less than 1e-12 of the
-    largest weight; a class without neighbours scores below all that have one.
+    Neighbours are scanned from the nearest on, and the class that first reaches the largest sum wins, as in the code
+    of Geirhos et al. (arXiv:2408.08172, ``PredictionAggregation``): [0, 1, 1, 0] of one vote each gives 1. The
+    winner's score is its sum; that of every other class is its sum less up to 1e-12 of the winner's, the less the
+    sooner it had reached it, so a class without neighbours scores below all that have one. Sums are added in the
+    order of the scan, since what are equal shares on paper may differ by rounding, which then decides as there.
 
     Parameters
     ----------
     columns : int64 Tensor [q, k]
         Class of each neighbour, nearest first.
     weights : Tensor [q, k]
-        Weight of each neighbour's vote, at least 0.
+        Weight of each neighbour's vote, at least 0; one of 0 reaches nothing.
     """
-    q, k = columns.shape
+    k = columns.shape[1]
     votes = _table(columns, n_classes, torch.float64)
-    places = torch.arange(k, dtype=torch.float64, device=columns.device)
-    # A neighbour: an addition and a comparison of places. A class: a comparison, a product and a difference. A query:
-    # the product with its largest vote.
-    with counted_as(elementwise=2 * columns.numel() + 3 * votes.numel() + q):
+    # A neighbour: an addition and a comparison of places. A class: two comparisons, a product and a difference.
+    with counted_as(elementwise=2 * columns.numel() + 4 * votes.numel()):
         for part, rows in _parts(votes, k):
-            chosen = columns[rows]
-            part.zero_().scatter_add_(1, chosen, weights[rows].double())
-            with order_free():
-                first = torch.full_like(part, k).scatter_reduce_(1, chosen, places.expand_as(chosen), "amin")
-            part.sub_(first.mul_(1e-12 / max(1, k) * part.amax(1, keepdim=True)))
+            reached = _add_up(part, columns[rows], weights[rows].double())
+            best = part.amax(1, keepdim=True)
+            winner = torch.where(part == best, reached, k).argmin(1, keepdim=True)
+            part.sub_(reached.add_(1).mul_(1e-12 / (k + 1) * best)).scatter_(1, winner, best)
     return votes
+
+
+def _add_up(votes: Tensor, columns: Tensor, weights: Tensor) -> Tensor:
+    """Sum neighbours' weights into ``votes`` [q, c] in their order; return where each class got its last, [q, c].
+
+    A processor adds along a row in the order of the columns. Other devices add in any order, so there neighbours are
+    given one by one.
+    """
+    k = columns.shape[1]
+    votes.zero_()
+    reached = torch.full_like(votes, -1)
+    if votes.device.type == "cpu":
+        votes.scatter_add_(1, columns, weights)
+        places = torch.arange(k, dtype=torch.float64)
+        reached.scatter_reduce_(1, columns, torch.where(weights > 0, places, -1), "amax")
+    else:
+        for place, (column, weight) in enumerate(zip(columns.split(1, 1), weights.split(1, 1), strict=True)):
+            votes.scatter_add_(1, column, weight)
+            reached.scatter_(1, column, torch.where(weight > 0, float(place), reached.gather(1, column)))
+    return torch.where(reached < 0, float(k), reached)
 
 
 def drop_self(positions: Tensor, own: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def _search(device: str) -> Trial:
 
 
 def _vote(device: str) -> Trial:
-    """Answer with the votes of each class, of which those equal differ by whose neighbour is nearest."""
+    """Answer with the votes of each class, of which those equal differ by who was there first."""
     q, k, n_classes = 2000, 100, 1000
     drawn = Stream(0).child("perf", "votes").numpy().integers(n_classes, size=(q, k))
     weights = (1 / torch.arange(2.0, k + 2, dtype=torch.float64)).expand(q, k).to(device)
@@ -91,16 +91,25 @@ def _vote(device: str) -> Trial:
         rows = []
         for chosen, weight in zip(columns, weights, strict=True):
             votes = torch.bincount(chosen, weight, minlength=n_classes)
-            first = torch.full_like(votes, k).scatter_reduce(0, chosen, places, "amin")
-            rows.append(votes - first * (1e-12 / k * votes.max()))
+            reached = torch.full_like(votes, -1).scatter_reduce(0, chosen, places, "amax")
+            reached = torch.where(reached < 0, float(k), reached)
+            best = votes.max()
+            winner = torch.where(votes == best, reached, float(k)).argmin()
+            rows.append(votes - (reached + 1) * (1e-12 / (k + 1) * best))
+            rows[-1][winner] = best
         return torch.stack(rows)
 
     def in_numpy() -> Tensor:
-        flat = (columns.numpy() + n_classes * np.arange(q)[:, None]).ravel()
-        votes = np.bincount(flat, weights.numpy().ravel(), minlength=q * n_classes).reshape(q, n_classes)
-        first = np.full(q * n_classes, float(k))
-        np.minimum.at(first, flat, np.tile(places.numpy(), q))
-        return torch.from_numpy(votes - first.reshape(q, n_classes) * (1e-12 / k * votes.max(1, keepdims=True)))
+        flat = columns.numpy() + n_classes * np.arange(q)[:, None]
+        votes = np.bincount(flat.ravel(), weights.numpy().ravel(), minlength=q * n_classes).reshape(q, n_classes)
+        reached = np.full(q * n_classes, float(k))
+        for place in range(k):
+            reached[flat[:, place]] = place
+        last, best = reached.reshape(q, n_classes), votes.max(1, keepdims=True)
+        winner = np.where(votes == best, last, float(k)).argmin(1)
+        scores = votes - (last + 1) * (1e-12 / (k + 1) * best)
+        scores[np.arange(q), winner] = best[:, 0]
+        return torch.from_numpy(scores)
 
     sides = {"neighbour_votes": lambda: neighbour_votes(columns, weights, n_classes), "naive": naive}
     return Trial(sides | ({"numpy": in_numpy} if device == "cpu" else {}), 1e-15)
@@ -255,7 +264,7 @@ def _records(cells: int) -> pa.Table:
 
 COMPARISONS = (
     Comparison("search", "50,000 x 512, 2000 queries, k = 32", _search),
-    Comparison("vote", "2000 queries, 100 neighbours, 1000 classes, ties by the nearest", _vote),
+    Comparison("vote", "2000 queries, 100 neighbours, 1000 classes, ties by who was first", _vote),
     Comparison("prototypes", "50,000 x 512, 1000 classes", _prototypes),
     Comparison("linear-probe", "a sweep of 16 C, each to 1e-4, 800 x 256, 50 classes", _linear_probe, ("cpu",)),
     Comparison("mml-train-step", "batch 256, k = 32, d = 512", _mml_step),

@@ -6,11 +6,48 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
 from bench.core.task import Edit, Session
-from bench.sampling.memory_edits import REMOVALS, MemoryState, Step
+from bench.sampling.memory_edits import REMOVALS, MemoryState, Step, edits_sources
+from bench.sampling.memory_source import simulated_sources
 from bench.sampling.sessions import make_task
+from bench.utils.random import Stream
+
+
+def with_sources(script: Sequence[str], memory: Memory, dataset: Dataset) -> tuple[Memory, dict[str, str]]:
+    """Return the memory, with simulated sources if a script edits one and all images have the same.
+
+    Where sources are simulated, the condition is to say so, as returned; else that is empty.
+    """
+    if not edits_sources(script) or len(np.unique(memory.images.sources)) != 1:
+        return memory, {}
+    return memory.replace(images=simulated_sources(memory.images, dataset)), {"sources": "simulated for images"}
+
+
+def played(
+    dataset: Dataset, whole: Session, script: Sequence[Step], memory: Memory, *, neighbours: int, rng: Stream
+) -> tuple[Session, ...]:
+    """Return the session before all steps and one after each.
+
+    Parameters
+    ----------
+    whole : Session
+        All classes with all queries, clear of every item that is there at any time.
+    memory : Memory
+        All items that are there at any time.
+    neighbours : int
+        Neighbours that are looked at in leave-one-out retrieval for pruning.
+    """
+    state = MemoryState.before(script, memory, whole.task.classes)
+    sessions = [session_of(dataset, whole, state)]
+    for number, step in enumerate(script, start=1):
+        before = state
+        state = state.after(step, dataset, neighbours=neighbours, rng=rng.child("edit", number))
+        sessions.append(edited(session_of(dataset, whole, state, number), step, before.memory, dataset.class_names))
+    return tuple(sessions)
 
 
 def session_of(dataset: Dataset, whole: Session, memory_state: MemoryState, number: int = 0) -> Session:

@@ -52,12 +52,30 @@ def declared_memory(dataset: Dataset, setting: str) -> Memory:
     return dataset.memory
 
 
-def declared_or_bare(dataset: Dataset, which: Literal["auto", "declared", "none"], scenario: str) -> tuple[Memory, str]:
-    """Return the declared memory, or its texts alone so that methods retrieve from the support; and which it is."""
+def check_declared(dataset: Dataset, which: str, setting: str) -> None:
+    """Raise the error of :func:`declared_memory` if ``which`` asks for what is declared and nothing is."""
+    if which == "declared":
+        declared_memory(dataset, setting)
+
+
+def declared_or_bare(
+    dataset: Dataset, which: Literal["auto", "declared", "none"], setting: str, *, instead: str = "the support"
+) -> tuple[Memory, str]:
+    """Return the declared memory, or its texts alone so that methods retrieve from the support; and which it is.
+
+    Parameters
+    ----------
+    instead : str
+        What methods retrieve from without a memory, for the notes.
+    """
     if which == "declared" or (which == "auto" and len(dataset.memory.images)):
-        return declared_memory(dataset, f"{scenario}.memory"), "declared"
-    bare = Memory(dataset.memory.images.take([]), dataset.memory.texts)
-    return bare, "none; methods retrieve from the support"
+        return declared_memory(dataset, setting), "declared"
+    return dataset.memory.replace(images=dataset.memory.images.take([])), f"none; methods retrieve from {instead}"
+
+
+def declared_beside_support(dataset: Dataset, which: Literal["support", "declared"]) -> Memory:
+    """Return the declared memory, or its texts alone so that the labelled images are the image memory."""
+    return dataset.memory if which == "declared" else dataset.memory.replace(images=Items.empty(dataset.dimension))
 
 
 def departures(dataset: Dataset, classes: Classes, memory: MemoryChoice | None = None) -> dict[str, str]:
@@ -127,6 +145,12 @@ def halves(
         a, b = a.replace(**{name: first}), b.replace(**{name: second})
         sources[name] = {"A": names[0], "B": names[1], "simulated": simulated}
     return {"A": a, "B": b}, sources
+
+
+def simulated(dataset: Dataset, memory: Memory, modality: Literal["both", "images", "texts"]) -> dict[str, str]:
+    """Return for the condition of which modality :func:`halves` simulates the sources; empty where of none."""
+    names = [name for name, known in halves(dataset, memory, modality)[1].items() if known["simulated"]]
+    return {"sources": f"simulated for {' and '.join(names)}"} if names else {}
 
 
 def _in_both(one: np.ndarray, other: np.ndarray, sources: tuple[str, str], dataset: Dataset) -> None:

@@ -3,34 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+from annotated_types import Gt
 
 from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
+from bench.core.task import Session
 from bench.sampling import noise
+from bench.sampling.frame import Frame
 from bench.utils.random import Stream
 
 Modality = Literal["both", "images", "texts"]
 
+Where = Literal["both", "prototypes", "retrieval"]
+"""Which memory is noisy: the one prototypes are made of, the one a method retrieves from, or both as one."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Spoiler:
-    """What is spoilt and how.
+    """What is spoilt and how; a base of recipes.
 
     Attributes
     ----------
     kind : str
-        One of :data:`bench.sampling.noise.MemoryNoise`.
+        ``wrong-class`` lays an item under another class's name; ``off-topic`` exchanges it for one of its modality and
+        of a class that takes no part, or, if there is none, for a random point with the mean and covariance of the
+        modality's items; ``corrupted`` shakes its vector by ``strength`` times its length.
+    modality : str
+        Which items are spoilt.
     strength : float
         For ``corrupted``, the length of the change as a multiple of the vector's length.
     """
 
-    kind: noise.MemoryNoise
-    modality: Modality
-    strength: float
+    kind: noise.MemoryNoise = "wrong-class"
+    modality: Modality = "both"
+    strength: Annotated[float, Gt(0)] = 1.0
 
-    def spoil(
+    def spoil(self, frame: Frame, rate: float, where: Where) -> Session:
+        """Return the target session with a noisy memory; the notes hold what was changed.
+
+        Items become those of classes that take no part, if they are off-topic; where there are none of a modality,
+        points drawn from the Gaussian of that modality's items.
+        """
+        clean = frame.session.task.memory
+        noisy, notes = self.spoilt(frame.dataset, clean, frame.others, frame.target, rate, frame.rng)
+        task = replace(
+            frame.session.task,
+            memory=clean if where == "prototypes" else noisy,
+            prototype_memory={"both": None, "prototypes": noisy, "retrieval": clean}[where],
+        )
+        return replace(frame.session, task=task, notes={**frame.session.notes, **notes})
+
+    def spoilt(
         self, dataset: Dataset, memory: Memory, others: Memory, classes: Sequence[int], rate: float, rng: Stream
     ) -> tuple[Memory, dict[str, Any]]:
         """Return the noisy memory and the notes: of each changed item its id, or its id and both class names.
@@ -38,8 +64,7 @@ class Spoiler:
         Parameters
         ----------
         others : Memory
-            Items of classes that take no part, from which off-topic ones are drawn; where it has none of a modality,
-            they are drawn from the Gaussian of that modality's items.
+            Items from which off-topic ones are drawn; of a modality that is empty, from the items' Gaussian.
         classes : sequence of int
             The classes among which labels move.
         """
@@ -49,9 +74,10 @@ class Spoiler:
         for name, items in parts.items():
             if not len(items):
                 continue
-            spoilt = self._spoilt(items, strange[name], classes, rate, rng.child("noise", name))
+            spoilt = self._items(items, strange[name], classes, rate, rng.child("noise", name))
             # An item in the place of its right class would tell of it.
-            made[name] = spoilt.items.take(rng.child("order", name).order(items.ids))
+            order = rng.child("order", name).order(items.ids)
+            made[name] = spoilt.items.take(order) if len(spoilt.rows) else items
             changed += _listed(items, spoilt, dataset.class_names)
         notes: dict[str, Any] = {"items_changed": len(changed), "changed": changed}
         if self.kind == "off-topic":
@@ -62,11 +88,11 @@ class Spoiler:
             }
         return memory.replace(**made), notes
 
-    def _spoilt(self, items: Items, others: Items, classes: Sequence[int], rate: float, rng: Stream) -> noise.Spoilt:
+    def _items(self, items: Items, others: Items, classes: Sequence[int], rate: float, rng: Stream) -> noise.Spoilt:
         if self.kind == "wrong-class":
             return noise.wrong_class(items, classes, rate, rng=rng)
         if self.kind == "off-topic":
-            return noise.off_topic(items, rate, rng=rng, pool=others.x if len(others) else None)
+            return noise.off_topic(items, rate, rng=rng, pool=others if len(others) else None)
         return noise.corrupted(items, rate, rng=rng, strength=self.strength)
 
     def _parts(self, memory: Memory) -> dict[str, Items]:

@@ -80,7 +80,7 @@ def marks_of(names: Sequence[str] | np.ndarray, key: int) -> np.ndarray:
     array = np.asarray(names, dtype=np.str_)
     width = array.dtype.itemsize // 4
     characters = np.ascontiguousarray(array).view(np.uint32).reshape(len(array), width) if width else None
-    state = _mixed(np.full(len(array), key, dtype=np.uint64))
+    state: np.ndarray = _mixed(np.full(len(array), key, dtype=np.uint64))
     for place in range(width):
         assert characters is not None
         one = characters[:, place].astype(np.uint64)
@@ -94,7 +94,8 @@ def _mixed(state: np.ndarray) -> np.ndarray:
     state = state + np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+    mixed: np.ndarray = state ^ (state >> np.uint64(31))
+    return mixed
 
 
 def labelled_key(*labels: str | int) -> bytes:

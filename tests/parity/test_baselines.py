@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import torch
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
+from bench.core.features import Features
+from bench.core.memory import Memory
 from bench.core.registry import METHODS
+from bench.core.task import Task
 from bench.functional import logistic_regression
 from bench.functional.logistic_regression import LogisticRegression
 from bench.utils.random import Stream
@@ -39,18 +43,57 @@ def test_knn_equals_scikit_learn_which_gives_ties_to_the_lowest_class_too() -> N
     for k in (1, 2, 4, 7):
         reference = KNeighborsClassifier(k, metric="cosine", algorithm="brute")
         reference.fit(task.support.x.numpy(), task.support.labels.numpy())
-        assert answers("knn", task, queries, k=k) == reference.predict(queries.numpy()).tolist()
+        assert answers("knn", task, queries, k=k, vote="majority") == reference.predict(queries.numpy()).tolist()
 
 
-def test_knn_temperature_vote_equals_a_loop() -> None:
+@pytest.mark.parametrize("temperature", [0.02, 0.07])
+def test_knn_temperature_vote_equals_a_loop(temperature: float) -> None:
     task, queries = toy.task(CLASSES, images=False), spread_queries()
-    found = scores("knn", task, queries, k=5, vote="temperature")
+    found = scores("knn", task, queries, k=5, temperature=temperature)
     for row, query in enumerate(queries):
         sims = task.support.x @ query
         near = sims.argsort(descending=True)[:5]
-        weights = (sims[near] / 0.07).softmax(0)
+        weights = (sims[near] / temperature).softmax(0)
         expected = [float(weights[task.support.labels[near] == c].sum()) for c in CLASSES]
         torch.testing.assert_close(found[row], torch.tensor(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_k_is_bounded_by_what_the_classes_hold_unless_it_is_given() -> None:
+    task = toy.task(CLASSES, images=False)
+    method = METHODS.get("knn").cls()
+    for shots, expected in ((1, 1), (2, 3), (4, 7), (6, 11)):
+        rows = np.concatenate([np.flatnonzero(task.support.labels.numpy() == c)[:shots] for c in CLASSES])
+        state = method.build(dataclasses.replace(task, support=task.support.take(rows)), rng=Stream(0))
+        assert method.describe(state)["k_used"] == expected
+        gone = state.items.ids[rows.argsort().argsort() % shots == 0].tolist() if shots > 1 else []
+        assert method.forget(state, task, gone).k == max(1, 2 * (shots - bool(gone)) - 1)
+    many = toy.cloud(list(CLASSES), 20, task.support.class_names, "many")
+    assert method.build(dataclasses.replace(task, support=many), rng=Stream(0)).k == 32
+
+
+@pytest.mark.parametrize("name", ["oxford_pets", "oxford_flowers", "stanford_cars", "sun397", "dtd"])
+def test_knn_is_not_more_than_a_point_below_the_nearest_neighbour_at_any_shots(name: str, real_features: Path) -> None:
+    held = np.load(real_features / f"{name}.npz")
+    source, asked = {"sun397": ("shot8", "val"), "stanford_cars": ("shot16", "val"), "dtd": ("val", "test")}.get(
+        name, ("shot16", "test")
+    )
+    x, y = torch.from_numpy(held[f"{source}_x"]).float(), torch.from_numpy(held[f"{source}_y"].astype(np.int64))
+    queries, labels = torch.from_numpy(held[f"{asked}_x"][:1500]).float(), held[f"{asked}_y"][:1500]
+    n_classes = int(y.max()) + 1
+    names = tuple(f"class {c}" for c in range(n_classes))
+    support = Features(x, y, np.array([f"i{n}" for n in range(len(x))]), names)
+    for shots in (1, 2, 4, 8, 16):
+        rows = np.concatenate([np.flatnonzero(y.numpy() == c)[:shots] for c in range(n_classes)])
+        if len(rows) < shots * n_classes:
+            break
+        task = Task(
+            classes=tuple(range(n_classes)), class_names=names, support=support.take(rows),
+            memory=Memory.empty(x.shape[1]), prompts=Features.empty(x.shape[1], names),
+        )  # fmt: skip
+        voted, nearest = (
+            float((scores("knn", task, queries, k=k).argmax(1).numpy() == labels).mean()) for k in (None, 1)
+        )
+        assert voted >= nearest - 0.01
 
 
 def test_k_above_the_memory_uses_all_of_it_and_says_so() -> None:

@@ -157,7 +157,7 @@ def cost_of(method: Any) -> tuple[Outcome, int, int, int]:
 
 
 def test_knn_by_hand() -> None:
-    outcome, q, c, _ = cost_of(KNN())
+    outcome, q, c, _ = cost_of(KNN(k=32, vote="majority"))
     m = len(outcome.session.task.all_images)
     assert outcome.cost["retrieve_flops"] == q * m * (2 * DIMENSION + 1) + 3 * DIMENSION * (q + m)
     # The votes of all neighbours, and half a vote in all to decide ties.

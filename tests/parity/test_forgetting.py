@@ -26,13 +26,14 @@ STATISTICS = {
     "gda": {"alpha": 0.3},
     "ranpac": {"width": 40, "penalty": 1.0},
     "fecam": {},
-    "fecam-many-shot": {},
+    "fecam-official": {},
+    "fecam-official-vit": {},
     "klda": {"width": 60},
 }
 """Methods that extend from running statistics, with anything that is chosen by session held fixed."""
 
 EXACT = {
-    "knn": [{"k": 4}, {"k": 4, "vote": "temperature"}],
+    "knn": [{}, {"k": 4}, {"k": 4, "vote": "majority"}],
     "protonet": [{}],
     "simplecil": [{}],
     "slda": [{}],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +55,13 @@ ALL = (
 
 def test_every_scenario_is_tested_here() -> None:
     assert {recipe.name for recipe in ALL} == set(SCENARIOS.names())
+
+
+@pytest.mark.parametrize("name", sorted({r.name for r in _SPECIAL}))
+def test_a_scenario_is_a_file_of_sixty_lines(name: str) -> None:
+    source = inspect.getsourcefile(SCENARIOS.get(name).cls)
+    assert source is not None
+    assert len(Path(source).read_text().splitlines()) <= 60
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.learning.pruning import misleading_counts
 from bench.methods.knn import KNN
-from bench.runner.evaluate import _answer
+from bench.runner.answers import _answer
 from bench.scenarios.lifecycle import Lifecycle
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -143,9 +143,9 @@ def test_soft_pruning_removes_nothing_and_the_vote_of_an_item_counts_for_less_th
 
     assert set(votes(before).values()) == {1.0}
     misled = {"a": 1, "b": 1, "c": 1, "d": 3, "e": 0, "f": 0, "g": 0, "h": 0}
-    assert votes(softened) == pytest.approx({name: 1.75 / (1 + count) for name, count in misled.items()})
+    assert votes(softened) == pytest.approx({name: 1.75 / (1 + n) if n else 1.0 for name, n in misled.items()})
     # It lasts, and is counted anew: without d a third neighbour of a, b and c is of class 1, the first of its equals.
-    expected = dict.fromkeys("abcfgh", 1.75) | {"e": 1.75 / 4}
+    expected = dict.fromkeys("abcfgh", 1.0) | {"e": 1.75 / 4}
     assert votes(without_d) == pytest.approx(expected)
 
 
@@ -264,7 +264,7 @@ def test_queries_that_no_class_has_an_item_for_are_answered_with_confidence_1_in
     state = make("protonet").build(session.task, rng=Stream(0))
     scores = make("protonet").score(state, session.queries.x)
     assert (scores == -torch.inf).all()
-    confidences = _answer("protonet", scores, session.queries.x, session, 0)[2]
+    confidences = _answer(scores, session.task.columns(session.queries.labels), 1.0)[2]
     torch.testing.assert_close(confidences, torch.full_like(confidences, 1 / 3))
 
 

@@ -17,10 +17,9 @@ from bench.cli import listing
 from bench.cli.main import main
 from bench.device import gpus
 from bench.device.choose import choose_device
-from bench.device.determinism import deterministic, is_lack, order_free, ready_cublas
+from bench.device.determinism import deterministic, is_lack, ready_cublas
 from bench.device.exactness import conscientiously
 from bench.explain.explain import explain
-from bench.functional.classwise import neighbour_votes
 from bench.utils.errors import BenchError, Notice
 
 GIB = 1 << 30
@@ -184,31 +183,12 @@ def test_kernels_are_deterministic_inside_and_the_flags_as_before_afterwards(bef
     torch.use_deterministic_algorithms(before[0], warn_only=before[1])
     with deterministic("cuda:1"):
         assert flags() == (True, False)
-        with order_free():
-            assert flags() == (False, False)
-        assert flags() == (True, False)
     assert flags() == before
     with deterministic("cuda", strict=False):
         assert flags() == (True, True)
     assert flags() == before
     with deterministic("cpu"):
         assert flags() == before
-
-
-@pytest.mark.usefixtures("_off")
-def test_votes_ask_for_a_minimum_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch has no scatter_reduce for a GPU that it calls deterministic, not even of a minimum."""
-    seen = []
-    reduce = torch.Tensor.scatter_reduce_
-
-    def watched(*arguments: Any, **more: Any) -> torch.Tensor:
-        seen.append(flags()[0])
-        return reduce(*arguments, **more)
-
-    monkeypatch.setattr(torch.Tensor, "scatter_reduce_", watched)
-    with deterministic("cuda"):
-        neighbour_votes(torch.tensor([[0, 1, 1]]), torch.ones(1, 3), 2)
-    assert seen == [False]
 
 
 @pytest.mark.usefixtures("_off")

@@ -100,7 +100,12 @@ def test_words_and_what_no_number_passes_through_leave_every_cell_as_it_is(tree:
 
 
 SHAPES: list[tuple[str, str, str, Callable[[str, str], bool]]] = [
-    ("methods/knn.py", "k: Annotated[int, Ge(1)] = 32", "k: Annotated[int, Ge(1)] = 33", lambda _, m: m == "knn"),
+    (
+        "methods/knn.py",
+        "temperature: Annotated[float, Gt(0)] = 0.02",
+        "temperature: Annotated[float, Gt(0)] = 0.03",
+        lambda _, m: m == "knn",
+    ),
     ("bench/functional/ridge.py", "_RANK = 1e-9", "_RANK = 1e-8", lambda _, m: m == "ranpac"),
     ("bench/learning/prototypes.py", "count: int = 16", "count: int = 15", lambda _, m: m == "mml"),
     ("bench/learning/incremental_net.py", "FEATURE_NORM = 10.0", "FEATURE_NORM = 9.0", lambda _, m: m == "lwf"),
