@@ -15,6 +15,7 @@ from bench.cli.lazy import Lazy, LazyGroup
 from bench.cli.memory import memory
 from bench.utils.errors import BenchError, Notice
 from bench.utils.interrupts import listening_for_stop, stop_asked
+from bench.utils.names import printable
 from bench.utils.threads import wait_briefly
 from bench.utils.version import __version__
 
@@ -38,7 +39,7 @@ class _Group(LazyGroup):
                     click.echo("bench: stopped; the same command goes on where it stopped", err=True)
                     ctx.exit(130)
                 if isinstance(error, BenchError):
-                    click.echo(f"bench: {error}", err=True)
+                    click.echo(_one_line(error), err=True)
                     ctx.exit(2)
                 if isinstance(error, click.UsageError):
                     raise _in_one_line(error) from None
@@ -52,13 +53,18 @@ def _notices_in_one_line() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
             if issubclass(category, Notice):
-                click.echo(f"warning: {message}", err=True)
+                click.echo(printable(f"warning: {message}"), err=True)
             else:
                 others(message, category, *more, **named)
 
         # As the documentation of the module has it done.
         warnings.showwarning = show
         yield
+
+
+def _one_line(error: BenchError) -> str:
+    # What names and files hold is part of many messages: no line of it, and nothing that a terminal obeys, gets out.
+    return printable("bench: " + " ".join(str(error).split()))
 
 
 class _OneLine(click.ClickException):

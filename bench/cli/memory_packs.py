@@ -31,6 +31,12 @@ from bench.device.choose import choose_device
 @click.option("--encoder", required=True, help=ENCODER_HELP)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The pack's folder.")
 @click.option("--per-class", type=click.IntRange(1), default=32, show_default=True, help="Images to ask for.")
+@click.option(
+    "--allow-private",
+    multiple=True,
+    metavar="HOST",
+    help="Ask this host although it is no public one; may be repeated.",
+)
 @encoding
 def build(
     classes: Path,
@@ -42,6 +48,7 @@ def build(
     encoder: str,
     out: Path,
     per_class: int,
+    allow_private: Sequence[str],
     **given: Any,
 ) -> None:
     """Build a pack of images and sentences found by class names; a stopped build goes on where it stopped."""
@@ -50,7 +57,9 @@ def build(
     warn(notes)
     kept = out.parent / f"{out.name}.found"
     known = read_hints(hints, names) if hints else None
-    source, provenance = collect_images(images, names, kept / "images", per_class=per_class)
+    source, provenance = collect_images(
+        images, names, kept / "images", per_class=per_class, allow_private=allow_private
+    )
     sentences, aside = collect_sentences(texts, names, kept / "texts", contact=contact, hints=known, splitter=splitter)
     options = MemoryOptions(encoder=encoder, name=out.name, **(given | {"device": choose_device(given["device"])}))
     with notices_alone():

@@ -12,21 +12,48 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from bench.cost import peak_memory
 from bench.cost.flops import Counter
+from bench.cost.spent import Spent
 
 PHASES = ("train", "build", "retrieve", "score")
 """The phases a method's work is divided into."""
 
 KINDS = ("product", "elementwise", "formula")
 """How FLOPs are known: counted by torch's operations (see :mod:`bench.cost.flops`), or by a formula."""
+
+_Reading = tuple[float, int, int]
+"""Seconds, FLOPs of products, and elementwise ones."""
+
+
+@dataclass(eq=False)
+class _Phase:
+    """A phase that is open: what had been read when it began, and what the phases within it took."""
+
+    name: str
+    start: _Reading
+    inner: _Reading = (0.0, 0, 0)
+
+    def whole(self, now: _Reading) -> _Reading:
+        """Return what it has taken, with all within it."""
+        return now[0] - self.start[0], now[1] - self.start[1], now[2] - self.start[2]
+
+    def own(self, now: _Reading) -> _Reading:
+        """Return what it has taken itself."""
+        all_ = self.whole(now)
+        return all_[0] - self.inner[0], all_[1] - self.inner[1], all_[2] - self.inner[2]
+
+    def add_inner(self, spent: _Reading) -> None:
+        """Note what a phase within it took."""
+        self.inner = self.inner[0] + spent[0], self.inner[1] + spent[1], self.inner[2] + spent[2]
 
 
 class Meter:
@@ -55,34 +82,33 @@ class Meter:
         self.joules: float | None = None
         self._counter = Counter()
         self._paused = True
-        self._open: list[tuple[str, list[float]]] = []
+        self._open: list[_Phase] = []
         self._aside = 0.0
         """Seconds that the meter itself took inside phases."""
+        self._joules_before: float | None = None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Count what the block costs under ``name``."""
         self._note_peaks()
-        start = self._read()
-        self._open.append((name, [0.0, 0, 0]))
+        self._open.append(_Phase(name, self._read()))
         try:
             yield
         finally:
             self._note_peaks()
-            spent = [now - before for now, before in zip(self._read(), start, strict=True)]
-            _, inner = self._open.pop()
-            seconds, products, elementwise = (all_ - part for all_, part in zip(spent, inner, strict=True))
+            now = self._read()
+            ended = self._open.pop()
+            seconds, products, elementwise = ended.own(now)
             self.seconds[name] += seconds
             self.flops[name, "product"] += int(products)
             self.flops[name, "elementwise"] += int(elementwise)
             if self._open:
-                outer = self._open[-1][1]
-                outer[:] = [a + b for a, b in zip(outer, spent, strict=True)]
+                self._open[-1].add_inner(ended.whole(now))
 
     @property
     def open_phase(self) -> str | None:
         """The phase of training or building that is open; None in all others."""
-        name = self._open[-1][0] if self._open else None
+        name = self._open[-1].name if self._open else None
         return name if name in ("train", "build") else None
 
     def add(self, name: str, seconds: float) -> None:
@@ -91,7 +117,7 @@ class Meter:
 
     def add_flops(self, name: str | None, flops: int | None) -> None:
         """Charge FLOPs by formula; None for an unknown number. Without a name the open phase is charged."""
-        phase = name or (self._open[-1][0] if self._open else None)
+        phase = name or (self._open[-1].name if self._open else None)
         if phase is None:
             return
         if flops is None:
@@ -102,6 +128,37 @@ class Meter:
     def phase_flops(self, name: str) -> int | None:
         """Return all FLOPs of a phase; None if something in it is not known."""
         return None if name in self.unknown else sum(self.flops.get((name, kind), 0) for kind in KINDS)
+
+    def spent(self) -> Spent:
+        """Return what was spent so far, the phases that are open included."""
+        self._note_peaks()
+        seconds, flops, now = dict(self.seconds), dict(self.flops), self._read()
+        inner = (0.0, 0, 0)
+        for one in reversed(self._open):
+            # What is open inside has not been handed to the phase around it yet.
+            own, products, elementwise = (all_ - part for all_, part in zip(one.own(now), inner, strict=True))
+            seconds[one.name] = seconds.get(one.name, 0.0) + own
+            for kind, count in (("product", products), ("elementwise", elementwise)):
+                flops[one.name, kind] = flops.get((one.name, kind), 0) + int(count)
+            inner = one.whole(now)
+        joules = self.joules
+        if self._joules_before is not None:
+            joules = (joules or 0.0) + (peak_memory.gpu_joules() or self._joules_before) - self._joules_before
+        return Spent.of(seconds, flops, self.cpu_peaks, self.gpu_peaks, self.unknown, joules)
+
+    def charge(self, spent: Spent) -> None:
+        """Charge what an earlier process spent on the same work, and did not finish."""
+        for name, seconds in spent.seconds.items():
+            self.seconds[name] += seconds
+        for name, kinds in spent.flops.items():
+            for kind, count in kinds.items():
+                self.flops[name, kind] += count
+        for known, peaks in ((self.cpu_peaks, spent.cpu_peaks), (self.gpu_peaks, spent.gpu_peaks)):
+            for name, peak in peaks.items():
+                known[name] = max(known.get(name, 0), peak)
+        self.unknown |= set(spent.unknown)
+        if spent.joules is not None:
+            self.joules = (self.joules or 0.0) + spent.joules
 
     def columns(self) -> dict[str, Any]:
         """Return what goes into the record."""
@@ -119,10 +176,10 @@ class Meter:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count FLOPs and energy inside the block."""
-        before = peak_memory.gpu_joules()
+        before = self._joules_before = peak_memory.gpu_joules()
         with self._counting():
             yield
-        after = peak_memory.gpu_joules()
+        self._joules_before, after = None, peak_memory.gpu_joules()
         if before is not None and after is not None:
             self.joules = (self.joules or 0.0) + after - before
 
@@ -171,7 +228,7 @@ class Meter:
         # The clock is read before and after, so that the device is waited for at the expense of the open phase.
         start = _now()
         if self._open:
-            name = self._open[-1][0]
+            name = self._open[-1].name
             for known, peak in ((self.cpu_peaks, peak_memory.cpu_peak()), (self.gpu_peaks, peak_memory.gpu_peak())):
                 if peak is not None:
                     known[name] = max(known.get(name, 0), peak)
@@ -193,8 +250,13 @@ class Repeats:
     ...         step(rows)
     """
 
-    def __init__(self) -> None:
-        self._known: dict[Hashable, tuple[int, int]] = {}
+    def __init__(self, known: Mapping[Hashable, tuple[int, int]] | None = None) -> None:
+        self._known: dict[Hashable, tuple[int, int]] = dict(known or {})
+
+    @property
+    def known(self) -> Mapping[Hashable, tuple[int, int]]:
+        """What a block of each key is charged, products and elementwise."""
+        return self._known
 
     def like(self, key: Hashable) -> AbstractContextManager[None]:
         """Count the block, or charge what the first block of the same key took."""
@@ -247,6 +309,19 @@ def counted_as(products: int = 0, elementwise: int = 0) -> AbstractContextManage
     """
     meter = _current.get()
     return nullcontext() if meter is None else meter.counted_as(products, elementwise)
+
+
+def spent_so_far() -> Spent:
+    """Return what the meter in force has charged, the open phases included; nothing without a meter."""
+    meter = _current.get()
+    return Spent() if meter is None else meter.spent()
+
+
+def charge_spent(spent: Spent) -> None:
+    """Charge the meter in force, if there is one, what an earlier process spent on the same work."""
+    meter = _current.get()
+    if meter is not None:
+        meter.charge(spent)
 
 
 def phase_of_search() -> str:

@@ -96,4 +96,5 @@ def _mislabel(items: Items, rate: float, n_classes: int, rng: Stream) -> Items:
 
 def _below(n: int, rng: Stream, ids: np.ndarray) -> np.ndarray:
     """Return a random whole number from 0 to below ``n`` for each id, int64."""
-    return np.floor(rng.shares(ids) * n).astype(np.int64)
+    drawn: np.ndarray = np.floor(rng.shares(ids) * n).astype(np.int64)
+    return drawn

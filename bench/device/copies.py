@@ -60,7 +60,7 @@ def written(copy: Tensor, original: Tensor) -> bool:
 
 def _mapped(original: Tensor) -> Tensor:
     """Return a copy-on-write map of what a large tensor on the CPU holds."""
-    known = _files.get(original)
+    known: _Stored | None = _files.get(original)
     if known is None:
         known = _files[original] = _Stored.of(original)
     return known.map(original)

@@ -24,7 +24,8 @@ from bench.explain.interventions import intervene, parse_relabels
 from bench.explain.replay import Which, identity_of, recipe_of, same_data, select, session_number
 from bench.learning.state_io import load
 from bench.learning.training_options import TrainingOptions, with_training_options
-from bench.results.run_folder import STATES, read_manifest
+from bench.results.run_folder import STATES
+from bench.results.run_json import read_manifest
 from bench.runner.deal import deal_episode
 from bench.runner.evaluate import missing_requirement
 from bench.runner.handover import Handed, Handover, method_stream

@@ -13,6 +13,7 @@ from bench.core.registry import Registry
 from bench.core.task import Episode
 from bench.data.registry import resolve
 from bench.explain.interventions import nearest
+from bench.results.checks import require_agreement
 from bench.results.run_folder import read_predictions, read_records
 from bench.runner.recipes import LabelledRecipe
 from bench.utils.errors import BenchError, suggest
@@ -69,6 +70,7 @@ def select(folder: Path, queries: Sequence[str], which: Which) -> tuple[pd.DataF
             raise BenchError(f"no condition of the run has {key} = {text}{suggest(text, set(values))}")
         records = records[values == text]
     asked = read_predictions(folder, sorted(records["cell"].unique()))
+    require_agreement(records, asked, folder)
     for query in queries:
         if not (asked["query"] == query).any():
             raise BenchError(f"the run has no query {query!r}{nearest(query, asked['query'].unique().tolist())}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from bench.cost.spent import Spent
 from bench.learning.state_io import load, save
 from bench.utils.errors import BenchError
 
@@ -23,6 +25,10 @@ class Checkpoint:
         The weights now, and those of the best validation epoch; the latter is empty without validation.
     optimiser, schedule : dict
         What torch's ``state_dict`` gives; ``schedule`` is None for a constant learning rate.
+    spent : Spent
+        What the training has cost so far, so that the one that goes on is charged for all of it.
+    repeats : dict
+        What a batch of each size is charged, products and elementwise; see :class:`bench.cost.meter.Repeats`.
     """
 
     losses: tuple[float, ...]
@@ -32,6 +38,8 @@ class Checkpoint:
     best_weights: list[Tensor]
     optimiser: dict[str, Any]
     schedule: dict[str, Any] | None
+    spent: Spent
+    repeats: dict[Hashable, tuple[int, int]]
 
 
 class CheckpointWriter:

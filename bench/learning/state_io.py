@@ -14,7 +14,10 @@ from torch import Tensor
 
 from bench.core.state_parts import Leaf, fold, is_record
 from bench.utils.atomic import write_atomically
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
+from bench.utils.hashing import digest
+from bench.utils.json_text import parse_json
+from bench.utils.texts import require_regular
 
 FORMER = {
     "bench.attention": "bench.functional.attention",
@@ -79,7 +82,13 @@ def to_bytes(value: Any) -> bytes:
     from safetensors.torch import save as serialise
 
     description, tensors = flatten(value)
-    return serialise(tensors, metadata={"state": json.dumps(description)})
+    text = json.dumps(description)
+    return serialise(tensors, metadata={"state": text, "checksum": checksum(text, tensors)})
+
+
+def checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of all that a state's file holds."""
+    return digest(text, *(part for name in sorted(tensors) for part in (name, tensors[name])))
 
 
 def save(value: Any, path: Path) -> None:
@@ -91,15 +100,30 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
     """Return a state written by :func:`save`.
 
     Only dataclasses of the ``allowed`` top-level packages are made; nothing else in the file is executed.
+
+    Raises
+    ------
+    BenchError
+        If it is none, was changed since it was written, holds anything else, or is of another version.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
+        require_regular(path)
         with safe_open(path, framework="pt") as stored:
-            description = json.loads((stored.metadata() or {})["state"])
+            about = stored.metadata() or {}
+            text = about["state"]
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise BenchError(f"{path} is not a saved state ({error}); save it again with this version") from None
+        # When all modules lay side by side, files had none.
+        written = about.get("checksum") or ("none" if any(f'"{old}:' in text for old in FORMER) else None)
+        same = written == "none" or written == checksum(text, tensors)
+        description = parse_json(text)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, MemoryError, RuntimeError) as error:
+        raise BenchError(f"{path} is not a saved state ({one_line(error)}); save it again with this version") from None
+    if not same:
+        raise BenchError(
+            f"{path} was changed since it was saved: its checksum is another; do not load it, save it anew"
+        )
 
     def make(part: Any) -> Any:
         kind, content = next(iter(part.items()))
@@ -108,6 +132,8 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
         if kind == "tensor":
             return tensors[content]
         if kind == "strings":
+            if not isinstance(content, list) or not all(isinstance(one, str) for one in content):
+                raise TypeError("it has strings that are none")
             return np.array(content, dtype="U") if content else np.zeros(0, dtype="U1")
         if kind in ("list", "tuple"):
             return (list if kind == "list" else tuple)(make(p) for p in content)
@@ -124,20 +150,24 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
                 f"{path} was saved by another version, whose {content} had other parts; save it again with this version"
             ) from None
 
-    return make(description)
+    try:
+        return make(description)
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, RuntimeError) as error:
+        raise BenchError(f"{path} is not a saved state ({one_line(error)}); save it again with this version") from None
 
 
 def _class(written: str, allowed: Collection[str]) -> type | None:
     """Return the dataclass of a written name ``module:Class``; None if it is none of the allowed packages."""
     module, _, name = written.partition(":")
-    top = module.partition(".")[0]
-    if top not in allowed:
+    top, *below = module.split(".")
+    # To import a module is to run it; one that is a program is none of a state's.
+    if top not in allowed or any(part.startswith("__") for part in below):
         return None
     name = _RENAMED.get(written, name)
     # Methods were once a package of their own.
     module = f"bench.{module}" if top == "methods" else FORMER.get(module, module)
     try:
         cls = getattr(importlib.import_module(module), name, None)
-    except ImportError:
+    except (ImportError, ValueError, TypeError):
         return None
     return cls if isinstance(cls, type) and dataclasses.is_dataclass(cls) else None

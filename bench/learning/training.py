@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.cost.meter import Repeats
+from bench.cost.meter import Repeats, charge_spent, spent_so_far
 from bench.device.precision import loss_precision
 from bench.learning.checkpoint import Checkpoint, CheckpointWriter
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
@@ -93,9 +93,10 @@ def fit(
     schedule = (
         torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs * math.ceil(n / batch)) if cosine else None
     )
-    keeper = _keeper(options, weights, n, owner, epochs, batch, rng)
+    keeper = _keeper(options, weights, owner, optimiser, rng, (n, epochs, batch, cosine, patience))
+    begun = spent_so_far()
     left = keeper.load()
-    alike = Repeats()
+    alike = Repeats(left.repeats if left else None)
     if left is None:
         losses: list[float] = []
         scores = [validate()] if validate else []
@@ -107,6 +108,7 @@ def fit(
         optimiser.load_state_dict(left.optimiser)
         if schedule and left.schedule is not None:
             schedule.load_state_dict(left.schedule)
+        charge_spent(left.spent)
     with _bar(owner, epochs, len(losses), shown=options.progress) as advance:
         for epoch in range(len(losses) + 1, epochs + 1):
             if validate and patience is not None and len(losses) - best_epoch >= patience:
@@ -146,6 +148,8 @@ def fit(
                         best_weights,
                         optimiser.state_dict(),
                         schedule.state_dict() if schedule else None,
+                        spent_so_far().since(begun),
+                        dict(alike.known),
                     )
                 )
             advance(losses[-1], scores)
@@ -170,12 +174,19 @@ def _put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 
 
 def _keeper(
-    options: TrainingOptions, weights: Sequence[Tensor], n: int, owner: str, epochs: int, batch: int, rng: Stream
+    options: TrainingOptions,
+    weights: Sequence[Tensor],
+    owner: str,
+    optimiser: torch.optim.Optimizer,
+    rng: Stream,
+    settings: tuple[object, ...],
 ) -> CheckpointWriter:
     if options.checkpoints is None:
         return CheckpointWriter(None, options.checkpoint_seconds)
-    # A checkpoint is only met by the training that left it: the same draws, from the same initial weights.
-    name = digest(owner, rng.key().hex(), n, epochs, batch, *(w.detach() for w in weights))[:20]
+    # A checkpoint is only met by the training that left it: the same draws and steps, from the same initial weights.
+    rates = [{key: value for key, value in group.items() if key != "params"} for group in optimiser.param_groups]
+    about = [owner, rng.key().hex(), type(optimiser).__name__, rates, settings]
+    name = digest(about, *(w.detach() for w in weights))[:20]
     return CheckpointWriter(options.checkpoints / f"{name}.safetensors", options.checkpoint_seconds)
 
 

@@ -1,7 +1,8 @@
 """All records of a large run in one file, since to open a file a cell takes longer than to read what it holds.
 
 The files of the cells remain what the run is. This one repeats them and says which they were, by name, size and time;
-where one of them is no longer as it was, it is not used.
+where one of them is no longer as it was, it is not used. It ends in the SHA-256 of all before, and is not used where
+that is another.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.results.checks import record_fault
 from bench.results.compact import narrow
 from bench.results.schema import COLUMNS, combined, read_tables
 from bench.utils.atomic import write_atomically
+from bench.utils.texts import require_regular
 from bench.utils.version import SCHEMA
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ _ORDER = ("scenario", "dataset", "condition", "method", "seed", "session", "cell
 """What a report sorts by, so that it finds the rows in place."""
 
 _MADE_OF = b"retrieval_bench_made_of"
-
+_DIGEST = hashlib.sha256().digest_size
 
 FAILED = ".failed"
 """What the name of a failed cell's record has after the cell's."""
@@ -48,7 +51,7 @@ def write_joined(folder: Path) -> None:
     import pyarrow as pa
 
     paths = record_files(folder)
-    if len(paths) < _FROM or _is_true(folder):
+    if len(paths) < _FROM or _true_content(folder) is not None:
         return
     made_of = _made_of(folder)
     parts = [
@@ -60,7 +63,8 @@ def write_joined(folder: Path) -> None:
     sink = io.BytesIO()
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
-    write_atomically(folder / NAME, sink.getvalue())
+    content = sink.getvalue()
+    write_atomically(folder / NAME, content + hashlib.sha256(content).digest())
 
 
 def _in_order(table: pa.Table) -> pa.Array:
@@ -86,28 +90,35 @@ def read_joined(folder: Path, without: Collection[str] = ()) -> pa.Table | None:
     """
     import pyarrow as pa
 
-    if not _is_true(folder):
+    content = _true_content(folder)
+    if content is None:
         return None
     try:
-        with pa.OSFile(str(folder / NAME)) as source:
-            names = pa.ipc.open_file(source).schema.names
-            fields = [number for number, name in enumerate(names) if name not in without]
-            table = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields)).read_all()
-    except (OSError, pa.ArrowException):
+        names = pa.ipc.open_file(content).schema.names
+        fields = [number for number, name in enumerate(names) if name not in without]
+        table = pa.ipc.open_file(content, options=pa.ipc.IpcReadOptions(included_fields=fields)).read_all()
+        # A hash says that nothing was damaged, and not who wrote it: what it holds is not believed unseen.
+        table.validate(full=True)
+        fault = record_fault(table)
+    except (OSError, ValueError, TypeError, KeyError, MemoryError, pa.ArrowException):
         return None
-    return table.replace_schema_metadata()
+    return None if fault else table.replace_schema_metadata()
 
 
-def _is_true(folder: Path) -> bool:
-    """Return whether there is a file that says it was made of the records that are there."""
+def _true_content(folder: Path) -> pa.Buffer | None:
+    """Return what a file holds that says it was made of the records that are there, and is as it was written."""
     import pyarrow as pa
 
     try:
-        with pa.OSFile(str(folder / NAME)) as source:
-            told = pa.ipc.open_file(source).schema.metadata or {}
-        return bool(told.get(_MADE_OF) == _made_of(folder))
-    except (OSError, pa.ArrowException):
-        return False
+        require_regular(folder / NAME)
+        whole = (folder / NAME).read_bytes()
+        content = memoryview(whole)[:-_DIGEST]
+        if hashlib.sha256(content).digest() != whole[-_DIGEST:]:
+            return None
+        told = pa.ipc.open_file(pa.py_buffer(content)).schema.metadata or {}
+        return pa.py_buffer(content) if told.get(_MADE_OF) == _made_of(folder) else None
+    except (OSError, ValueError, MemoryError, pa.ArrowException):
+        return None
 
 
 def _made_of(folder: Path) -> bytes:

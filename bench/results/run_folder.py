@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.results.checks import require_own_cell
 from bench.results.consolidated import FAILED, read_joined, record_files
-from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, combined, exact, read_tables, require_schema, to_parquet
+from bench.results.run_json import NAME, read_manifest
+from bench.results.schema import COLUMNS, PREDICTION_COLUMNS, combined, exact, read_tables, to_parquet
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.version import SCHEMA, __version__
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_MANIFEST = "run.json"
 STATES = "states"
 """Folder of a run that holds trained weights, one file a cell, where they are kept."""
 
@@ -57,7 +58,7 @@ class Store:
 
     def open(self, manifest: dict[str, Any]) -> bool:
         """Create the folder, or continue in it if it holds the same run; return whether it is new."""
-        path = self.folder / _MANIFEST
+        path = self.folder / NAME
         if path.exists():
             known = read_manifest(self.folder)
             if known["run"] != manifest["run"]:
@@ -71,8 +72,8 @@ class Store:
 
     def leave(self) -> None:
         """Remove the folder again if it holds nothing but what :meth:`open` wrote."""
-        if [path.name for path in self.folder.iterdir()] == [_MANIFEST]:
-            (self.folder / _MANIFEST).unlink()
+        if [path.name for path in self.folder.iterdir()] == [NAME]:
+            (self.folder / NAME).unlink()
             self.folder.rmdir()
 
     def finished(self) -> set[str]:
@@ -107,18 +108,6 @@ class Store:
             "predictions": self.folder / "predictions" / f"{cell}.parquet",
             "record": self.folder / "records" / f"{cell}{FAILED if failed else ''}.parquet",
         }
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what ``run.json`` says; a damaged one or one of another schema raises :class:`BenchError`."""
-    path = folder / _MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-        schema = int(manifest["schema"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BenchError(f"{path} is damaged ({error}); delete the folder and run again") from None
-    require_schema(schema, folder)
-    return manifest
 
 
 def read_table(folder: Path, without: Collection[str] = ()) -> pa.Table | None:
@@ -174,7 +163,7 @@ def together(folder: Path, earlier: pa.Table | None, later: Sequence[bytes]) -> 
 
 def runs_below(folder: Path) -> list[Path]:
     """Return the folders of all runs at or below a folder, sorted."""
-    if (folder / _MANIFEST).is_file():
+    if (folder / NAME).is_file():
         return [folder]
     return sorted(path.parent for path in folder.glob("*/run.json"))
 
@@ -184,8 +173,10 @@ def read_predictions(folder: Path, cells: Sequence[str] | None = None) -> pd.Dat
     import pandas as pd
 
     names = sorted(path.stem for path in (folder / "predictions").glob("*.parquet")) if cells is None else cells
-    paths = [folder / "predictions" / f"{name}.parquet" for name in names]
-    tables = read_tables([path for path in paths if path.exists()])
+    paths = [path for name in names if (path := folder / "predictions" / f"{name}.parquet").exists()]
+    tables = read_tables(paths)
+    for path, table in zip(paths, tables, strict=True):
+        require_own_cell(table, path, path.stem)
     if not tables:
         return pd.DataFrame({name: [] for name in PREDICTION_COLUMNS})
     frame: pd.DataFrame = combined(tables, PREDICTION_COLUMNS, "predictions", folder).to_pandas()

@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from bench.utils.errors import BenchError
+from bench.results.checks import prediction_fault, record_fault
+from bench.utils.errors import BenchError, one_line
+from bench.utils.texts import require_regular
 from bench.utils.version import SCHEMA, __version__
 
 if TYPE_CHECKING:
@@ -146,6 +148,8 @@ UNSTABLE = (
 
 _MANY = 1000
 """Rows from which a file is worth the better compression, and threads that read it."""
+_MOST = 1 << 30
+"""Rows of a file beyond which its own words are not believed."""
 _DISTINCT = frozenset({"query", "confidence"})
 """Columns whose values hardly repeat."""
 _SCHEMA_KEY = "retrieval_bench_schema"
@@ -173,7 +177,9 @@ def to_parquet(values: Mapping[str, Sequence[Any]], columns: Mapping[str, tuple[
     # Each value of a column once, where values repeat. Nobody asks a cell's file for the rows between two values.
     repeated = True if _DISTINCT.isdisjoint(columns) else [name for name in columns if name not in _DISTINCT]
     table = pa.Table.from_arrays(arrays, schema=schema)
-    pq.write_table(table, sink, compression=compression, use_dictionary=repeated, write_statistics=False)
+    pq.write_table(
+        table, sink, compression=compression, use_dictionary=repeated, write_statistics=False, write_page_checksum=True
+    )
     return sink.getvalue()
 
 
@@ -196,12 +202,19 @@ def read_tables(paths: Sequence[Path | IO[bytes]], without: Collection[str] = ()
     tables = []
     for path in paths:
         try:
-            with pq.ParquetFile(path) as file:
+            if isinstance(path, Path):
+                require_regular(path)
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                rows = file.metadata.num_rows
+                if rows > _MOST:
+                    raise BenchError(f"{path} says it has {rows} rows, which no cell has; delete it and run again")
                 names = [name for name in file.schema_arrow.names if name not in without]
                 # To hand the columns of a few rows to threads takes longer than to read them.
-                tables.append(file.read(names, use_threads=file.metadata.num_rows >= _MANY))
-        except (OSError, pa.ArrowException) as error:
-            raise BenchError(f"{path} cannot be read ({error}); delete it and run again") from None
+                table = file.read(names, use_threads=rows >= _MANY)
+            table.validate(full=True)
+        except (OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError, pa.ArrowException) as error:
+            raise BenchError(f"{path} cannot be read ({one_line(error)}); delete it and run again") from None
+        tables.append(table)
     return tables
 
 
@@ -221,11 +234,23 @@ def combined(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for table in tables:
-        told = pc.unique(table["schema"]).to_pylist() if "schema" in table.column_names else [_schema_of(table.schema)]
-        for number in told:
-            require_schema(int(number), folder)
-    return exact(pa.concat_tables(tables, promote_options="permissive"), columns, part, folder)
+    try:
+        for table in tables:
+            said = "schema" in table.column_names
+            for number in pc.unique(table["schema"]).to_pylist() if said else [_schema_of(table.schema)]:
+                require_schema(int(number), folder)
+            # Nothing in a file vouches for the names of its columns.
+            others = set(table.column_names).difference(COLUMNS if part == "records" else PREDICTION_COLUMNS)
+            if others and not set(columns).issubset(table.column_names):
+                raise KeyError(f"a column {min(others)} in the place of another")
+        joined = pa.concat_tables(tables, promote_options="permissive")
+    except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        raise BenchError(f"the {part} in {folder} are damaged ({one_line(error)}); delete them and run again") from None
+    found = exact(joined, columns, part, folder)
+    fault = record_fault(found) if part == "records" else prediction_fault(found)
+    if fault:
+        raise BenchError(f"the {part} in {folder} {fault}; delete the damaged ones and run again")
+    return found
 
 
 def exact(
@@ -240,14 +265,18 @@ def exact(
     kinds = _types()
     for name, (kind, _) in columns.items():
         at = table.schema.get_field_index(name)
+        if table.column_names.count(name) > 1:
+            raise BenchError(f"the {part} in {folder} have the column {name} twice; delete the damaged ones, run again")
         if at < 0:
             table = table.append_column(name, pa.nulls(len(table), kinds[kind]))
         elif table.schema.field(at).type != kinds[kind]:
             # A table that was rewritten by another program can hold the same values as another type.
             try:
-                table = table.set_column(at, name, table[name].cast(kinds[kind]))
+                table = table.set_column(at, name, table.column(at).cast(kinds[kind]))
             except pa.ArrowException as error:
-                raise BenchError(f"the {part} in {folder} have no {kind} as {name} ({error}); run again") from None
+                raise BenchError(
+                    f"the {part} in {folder} have no {kind} as {name} ({one_line(error)}); run again"
+                ) from None
     return table
 
 

@@ -273,9 +273,13 @@ class _Copier(PrivateCopier):
         if self._opened is None:
             return made
         if isinstance(made, Task):
-            memories = {"memory": made.memory, "prototype_memory": made.prototype_memory}
-            sealed = {name: self._sealed(memory) for name, memory in memories.items() if memory is not None}
-            return replace(made, support=made.support.sealed(self._opened), **sealed)
+            apart = made.prototype_memory
+            return replace(
+                made,
+                support=made.support.sealed(self._opened),
+                memory=self._sealed(made.memory),
+                prototype_memory=None if apart is None else self._sealed(apart),
+            )
         if isinstance(made, Session):
             return replace(made, queries=made.queries.sealed(self._opened))
         return made

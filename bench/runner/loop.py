@@ -155,8 +155,10 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
             for attempt in attempts(run.device):
                 tried = []
                 with attempt, engine_for(run.engine):
-                    for method in named.candidates:
-                        result = run_cell(method, dealt.handover, label=named.label, trained=trained, options=options)
+                    for number, method in enumerate(named.candidates):
+                        # Trainings of two candidates may begin alike; none goes on where the other was.
+                        own = replace(options, checkpoints=checkpoints / str(number))
+                        result = run_cell(method, dealt.handover, label=named.label, trained=trained, options=own)
                         tried.append(result)
                 base["deterministic"] = attempt.strict
             files = _measured(run, dealt, base, named.best(tried))

@@ -19,6 +19,7 @@ from bench.learning.state_io import flatten, load
 from bench.results.run_folder import STATES
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.hashing import digest
+from bench.utils.json_text import parse_json
 from bench.utils.params import defaults, evolve
 
 
@@ -46,6 +47,13 @@ class SavedWeights:
     shown: np.ndarray
     origin: str
     weights: Any
+
+    def __post_init__(self) -> None:
+        """Refuse what is no description of weights: files are read from anywhere."""
+        texts, numbers = (self.method, self.params, self.space, self.origin), (self.dimension, self.seed)
+        plain = all(isinstance(t, str) for t in texts) and all(type(n) is int for n in numbers)
+        if not plain or not isinstance(self.shown, np.ndarray) or self.shown.dtype.kind != "U":
+            raise TypeError("it describes no weights")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -187,7 +195,10 @@ class Loaded:
 
 def _difference(params: str, recipe: Any) -> str:
     """Return the parameters in which stored ones differ from a recipe's, as text."""
-    stored: Mapping[str, Any] = json.loads(params)
+    try:
+        stored: Mapping[str, Any] = parse_json(params)
+    except ValueError:
+        return "other parameters than can be read"
     asked: Mapping[str, Any] = json.loads(parameters(recipe))
     parts = [f"{k}={v} instead of {asked.get(k)}" for k, v in stored.items() if v != asked.get(k)]
     return ", ".join(parts) or "other parameters than this version's"

@@ -47,6 +47,7 @@ class Index:
         remembered = _answers.setdefault(keys, WeakTensorKeyDictionary())
         known = remembered.get(queries)
         if known is not None:
+            answer: Neighbours
             versions, by, answer, seconds = known
             if versions == (queries._version, keys._version) and by == engine and answer.k >= k:
                 charge(here, seconds)

@@ -66,12 +66,17 @@ def _absent(names: Iterable[str], there: pd.Series) -> list[str]:
     return [name for name in names if name not in present]
 
 
-def predicted(runs: Sequence[RunInfo]) -> dict[str, dict[str, Path]]:
-    """Return where the predictions of each cell are; a folder is listed once, not asked for a million files."""
+def predicted(runs: Sequence[RunInfo], homes: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+    """Return where the predictions of each cell are; a folder is listed once, not asked for a million files.
+
+    ``homes`` are the folders of the records of cells that may be in several: their predictions are taken from there.
+    """
     folders: dict[str, dict[str, Path]] = {}
     for run in runs:
-        paths = (run.folder / "predictions").glob("*.parquet")
-        folders.setdefault(str(run.manifest["run"]), {}).update((path.stem, run.folder) for path in paths)
+        there = folders.setdefault(str(run.manifest["run"]), {})
+        for path in (run.folder / "predictions").glob("*.parquet"):
+            if homes.get(path.stem, run.folder) == run.folder or path.stem not in there:
+                there[path.stem] = run.folder
     return folders
 
 

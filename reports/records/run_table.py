@@ -18,12 +18,15 @@ from bench.reports.records.few_shot_episodes import fingerprints
 from bench.reports.records.keys import CELL, GROUP
 from bench.reports.records.labels import join_experiments, label_datasets, label_settings, newest
 from bench.reports.records.oracle import mark
+from bench.reports.records.repetitions import HOME, contradictions, require_single
 from bench.reports.records.run_info import RunInfo
 from bench.reports.records.scenario_settings import TOLD, with_settings
 from bench.reports.records.warnings import record_warnings, unanswered_lines
+from bench.results.checks import require_agreement
 from bench.results.compact import narrow
 from bench.results.consolidated import read_joined, record_files
-from bench.results.run_folder import read_manifest, read_predictions, runs_below
+from bench.results.run_folder import read_predictions, runs_below
+from bench.results.run_json import read_manifest
 from bench.results.schema import COLUMNS, combined, read_tables
 from bench.utils.errors import BenchError
 
@@ -32,6 +35,9 @@ UNREAD = (
     *("search_details", "index_seconds", "traceback"),
 )
 """Columns of the records that no part of a report reads."""
+
+_COUNTED = ["cell", "session", "classes", "class_total", "class_correct"]
+"""Columns that predictions are held against."""
 
 _AT_ONCE = 20_000
 """Rows that are read before they are made small."""
@@ -83,8 +89,11 @@ class RunTable:
             for cell in part["cell"]:
                 if cell in folder_of:
                     by_folder.setdefault(folder_of[cell], []).append(cell)
-        parts = [read_predictions(folder, sorted(there)) for folder, there in by_folder.items()]
-        parts = [part for part in parts if len(part)]
+        parts = []
+        for folder, there in by_folder.items():
+            part = read_predictions(folder, sorted(there))
+            require_agreement(self.records.loc[self.records["cell"].isin(there), _COUNTED], part, folder)
+            parts += [part] if len(part) else []
         if not parts:
             return read_predictions(self.runs[0].folder, [])
         order = ["cell", "session", "query"]
@@ -118,13 +127,19 @@ def read_runs(folders: Sequence[Path]) -> RunTable:
         cells = frozenset(cell for part in parts for cell in part["cell"].unique().to_pylist())
         infos.append(RunInfo(folder, manifest, cells))
         created = str(manifest.get("created", ""))
-        tables += [part.append_column("created", _repeated(created, len(part))) for part in parts]
+        home = pa.scalar(len(infos) - 1, pa.int32())
+        tables += [
+            part.append_column("created", _repeated(created, len(part))).append_column(HOME, pa.repeat(home, len(part)))
+            for part in parts
+        ]
     if not tables:
         places = ", ".join(str(folder) for folder in run_folders)
         raise BenchError(f"no finished cell in {places} yet; go on with the same `bench run`, then report again")
     frame = compact(pa.concat_tables(tables, promote_options="permissive"))
     del tables
+    require_single(frame, infos)
     warnings = list(completeness.unfinished(infos, frame[["run", "cell", "method", "dataset", "seed"]]))
+    warnings += contradictions(frame, infos)
     frame, repeated = newest(join_experiments(with_settings(frame)), len(infos))
     frame = label_settings(frame, "method", "method_params", GROUP)
     frame = mark(frame)
@@ -145,9 +160,15 @@ def read_runs(folders: Sequence[Path]) -> RunTable:
     if repeated:
         which = "1 cell is" if repeated == 1 else f"{repeated} cells are"
         warnings.append(f"{which} in several runs (of other settings, code, device or search); the newest are shown")
-    predicted = completeness.predicted(runs)
+    predicted = completeness.predicted(runs, _homes(done, infos))
     warnings += completeness.unpredicted(done, predicted)
     return RunTable(done, unanswered, runs, (*warnings, *record_warnings(done, unanswered)), names, predicted)
+
+
+def _homes(done: pd.DataFrame, infos: Sequence[RunInfo]) -> dict[str, Path]:
+    """Return the folder of each cell's record."""
+    cells = plain(done[["cell", HOME]].drop_duplicates("cell")) if len(infos) > 1 else done.iloc[:0]
+    return {str(cell): infos[home].folder for cell, home in zip(cells["cell"], cells[HOME], strict=True)}
 
 
 def _read(folder: Path) -> Iterator[pa.Table]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.results.consolidated import write_joined
 from bench.results.run_folder import Store, encode
@@ -40,24 +41,31 @@ def write(folder: Path, seeds: int) -> int:
     store.open({**manifest, "created": "2026-01-01T00:00:00+00:00"})
     provenance = json.dumps({"git_commit": "c0ffee", "versions": {"numpy": np.__version__}})
     rng = np.random.default_rng(0)
+    records = 0
     for dataset in range(DATASETS):
         for method in range(METHODS):
             rate = 0.3 + 0.05 * method + 0.01 * dataset
             for seed in range(seeds):
                 rows: list[dict[str, Any]] = []
                 order = np.random.default_rng([dataset, seed]).permutation(CLASSES).tolist()
-                for session in range(SESSIONS):
+                predicted = seed < PREDICTED_SEEDS
+                right = rng.random(QUERIES) < rate
+                # What has predictions has the last session alone, so that they are of a size that a run writes.
+                for session in range(SESSIONS - 1 if predicted else 0, SESSIONS):
                     classes = order[: (session + 1) * CLASSES // SESSIONS]
                     each = QUERIES // CLASSES
                     correct = rng.binomial(each, rate, len(classes)).tolist()
+                    if predicted:
+                        correct = right.reshape(CLASSES, each).sum(1)[classes].tolist()
                     rows.append(
                         _row(dataset, method, seed, session, classes, each, correct)
                         | {"provenance": provenance, "session_kind": "extended" if session else "built"}
                     )
                 cell = f"{dataset}-{method}-{seed}"
-                store.put(cell, encode(rows, _predictions(cell, rate, rng) if seed < PREDICTED_SEEDS else None))
+                store.put(cell, encode(rows, _predictions(cell, right, rng) if predicted else None))
+                records += len(rows)
     write_joined(folder)
-    return METHODS * DATASETS * seeds * SESSIONS
+    return records
 
 
 def _row(
@@ -98,9 +106,8 @@ def _row(
     }
 
 
-def _predictions(cell: str, rate: float, rng: np.random.Generator) -> dict[str, Any]:
+def _predictions(cell: str, right: NDArray[np.bool_], rng: np.random.Generator) -> dict[str, Any]:
     labels = np.repeat(np.arange(CLASSES), QUERIES // CLASSES)
-    right = rng.random(QUERIES) < rate
     return {
         "cell": [cell] * QUERIES,
         "session": np.full(QUERIES, SESSIONS - 1),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.results.consolidated import write_joined
-from bench.results.run_folder import Store, read_manifest, runs_below
+from bench.results.run_folder import Store, read_predictions, runs_below
+from bench.results.run_json import read_manifest
 from bench.runner.parallel.work_units import Shard
 from bench.utils.errors import BenchError
 
@@ -60,10 +61,23 @@ def merge(folders: Sequence[Path], out: Path) -> tuple[Path, int]:
     created = min(str(manifest["created"]) for manifest in manifests.values())
     whole = {key: value for key, value in one.items() if key not in _OF_A_SHARD}
     store.open({**whole, "cells": planned, "created": created})
-    for cell in found.keys() - store.finished():
-        store.put(cell, Store(found[cell]).get(cell))
+    there = store.finished()
+    for cell, folder in found.items():
+        if cell not in there:
+            store.put(cell, Store(folder).get(cell))
+        elif not _same_answers(Store(folder), store, cell):
+            raise BenchError(f"cell {cell} has other answers in {folder} than in {target}; remove one of them")
     write_joined(target)
     return target, planned
+
+
+def _same_answers(one: Store, other: Store, cell: str) -> bool:
+    """Return whether a cell has the same predictions in two folders; what failed in the first says nothing."""
+    if cell not in one.finished():
+        return True
+    first, second = (read_predictions(store.folder, [cell]) for store in (one, other))
+    key = ["session", "query"]
+    return bool(first.sort_values(key, ignore_index=True).equals(second.sort_values(key, ignore_index=True)))
 
 
 def _shards(given: Path) -> list[Path]:

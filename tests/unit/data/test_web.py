@@ -125,7 +125,8 @@ def client(address: str, **more: Any) -> tuple[WikiClient, list[float]]:
     """A client that does not sleep, and the list of what it would have slept."""
     slept: list[float] = []
     options = {"interval_seconds": 0.0, "timeout_seconds": 60.0, "sleep": slept.append, **more}
-    return WikiClient(contact="me@example.org", endpoint=address, **options), slept
+    trusted = {"allow_private": ("127.0.0.1",)}
+    return WikiClient(contact="me@example.org", endpoint=address, **(trusted | options)), slept
 
 
 def test_an_article_with_its_revision(wiki: tuple[Wiki, str]) -> None:
@@ -268,10 +269,18 @@ def test_errors_that_stay(wiki: tuple[Wiki, str]) -> None:
     "odd",
     [{"query": None}, {"query": {"pages": "x"}}, {"query": {"pages": [3]}}, {"query": {"pages": []}}, {}],
 )
-def test_strange_replies_are_no_article(wiki: tuple[Wiki, str], odd: dict[str, Any]) -> None:
+def test_strange_replies_are_not_remembered_as_no_article(
+    wiki: tuple[Wiki, str], tmp_path: Path, odd: dict[str, Any]
+) -> None:
     scripted, address = wiki
+    plain = scripted.reply
     scripted.reply = lambda query: odd  # type: ignore[method-assign]
-    assert list(client(address)[0].articles("dog")) == []
+    found, aside = harvest_sentences(["dog"], client(address)[0], tmp_path)
+    assert (found, [one.id for one in aside]) == ([], ["dog"])
+    assert not list(tmp_path.iterdir())
+    scripted.reply = plain  # type: ignore[method-assign]
+    scripted.pages["dog"] = page("dog", 1)
+    assert harvest_sentences(["dog"], client(address)[0], tmp_path)[0]
 
 
 @pytest.mark.parametrize("more", [{"extract": ["x"]}, {"revisions": []}, {"revisions": [{"revid": "7"}]}])
@@ -292,7 +301,9 @@ def test_requests_keep_their_distance(wiki: tuple[Wiki, str]) -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    asker = WikiClient("me@example.org", address, interval_seconds=2.0, sleep=sleep, clock=lambda: now[0])
+    asker = WikiClient(
+        "me@example.org", address, interval_seconds=2.0, allow_private=["127.0.0.1"], sleep=sleep, clock=lambda: now[0]
+    )
     for name in "abc":
         list(asker.articles(name))
     assert slept == [2.0, 2.0]
@@ -360,7 +371,7 @@ def test_hints_and_splitter_reach_the_harvest_from_the_command_line(
 ) -> None:
     scripted, address = wiki
     asker, _ = client(address)
-    monkeypatch.setattr(sources, "WikiClient", lambda contact: asker)
+    monkeypatch.setattr(sources, "WikiClient", lambda contact, **_: asker)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     text = "The crane lifts things all day. It is tall and it is made of steel."
     scripted.pages["crane"] = page("crane", 1, "crane may refer to:", pageprops={"disambiguation": ""})

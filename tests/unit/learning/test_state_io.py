@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from bench.core.features import Features
 from bench.core.memory import Items
 from bench.functional.attention import Block
-from bench.learning.state_io import FORMER, load, save
+from bench.learning.state_io import FORMER, checksum, load, save
 from bench.methods.mml import Weights
 from bench.runner.saved_weights import SavedWeights
 from bench.utils.errors import BenchError
@@ -31,7 +32,7 @@ def trained() -> SavedWeights:
 
 
 def renamed(path: Path, names: dict[str, str]) -> None:
-    """Write a saved state again with other names of its classes."""
+    """Write a saved state again with other names of its classes, and without a checksum, as states once were."""
     with safe_open(path, framework="pt") as file:
         description = file.metadata()["state"]
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -66,6 +67,12 @@ def test_every_former_name_leads_to_a_module_that_is_there() -> None:
         assert importlib.import_module(module)
 
 
+def written(path: Path, text: str) -> None:
+    """Write a file with any description and the checksum that belongs to it."""
+    tensors = {"x": torch.zeros(1)}
+    save_file(tensors, path, metadata={"state": text, "checksum": checksum(text, tensors)})
+
+
 @pytest.mark.parametrize(
     ("description", "said"),
     [
@@ -77,7 +84,7 @@ def test_every_former_name_leads_to_a_module_that_is_there() -> None:
 )
 def test_what_is_no_longer_there_is_refused_in_one_line(tmp_path: Path, description: Any, said: str) -> None:
     path = tmp_path / "old.safetensors"
-    save_file({"x": torch.zeros(1)}, path, metadata={"state": json.dumps(description)})
+    written(path, json.dumps(description))
     with pytest.raises(BenchError, match=said) as refused:
         load(path)
     assert "\n" not in str(refused.value)
@@ -95,3 +102,80 @@ def test_tensors_have_the_names_they_always_had(tmp_path: Path) -> None:
     assert torch.equal(again["of"][0], features.x)
     assert again["of"][1] == [None, 1, "b"]
     assert not isinstance(again["items"], Features)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {},
+        [],
+        7,
+        None,
+        {"class": 5, "fields": {}},
+        {"class": "bench.core.memory:Items"},
+        {"class": "bench.core.memory:Items", "fields": []},
+        {"tensor": "gone"},
+        {"tensor": ["x"]},
+        {"list": 3},
+        {"dict": [[{"list": []}, {"plain": 1}]]},
+        {"strings": {"a": 1}},
+        {"class": "bench.__main__:main", "fields": {}},
+        {"class": "bench..core:Items", "fields": {}},
+        {"class": "bench.core.memory:Items", "fields": {"x": {"plain": 1}, "labels": {"plain": 2}}},
+        {"list": [{"class": "bench.runner.saved_weights:SavedWeights", "fields": {}}]},
+    ],
+)
+def test_what_is_no_description_of_a_state_is_one_line(tmp_path: Path, description: Any) -> None:
+    written(tmp_path / "odd.safetensors", json.dumps(description))
+    with pytest.raises(BenchError) as refused:
+        load(tmp_path / "odd.safetensors")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"list": ' * 70 + "0" + "}" * 70, "no JSON", '{"plain": 1, "plain": 2}']
+)
+def test_a_description_without_end_is_one_line(tmp_path: Path, text: str) -> None:
+    written(tmp_path / "odd.safetensors", text)
+    with pytest.raises(BenchError, match="is not a saved state"):
+        load(tmp_path / "odd.safetensors")
+
+
+def test_a_state_that_was_changed_is_refused(tmp_path: Path) -> None:
+    path, whole = tmp_path / "weights.safetensors", trained()
+    save(whole, path)
+    content = path.read_bytes()
+    assert load(path).fingerprint == whole.fingerprint
+    places = Stream(0).numpy().choice(len(content), 300, replace=False)
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << (int(place) % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(BenchError) as refused:
+            load(path)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"\xff" * 64, b"\x00" * 64])
+def test_what_is_no_safetensors_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(BenchError, match="is not a saved state"):
+        load(tmp_path / "a.safetensors")
+
+
+def test_a_pipe_and_a_folder_are_no_states(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.safetensors")
+    (tmp_path / "b.safetensors").mkdir()
+    for name in "ab":
+        with pytest.raises(BenchError, match="is not a saved state"):
+            load(tmp_path / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("change", [{"method": 5}, {"seed": "0"}, {"dimension": True}, {"shown": None}, {"params": 1}])
+def test_weights_that_are_described_otherwise_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    odd = trained()
+    for name, value in change.items():
+        object.__setattr__(odd, name, value)
+    save(odd, tmp_path / "odd.safetensors")
+    with pytest.raises(BenchError, match="save it again"):
+        load(tmp_path / "odd.safetensors")
