@@ -24,7 +24,8 @@ from bench.runner.parallel.merge_shards import merge
 from bench.runner.plan import plan
 from bench.utils.errors import BenchError
 from tests import toy
-from tests.unit.runner.test_parallel import WORK, cells, run
+from tests.unit.runner.runs import cells
+from tests.unit.runner.scripted_workers import WORK, run
 
 SICK = "TEST_SICK_SEEDS"
 
