@@ -81,10 +81,12 @@ class Handover:
     episode : Episode
         As dealt, on the device.
     seed : int
+    as_dealt : bool
+        Leave ids and orders as they are, for whoever keeps a state beside the items that it was built from.
     """
 
-    def __init__(self, episode: Episode, seed: int) -> None:
-        self.episode, self.seed = episode, seed
+    def __init__(self, episode: Episode, seed: int, *, as_dealt: bool = False) -> None:
+        self.episode, self.seed, self._as_dealt = episode, seed, as_dealt
         streams = Stream(seed).child("handover")
         self._queries = streams.child("queries")
         self._nameless = _Nameless(streams.child("ids"), streams.child("support"))
@@ -106,10 +108,12 @@ class Handover:
 
     def nameless(self, part: P) -> P:
         """Return a task or session with ids that are hashes, the support in another order, and without notes."""
-        return self._nameless(part)
+        return part if self._as_dealt else self._nameless(part)
 
     def names(self, ids: Collection[str]) -> list[str]:
         """Return what methods are given for the ids of items."""
+        if self._as_dealt:
+            return list(ids)
         given: list[str] = self._nameless.names(np.array(list(ids), dtype=np.str_)).tolist()
         return given
 
