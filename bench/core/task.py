@@ -147,7 +147,7 @@ class Task(Movable):
         An item is a vector as wide and as precise as those of the support, and an int64 label. ``reserved`` is how
         many bytes go to weights and statistics.
         """
-        item_bytes = self.dimension * self.support.x.element_size() + self.support.labels.element_size()
+        item_bytes = self.dimension * self.support.x.element_size() + torch.int64.itemsize
         return self.budget.quota(self.n_classes, item_bytes=item_bytes, reserved=reserved)
 
     @cached_property
