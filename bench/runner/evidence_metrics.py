@@ -6,14 +6,19 @@ from collections import defaultdict
 from typing import Any
 
 from bench.core.protocols import Explains
-from bench.core.task import Session
+from bench.core.task import Session, Task
 from bench.learning.holdout import digest_order
 
 KINDS = ("recall", "precision", "right", "wrong")
 
 
-def evidence_means(method: Explains, state: Any, session: Session) -> dict[str, Any]:
+def evidence_means(method: Explains, state: Any, task: Task, session: Session) -> dict[str, Any]:
     """Return means over the first ``session.evidence`` queries by the hash of their ids, so the same for all methods.
+
+    Parameters
+    ----------
+    task : Task
+        What the state was built on, as the method was given it.
 
     Returns
     -------
@@ -28,7 +33,7 @@ def evidence_means(method: Explains, state: Any, session: Session) -> dict[str, 
     columns = session.task.columns(session.queries.labels[rows]).tolist()
     found: dict[str, dict[str, list[float]]] = {kind: defaultdict(list) for kind in KINDS}
     for row, column in zip(rows, columns, strict=True):
-        told = method.explain(state, session.task, session.queries.x[row].float())
+        told = method.explain(state, task, session.queries.x[row].float().clone())
         label = session.task.classes[column]
         for branch in sorted({n.branch for n in told.neighbours}):
             hits = [n.label == label for n in told.neighbours if n.branch == branch]

@@ -30,7 +30,7 @@ def session(asked: int) -> Session:
 def test_shares_of_right_neighbours_equal_a_loop() -> None:
     given = session(100)
     method = METHODS.get("knn").cls(k=17)
-    found = evidence_means(method, method.build(given.task, rng=Stream(0)), given)
+    found = evidence_means(method, method.build(given.task, rng=Stream(0)), given.task, given)
     memory = given.task.all_images
     shares = {}
     for row, name in enumerate(given.queries.ids.tolist()):
@@ -46,11 +46,11 @@ def test_similarities_to_prototypes_are_those_of_the_right_class_and_the_mean_of
     given = session(4)
     method = METHODS.get("mml-prototypes").cls()
     state = method.build(given.task, rng=Stream(0))
-    found = evidence_means(method, state, given)
+    found = evidence_means(method, state, given.task, given)
     assert found["queries"] == 4
     assert set(found["right"]) == set(found["wrong"])
     one = Session(task=given.task, queries=given.queries.take([2]), evidence=5)
-    single = evidence_means(method, state, one)
+    single = evidence_means(method, state, one.task, one)
     cosines = method.explain(state, one.task, one.queries.x[0].float()).prototypes["image"]
     own = int(one.task.columns(one.queries.labels)[0])
     others = torch.tensor([c for c in range(3) if c != own])
