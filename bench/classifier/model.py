@@ -21,11 +21,12 @@ from bench.core.registry import METHODS
 from bench.core.state_parts import move
 from bench.core.task import Episode, Session, Task
 from bench.learning.holdout import hold_out
-from bench.runner.evaluate import build_session, missing_requirement, session_stream
+from bench.runner.evaluate import missing_requirement
+from bench.runner.handover import Handed, Handover, method_stream
 from bench.runner.recipes import choose_recipes
+from bench.runner.states import build_session, session_stream
 from bench.utils.errors import BenchError, Unsuitable, suggest
 from bench.utils.params import evolve, make
-from bench.utils.random import Stream
 
 _BLOCK = 8192
 """Queries scored at a time, as many as the harness takes, so that answers are its answers bit by bit."""
@@ -135,7 +136,8 @@ def fitted(
 ) -> tuple[Method, Any]:
     """Return the method, trained where it trains and there is something to train on, and its state on a task.
 
-    All draws are those of a run's first session, so that the state is the one that the harness evaluates.
+    All draws are those of a run's first session, but ids and orders are those of the task: the harness hides them from
+    methods, and a method that holds images out by their ids chooses others there.
 
     Raises
     ------
@@ -147,11 +149,12 @@ def fitted(
     reason = missing_requirement(method.about, episode, trained=trained_weights(method) is not None)
     if reason:
         raise BenchError(f"{label or method.name} cannot be fitted: it {reason}")
-    rng = Stream(seed).child("method", method.name)
+    rng, handed = method_stream(seed, method.name), Handed(label or method.name)
     try:
         if isinstance(method, Trains) and episode.training is not None:
             method = method.train(episode.training, episode.validation, rng=rng.child("train"))
-        held = build_session(method, episode, 0, None, session_stream(rng, session, 0))
+        handover = Handover(episode, seed, as_dealt=True)
+        held = build_session(method, handover, handed, 0, None, session_stream(rng, session, 0))
     except Unsuitable as error:
         raise BenchError(f"{label or method.name} cannot be fitted: it {error}") from None
     weights = trained_weights(method)

@@ -97,7 +97,7 @@ class SessionTraining:
             epochs=max(self.epochs, epochs_of(self.min_steps, len(data), self.batch)),
             batch=self.batch,
             cosine=True,
-            optimiser=torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay),
+            optimiser=torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay, fused=True),
             rng=rng,
             options=self.training_options,
         )
