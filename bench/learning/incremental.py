@@ -75,7 +75,7 @@ class SessionTraining:
         return Net.initial(d, task.n_classes, hidden=hidden, device=task.device, rng=rng, tower=tower)
 
     def describe(self, state: Any) -> dict[str, Any]:
-        """Return that nothing was chosen: the weights after the last epoch count, and the untrained start never does."""
+        """Return that nothing was chosen: the weights after the last epoch count, never those before the first."""
         return {"chosen_on": "nothing", "untrained_start_chosen": False}
 
     def fit_session(

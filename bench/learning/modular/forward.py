@@ -17,7 +17,7 @@ from bench.learning.modular.state import Branch, Modular, Weights
 BLOCK = 256
 """Queries integrated at a time: the 256 x 32 x 512 numbers of their neighbours are 16 MiB."""
 _FEW = 1 << 15
-"""Items up to which all of a memory are prepared: 64 MiB at d = 512. Of a larger one those are that some query meets."""
+"""Items up to which a whole memory is prepared: 64 MiB at d = 512. Of a larger one only what some query meets is."""
 
 Integration = Literal["attention", "mean", "self", "none"]
 
