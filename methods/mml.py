@@ -63,6 +63,7 @@ OFFICIAL = {
         "mml-ttt": {"adapt": "always"},
     },
     also_needs={"mml-ttt": ("support",)},
+    faithful=("mml-official",),
 )
 @dataclass(frozen=True, kw_only=True)
 class MML:

@@ -71,7 +71,9 @@ class Enriched:
     "contrastive losses of (v', t'), (v', t) and (v, t')",
     adapted="items are paired by class: the partner of an image is the text of its keyword class, that of a text the "
     "mean image of its class; one attention head; its output matrices start at zero, since seen classes are "
-    "few beside the paper's millions of pairs; contrast is between the images of a batch and all seen classes",
+    "few beside the paper's millions of pairs; contrast is between the images of a batch and all seen classes; "
+    "Adam, its rate, epochs, features of norm 10 and the logit scale are ours, chosen as docs/selection.md says; "
+    "layer normalisations of query, keys and values have weights of their own",
     needs=("images", "texts", "training"),
     selection="validation",
     stores_items=True,

@@ -188,7 +188,8 @@ def _lists(args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:
 
 def _fused_adam(args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:
     """Adam in one operation, as its single steps count: eight numbers written a weight, seven without weight decay."""
-    return sum(part.numel() for part in args[0]) * (8 if kwargs.get("weight_decay") else 7)
+    numbers: int = sum(part.numel() for part in args[0])
+    return numbers * (8 if kwargs.get("weight_decay") else 7)
 
 
 def _sorted(args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:

@@ -16,6 +16,8 @@ from bench.learning.modular.state import Branch, Modular, Weights
 
 BLOCK = 256
 """Queries integrated at a time: the 256 x 32 x 512 numbers of their neighbours are 16 MiB."""
+_FEW = 1 << 15
+"""Items up to which a whole memory is prepared: 64 MiB at d = 512. Of a larger one only what some query meets is."""
 
 Integration = Literal["attention", "mean", "self", "none"]
 
@@ -95,9 +97,8 @@ class Forward:
         return Asked(self.scale(state, queries), *near)
 
     def _near(self, state: Modular, branch: Branch, at: Tensor) -> Near:
-        if len(branch.searched) <= at.numel():
+        if len(branch.searched) <= _FEW:
             return Near(self.prepare(state, branch.searched.x), at)
-        # Of a large memory only what some query meets.
         met, places = at.unique(return_inverse=True)
         return Near(self.prepare(state, branch.searched.x[met]), places)
 
