@@ -125,7 +125,7 @@ def test_a_method_that_trains_is_told_how(tmp_path: Path, monkeypatch: pytest.Mo
     frame = package.run("supervised", ["icarl"], "digits", 1, out=tmp_path, precision="bf16", progress=False)
     assert frame["precision"].tolist() == ["bf16"]
     (folder,) = tmp_path.iterdir()
-    options = TrainingOptions(progress=False, checkpoints=folder / "training" / frame["cell"][0], precision="bf16")
+    options = TrainingOptions(progress=False, checkpoints=folder / "training" / frame["cell"][0] / "0", precision="bf16")
     assert told == [options]
     assert "training_options" not in json.loads(frame["method_params"][0])
 
