@@ -42,6 +42,10 @@ class Option:
         Whether it is written once a value, rather than with commas.
     off : str
         The flag that turns it off, where it is on by default.
+    shapes : bool
+        Whether its value shapes what a cell computes or keeps, so that a cell under another value is another cell.
+        Options that are resolved first, such as methods, data, seeds, devices and engines, count by what they are
+        resolved to.
     """
 
     help: str
@@ -49,6 +53,7 @@ class Option:
     default: str | None = None
     repeated: bool = False
     off: str = ""
+    shapes: bool = False
 
 
 def split_names(value: Any) -> tuple[Any, ...]:
@@ -152,7 +157,7 @@ class RunConfig(BaseModel):
         Option("Set a parameter: knn.k=16.", metavar="NAME.PARAM=VALUE", repeated=True, default=""),
     ] = {}
     device: Annotated[str, Option("Where to compute.", metavar="auto|cpu|cuda|cuda:N")] = "auto"
-    precision: Annotated[TrainingPrecision, Option("Of trainings' losses.")] = "fp32"
+    precision: Annotated[TrainingPrecision, Option("Of trainings' losses.", shapes=True)] = "fp32"
     search: Annotated[str, Option("exact, hnsw, ivfpq, sq8 or milvus:ADDRESS.", metavar="ENGINE")] = "exact"
     jobs: Annotated[int | None, Option("Worker processes.", default="1; with --ray all there is room for")] = None
     ray: Annotated[str | None, Option("Work on a Ray cluster; needs the extra `ray`.", metavar="local|ADDRESS")] = None
@@ -162,7 +167,9 @@ class RunConfig(BaseModel):
     load: Annotated[
         Path | None, AfterValidator(_expanded), Option("Use the weights a run kept instead of training.")
     ] = None
-    save_states: Annotated[bool, Option("Keep the weights trained on seen classes in the run's folder.")] = False
+    save_states: Annotated[
+        bool, Option("Keep the weights trained on seen classes in the run's folder.", shapes=True)
+    ] = False
     oracle: Annotated[
         tuple[str, ...],
         BeforeValidator(_lines),
@@ -207,6 +214,11 @@ class RunConfig(BaseModel):
             values |= layer
             parameters |= assignments(layer.get("set"))
         return cls(**{**values, "set": parameters})
+
+    def shaping(self) -> dict[str, Any]:
+        """Return the options that shape cells and differ from their defaults, as plain values."""
+        names = {name for name, option in self.options().items() if option.shapes}
+        return self.model_dump(mode="json", include=names, exclude_defaults=True)
 
     @classmethod
     def options(cls) -> dict[str, Option]:

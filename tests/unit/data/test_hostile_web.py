@@ -23,7 +23,7 @@ from bench.data.web.icrawler import fetch
 from bench.data.web.reading import OverLimit
 from bench.data.web.session import BoundedSession, Forbidden, Limits, check_address, require_public
 from bench.utils.errors import BenchError
-from tests.unit.data.test_web import page
+from tests.unit.data.scripted_wiki import page
 
 SECONDS, BYTES = 0.6, 100_000
 """Limits of a request here."""
