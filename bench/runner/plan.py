@@ -93,9 +93,7 @@ def plan(config: RunConfig) -> Run:
     code = evaluation_fingerprint()
     # Which of several cards it was makes no difference that is meant.
     kind = device.partition(":")[0]
-    shared = {"schema": SCHEMA, "code": code, "device": kind, "experiment": config.experiment}
-    shared |= {} if config.precision == "fp32" else {"precision": config.precision}
-    shared |= {"save_states": True} if config.save_states else {}
+    shared = {"schema": SCHEMA, "code": code, "device": kind, "experiment": config.experiment, **config.shaping()}
     # Exact engines give the same answers, so which of them searches is no part of the run's identity.
     engine = named_engine(config.search)
     shared |= {} if isinstance(engine, Exact) else {"search": engine.name, "search_code": engine_fingerprint(engine)}

@@ -89,3 +89,26 @@ def expand(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise BenchError(f"{path}: the home folder of {path.parts[0]} is not known; write the path out") from None
+
+
+def require_no_secret(address: str, what: str, *, instead: str) -> None:
+    """Refuse an address that holds a user, a password or a query, each of which can be a secret, and do not repeat it.
+
+    Addresses of services go into messages, records and reports, so that all of them pass here.
+
+    Parameters
+    ----------
+    what : str
+        What has the address, for the message: ``"--search milvus"``.
+    instead : str
+        Where the secret belongs.
+
+    Raises
+    ------
+    BenchError
+        For an address with ``@``, ``?`` or ``#``.
+    """
+    if any(mark in address for mark in "@?#"):
+        raise BenchError(
+            f"{what}: the address holds a user, a password or a query, and it is written into records; {instead}"
+        )

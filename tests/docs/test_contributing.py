@@ -7,20 +7,25 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
+import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.statistics.runs import make_run
 from tools import effort
 
 ROOT = Path(__file__).resolve().parents[2]
+
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 COPIED = ("bench", "methods", "scenarios", "reports", "tests", "tools", "docs", "pyproject.toml", "mkdocs.yml")
 
 
 def block(kind: str) -> str:
     """Return the one file that CONTRIBUTING shows for a kind."""
-    (code,) = effort.examples((ROOT / "CONTRIBUTING.md").read_text())[kind]
+    (code,) = effort.examples(CONTRIBUTING.read_text())[kind]
     return code
 
 
@@ -66,9 +71,13 @@ def checked(repository: Path, path: str, code: str, name: str, suite: str) -> No
 
 
 def test_the_effort_is_counted() -> None:
-    assert effort.table() in (ROOT / "CONTRIBUTING.md").read_text(), "run `python -m tools.effort`"
+    assert effort.table() in CONTRIBUTING.read_text(), "run `python -m tools.effort`"
     shown = "## Add a thing\n\n```python\na\nb\n```\n\n```python\nc\n```\n\n## Add another\n\nNo code.\n"
     assert effort.examples(shown) == {"thing": ["a\nb\n", "c\n"]}
+    assert effort.where(['"""A file."""\n', "a row\n", "another\n"]) == "1 file, 2 places"
+    counted = {kind: effort.where(blocks) for kind, blocks in effort.examples(CONTRIBUTING.read_text()).items()}
+    assert {kind for kind, place in counted.items() if place == "1 place"} == {"metric", "run option"}
+    assert set(counted.values()) == {"1 file", "1 place"}
 
 
 def test_a_method_is_one_file_of_forty_lines(repository: Path) -> None:
@@ -111,3 +120,63 @@ def test_a_data_set_an_encoder_and_an_engine_are_one_file(
     scenario = ("--scenario", "supervised", "--set", "supervised.shots=2")
     done = inside(repository, "bench", "run", *scenario, "--methods", "knn", "--seeds", "1", "--quiet", *words)
     assert "next: bench report" in done
+
+
+def test_a_metric_is_one_row_and_a_figure_one_file(repository: Path) -> None:
+    definitions, figure = repository / "reports/metrics/definitions.py", repository / "reports/figures/certainty.py"
+    before, end = definitions.read_text(), "\n)\n\nMETRICS: Registry"
+    assert before.count(end) == 1
+    definitions.write_text(before.replace(end, "\n" + indent(block("metric").rstrip(), "    ") + "," + end))
+    figure.write_text(block("figure"))
+    for command in (("ruff", "check"), ("ruff", "format", "--check")):
+        inside(repository, *command, str(definitions), str(figure))
+    run = make_run(repository / "run", {"bad": 0.4, "good": 0.8})
+    shown = inside(repository, "bench", "report", str(run), "--out", str(run / "report"))
+    assert "overconfidence" in shown
+    summary = pd.read_csv(run / "report" / "summary.csv").query("seed == 'mean'")
+    assert {"overconfidence", "overconfidence_low", "overconfidence_high"} <= set(summary)
+    assert summary["overconfidence"].notna().all()
+    text = (run / "report" / "report.md").read_text()
+    assert "Overconfidence: mean confidence minus accuracy." in text
+    assert "overconfidence %" in text
+    (page,) = (run / "report").glob("*.html")
+    for words in ("overconfidence %", "Confidence of each answer, right or wrong."):
+        assert words in page.read_text()
+    assert {path.suffix for path in (run / "report").rglob("*certainty*")} >= {".png", ".svg", ".csv"}
+
+
+OPTION = """
+import json, tempfile
+from pathlib import Path
+from textwrap import indent
+import bench
+from bench.runner.config import RunConfig
+from bench.runner.parallel.job_spec import JobSpec, job_spec
+from bench.runner.plan import plan
+
+file = Path(tempfile.mkdtemp()) / "run.yaml"
+file.write_text("warm_up: true")
+assert RunConfig.merged(file, {}).warm_up
+given = {"scenario": "supervised", "methods": "knn", "data": "digits", "seeds": 1}
+plain, other = (plan(RunConfig(**given, warm_up=value)) for value in (False, True))
+assert plain.name != other.name
+assert JobSpec.from_json(job_spec(other, [], 1).to_json()).plan(other.folder).config.warm_up
+assert len(bench.run(**given, warm_up=True)) == 1
+"""
+
+
+def test_a_run_option_is_one_field(repository: Path) -> None:
+    config = repository / "bench/runner/config.py"
+    before, end = config.read_text(), "\n    def __init__(self, **values"
+    assert before.count(end) == 1
+    config.write_text(before.replace(end, indent(block("run option"), "    ") + end))
+    inside(repository, "ruff", "check", str(config))
+    inside(repository, "ruff", "format", "--check", str(config))
+    assert "--warm-up" in inside(repository, "bench", "run", "--help")
+    (repository / "script.py").write_text(OPTION)
+    inside(repository, "script")
+    inside(repository, "tools.pages")
+    assert (
+        "| `--warm-up` | `warm_up` |  | Begin trainings with small steps. |"
+        in (repository / "docs" / "options.md").read_text()
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from urllib.parse import quote
 from bench.data.images.decode import decode
 from bench.data.images.items import MAX_BYTES, Unusable
 from bench.data.web.reading import OverLimit, read_bounded
-from bench.utils.errors import BenchError, one_line, suggest
+from bench.data.web.session import BoundedSession, Forbidden, Limits, check_address, why
+from bench.utils.errors import BenchError, suggest
 
 ENGINES = {"google": "Google", "bing": "Bing", "flickr": "Flickr"}
 
@@ -41,8 +42,8 @@ Crawl = Callable[[str, Path, int], Crawled]
 """Keyword, folder to write into and number of images to what was found."""
 
 
-def icrawler(engine: str) -> Crawl:
-    """Return the crawl of a search engine.
+def icrawler(engine: str, allow_private: Collection[str] = ()) -> Crawl:
+    """Return the crawl of a search engine, which asks private, loopback and link-local addresses only of named hosts.
 
     Raises
     ------
@@ -61,10 +62,21 @@ def icrawler(engine: str) -> Crawl:
     if engine == "flickr" and not os.environ.get("FLICKR_APIKEY"):
         raise BenchError("Flickr asks for a key; put yours into the environment variable FLICKR_APIKEY")
     quiet = logging.getLogger(__name__)
+    # The addresses that it is told of hold the key.
+    quiet.propagate = False
+    quiet.addHandler(logging.NullHandler())
 
     class Crawler(getattr(builtin, f"{ENGINES[engine]}ImageCrawler")):  # type: ignore[misc]
         def set_logger(self, log_level: int = logging.INFO) -> None:
             self.logger = quiet
+
+        def set_session(self, headers: dict[str, str] | None = None) -> None:
+            super().set_session(headers)
+            plain: Any = self.session
+            bounded: Any = type("Session", (BoundedSession, type(plain)), {})(self.proxy_pool)
+            bounded.headers.update(plain.headers)
+            bounded.limits = Limits(FETCH_SECONDS, MAX_BYTES, frozenset(allow_private))
+            self.session: Any = bounded
 
     class Parser(getattr(builtin, f"{ENGINES[engine]}Parser")):  # type: ignore[misc]
         def parse(self, *arguments: Any, **named: Any) -> Iterator[Any]:
@@ -101,6 +113,10 @@ def _bounded(base: Any) -> type[Any]:
             self, task: dict[str, Any], default_ext: str, timeout: float = 5, max_retry: int = 3, **_: Any
         ) -> bool:
             address = str(task["file_url"])
+            try:
+                check_address(address)
+            except Forbidden:
+                return False  # nobody is told of an address that may hold a password
             if address in self.crawled.addresses.values() or self.reach_max_num():
                 return False
             try:
@@ -147,8 +163,8 @@ def fetch(session: Any, address: str, *, timeout: float, attempts: int) -> bytes
                 return read_bounded(response, MAX_BYTES, FETCH_SECONDS)
         except Unusable:
             raise
-        except OverLimit as error:
+        except (OverLimit, Forbidden) as error:
             raise Unusable(str(error)) from None
         except Exception as error:  # requests and urllib3 raise many kinds, for odd addresses as well
-            reason = f"no answer: {one_line(error)}"
+            reason = f"no answer: {why(error)}"
     raise Unusable(reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bench.cache.store import content_key
@@ -20,7 +20,13 @@ _GIVE_UP = 3
 
 
 def crawl_images(
-    class_names: Sequence[str], engine: str, folder: Path, *, per_class: int = 32, crawl: Crawl | None = None
+    class_names: Sequence[str],
+    engine: str,
+    folder: Path,
+    *,
+    per_class: int = 32,
+    crawl: Crawl | None = None,
+    allow_private: Collection[str] = (),
 ) -> Path:
     """Fetch images by class name into ``FOLDER/images/CLASS/`` and return the folder of class folders.
 
@@ -35,6 +41,8 @@ def crawl_images(
         ``google``, ``bing`` or ``flickr``.
     crawl : callable, optional
         Does the fetching; icrawler's crawler of the engine if left out.
+    allow_private : collection of str
+        Hosts that may be private, loopback or link-local.
 
     Raises
     ------
@@ -45,7 +53,7 @@ def crawl_images(
     check_class_names(class_names, "the class list")
     for name in class_names:
         file_name(name, "class", longest=200)
-    crawl = crawl or icrawler(engine)
+    crawl = crawl or icrawler(engine, allow_private)
     silent = 0
     for name in class_names:
         done = folder / "provenance" / f"{name}.json"

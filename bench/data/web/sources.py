@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from bench.utils.yaml12 import YamlError, parse_yaml
 
 
 def collect_images(
-    wanted: str | None, class_names: Sequence[str], folder: Path, *, per_class: int
+    wanted: str | None, class_names: Sequence[str], folder: Path, *, per_class: int, allow_private: Collection[str] = ()
 ) -> tuple[ImageSource | None, list[dict[str, Any]]]:
     """Return the images that an option names, and what is known of each file.
 
@@ -31,6 +31,8 @@ def collect_images(
         A folder of class folders, ``icrawler:ENGINE``, or ``webvision:FOLDER``; None is no images.
     folder : Path
         Where crawled images are kept, so that a stopped build goes on.
+    allow_private : collection of str
+        Hosts that may be private, loopback or link-local.
     """
     if wanted is None:
         return None, []
@@ -38,7 +40,7 @@ def collect_images(
     if kind == "icrawler":
         # A folder an engine: what one of them found says nothing of another.
         place = folder / rest
-        source = image_folder(crawl_images(class_names, rest, place, per_class=per_class))
+        source = image_folder(crawl_images(class_names, rest, place, per_class=per_class, allow_private=allow_private))
         return source, [entry for path in sorted((place / "provenance").glob("*.json")) for entry in _found(path)]
     if kind == "webvision":
         from bench.data.standard import prepare
@@ -72,6 +74,7 @@ def collect_sentences(
     contact: str | None,
     hints: Mapping[str, str] | None = None,
     splitter: Splitter = "rules",
+    allow_private: Collection[str] = (),
 ) -> tuple[list[Sentence], list[SetAside]]:
     """Return the sentences that an option names, and the classes for which there are none.
 
@@ -85,6 +88,8 @@ def collect_sentences(
         Words that tell which meaning of a class name is wanted, see :func:`read_hints`.
     splitter : {"rules", "pysbd"}
         See :func:`bench.data.web.split_sentences.split_sentences`.
+    allow_private : collection of str
+        Hosts that may be private, loopback or link-local.
     """
     if wanted is None:
         return [], []
@@ -92,7 +97,8 @@ def collect_sentences(
         return read_sentences(expand(Path(wanted)), class_names), []
     if not contact:
         raise BenchError("Wikipedia asks every program for an address; give one with --contact you@example.org")
-    return harvest_sentences(class_names, WikiClient(contact), folder, hints=hints, splitter=splitter)
+    client = WikiClient(contact, allow_private=allow_private)
+    return harvest_sentences(class_names, client, folder, hints=hints, splitter=splitter)
 
 
 def read_hints(path: Path, class_names: Sequence[str]) -> dict[str, str]:

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.util import Retry
 
-from bench.data.web.reading import OverLimit, read_bounded
+from bench.data.web.reading import OverLimit
+from bench.data.web.session import BoundedSession, Forbidden, Limits, check_address, why
 from bench.utils.errors import BenchError, one_line
+from bench.utils.json_text import parse_json
+from bench.utils.names import printable, require_no_secret
 from bench.utils.version import __version__
 
 WIKIPEDIA = "https://en.wikipedia.org/w/api.php"
 _MAX_REPLY_BYTES = 16 << 20
-_MAX_REPLY_SECONDS = 300.0
 _MAX_PAUSE_SECONDS = 300.0
+_LONGEST = 2000
+"""Characters of a title or an address."""
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _RETRIED_CODES = frozenset({"maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryError"})
 
@@ -95,7 +98,11 @@ class WikiClient:
     retries : int
         How often a request is repeated after an error that may pass; waits double from one second.
     timeout_seconds : float
-        Longest wait for an answer.
+        Longest wait for the next bytes of an answer.
+    reply_seconds : float
+        Longest time for a whole answer, redirects included.
+    allow_private : collection of str
+        Hosts that may be private, loopback or link-local.
     """
 
     contact: str
@@ -103,16 +110,24 @@ class WikiClient:
     interval_seconds: float = 1.0
     retries: int = 4
     timeout_seconds: float = 20.0
+    reply_seconds: float = 60.0
+    allow_private: Collection[str] = ()
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
-    _session: requests.Session = field(default_factory=requests.Session, init=False, repr=False)
+    _session: requests.Session = field(init=False, repr=False)
     _next: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         if not self.contact.strip() or any(c in self.contact for c in "\r\n"):
             raise BenchError("the wiki's operators ask for a contact: give an e-mail address or a page of yours")
-        if urlsplit(self.endpoint).scheme not in ("http", "https"):
-            raise BenchError(f"{self.endpoint!r} is no web address; give the address of an api.php")
+        try:
+            check_address(self.endpoint)
+        except Forbidden as error:
+            raise BenchError(f"the wiki has {error}; give the address of an api.php") from None
+        require_no_secret(self.endpoint, "the wiki", instead="give the address of an api.php alone")
+        session = BoundedSession()
+        session.limits = Limits(self.reply_seconds, _MAX_REPLY_BYTES, frozenset(self.allow_private))
+        self._session = session
 
     @property
     def user_agent(self) -> str:
@@ -136,9 +151,11 @@ class WikiClient:
             return
         wanted = f"{keyword} {hint}".strip()
         reply = self.ask({"list": "search", "srsearch": wanted, "srnamespace": 0, "srlimit": 3 * limit})
-        hits = _list(_dict(reply.get("query")).get("search"))
+        hits = _dict(reply.get("query")).get("search")
+        if not isinstance(hits, list):
+            raise Unanswered(f"the answer to a search for {wanted!r} lacks its hits")
         taken = 0
-        for title in [str(hit["title"]) for hit in hits if isinstance(hit, dict) and "title" in hit]:
+        for title in [hit["title"] for hit in hits if isinstance(hit, dict) and isinstance(hit.get("title"), str)]:
             if taken >= limit:
                 return
             article = self._page(title, "search")
@@ -162,21 +179,24 @@ class WikiClient:
         )
         query = _dict(reply.get("query"))
         pages = _list(query.get("pages"))
+        if not pages and query.get("interwiki"):  # the title is one of another wiki
+            return None
         page = _dict(pages[0]) if pages else {}
         text = page.get("extract")
-        if page.get("missing") or page.get("invalid") or "disambiguation" in _dict(page.get("pageprops")) or not text:
+        none = any(page.get(word) for word in ("missing", "invalid", "special")) or text == ""
+        if none or "disambiguation" in _dict(page.get("pageprops")):
             return None
         revisions = _list(page.get("revisions"))
         revision = _dict(revisions[0]) if revisions else {}
-        if not isinstance(text, str) or not isinstance(revision.get("revid"), int):
+        if not isinstance(text, str) or type(revision.get("revid")) is not int:
             raise Unanswered(f"the answer on {title!r} lacks a text or a revision")
         redirected = found_by == "title" and bool(query.get("redirects"))
         return Article(
-            title=str(page.get("title", title)),
+            title=str(page.get("title", title))[:_LONGEST],
             text=text,
-            url=str(page.get("fullurl", "")),
+            url=_web_address(page.get("fullurl")),
             revision=revision["revid"],
-            timestamp=str(revision.get("timestamp", "")),
+            timestamp=str(revision.get("timestamp", ""))[:_LONGEST],
             found_by="redirect" if redirected else found_by,
         )
 
@@ -213,23 +233,27 @@ class WikiClient:
                 if reply.status_code != 200:
                     may_pass = reply.status_code in _RETRIED
                     raise Unanswered(f"HTTP status {reply.status_code}", may_pass=may_pass, pause=pause)
-                raw = read_bounded(reply, _MAX_REPLY_BYTES, _MAX_REPLY_SECONDS)
+                raw = reply.content
         except (OSError, ValueError) as error:
             # What requests raises are OSErrors; an address that makes no sense is also a ValueError.
-            raise Unreachable(f"no answer: {one_line(error)}", may_pass=True) from None
+            raise Unreachable(f"no answer: {why(error)}", may_pass=True) from None
+        except Forbidden as error:
+            raise Unreachable(str(error)) from None
         except OverLimit as error:
             raise Unanswered(str(error)) from None
         try:
-            content = json.loads(raw)
-        except ValueError:
-            raise Unanswered("an answer that is not JSON", may_pass=True, pause=pause) from None
+            content = parse_json(raw.decode("utf-8"))
+            # JSON can hold halves of characters, which no file can.
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+        except (ValueError, MemoryError) as error:
+            raise Unanswered(f"an answer that is not JSON: {one_line(error)}", may_pass=True, pause=pause) from None
         if not isinstance(content, dict):
             raise Unanswered("an answer that is no object", may_pass=True, pause=pause)
         error_reply = content.get("error")
         if error_reply is not None:
             code = str(_dict(error_reply).get("code", "unknown"))
-            reason = f"error {code}: {_dict(error_reply).get('info', '')}".rstrip(": ")
-            raise Unanswered(reason, may_pass=code in _RETRIED_CODES, pause=pause)
+            reason = f"error {code[:80]}: {str(_dict(error_reply).get('info', ''))[:200]}".rstrip(": ")
+            raise Unanswered(printable(reason)[:300], may_pass=code in _RETRIED_CODES, pause=pause)
         return content
 
 
@@ -239,8 +263,17 @@ def _pause(header: str | None) -> float | None:
         return None
     try:
         return min(float(Retry().parse_retry_after(header)), _MAX_PAUSE_SECONDS)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError, OSError):
         return None
+
+
+def _web_address(value: Any) -> str:
+    """Return an address that can be shown as a link; empty for anything else."""
+    try:
+        check_address(str(value))
+    except Forbidden:
+        return ""
+    return str(value)[:_LONGEST]
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from bench.runner.parallel.scheduler import WorkerError, WorkerLost, WorkerPool
 from bench.runner.parallel.work_units import WorkUnit
 from bench.runner.plan import Run
 from bench.utils.errors import BenchError, Notice
+from bench.utils.names import require_no_secret
 from bench.utils.threads import cores
 
 _ANSWER_SECONDS = 5.0
@@ -68,6 +69,7 @@ def actor_pool(run: Run, address: str, jobs: int | None, command: list[str] | No
     BenchError
         If Ray is not installed, no cluster answers at the address, or the run cannot be sent to workers.
     """
+    require_no_secret(address, "--ray", instead="write local, auto, HOST:PORT or ray://HOST:PORT")
     ray = _ray()
     local, on_gpu = address == "local", run.device.startswith("cuda")
     if ":" in run.device:

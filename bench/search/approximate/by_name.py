@@ -23,7 +23,7 @@ def named_engine(text: str) -> Engine:
     name, _, rest = text.strip().partition(":")
     entry = ENGINES.find(name)
     if entry is None:
-        raise BenchError(f"unknown search engine {text!r}{suggest(name, ENGINES.names())}")
+        raise BenchError(f"unknown search engine {name!r}{suggest(name, ENGINES.names())}")
     given: dict[str, Any] = {}
     words = rest.split(":") if rest else []
     # Parameters stand last, so that an address with colons of its own stays whole.
@@ -38,7 +38,7 @@ def named_engine(text: str) -> Engine:
             raise BenchError(f"{owner} needs an address: {entry.options['form']}")
         given[address] = ":".join(words)
     elif words:
-        raise BenchError(f"--search {text}: {words[0]!r} is not PARAMETER=VALUE; write for instance hnsw:m=32:ef=128")
+        raise BenchError(f"--search {name}: {words[0]!r} is not PARAMETER=VALUE; write for instance hnsw:m=32:ef=128")
     made = entry.cls(**given)
     if isinstance(made, Engine):
         return made

@@ -25,6 +25,7 @@ from bench.search.registry import search_engine
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
+from bench.utils.names import require_no_secret
 
 TOKEN = "MILVUS_TOKEN"
 """Environment variable with a server's token; it goes into no record."""
@@ -68,6 +69,8 @@ def connect(uri: str) -> Any:
     BenchError
         If the package is not installed, or nothing answers.
     """
+    if not _is_file(uri):
+        require_no_secret(uri, "--search milvus", instead=f"put user and password into {TOKEN}")
     try:
         from pymilvus import MilvusClient, MilvusException
     except ImportError:
@@ -76,8 +79,6 @@ def connect(uri: str) -> Any:
         if Path(uri).suffix != ".db":
             raise BenchError(f"--search milvus:{uri} is neither FILE.db nor http://HOST:PORT; write one of them")
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
-    elif "@" in uri:
-        raise BenchError(f"an address is written into records; put user and password into {TOKEN} instead")
     try:
         return MilvusClient(uri, token=os.environ.get(TOKEN, ""), timeout=_SECONDS, grpc_options=_CHANNEL)
     except (MilvusException, OSError, ValueError) as error:

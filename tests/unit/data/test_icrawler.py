@@ -129,7 +129,8 @@ def test_a_search_end_to_end(
 ) -> None:
     root = logging.getLogger()
     before = root.level, list(root.handlers)
-    source, entries = collect_images(f"icrawler:{engine}", ["salt_&_pepper"], tmp_path, per_class=count)
+    wanted: dict[str, Any] = {"per_class": count, "allow_private": ("127.0.0.1",)}
+    source, entries = collect_images(f"icrawler:{engine}", ["salt_&_pepper"], tmp_path, **wanted)
     assert source is not None
     assert set(web.asked) == {"salt & pepper"} | ({""} if engine == "flickr" else set())
     assert [item.class_name for item in source.items] == ["salt_&_pepper"] * count
@@ -153,7 +154,7 @@ def test_a_search_end_to_end(
             thread.join(60)
             assert not thread.is_alive()
     asked = len(web.asked)
-    again, same = collect_images(f"icrawler:{engine}", ["salt_&_pepper"], tmp_path, per_class=count)
+    again, same = collect_images(f"icrawler:{engine}", ["salt_&_pepper"], tmp_path, **wanted)
     assert (len(web.asked), same) == (asked, entries)
     assert again is not None
     assert (root.level, root.handlers) == before

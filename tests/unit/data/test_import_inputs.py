@@ -1,4 +1,4 @@
-"""Ordinary and odd arrays and class lists: the right pack, or one line and nothing written."""
+"""Ordinary and odd arrays: the right pack, or one line and nothing written."""
 
 from __future__ import annotations
 
@@ -16,113 +16,10 @@ from hypothesis import strategies as st
 
 from bench.cli.main import main
 from bench.data.arrays import find_splits, read_arrays
-from bench.data.class_names import check_class_names, clean, read_classes, same_name
 from bench.data.import_features import Imported, Options, import_pack
 from bench.data.registry import resolve
-from bench.data.splits import choose_roles, held_out, is_split, shots, usual_role
 from bench.utils.errors import BenchError
-
-NAMES = ["fox", "wolf", "lynx"]
-
-
-def rows(seed: int, per_class: int = 3, d: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    x = np.random.Generator(np.random.Philox(seed)).standard_normal((3 * per_class, d)).astype(np.float32)
-    return x, np.repeat(np.arange(3), per_class)
-
-
-def two(first: str, second: str, *, ends: tuple[str, str] = ("_x", "_y")) -> dict[str, np.ndarray]:
-    made = {}
-    for seed, split in enumerate((first, second)):
-        made[split + ends[0]], made[split + ends[1]] = rows(seed)
-    return made
-
-
-def import_arrays(folder: Path, arrays: dict[str, np.ndarray], **options: object) -> Imported:
-    folder.mkdir(exist_ok=True)
-    np.savez(folder / "in.npz", **arrays)
-    (folder / "classes.json").write_text(json.dumps(NAMES))
-    given_: dict[str, object] = {"name": "animals", **options}
-    return import_pack([folder / "in.npz"], folder / "classes.json", folder / "pack", Options(**given_))  # type: ignore[arg-type]
-
-
-# -- roles -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("support", "query", "ends"),
-    [
-        ("Train", "Test", ("_x", "_y")),
-        ("TRAIN", "TEST", ("_features", "_labels")),
-        ("training", "test", ("_X", "_y")),
-        ("trainval", "queries", ("_x", "_y")),
-        ("Train", "dev", ("_x", "_y")),
-        ("Shot16", "Testing", ("_x", "_y")),
-    ],
-)
-def test_roles_follow_the_usual_names_in_any_case(
-    tmp_path: Path, support: str, query: str, ends: tuple[str, str]
-) -> None:
-    # The queries come first, in the order of names as well, so that a guess by position would swap them.
-    arrays = two(query, support, ends=ends)
-    roles = import_arrays(tmp_path, arrays).manifest["roles"]
-    assert roles == {"support": [support], "query": [query], "validation": []}
-    kept = resolve(tmp_path / "pack").role("query").x.numpy()
-    np.testing.assert_array_equal(kept, arrays[query + ends[0]])
-
-
-@pytest.mark.parametrize("name", ["valid", "VAL", "validation", "Dev", "development"])
-def test_validation_is_known_by_its_usual_names(name: str) -> None:
-    assert choose_roles(["train", name, "test"], {}) == {"support": ["train"], "query": ["test"], "validation": [name]}
-
-
-@pytest.mark.parametrize(
-    ("splits", "words"),
-    [
-        (["alpha", "beta"], "no split is support by its name"),
-        (["train", "web"], "no split is query by its name"),
-        (["test", "web"], "no split is support by its name"),
-        (["train", "training", "test"], "are all support by their names"),
-        (["train", "test", "query"], "are all query by their names"),
-        (["all"], "--hold-out"),
-    ],
-)
-def test_what_the_names_do_not_tell_is_asked_for(splits: list[str], words: str) -> None:
-    with pytest.raises(BenchError, match=words) as caught:
-        choose_roles(splits, {})
-    assert "\n" not in str(caught.value)
-
-
-def test_given_roles_need_no_usual_names_and_idle_splits_are_said() -> None:
-    warnings: list[str] = []
-    roles = choose_roles(["a", "b", "c", "shot4"], {"support": ["a"], "query": ["b"]}, warnings)
-    assert roles == {"support": ["a"], "query": ["b"], "validation": []}
-    assert len(warnings) == 1
-    assert "'c' has no role" in warnings[0]
-    assert choose_roles(["train", "test", "web"], {"memory": ["web", "train"]}, warnings)["support"] == ["train"]
-    assert len(warnings) == 1
-
-
-def test_of_shots_alone_the_smaller_ones_are_queries_and_it_is_said() -> None:
-    warnings: list[str] = []
-    roles = choose_roles(["shot1", "shot16", "shot4"], {}, warnings)
-    assert roles == {"support": ["shot16"], "query": ["shot1", "shot4"], "validation": []}
-    assert len(warnings) == 1
-    assert "shot1, shot4 serve" in warnings[0]
-    for splits in (["shot1", "shot4", "web"], ["shot4"], ["shot4", "web"]):
-        with pytest.raises(BenchError, match="query"):
-            choose_roles(splits, {}, warnings)
-
-
-def test_shots_and_splits_by_name() -> None:
-    counts = {"shot1": 1, "SHOT16": 16, "16-shot": 16, "4shots": 4, "shot": None, "shotx": None}
-    assert {name: shots(name) for name in counts} == counts
-    assert choose_roles(["shot2", "shot16", "shot4", "test"], {})["support"] == ["shot16"]
-    assert usual_role("cat") is None
-    assert is_split("Memory")
-    assert not is_split("tester")
-
-
-# -- names of splits and data sets -------------------------------------------------------------------------------
+from tests.unit.data.animals import NAMES, import_arrays, rows, two
 
 
 @pytest.mark.parametrize(
@@ -159,9 +56,6 @@ def test_splits_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
     for arrays in ({"Test_x": x, "Test_y": y, "test_x": x, "test_y": y}, {"A_x": x, "a_x": x, "a_y": y}):
         with pytest.raises(BenchError, match="differ only in case"):
             import_arrays(tmp_path, arrays)
-
-
-# -- arrays ------------------------------------------------------------------------------------------------------
 
 
 def test_splits_are_named_by_their_files(tmp_path: Path) -> None:
@@ -293,110 +187,6 @@ def test_text_names_in_bytes_are_utf_8_and_others_are_refused(tmp_path: Path) ->
         else:
             with pytest.raises(BenchError, match=words):
                 make()
-
-
-# -- hold-out ----------------------------------------------------------------------------------------------------
-
-
-def test_a_cut_leaves_support_of_every_class() -> None:
-    labels = np.array([0, 1, 1, 2, 2, 2, 2])
-    test = held_out(labels, 0.9, 1)
-    assert np.bincount(labels[test], minlength=3).tolist() == [0, 1, 3]
-    for broken, share, splits in (
-        (np.arange(4), 0.2, 1),
-        (labels, 1.0, 1),
-        (labels, 0.2, 2),
-        (labels, float("nan"), 1),
-    ):
-        with pytest.raises(BenchError, match="--hold-out"):
-            held_out(broken, share, splits)
-
-
-# -- class names -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "names"),
-    [
-        ("c.yaml", "- no\n- on\n- 007\n- null\n- 1e5\n", ["no", "on", "007", "null", "1e5"]),
-        ("c.yml", "0: no\n1: ~\n", ["no", "~"]),
-        ("c.YAML", "animals: [yes, 010]", ["yes", "010"]),
-        ("c.txt", "\ufefffox \n  wolf\r\nlynx\n\n", ["fox", "wolf", "lynx"]),
-        ("c.txt", "# the animals\n\nfox\nwolf\n", ["fox", "wolf"]),
-        ("c.txt", "cafe\u0301\nfox", ["caf\u00e9", "fox"]),
-        ("c.json", '\ufeff["fox ", 7]', ["fox", "7"]),
-        ("c.json", '{"1": "b", "0": "a"}', ["a", "b"]),
-    ],
-)
-def test_class_names_are_text(tmp_path: Path, file: str, content: str, names: list[str]) -> None:
-    (tmp_path / file).write_text(content, encoding="utf-8")
-    assert read_classes(tmp_path / file, "animals") == names
-
-
-def test_what_was_changed_in_a_class_list_is_said(tmp_path: Path) -> None:
-    (tmp_path / "c.txt").write_text("# a comment\nfox\ncafe\u0301\n")
-    notes: list[str] = []
-    read_classes(tmp_path / "c.txt", "x", notes)
-    assert len(notes) == 2
-    assert "1 line that begin with #" in notes[0]
-    assert "1 class names were stripped" in notes[1]
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "words"),
-    [
-        ("c.txt", b"fox\n\nwolf\n", "an empty line before 'wolf'"),
-        ("c.json", b'["fox", ""]', "class 1 has an empty name"),
-        ("c.yaml", b"[fox, ' ']", "class 1 has an empty name"),
-        ("c.json", b'["fox", null]', "the name of class 1 is no text"),
-        ("c.json", b'["fox", true]', "the name of class 1 is no text"),
-        ("c.json", b'["a\\nb"]', "no text"),
-        ("c.json", b'["\\ud800"]', "no text"),
-        ("c.txt", "café\n".encode("cp1252"), "not UTF-8"),
-        ("c.txt", "café\n".encode("utf-16"), "not UTF-8"),
-        ("c.json", b"[" * 9999, "damaged"),
-        ("c.yaml", b"[" * 9999, "damaged"),
-        ("c.yaml", b"{0: a, 0: b}", "given twice"),
-        ("c.json", b'{"0": "a", "00": "b"}', "without gaps"),
-        ("c.json", b'{"1": "a"}', "without gaps"),
-        ("c.json", b"{}", "no class list"),
-        ("c.json", b'{"other": []}', "no class list 'x'"),
-        ("c.yaml", b"words", "holds no list"),
-        ("c.json", '{"²": "a"}'.encode(), "no class list"),
-    ],
-)
-def test_class_lists_that_are_refused(tmp_path: Path, file: str, content: bytes, words: str) -> None:
-    (tmp_path / file).write_bytes(content)
-    with pytest.raises(BenchError, match=words) as caught:
-        read_classes(tmp_path / file, "x")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("names", [["Fox", "fox"], ["café", "cafe\u0301"], ["fox", "fox "], ["a", " "], ["a\nb"]])
-def test_names_that_are_one_class_are_refused(names: list[str]) -> None:
-    with pytest.raises(BenchError, match="the list"):
-        check_class_names(names, "the list")
-
-
-@settings(max_examples=150)
-@given(st.text(max_size=20))
-def test_a_clean_name_stays_clean(name: str) -> None:
-    assert clean(clean(name)) == clean(name)
-    assert same_name(f" {name}\n") == same_name(name)
-
-
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=60) | st.text(alphabet='[]{}",:- \n#ab01é\0', max_size=40).map(str.encode),
-       st.sampled_from(["c.txt", "c.json", "c.yaml"]))  # fmt: skip
-def test_any_file_is_a_class_list_or_one_line(tmp_path: Path, content: bytes, file: str) -> None:
-    (tmp_path / file).write_bytes(content)
-    said = ""
-    try:
-        names = read_classes(tmp_path / file, "a")
-        assert all(name and name == clean(name) for name in names)
-    except BenchError as error:
-        said = str(error)
-    assert "\n" not in said
 
 
 def test_names_without_rows_are_said(tmp_path: Path) -> None:

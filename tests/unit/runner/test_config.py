@@ -125,7 +125,9 @@ def test_a_method_that_trains_is_told_how(tmp_path: Path, monkeypatch: pytest.Mo
     frame = package.run("supervised", ["icarl"], "digits", 1, out=tmp_path, precision="bf16", progress=False)
     assert frame["precision"].tolist() == ["bf16"]
     (folder,) = tmp_path.iterdir()
-    options = TrainingOptions(progress=False, checkpoints=folder / "training" / frame["cell"][0], precision="bf16")
+    options = TrainingOptions(
+        progress=False, checkpoints=folder / "training" / frame["cell"][0] / "0", precision="bf16"
+    )
     assert told == [options]
     assert "training_options" not in json.loads(frame["method_params"][0])
 
@@ -229,8 +231,8 @@ def test_construction_converts_as_the_command_does() -> None:
 
 
 def test_two_instances_of_one_class_run_side_by_side() -> None:
-    frame = package.run("supervised", [KNN(k=1), KNN(k=8, vote="temperature"), KNN(), "knn:k=2"], toy.dataset(), 1)
-    assert set(frame["method"]) == {"knn(k=1)", "knn(k=8,vote=temperature)", "knn", "knn(k=2)"}
+    frame = package.run("supervised", [KNN(k=1), KNN(k=8, vote="majority"), KNN(), "knn:k=2"], toy.dataset(), 1)
+    assert set(frame["method"]) == {"knn(k=1)", "knn(k=8,vote=majority)", "knn", "knn(k=2)"}
     assert set(frame["status"]) == {"ok"}
     with pytest.raises(BenchError, match=r"method 'knn\(k=1\)' is named twice"):
         package.run("supervised", [KNN(k=1), "knn:k=1"], toy.dataset(), 1)
