@@ -22,9 +22,9 @@ from bench.reports.figures.style import (
     render,
     title,
 )
+from bench.reports.forms.intervals import t_interval
 from bench.reports.metrics.cost import edit_names
 from bench.reports.records.keys import GROUP
-from bench.reports.statistics.intervals import t_interval
 from bench.reports.statistics.session_intervals import SessionBounds, session_bounds
 from bench.reports.utils.text import file_name, place
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.reports.statistics.intervals import Components, apart, crossed, width_squared
+from bench.reports.forms.intervals import Components, apart, crossed, width_squared
 
 Floats = NDArray[np.float64]
 

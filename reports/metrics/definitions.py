@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.reports.forms.intervals import Kind
 from bench.reports.metrics import incremental, per_query
 from bench.reports.metrics.calibration import calibration_bounds, calibration_error
 from bench.reports.metrics.cost import COSTS
@@ -24,7 +25,6 @@ from bench.reports.metrics.count_stacks import CountStack
 from bench.reports.metrics.influence import Influence, of_answers, of_values
 from bench.reports.records.keys import CELL
 from bench.reports.records.paired_predictions import PairedPredictions
-from bench.reports.statistics.intervals import Kind
 from bench.reports.utils.registry import Registry
 from bench.utils.errors import BenchError
 

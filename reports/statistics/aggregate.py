@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.reports.forms.intervals import t_interval
+from bench.reports.forms.limits import share_limits
 from bench.reports.metrics import cost
 from bench.reports.metrics.cost import COSTS
 from bench.reports.metrics.definitions import FACTS, METRICS, Metric
@@ -19,8 +21,6 @@ from bench.reports.records.keys import CELL, GROUP
 from bench.reports.records.paired_predictions import Group, PairedPredictions
 from bench.reports.statistics.designs import ONE_SEED, design_of
 from bench.reports.statistics.estimates import Design, estimate
-from bench.reports.statistics.intervals import t_interval
-from bench.reports.statistics.limits import share_limits
 
 Key = tuple[str, str, str, str, str]
 """Scenario, data set, condition, method and metric."""

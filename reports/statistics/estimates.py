@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.reports.metrics.influence import Influence, of_answers, of_values
-from bench.reports.statistics.intervals import (
+from bench.reports.forms.intervals import (
     Components,
     Kind,
     apart,
@@ -18,6 +17,7 @@ from bench.reports.statistics.intervals import (
     p_value,
     seeds_p,
 )
+from bench.reports.metrics.influence import Influence, of_answers, of_values
 
 Floats = NDArray[np.float64]
 

@@ -9,14 +9,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from bench.reports.forms.intervals import Kind
+from bench.reports.forms.limits import mcnemar
 from bench.reports.metrics.definitions import METRICS, Metric
 from bench.reports.metrics.influence import Influence
 from bench.reports.records.paired_predictions import Group, PairedPredictions
 from bench.reports.statistics.designs import design_of
 from bench.reports.statistics.estimates import Design, Estimate, Floats, estimates
 from bench.reports.statistics.families import ALPHA, Family, family, holm
-from bench.reports.statistics.intervals import Kind
-from bench.reports.statistics.limits import mcnemar
 from bench.reports.statistics.seeds_needed import SeedsNeeded, seeds_needed
 from bench.reports.utils.random import generator
 

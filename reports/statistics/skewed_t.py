@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bench.reports.statistics.limits import student_quantile
+from bench.reports.forms.limits import student_quantile
 
 Floats = NDArray[np.float64]
 

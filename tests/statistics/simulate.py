@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.reports.forms.intervals import Components, apart, bounds, crossed, p_value, student_quantile
 from bench.reports.metrics import per_query
 from bench.reports.metrics.calibration import calibration_bounds, calibration_error
 from bench.reports.metrics.influence import of_answers
@@ -18,7 +19,6 @@ from bench.reports.records.paired_predictions import History, PairedPredictions
 from bench.reports.statistics.designs import SEEDS
 from bench.reports.statistics.estimates import Design, estimate, estimates
 from bench.reports.statistics.families import holm
-from bench.reports.statistics.intervals import Components, apart, bounds, crossed, p_value, student_quantile
 from bench.reports.statistics.skewed_t import skewed_t
 
 PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"

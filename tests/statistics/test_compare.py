@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bench.reports.forms.limits import mcnemar
 from bench.reports.metrics.definitions import METRICS
 from bench.reports.metrics.influence import of_answers
 from bench.reports.records.paired_predictions import Group, PairedPredictions, groups
@@ -16,7 +17,6 @@ from bench.reports.statistics.across_encoders import across_encoders
 from bench.reports.statistics.designs import SEEDS
 from bench.reports.statistics.estimates import Design, estimate
 from bench.reports.statistics.families import holm, undecidable
-from bench.reports.statistics.limits import mcnemar
 from bench.reports.statistics.paired_tests import paired_comparisons, permutation
 from bench.reports.statistics.seeds_needed import seeds_needed
 from bench.reports.statistics.table_marks import BEST, OPEN, marks

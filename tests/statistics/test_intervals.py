@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from bench.reports.forms.intervals import bounds, crossed, t_interval
+from bench.reports.forms.limits import paired_limits, share_limits
 from bench.reports.metrics.influence import of_answers, of_strata
 from bench.reports.statistics.designs import SEEDS
 from bench.reports.statistics.estimates import Design, estimate
-from bench.reports.statistics.intervals import bounds, crossed, t_interval
-from bench.reports.statistics.limits import paired_limits, share_limits
 from tests.statistics import simulate
 
 SHARED = Design(shared=True, overlap=0.0, over=SEEDS)

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from bench.reports.forms.limits import share_limits
 from bench.reports.report import build
-from bench.reports.statistics.limits import share_limits
 from tests.statistics.runs import make_run
 
 

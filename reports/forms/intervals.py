@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bench.reports.statistics.limits import (
+from bench.reports.forms.limits import (
     mcnemar,
     normal_quantile,
     paired_limits,
