@@ -8,13 +8,15 @@ from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.version import __version__
 
 if TYPE_CHECKING:
+    from bench.classifier import Classifier
     from bench.core.dataset import Dataset
     from bench.core.registry import method, scenario
     from bench.runner.api import run
 
-__all__ = ["BenchError", "Dataset", "Unsuitable", "__version__", "method", "run", "scenario"]
+__all__ = ["BenchError", "Classifier", "Dataset", "Unsuitable", "__version__", "method", "run", "scenario"]
 
 _LAZY = {
+    "Classifier": "bench.classifier",
     "run": "bench.runner.api",
     "Dataset": "bench.core.dataset",
     "method": "bench.core.registry",

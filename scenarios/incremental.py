@@ -13,7 +13,7 @@ from bench.core.protocols import Condition
 from bench.core.registry import scenario
 from bench.core.task import Episode, Session
 from bench.sampling.class_sessions import ClassSessions, ExemplarBudget, arrivals, budget_of
-from bench.sampling.class_split import Classes, eligible
+from bench.sampling.class_split import Classes, class_order, eligible
 from bench.sampling.labelled import Labelled
 from bench.sampling.memory_source import check_declared, declared_beside_support, departures
 from bench.sampling.sessions import make_task
@@ -50,7 +50,7 @@ class Incremental(ClassSessions, ExemplarBudget):
         """Return one session a group of classes, in the class order of the seed."""
         memory = declared_beside_support(dataset, self.memory)
         labelled = Labelled.of(dataset, eligible(dataset, self.classes), memory)
-        order = [labelled.ids[i] for i in rng.child("class-order").permutation(len(labelled.ids))]
+        order = class_order(dataset.class_names, labelled.ids, rng.child("class-order"))
         support, budget = labelled.shots(self.shots, rng), budget_of(condition)
         sessions = []
         for number, (new, seen, notes) in enumerate(arrivals(order, condition)):

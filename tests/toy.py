@@ -32,7 +32,7 @@ def cloud(labels: list[int], per_class: int, names: tuple[str, ...], purpose: st
 
 
 def items(features: Features, source: str) -> Items:
-    return Items.of_features(features, source)
+    return Items.of_features(features, source, annotated=False)
 
 
 def dataset(

@@ -100,6 +100,9 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.compare:export",
             "Write a RUN as the files of an experiment tracker, offline.",
         ),
+        "fit": Lazy(
+            "bench.cli.fit:fit", "Fit a classifier and keep it in a folder, with its card; `bench predict` asks it."
+        ),
         "list": Lazy("bench.cli.listing:list_", "List what there is."),
         "merge": Lazy(
             "bench.cli.merge:merge",
@@ -108,6 +111,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         "perf": Lazy(
             "bench.cli.perf:perf",
             "Measure this machine's limits, and the harness beside what one would use instead; takes about a minute.",
+        ),
+        "predict": Lazy(
+            "bench.cli.predict:predict",
+            "Say which class each of the INPUTS shows: images, folders of images, or files of features.",
         ),
         "report": Lazy(
             "bench.cli.report:report", "Summarise runs: a table here; report.html, tables and figures in OUT."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -32,11 +32,14 @@ class Items(Rows):
         Stable names, unique within a memory.
     sources : str array [m]
         Where each item came from (a search engine, a data-set split).
+    annotated : bool
+        Whether the labels are those of labelled images, which stand in for a memory, and not keywords.
     """
 
     stored_as: ClassVar = "memory"
 
     sources: np.ndarray
+    annotated: bool = field(default=False, compare=False)
 
     words = "memory items"
     columns = ("ids", "sources")
@@ -52,9 +55,9 @@ class Items(Rows):
         Features(self.x, self.labels, self.ids, names).check(what)
 
     @staticmethod
-    def of_features(features: Features, source: str) -> Items:
+    def of_features(features: Features, source: str, *, annotated: bool = True) -> Items:
         """Return labelled features as items that were found under their class's name."""
-        return Items(features.x, features.labels, features.ids, np.full(len(features), source))
+        return Items(features.x, features.labels, features.ids, np.full(len(features), source), annotated)
 
     @staticmethod
     def empty(dimension: int) -> Items:
@@ -66,7 +69,9 @@ class Items(Rows):
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Return the items of several sets, one after the other; ids must not repeat."""
         joined = super().concat(parts)
-        if sum(len(part) > 0 for part in parts) > 1:
+        full = [part for part in parts if len(part)]
+        if len(full) > 1:
+            joined = replace(joined, annotated=any(part.annotated for part in full))
             values, counts = np.unique(joined.ids, return_counts=True)
             if (counts > 1).any():
                 raise BenchError(f"memory item {values[counts > 1][0]} is there already; give each item its own id")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -51,6 +51,24 @@ class Rows(Movable):
     columns: ClassVar[tuple[str, ...]] = ("ids",)
     """The fields that hold an array with an entry for each row."""
 
+    def sealed(self, opened: Callable[[Self], object]) -> Self:
+        """Return the rows with labels that call ``opened(rows)`` when they are first read.
+
+        What is made of them (some of the rows, the rows on a device) is made of labels that were read.
+        """
+        rows = replace(self)
+        vars(rows)["_seal"] = (vars(rows).pop("labels"), opened)
+        return rows
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the labels of sealed rows; Python asks here for what an object does not have."""
+        if name != "labels" or "_seal" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        labels, opened = vars(self).pop("_seal")
+        vars(self)["labels"] = labels
+        opened(self)
+        return labels
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -61,8 +79,8 @@ class Rows(Movable):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Content hash of all fields, in their order."""
-        return digest(*(getattr(self, part.name) for part in fields(self)))
+        """Content hash of all fields that are content, in their order."""
+        return digest(*(getattr(self, part.name) for part in fields(self) if part.compare))
 
     def take(self, rows: Tensor | np.ndarray | list[int]) -> Self:
         """Return the given rows (positions or a mask), in the given order."""

@@ -101,6 +101,8 @@ class Task(Movable):
         The images behind the features, for a method that trains from pixels; None where there are features only.
     soft_pruning : bool
         Whether items that mislead others are to count for less; for methods that weigh the votes of items.
+    dataset : str
+        The name of the data set it was dealt from; for settings that a paper gives by data set.
     """
 
     classes: tuple[int, ...]
@@ -113,6 +115,7 @@ class Task(Movable):
     prototype_memory: Memory | None = None
     pictures: ItemImages | None = None
     soft_pruning: bool = False
+    dataset: str = ""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) != len(self.class_names):
@@ -144,7 +147,7 @@ class Task(Movable):
         An item is a vector as wide and as precise as those of the support, and an int64 label. ``reserved`` is how
         many bytes go to weights and statistics.
         """
-        item_bytes = self.dimension * self.support.x.element_size() + self.support.labels.element_size()
+        item_bytes = self.dimension * self.support.x.element_size() + torch.int64.itemsize
         return self.budget.quota(self.n_classes, item_bytes=item_bytes, reserved=reserved)
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def declared_images(
     gives that number of random items of the other pack under random keywords; ``off_topic_share`` gives as many as
     make that share of the whole memory.
     """
-    rng = Stream(declared.seed).child("memory", name)
+    rng = Stream(declared.seed).child("memory")
     parts: list[Items] = []
     off_topic: list[tuple[int, Entry, Features, str]] = []
     for number, entry in enumerate(declared.images):
@@ -43,7 +44,8 @@ def declared_images(
         available = other.splits if other else splits
         if entry.split not in available:
             raise BenchError(f"pack {name}: memory names split {entry.split!r}, known are {', '.join(available)}")
-        features, source = available[entry.split], f"{other.name if other else name}:{entry.split}"
+        # Without the pack's own name, so that the same images have the same ids in packs of any name.
+        features, source = available[entry.split], f"{other.name}:{entry.split}" if other else entry.split
         if features.dimension != d:
             raise BenchError(
                 f"pack {name}: memory split {source} has {features.dimension} dimensions instead of {d}; encode both "
@@ -64,9 +66,9 @@ def declared_images(
         count = round(on_topic * share / (1 - share)) if entry.off_topic is None else entry.off_topic
         if not 0 <= count <= len(features):
             raise BenchError(f"pack {name}: {count} off-topic items are wanted of {source}, which has {len(features)}")
-        draw = rng.child(number).numpy()
-        chosen = features.take(np.sort(draw.permutation(len(features))[:count]))
-        keywords = torch.from_numpy(draw.integers(len(class_names), size=count))
+        draw = rng.child(number)
+        chosen = features.take(np.sort(draw.order(features.ids)[:count]))
+        keywords = torch.from_numpy(_below(len(class_names), draw.child("keywords"), chosen.ids))
         parts.append(Items(chosen.x, keywords, _named(chosen.ids, source), np.full(count, f"off-topic:{source}")))
     return Items.concat(parts) if parts else Items.empty(d)
 
@@ -84,9 +86,15 @@ def _labels_by_name(features: Features, class_names: tuple[str, ...]) -> Tensor:
 
 def _mislabel(items: Items, rate: float, n_classes: int, rng: Stream) -> Items:
     """Return the items with exactly ``round(rate x m)`` of them under the keyword of another class."""
-    draw = rng.numpy()
-    moved = torch.from_numpy(draw.permutation(len(items))[: round(rate * len(items))])
+    moved = torch.from_numpy(rng.order(items.ids)[: round(rate * len(items))])
     labels = items.labels.clone()
     # Adding 1 .. c - 1 modulo c reaches every other class with the same probability and never the own one.
-    labels[moved] = (labels[moved] + torch.from_numpy(draw.integers(1, n_classes, size=len(moved)))) % n_classes
-    return Items(items.x, labels, items.ids, items.sources)
+    steps = 1 + torch.from_numpy(_below(n_classes - 1, rng.child("steps"), items.ids[moved.numpy()]))
+    labels[moved] = (labels[moved] + steps) % n_classes
+    return replace(items, labels=labels)
+
+
+def _below(n: int, rng: Stream, ids: np.ndarray) -> np.ndarray:
+    """Return a random whole number from 0 to below ``n`` for each id, int64."""
+    drawn: np.ndarray = np.floor(rng.shares(ids) * n).astype(np.int64)
+    return drawn

@@ -202,7 +202,8 @@ def _texts(folder: Path, entry: Mapping[str, Any] | None, d: int, n_classes: int
             f"{folder / entry['file']}: features of shape {tuple(arrays['x'].shape)}, the pack says d = {d}"
         )
     labels = _labels(folder, entry, arrays, n_classes)
-    return Items(arrays["x"], labels, *(_strings(folder, entry, arrays, name) for name in ("ids", "sources")))
+    ids, sources = (_strings(folder, entry, arrays, name) for name in ("ids", "sources"))
+    return Items(arrays["x"], labels, ids, sources)
 
 
 def open_pack(folder: Path, resolve: Resolve) -> Dataset:

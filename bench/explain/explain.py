@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from bench.core.dataset import Dataset
 from bench.core.explanation import Explanation
 from bench.core.protocols import Explains, Method, Trains, WantsPixels
 from bench.core.registry import METHODS, SCENARIOS
-from bench.core.task import Episode, Task
+from bench.core.task import Episode
 from bench.data.registry import resolve
 from bench.device.choose import choose_device
 from bench.device.exactness import conscientiously
@@ -27,11 +27,13 @@ from bench.learning.training_options import TrainingOptions, with_training_optio
 from bench.results.run_folder import STATES
 from bench.results.run_json import read_manifest
 from bench.runner.deal import deal_episode
-from bench.runner.evaluate import SessionState, build_session, missing_requirement, session_stream
+from bench.runner.evaluate import missing_requirement
+from bench.runner.handover import Handed, Handover, method_stream
 from bench.runner.identity import evaluation_fingerprint
 from bench.runner.plan import EpisodeSpec
 from bench.runner.recipes import LabelledRecipe
 from bench.runner.saved_weights import SavedWeights
+from bench.runner.states import SessionState, build_session, session_stream
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.random import Stream
 
@@ -202,18 +204,19 @@ def _explained(
     places: Sequence[int],
 ) -> list[tuple[Answer, Answer | None]]:
     """Return what a method says of each query, ``places`` among those of its session, before and after an edit."""
-    rng = Stream(seed).child("method", named.recipe.name)
-    recipe = _trained(with_training_options(named.recipe, options), episode, rng, folder, row)
-    before = _built(recipe, episode, number, rng, named.label)
-    after = _built(recipe, edited, number, rng, named.label) if edited is not None else None
+    rng = method_stream(seed, named.recipe.name)
+    handover = Handover(episode, seed)
+    recipe = _trained(with_training_options(named.recipe, options), handover, rng, folder, row)
+    before = _built(recipe, handover, number, rng, named.label)
+    after = _built(recipe, Handover(edited, seed), number, rng, named.label) if edited is not None else None
     session = episode.sessions[number]
     answers = []
     for place in places:
         query = session.queries.x[place].float()
         answers.append(
             (
-                _answer(recipe, before, session.task, query),
-                None if after is None else _answer(recipe, after, session.task, query),
+                _answer(recipe, before, handover, query),
+                None if after is None else _answer(recipe, after, handover, query),
             )
         )
     return answers
@@ -249,7 +252,7 @@ def _methods(
     return found
 
 
-def _trained(method: Method, episode: Episode, rng: Stream, folder: Path, row: Mapping[str, Any]) -> Method:
+def _trained(method: Method, handover: Handover, rng: Stream, folder: Path, row: Mapping[str, Any]) -> Method:
     """Return the method with the weights that the run kept, or trained again on seen classes."""
     if isinstance(method, WantsPixels) and method.wants_pixels:
         raise BenchError(f"{row['method']} trained from pixels, which is not repeated for one query; explain another")
@@ -257,17 +260,21 @@ def _trained(method: Method, episode: Episode, rng: Stream, folder: Path, row: M
     if kept.is_file():
         trained = load(kept, allowed=("bench", "methods", type(method).__module__.split(".")[0]))
         if isinstance(trained, SavedWeights):
-            return trained.plugged_into(method, episode)
+            return trained.plugged_into(method, handover.episode)
     origin = json.loads(row["details"] or "{}").get("loaded_from")
     if origin is not None:
         raise BenchError(f"{row['method']} used weights loaded from {origin}; run again with --save-states")
-    if isinstance(method, Trains) and episode.training is not None:
-        return method.train(episode.training, episode.validation, rng=rng.child("train"))
+    training, validation = handover.episode.training, handover.episode.validation
+    if isinstance(method, Trains) and training is not None:
+        handed = Handed(str(row["method"]))
+        parts = (handed.give(handover.nameless(part)) if part is not None else None for part in (training, validation))
+        return method.train(*parts, rng=rng.child("train"))  # type: ignore[arg-type]
     return method
 
 
-def _built(method: Method, episode: Episode, number: int, rng: Stream, label: str) -> SessionState:
+def _built(method: Method, handover: Handover, number: int, rng: Stream, label: str) -> SessionState:
     """Return what a method holds after session ``number``."""
+    episode, handed = handover.episode, Handed(label)
     reason = missing_requirement(method.about, episode)
     if reason:
         raise BenchError(f"after the intervention {label} {reason}; leave more items in")
@@ -276,18 +283,22 @@ def _built(method: Method, episode: Episode, number: int, rng: Stream, label: st
         # Independent sessions are problems of their own; elsewhere a state is made of those before it.
         for n in range(number if episode.independent else 0, number + 1):
             stream = session_stream(rng, episode.sessions[n], n)
-            held = build_session(method, episode, n, held, stream)
+            held = build_session(method, handover, handed, n, held, stream)
     except Unsuitable as error:
         raise BenchError(f"after the intervention {label} {error}; leave more items in") from None
     assert held is not None
     return held
 
 
-def _answer(method: Method, held: SessionState, task: Task, query: Tensor) -> Answer:
-    classes = task.classes
+def _answer(method: Method, held: SessionState, handover: Handover, query: Tensor) -> Answer:
+    classes = held.task.classes
     with torch.no_grad():
         scores = method.score(held.state, query.unsqueeze(0))[0].cpu()
         evidence = method.explain(held.state, held.task, query) if isinstance(method, Explains) else None
+    if evidence is not None:
+        names = handover.items({one.item for one in evidence.neighbours})
+        items = tuple(replace(one, item=names[one.item]) for one in evidence.neighbours)
+        evidence = replace(evidence, neighbours=items)
     best, column = scores.max(0)
     return Answer(
         prediction=classes[int(column)],

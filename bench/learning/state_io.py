@@ -125,6 +125,18 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
             f"{path} was changed since it was saved: its checksum is another; do not load it, save it anew"
         )
 
+    return restore(description, tensors, str(path), allowed)
+
+
+def restore(description: Any, tensors: Mapping[str, Tensor], origin: str, allowed: Collection[str]) -> Any:
+    """Return the state of a description and of the tensors it names, both from :func:`flatten`; texts may be arrays.
+
+    Raises
+    ------
+    BenchError
+        For a class of none of the ``allowed`` top-level packages, and one of other fields; ``origin`` is named.
+    """
+
     def make(part: Any) -> Any:
         kind, content = next(iter(part.items()))
         if kind == "plain":
@@ -132,6 +144,8 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
         if kind == "tensor":
             return tensors[content]
         if kind == "strings":
+            if isinstance(content, np.ndarray) and content.dtype.kind == "U":
+                return content
             if not isinstance(content, list) or not all(isinstance(one, str) for one in content):
                 raise TypeError("it has strings that are none")
             return np.array(content, dtype="U") if content else np.zeros(0, dtype="U1")
@@ -141,19 +155,22 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
             return {make(k): make(v) for k, v in content}
         cls = _class(content, allowed)
         if cls is None:
-            raise BenchError(f"{path} holds a {content}, which is no state of a registered method; do not load it")
+            raise BenchError(f"{origin} holds a {content}, which is no state of a registered method; do not load it")
         fields = {key: make(value) for key, value in part["fields"].items()}
         try:
             return cls(**fields)
         except TypeError:
             raise BenchError(
-                f"{path} was saved by another version, whose {content} had other parts; save it again with this version"
+                f"{origin} was saved by another version, whose {content} had other parts; save it again with this "
+                "version"
             ) from None
 
     try:
         return make(description)
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration, RuntimeError) as error:
-        raise BenchError(f"{path} is not a saved state ({one_line(error)}); save it again with this version") from None
+        raise BenchError(
+            f"{origin} is not a saved state ({one_line(error)}); save it again with this version"
+        ) from None
 
 
 def _class(written: str, allowed: Collection[str]) -> type | None:

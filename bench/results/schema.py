@@ -63,6 +63,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "JSON: what the method reports of its state (what was chosen, k used), how exact an edit was",
     ),
     "notes": ("string", "JSON: what the scenario reports of the session"),
+    "labels_seen": (
+        "int",
+        "labelled images of the target classes whose label the method has read so far: support, images that stand in "
+        "for a memory, images it chose on; a memory found by keyword has none",
+    ),
     "support_items": ("int", "labelled images dealt in the session"),
     "memory_items": ("int", "memory items dealt in the session"),
     "exemplars": ("int", "items that the harness keeps for the next session; null for a method that needs none"),

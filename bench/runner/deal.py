@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 def deal_episode(spec: EpisodeSpec) -> Episode:
     """Return what a scenario deals, the same whatever the methods; each session has queries."""
-    # The method plays no part in the stream: all methods meet the same class orders, shots and memories.
-    rng = Stream(spec.seed).child("scenario", spec.scenario.recipe.name, spec.dataset.name)
+    # Neither the method nor the data set's name or encoder plays a part in the stream: all methods meet the same class
+    # orders, shots and memories, and so do the same images in the space of another encoder.
+    rng = Stream(spec.seed).child("scenario", spec.scenario.recipe.name)
     episode: Episode = spec.scenario.recipe.deal(spec.dataset, spec.condition, rng=rng, source=spec.source)
     for session in episode.sessions:
         if not len(session.queries):

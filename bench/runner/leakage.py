@@ -15,7 +15,7 @@ _TOGETHER = 1 << 13
 """Queries that are compared at a time."""
 
 
-def near_duplicates(episode: Episode, blocks: Sequence[tuple[Tensor, ...]], *, threshold: float) -> list[Tensor]:
+def near_duplicates(episode: Episode, *, threshold: float) -> list[Tensor]:
     """Return for each session which queries are near-duplicates of an item dealt so far, bool [q].
 
     Items are the support and the image memory of this session and of those before it, and the training images. The
@@ -23,13 +23,11 @@ def near_duplicates(episode: Episode, blocks: Sequence[tuple[Tensor, ...]], *, t
 
     Parameters
     ----------
-    blocks : sequence of tuple of Tensor
-        The queries of each session, in blocks.
     threshold : float
         Cosine from which two vectors count as near-duplicates; a data set's card declares it.
     """
     trained = [episode.training.queries.x] if episode.training is not None else []
-    sessions = list(zip(episode.sessions, blocks, strict=True))
+    sessions = [(session, session.queries.x.split(_TOGETHER)) for session in episode.sessions]
     series = [[one] for one in sessions] if episode.independent else [sessions]
     return [flags for some in series for flags in _one_after_the_other(some, trained, threshold)]
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bench.core.task import Episode
 from bench.device.exactness import attempts
 from bench.learning.state_io import to_bytes
 from bench.learning.training_options import TrainingOptions
@@ -22,8 +21,9 @@ from bench.results.consolidated import write_joined
 from bench.results.run_folder import Files, Store, encode, in_order, read_table, together
 from bench.results.schema import COLUMNS
 from bench.runner.deal import deal_episode
-from bench.runner.evaluate import CellResult, blocks_of, run_cell
+from bench.runner.evaluate import CellResult, run_cell
 from bench.runner.events import Began, CellSummary, Finished, FirstFailure, RunLog, RunSummary
+from bench.runner.handover import Handover
 from bench.runner.leakage import near_duplicates
 from bench.runner.parallel.scheduler import WorkerPool
 from bench.runner.parallel.work_units import WorkUnit, work_units
@@ -141,11 +141,7 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
     ``progress`` shows the epochs of trainings on a terminal.
     """
     spec = run.episodes[unit.episode]
-    episode = deal_episode(spec).to(run.device)
-    blocks = blocks_of(episode)
-    with engine_for(run.engine):
-        leaks = near_duplicates(episode, blocks, threshold=spec.dataset.card.near)
-    dealt = _Dealt(spec, episode, blocks, leaks, Recalls(run.engine))
+    dealt = _Dealt.of(run, spec)
     for named in run.methods:
         cell = unit.cells.get(named.label)
         if cell is None:
@@ -162,9 +158,7 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
                     for number, method in enumerate(named.candidates):
                         # Trainings of two candidates may begin alike; none goes on where the other was.
                         own = replace(options, checkpoints=checkpoints / str(number))
-                        result = run_cell(
-                            method, episode, blocks, seed=spec.seed, label=named.label, trained=trained, options=own
-                        )
+                        result = run_cell(method, dealt.handover, label=named.label, trained=trained, options=own)
                         tried.append(result)
                 base["deterministic"] = attempt.strict
             files = _measured(run, dealt, base, named.best(tried))
@@ -187,13 +181,20 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
 
 @dataclass(frozen=True, eq=False)
 class _Dealt:
-    """An episode, and what its cells share: blocks of queries, near-duplicates among them, recalls of searches."""
+    """An episode, and what its cells share: what methods are handed, near-duplicates, recalls of searches."""
 
     spec: EpisodeSpec
-    episode: Episode
-    blocks: list[tuple[Tensor, ...]]
+    handover: Handover
     leaks: list[Tensor]
     recalls: Recalls
+
+    @staticmethod
+    def of(run: Run, spec: EpisodeSpec) -> _Dealt:
+        """Deal an episode."""
+        episode = deal_episode(spec).to(run.device)
+        with engine_for(run.engine):
+            leaks = near_duplicates(episode, threshold=spec.dataset.card.near)
+        return _Dealt(spec, Handover(episode, spec.seed), leaks, Recalls(run.engine))
 
 
 def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResult) -> Files:
@@ -202,9 +203,11 @@ def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResu
         {
             **base,
             **measured(outcome, leak),
-            **dealt.recalls.row(number, outcome.session.queries.x, parts, outcome.asked),
+            **dealt.recalls.row(number, outcome.session.queries.x, blocks.parts, outcome.asked),
         }
-        for number, (outcome, leak, parts) in enumerate(zip(result.outcomes, dealt.leaks, dealt.blocks, strict=True))
+        for number, (outcome, leak, blocks) in enumerate(
+            zip(result.outcomes, dealt.leaks, dealt.handover.blocks, strict=True)
+        )
     ]
     cell = str(base["cell"])
     files = encode(rows, predictions(cell, result.outcomes, dealt.leaks))
@@ -213,7 +216,7 @@ def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResu
     spec = dealt.spec
     source = spec.source or spec.dataset
     origin = f"{run.name}/{cell}: {source.name}, seed {spec.seed}"
-    weights = SavedWeights.of(result.trained, dealt.episode, source, spec.seed, origin)
+    weights = SavedWeights.of(result.trained, dealt.handover.episode, source, spec.seed, origin)
     return replace(files, trained=to_bytes(weights))
 
 

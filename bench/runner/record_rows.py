@@ -74,6 +74,7 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
         "branches": task.memory.branches,
         "details": json.dumps(dict(outcome.details), sort_keys=True, default=str),
         "notes": json.dumps(dict(outcome.session.notes), sort_keys=True, default=str),
+        "labels_seen": outcome.labels_seen,
         "support_items": len(task.support),
         "memory_items": len(task.memory),
         "exemplars": outcome.exemplars,

@@ -46,6 +46,11 @@ def check_split(dataset: Dataset, *, seen: float, validation: float) -> None:
         )
 
 
+def class_order(names: Sequence[str], ids: Sequence[int], rng: Stream) -> list[int]:
+    """Return class ids in a random order that the names decide, wherever they stand; ``names`` are those of all."""
+    return [ids[i] for i in rng.order([names[c] for c in ids])]
+
+
 def split_classes(
     dataset: Dataset, ids: Sequence[int], *, seen: float, validation: float, rng: Stream
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -63,7 +68,7 @@ def split_classes(
             for part in ("seen", "validation", "unseen")
         ]
     else:
-        order = [ids[i] for i in rng.child("class-split").permutation(len(ids))]
+        order = class_order(dataset.class_names, ids, rng.child("class-split"))
         a, b = round(len(ids) * seen), round(len(ids) * (seen + validation))
         parts = [tuple(sorted(part)) for part in (order[:a], order[a:b], order[b:])]
     if len(parts[0]) < 2 or len(parts[2]) < 2:

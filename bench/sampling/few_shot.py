@@ -9,6 +9,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from bench.core.features import Features
+from bench.sampling.class_split import class_order
 from bench.sampling.sessions import shots
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -67,7 +68,7 @@ class FewShot:
             raise BenchError(f"{owner}.way={self.way} but there are {len(classes)} target classes; lower it")
         for number in range(self.episodes):
             stream = rng.child("episode", number)
-            drawn = tuple(classes[i] for i in stream.child("classes").permutation(len(classes))[: self.way])
+            drawn = tuple(class_order(queries.class_names, classes, stream.child("classes"))[: self.way])
             asked = queries.of_classes(drawn)
             asked = shots(asked, self.queries, stream.child("queries"), dataset=dataset, scarce="use")
             yield Problem(number, drawn, asked, stream)

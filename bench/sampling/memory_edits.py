@@ -12,6 +12,7 @@ from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
 from bench.learning.pruning import misleading_counts
 from bench.sampling import noise
+from bench.sampling.class_split import class_order
 from bench.utils.errors import BenchError, suggest
 from bench.utils.random import Stream
 
@@ -61,7 +62,7 @@ def steps(lines: Sequence[str], dataset: Dataset, memory: Memory, classes: Seque
     read = [_read(line, dataset, memory, classes) for line in lines]
     named = {c for step in read for c in step.classes}
     free = [c for c in classes if c not in named]
-    drawn = iter([free[i] for i in rng.child("classes").permutation(len(free))])
+    drawn = iter(class_order(dataset.class_names, free, rng.child("classes")))
     for place, step in enumerate(read):
         if step.action.endswith("-class") and not step.classes:
             one = tuple(itertools.islice(drawn, 1))
@@ -160,7 +161,7 @@ class MemoryState:
             gone = misleading_counts(images, neighbours).cpu().numpy() >= step.number
         else:
             gone = np.zeros(len(images), dtype=bool)
-            gone[noise.affected(len(images), step.number, rng).numpy()] = True
+            gone[noise.affected(images.ids, step.number, rng).numpy()] = True
         return replace(self, memory=memory.replace(images=images.take(~gone)))
 
     def _arrived(self, step: Step) -> MemoryState:

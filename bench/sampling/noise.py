@@ -70,8 +70,10 @@ def check_rates(rates: Sequence[float]) -> None:
         check_rate(rate)
 
 
-def affected(n: int, rate: float, rng: Stream) -> Tensor:
-    """Return which of ``n`` rows are changed, in the order drawn: exactly ``round(rate n)``, halves up, int64.
+def affected(ids: np.ndarray, rate: float, rng: Stream) -> Tensor:
+    """Return which rows are changed, in the order drawn: exactly ``round(rate n)``, halves up, int64.
+
+    Their ids decide, str [n], wherever they stand.
 
     Raises
     ------
@@ -80,8 +82,8 @@ def affected(n: int, rate: float, rng: Stream) -> Tensor:
     """
     check_rate(rate)
     # The product is rounded first, so that 0.15 x 10 = 1.4999... counts as the half it means.
-    count = math.floor(round(rate * n, 9) + 0.5)
-    return torch.from_numpy(rng.child("rows").permutation(n)[:count])
+    count = math.floor(round(rate * len(ids), 9) + 0.5)
+    return torch.from_numpy(rng.child("rows").order(ids)[:count])
 
 
 # -- labels --------------------------------------------------------------------------------------------------------
@@ -138,19 +140,20 @@ def transition(
     return made
 
 
-def relabel(columns: Tensor, rate: float, matrix: np.ndarray, *, rng: Stream) -> Relabelled:
+def relabel(columns: Tensor, ids: np.ndarray, rate: float, matrix: np.ndarray, *, rng: Stream) -> Relabelled:
     """Return labels of which exactly ``round(rate n)`` are drawn again, from the old one's row of ``matrix``.
 
     Parameters
     ----------
     columns : int64 Tensor [n]
+    ids : str array [n]
     matrix : float64 array [c, c]
         See :func:`transition`.
     """
     old = columns.cpu().numpy()
-    rows = affected(len(old), rate, rng).sort().values
+    rows = affected(ids, rate, rng).sort().values
     at = rows.numpy()
-    uniform = rng.child("labels").numpy().random(len(old))
+    uniform = rng.child("labels").shares(ids)
     new = old.copy()
     for column in np.unique(old[at]):
         mine = at[old[at] == column]
@@ -182,7 +185,7 @@ def recorded(columns: Tensor, ids: np.ndarray, labels: Mapping[str, int], rate: 
     check_recorded(labels, ids)
     noisy = torch.tensor([labels.get(name, int(old)) for name, old in zip(ids, columns, strict=True)])
     differ = (noisy != columns.cpu()).nonzero().squeeze(1)
-    rows = differ[affected(len(differ), rate, rng)].sort().values
+    rows = differ[affected(ids[differ.numpy()], rate, rng)].sort().values
     new = columns.clone()
     new[rows.to(new.device)] = noisy[rows].to(new.device)
     return Relabelled(new, rows)
@@ -203,28 +206,31 @@ def wrong_class(items: Items, classes: Sequence[int], rate: float, *, rng: Strea
     """
     order = torch.tensor(sorted(classes))
     columns = torch.searchsorted(order, items.labels.cpu())
-    noisy = relabel(columns, rate, transition("symmetric", len(order)), rng=rng)
+    noisy = relabel(columns, items.ids, rate, transition("symmetric", len(order)), rng=rng)
     return Spoilt(replace(items, labels=order[noisy.labels].to(items.labels.device)), noisy.rows)
 
 
-def off_topic(items: Items, rate: float, *, rng: Stream, pool: Tensor | None = None) -> Spoilt:
+def off_topic(items: Items, rate: float, *, rng: Stream, pool: Items | None = None) -> Spoilt:
     """Return items of which exactly ``round(rate m)`` show nothing of their class, nor of any other.
 
     Parameters
     ----------
-    pool : Tensor [p, d], optional
-        Vectors of other things, from which replacements are drawn with repetition. Without it they are drawn from the
+    pool : Items, optional
+        Other things, from which replacements are drawn with repetition. Without it they are drawn from the
         Gaussian with the mean and covariance of all items: they lie where the encoder puts images (or texts), but at
         no class.
     """
-    order = affected(len(items), rate, rng)
+    order = affected(items.ids, rate, rng)
     if not len(order):
         return Spoilt(items, order)
     draw = rng.child("vectors").numpy()
     if pool is not None:
-        new = normalise(pool[torch.from_numpy(draw.integers(len(pool), size=len(order))).to(pool.device)])
+        picked = rng.child("others").order(pool.ids)[
+            np.floor(rng.child("picks").shares(items.ids[order.numpy()]) * len(pool)).astype(np.int64)
+        ]
+        new = normalise(pool.x[torch.from_numpy(picked).to(pool.x.device)])
     else:
-        some = rng.child("companions").permutation(len(items))[:_COMPANIONS]
+        some = rng.child("companions").order(items.ids)[:_COMPANIONS]
         x = normalise(items.x[torch.from_numpy(some).to(items.x.device)])
         spread = (x - x.mean(0)) / max(1, len(x) - 1) ** 0.5
         # With g standard normal, g' spread has the covariance of the rows of x. Row after row is drawn, so blocks
@@ -245,7 +251,7 @@ def corrupted(items: Items, rate: float, *, rng: Stream, strength: float = 1.0) 
     strength : float
         Length of the random direction added to the unit vector; at 1 the cosine to the old vector is about 0.71.
     """
-    order = affected(len(items), rate, rng)
+    order = affected(items.ids, rate, rng)
     if not len(order):
         return Spoilt(items, order)
     x = normalise(items.x[order.to(items.x.device)])

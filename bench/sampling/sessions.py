@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
+from bench.core.rows import Rows
 from bench.core.task import Budget, Session, Task
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -36,6 +38,7 @@ def make_task(
         budget=budget or Budget(),
         session=session,
         pictures=dataset.pictures,
+        dataset=dataset.card.name,
     )
 
 
@@ -49,6 +52,8 @@ def shots(
     scarce: Literal["refuse", "use"] = "refuse",
 ) -> Features:
     """Return ``count`` random images of each class, so that k shots are a prefix of k + 1.
+
+    The ids decide, so that the same images meet the same shots under any name and in any encoder's space.
 
     Parameters
     ----------
@@ -65,12 +70,7 @@ def shots(
         require_shots(
             features, count, features.labels.unique().tolist() if classes is None else classes, dataset=dataset
         )
-    chosen = []
-    for label in features.labels.unique().tolist():
-        rows = (features.labels == label).nonzero().squeeze(1)
-        # The draw of a class has its own stream, so other classes and other counts do not move it.
-        chosen.append(rows[torch.from_numpy(rng.child("shots", label).permutation(len(rows)))[:count]])
-    return features.take(torch.cat(chosen)) if chosen else features
+    return features.take(_first(features, count, rng.child("shots")))
 
 
 def require_shots(features: Features, count: int | None, classes: Sequence[int], *, dataset: str) -> None:
@@ -200,8 +200,14 @@ def nested_subset(items: Items, count: int | None, rng: Stream) -> Items:
     """
     if count is None:
         return items
-    chosen = []
-    for label in np.unique(items.labels.cpu().numpy()).tolist():
-        rows = (items.labels == label).nonzero().squeeze(1).cpu()
-        chosen.append(rows[torch.from_numpy(rng.child("items", label).permutation(len(rows)))[:count]])
-    return items.take(torch.cat(chosen).sort().values) if chosen else items
+    return items.take(_first(items, count, rng.child("items")).sort().values)
+
+
+def _first(rows: Rows, count: int, rng: Stream) -> Tensor:
+    """Return the positions of the first ``count`` rows of each class in a random order of ids, class after class."""
+    order = rng.order(rows.ids)
+    labels = rows.labels.cpu().numpy()[order]
+    by_class = np.argsort(labels, kind="stable")
+    labels = labels[by_class]
+    starts = np.searchsorted(labels, labels)
+    return torch.from_numpy(order[by_class][np.arange(len(labels)) - starts < count])

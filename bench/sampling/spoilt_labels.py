@@ -79,7 +79,7 @@ class LabelSpoiler:
         self, dataset: Dataset, ids: Sequence[int], clean: Features, columns: Tensor, rate: float, rng: Stream
     ) -> noise.Relabelled:
         if self.kind != "recorded":
-            return noise.relabel(columns, rate, self._matrix(dataset, ids, clean.x, columns), rng=rng)
+            return noise.relabel(columns, clean.ids, rate, self._matrix(dataset, ids, clean.x, columns), rng=rng)
         # A support image that was not dealt (other shots, the clean half) is no stranger.
         unused = set(dataset.role("support").ids.tolist()) - set(clean.ids.tolist())
         given = {name: _column(dataset, ids, label) for name, label in self.recorded.items() if name not in unused}

@@ -75,7 +75,9 @@ class Spoiler:
             if not len(items):
                 continue
             spoilt = self._items(items, strange[name], classes, rate, rng.child("noise", name))
-            made[name] = spoilt.items
+            # An item in the place of its right class would tell of it.
+            order = rng.child("order", name).order(items.ids)
+            made[name] = spoilt.items.take(order) if len(spoilt.rows) else items
             changed += _listed(items, spoilt, dataset.class_names)
         notes: dict[str, Any] = {"items_changed": len(changed), "changed": changed}
         if self.kind == "off-topic":
@@ -90,7 +92,7 @@ class Spoiler:
         if self.kind == "wrong-class":
             return noise.wrong_class(items, classes, rate, rng=rng)
         if self.kind == "off-topic":
-            return noise.off_topic(items, rate, rng=rng, pool=others.x if len(others) else None)
+            return noise.off_topic(items, rate, rng=rng, pool=others if len(others) else None)
         return noise.corrupted(items, rate, rng=rng, strength=self.strength)
 
     def _parts(self, memory: Memory) -> dict[str, Items]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import torch
 
 from bench.core.dataset import Dataset
@@ -57,9 +56,8 @@ def with_held_out(dataset: Dataset, which: HeldOut, pool: Features, rng: Stream)
     """
     if which != "held-out":
         return pool, *declared_or_bare(dataset, which, "label-noise.memory", instead="the noisy support")
-    half = torch.zeros(len(pool), dtype=torch.bool)
-    for label in np.unique(pool.labels.numpy()).tolist():
-        rows = (pool.labels == label).nonzero().squeeze(1)
-        half[rows[torch.from_numpy(rng.child("held-out", label).permutation(len(rows)))[1::2]]] = True
+    half, marks = torch.zeros(len(pool), dtype=torch.bool), torch.from_numpy(rng.child("held-out").order(pool.ids))
+    for label in pool.labels.unique().tolist():
+        half[marks[pool.labels[marks] == label][1::2]] = True
     memory = dataset.memory.replace(images=Items.of_features(pool.take(half), HELD_OUT))
     return pool.take(~half), memory, "half of the support, with clean labels"

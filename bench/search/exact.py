@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.device.precision import full_float32
 from bench.functional.classwise import normalise
-from bench.search import gpu, streaming
+from bench.search import few, gpu, streaming
 from bench.search.blocked import widest
 from bench.search.int8 import INT8
 from bench.search.neighbours import Neighbours
@@ -74,6 +74,15 @@ class _Kept:
     rounded: Rounded
 
 
+@dataclass(frozen=True, eq=False)
+class _Norms:
+    """One over the norms of keys that are still alive; None of keys for which :mod:`bench.search.few` is not meant."""
+
+    keys: weakref.ref[Tensor]
+    version: int
+    inverse: Tensor | None
+
+
 @search_engine("exact")
 @dataclass(frozen=True)
 class Exact:
@@ -90,6 +99,7 @@ class Exact:
 
     product: Literal["auto", "int8", "bf16", "fp32"] = "auto"
     _kept: dict[int, _Kept] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _norms: dict[int, _Norms] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -128,6 +138,11 @@ class Exact:
 
     def _part(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> tuple[_Answer, str]:
         """Search by each way in turn for the queries that those before could not answer; say which came first."""
+        inverse = self._inverse(q, keys) if keep else None
+        if inverse is not None:
+            places, left = few.widest(q, keys, inverse, k)
+            nearest = _Answer(*nearest_of(q, keys, places, k), left)
+            return nearest.completed(q, lambda rest: _Answer(*search_float64(rest, keys, k))), _by(FP32)
         products = self.products(q, keys, k, keep=keep)
         # Where the processor has no quicker units, float32 scores are sorted first.
         answer = _Answer.nothing(q, k) if len(products) > 1 else _sorted(q, keys, k)
@@ -162,6 +177,16 @@ class Exact:
         """Search by a rising floor; a query with too many candidates is left open."""
         found = streaming.candidates(product, q, self.blocks(product, keys, k, keep=keep), k)
         return _ordered(q, keys, k, *found)
+
+    def _inverse(self, q: Tensor, keys: Tensor) -> Tensor | None:
+        """Return one over the norms of the keys for a few queries on a processor, kept as long as the keys live."""
+        if self.product != "auto" or not few.is_few(len(q), len(keys)) or not (on_processor(q) and on_processor(keys)):
+            return None
+        known, place = self._norms.get(id(keys)), id(keys)
+        if known is None or known.keys() is not keys or known.version != keys._version:
+            forget = weakref.ref(keys, lambda _: self._norms.pop(place, None))
+            known = self._norms[place] = _Norms(forget, keys._version, few.inverse_norms(keys))
+        return known.inverse
 
     def _known(self, keys: Tensor) -> _Kept | None:
         known = self._kept.get(id(keys))

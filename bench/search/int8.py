@@ -8,7 +8,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy import fft
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
@@ -116,5 +115,8 @@ def _matrices(d: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the signs [d] and both matrices [a, a] and [b, b]; a is the largest divisor up to sqrt(d)."""
     a = next(n for n in range(math.isqrt(d), 0, -1) if d % n == 0)
     signs = torch.from_numpy(Stream(0).child("turn", d).numpy().choice(np.array([-1, 1], dtype=np.float32), d))
+    # Imported when keys are first turned: it takes a third of the time to load a classifier, which turns none.
+    from scipy import fft
+
     rows, columns = (torch.from_numpy(fft.dct(np.eye(n), norm="ortho")).float() for n in (a, d // a))
     return signs, rows, columns

@@ -32,5 +32,5 @@ class Neighbours:
         return int(self.positions.shape[1])
 
     def first(self, k: int) -> Neighbours:
-        """Return the k nearest of these neighbours."""
-        return Neighbours(self.positions[:, :k], self.similarities[:, :k], self.by)
+        """Return a copy of the k nearest of these neighbours."""
+        return Neighbours(self.positions[:, :k].clone(), self.similarities[:, :k].clone(), self.by)

@@ -2,5 +2,5 @@
 
 __version__ = "0.1.0"
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the result record; raised whenever a column changes its meaning."""

@@ -26,6 +26,7 @@ ROOMS = {
     "energy": "bench.cost.",
     "export": "bench.reports.",
     "milvus": "bench.search.",
+    "onnx": "bench.classifier.",
     "ray": "bench.runner.",
     "web": "bench.data.web.",
 }

@@ -30,6 +30,7 @@ ROOMS = (
     "methods",
     "scenarios",
     "reports",
+    "classifier",
     "perf",
     "cli",
 )

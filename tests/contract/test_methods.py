@@ -16,7 +16,8 @@ from bench.core.state_parts import leaves
 from bench.core.task import Budget, Episode, Session, Task
 from bench.learning.state_io import load, save
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions, with_training_options
-from bench.runner.evaluate import missing_requirement, query_blocks, run_cell
+from bench.runner.evaluate import missing_requirement, run_cell
+from bench.runner.handover import Handover
 from bench.utils.random import Stream
 from tests import toy
 
@@ -29,7 +30,7 @@ def make(name: str, **parameters: Any) -> Any:
     brief = {key: 2 for key in ("epochs", "adapt_epochs") if key in {f.name for f in dataclasses.fields(entry.cls)}}
     # The toy memories are small, and a vote of all of them would be no vote.
     few = {"k": 3} if "k" in {f.name for f in dataclasses.fields(entry.cls)} else {}
-    return entry.cls(**{**brief, **few, **entry.preset, **parameters})
+    return entry.cls(**{**few, **entry.preset, **brief, **parameters})
 
 
 def episode(task: Task, *, training: bool = True) -> Episode:
@@ -187,7 +188,7 @@ def test_later_sessions_keep_the_order_of_old_classes(name: str) -> None:
     whole = Episode(sessions=tuple(sessions))
     if missing_requirement(make(name).about, whole):
         pytest.skip("lacks what it needs in class-incremental learning")
-    outcomes = run_cell(make(name), whole, [query_blocks(s) for s in sessions], seed=0, label=name).outcomes
+    outcomes = run_cell(make(name), Handover(whole, 0), label=name).outcomes
     assert [o.kind for o in outcomes] == ["built", "extended" if isinstance(make(name), Extends) else "rebuilt"]
     labels = sessions[1].queries.labels
     assert (outcomes[1].predictions == labels).float().mean() > 0.5
@@ -206,7 +207,7 @@ def test_runs_in_every_scenario_or_says_why_not(name: str, scenario: str) -> Non
     if reason is not None:
         assert "needs" in reason
         return
-    outcomes = run_cell(method, whole, [query_blocks(s) for s in whole.sessions], seed=0, label=name).outcomes
+    outcomes = run_cell(method, Handover(whole, 0), label=name).outcomes
     assert len(outcomes) == len(whole.sessions)
     for outcome in outcomes:
         assert len(outcome.predictions) == len(outcome.session.queries)

@@ -10,7 +10,8 @@ import pytest
 
 from bench.core.registry import METHODS, SCENARIOS
 from bench.core.task import Episode, Session
-from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.evaluate import run_cell
+from bench.runner.handover import Handover
 from bench.utils.params import hints
 from tests import toy
 from tests.docs.test_contributing import block
@@ -51,9 +52,7 @@ def test_the_method_in_contributing_works(tmp_path: Path, monkeypatch: pytest.Mo
     module = __import__("median_of_contributing")
     task = toy.task((7, 3, 9))
     session = Session(task=task, queries=toy.dataset().splits["test"].of_classes((7, 3, 9)))
-    (outcome,) = run_cell(
-        module.Median(), Episode(sessions=(session,)), [query_blocks(session)], seed=0, label="median"
-    ).outcomes
+    (outcome,) = run_cell(module.Median(), Handover(Episode(sessions=(session,)), 0), label="median").outcomes
     assert (outcome.predictions == session.queries.labels).float().mean() > 0.9
 
 

@@ -13,7 +13,8 @@ from bench.data.glyphs.catalogue import characters
 from bench.data.glyphs.dataset import Size, load
 from bench.data.glyphs.render import draw
 from bench.encoders import BATCH_TOLERANCE, load_encoder
-from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.evaluate import run_cell
+from bench.runner.handover import Handover
 from bench.utils.random import Stream
 from tests.gpu.device import DEVICE, on_a_gpu
 
@@ -58,7 +59,7 @@ def test_the_tower_is_trained_on_the_card(glyphs: Dataset, name: str) -> None:
     found = []
     for device in ("cpu", DEVICE):
         there = dealt.to(device)
-        found.append(run_cell(method, there, [query_blocks(s) for s in there.sessions], seed=0, label=name).outcomes)
+        found.append(run_cell(method, Handover(there, 0), label=name).outcomes)
     here, there = found
     assert [o.kind for o in there] == [o.kind for o in here] == ["built", "extended"]
     for one, other in zip(here, there, strict=True):

@@ -12,7 +12,8 @@ from bench.core.protocols import Explains, Trains
 from bench.core.registry import METHODS, SCENARIOS
 from bench.core.task import Episode
 from bench.learning.state_io import load, save
-from bench.runner.evaluate import Outcome, missing_requirement, query_blocks, run_cell
+from bench.runner.evaluate import Outcome, missing_requirement, run_cell
+from bench.runner.handover import Handover
 from bench.utils.random import Stream
 from tests import toy
 from tests.contract.test_methods import CLASSES, built, episode, make
@@ -34,7 +35,7 @@ def quick(name: str) -> Any:
 
 def outcomes(method: Any, dealt: Episode, device: str) -> list[Outcome]:
     there = dealt.to(device)
-    return run_cell(method, there, [query_blocks(s) for s in there.sessions], seed=0, label=method.name).outcomes
+    return run_cell(method, Handover(there, 0), label=method.name).outcomes
 
 
 @every_method

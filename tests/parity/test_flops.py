@@ -22,7 +22,8 @@ from bench.methods.linear_probe import LinearProbe
 from bench.methods.protonet import ProtoNet
 from bench.methods.slda import SLDA
 from bench.methods.zero_shot import ZeroShot
-from bench.runner.evaluate import Outcome, query_blocks, run_cell
+from bench.runner.evaluate import Outcome, run_cell
+from bench.runner.handover import Handover
 from bench.utils.random import Stream
 from tests.toy import DIMENSION, dataset, task
 
@@ -148,9 +149,7 @@ def cost_of(method: Any) -> tuple[Outcome, int, int, int]:
     t = task()
     queries = dataset().splits["test"].of_classes(t.classes)
     session = Session(task=t, queries=queries)
-    (outcome,) = run_cell(
-        method, Episode(sessions=(session,)), [query_blocks(session)], seed=0, label=method.name
-    ).outcomes
+    (outcome,) = run_cell(method, Handover(Episode(sessions=(session,)), 0), label=method.name).outcomes
     return outcome, len(queries), t.n_classes, len(t.labelled)
 
 
@@ -249,7 +248,7 @@ def test_an_evaluation_of_logistic_regression_by_hand() -> None:
         meter = Meter()
         with metered(meter), phase("build"):
             for _ in range(times):
-                regression._evaluate(theta, 1.0)
+                regression._evaluate(regression._z, theta, 1.0)
         costs.append(meter.flops["build", "product"])
     # Logits and the gradient; the second and later evaluations are charged as the first one was counted.
     assert costs == [4 * n * d * c, 2 * 4 * n * d * c, 5 * 4 * n * d * c]

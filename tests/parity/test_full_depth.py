@@ -25,7 +25,8 @@ from bench.functional.classwise import normalise
 from bench.learning.state_io import load as load_state
 from bench.learning.state_io import save
 from bench.runner.api import run
-from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.evaluate import run_cell
+from bench.runner.handover import Handover
 from bench.runner.in_pixels import in_pixels
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.random import Stream
@@ -119,7 +120,7 @@ def test_runs_by_name_and_a_data_set_without_images_is_skipped_with_the_reason(g
 def test_records_are_those_of_the_features_that_were_dealt(glyphs: Dataset) -> None:
     dealt = episode(glyphs)
     method = METHODS.get("replay").cls(**QUICK)
-    outcomes = run_cell(method, dealt, [query_blocks(s) for s in dealt.sessions], seed=0, label="replay").outcomes
+    outcomes = run_cell(method, Handover(dealt, 0), label="replay").outcomes
     for outcome, session in zip(outcomes, dealt.sessions, strict=True):
         assert outcome.session is session
 

@@ -10,7 +10,8 @@ from bench.core.protocols import Forgets
 from bench.core.registry import METHODS
 from bench.core.task import Budget, Episode, Session
 from bench.methods.visual_memory import relabelled
-from bench.runner.evaluate import missing_requirement, query_blocks, run_cell
+from bench.runner.evaluate import missing_requirement, run_cell
+from bench.runner.handover import Handover
 from bench.utils.errors import BenchError
 from bench.utils.params import make as from_values
 from bench.utils.random import Stream
@@ -77,7 +78,7 @@ def test_what_is_chosen_does_not_depend_on_the_queries(name: str) -> None:
     for asked in (data, shuffled):
         whole = Episode(sessions=(Session(task=task, queries=asked),))
         assert missing_requirement(make(name).about, whole) is None
-        outcomes.append(run_cell(make(name), whole, [query_blocks(whole.sessions[0])], seed=0, label=name).outcomes[0])
+        outcomes.append(run_cell(make(name), Handover(whole, 0), label=name).outcomes[0])
     assert outcomes[0].details == outcomes[1].details
     assert torch.equal(outcomes[0].predictions, outcomes[1].predictions)
 
@@ -87,7 +88,7 @@ def test_a_budget_that_leaves_no_item_trains_nothing(name: str) -> None:
     task = dataclasses.replace(few_shot(), budget=Budget(items=0))
     asked = toy.dataset().splits["test"].of_classes(task.classes)
     whole = Episode(sessions=tuple(Session(task=task, queries=asked) for _ in range(2)))
-    outcomes = run_cell(make(name), whole, [query_blocks(s) for s in whole.sessions], seed=0, label=name).outcomes
+    outcomes = run_cell(make(name), Handover(whole, 0), label=name).outcomes
     assert [len(o.predictions) for o in outcomes] == [len(asked)] * 2
 
 

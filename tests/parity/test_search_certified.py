@@ -200,7 +200,9 @@ def test_a_search_says_what_ran_and_the_processor_chooses(monkeypatch: pytest.Mo
     monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
     assert by(Exact()) == "exact-int8"
     # Too few dimensions, too few queries, too few keys; those cannot be forced.
-    assert by(Exact(), queries[:, :32], keys[:, :32]) == by(Exact(), queries[:3]) == "exact-bf16"
+    assert by(Exact(), queries[:, :32], keys[:, :32]) == by(Exact(), queries[:17]) == "exact-bf16"
+    # Few queries are compared with the keys as they are stored.
+    assert by(Exact(), queries[:3]) == "exact-fp32"
     assert [by(engine, keys=keys[:100]) for engine in (Exact(), *ENGINES)] == ["exact-fp32"] * 4
     monkeypatch.setattr(exact, "_QUERIES", 256)
     assert Exact().search(queries, keys, 2).by == ("exact-int8",)

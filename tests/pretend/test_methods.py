@@ -13,7 +13,8 @@ from bench.core.dataset import Dataset
 from bench.core.registry import METHODS
 from bench.core.registry import SCENARIOS as REGISTERED
 from bench.core.task import Episode
-from bench.runner.evaluate import Outcome, missing_requirement, query_blocks, run_cell
+from bench.runner.evaluate import Outcome, missing_requirement, run_cell
+from bench.runner.handover import Handover
 from bench.utils.random import Stream
 from tests.pretend.device import pretend_cuda
 from tests.pretend.recipes import SCENARIOS, method
@@ -38,7 +39,7 @@ def dealt(dataset_of: Callable[[str], Dataset]) -> Callable[[str, Any], Episode]
 
 
 def outcomes(name: str, episode: Episode) -> list[Outcome]:
-    return run_cell(method(name), episode, [query_blocks(s) for s in episode.sessions], seed=0, label=name).outcomes
+    return run_cell(method(name), Handover(episode, 0), label=name).outcomes
 
 
 def cases() -> Iterator[Any]:

@@ -19,7 +19,7 @@ from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.learning.pruning import misleading_counts
 from bench.methods.knn import KNN
-from bench.runner.evaluate import _answer
+from bench.runner.answers import _answer
 from bench.scenarios.lifecycle import Lifecycle
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -264,7 +264,7 @@ def test_queries_that_no_class_has_an_item_for_are_answered_with_confidence_1_in
     state = make("protonet").build(session.task, rng=Stream(0))
     scores = make("protonet").score(state, session.queries.x)
     assert (scores == -torch.inf).all()
-    confidences = _answer("protonet", scores, session.queries.x, session, 0)[2]
+    confidences = _answer(scores, session.task.columns(session.queries.labels), 1.0)[2]
     torch.testing.assert_close(confidences, torch.full_like(confidences, 1 / 3))
 
 

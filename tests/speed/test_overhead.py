@@ -29,7 +29,8 @@ from bench.cost.meter import PHASES
 from bench.results.run_folder import read_records
 from bench.runner.config import RunConfig
 from bench.runner.deal import deal_episode
-from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.evaluate import run_cell
+from bench.runner.handover import Handover
 from bench.runner.loop import execute
 from bench.runner.plan import plan
 from bench.utils.random import Stream
@@ -132,13 +133,12 @@ def test_what_counting_costs(benchmark: Any, tmp_path: Path, name: str, method: 
         pytest.skip("takes long")
     run = plan(RunConfig(methods=[method], data=[data_of(name)], seeds=1, out=tmp_path))
     episode, recipe = deal_episode(run.episodes[0]), run.methods[0].recipe
-    blocks = [query_blocks(session) for session in episode.sessions]
 
     def cell(kind: type[Counter]) -> tuple[float, int]:
         """Return the seconds of a cell and what it was charged."""
         with counting(kind):
             start = time.process_time()
-            outcomes = run_cell(recipe, episode, blocks, seed=0, label=method).outcomes
+            outcomes = run_cell(recipe, Handover(episode, 0), label=method).outcomes
             taken = time.process_time() - start
         return taken, sum(outcome.cost["elementwise_flops"] for outcome in outcomes)
 

@@ -22,7 +22,8 @@ from bench.core.task import Episode, Session
 from bench.data.glyphs.dataset import Size, load
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.perf.comparisons import draw
-from bench.runner.evaluate import Outcome, query_blocks, run_cell
+from bench.runner.evaluate import Outcome, run_cell
+from bench.runner.handover import Handover
 from bench.sampling.sessions import make_task
 from bench.utils.random import Stream
 
@@ -62,8 +63,7 @@ def trains(method: Any) -> bool:
 def answers(method: Method, episode: Episode, device: str, options: TrainingOptions = DEFAULT_OPTIONS) -> list[Outcome]:
     """Return what a method does in every session of an episode on a device."""
     there = episode.to(device)
-    blocks = [query_blocks(session) for session in there.sessions]
-    return run_cell(method, there, blocks, seed=0, label=method.name, options=options).outcomes
+    return run_cell(method, Handover(there, 0), label=method.name, options=options).outcomes
 
 
 @dataclass(frozen=True, eq=False)

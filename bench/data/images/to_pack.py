@@ -243,9 +243,14 @@ def _write_prompts(
 def _templates(options: EncodeOptions) -> tuple[Template, ...]:
     if options.template_strings:
         return of_strings(options.template_strings, options.name)
-    if options.templates != "auto":
-        return read_templates(options.templates)
-    if options.encoder == BUNDLED:
+    return auto_templates(options.encoder, options.templates)
+
+
+def auto_templates(encoder: str, wanted: str = "auto") -> tuple[Template, ...]:
+    """Return the templates of a name or file; ``auto`` takes CLIP's 80, or the bundled encoder's own four."""
+    if wanted != "auto":
+        return read_templates(wanted)
+    if encoder == BUNDLED:
         from bench.encoders.glyphs.prompts import PROMPTS
 
         return of_strings(PROMPTS, "the bundled prompts")

@@ -17,16 +17,15 @@ from annotated_types import Ge, Le
 from bench.core.features import Features
 from bench.core.registry import METHODS, Registry
 from bench.core.state_bytes import nbytes
-from bench.core.task import Session
 from bench.cost.meter import Meter
 from bench.learning import state_io as states
+from bench.runner.answers import _answer
 from bench.runner.config import RunConfig, parse_assignments, parse_seeds
-from bench.runner.evaluate import _answer
 from bench.runner.recipes import choose_recipes
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.params import convert
-from bench.utils.random import Stream
+from bench.utils.random import Stream, labelled_key
 from bench.utils.registry import Kind
 from tests import toy
 
@@ -338,7 +337,37 @@ def test_confidences_are_softmax_probabilities_however_large_the_scores(dtype: t
     queries = toy.dataset().splits["test"].of_classes(task.classes)
     near = torch.rand(len(queries), 3, generator=Stream(0).torch(), dtype=torch.float64)
     scores = (near + (1000 if dtype == torch.float16 else 40000)).to(dtype)
-    found = _answer("made", scores, queries.x, Session(task=task, queries=queries), 0)[2]
+    found = _answer(scores, task.columns(queries.labels), 1.0)[2]
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, scores.double().softmax(1).max(1).values.float())
     assert float(found.max()) <= 1
+
+
+# -- keys of draws -------------------------------------------------------------------------------------------------
+
+
+def test_keys_of_both_derivations_are_what_they_were() -> None:
+    """The glyphs and their encoder's weights depend on every bit, and every record on the draws of its seed."""
+    purposes: list[tuple[str | int, ...]] = [
+        (word, number)[: 1 + number % 2] for number, word in enumerate(["shots", "classes", "draw", "ü", ""] * 4)
+    ]
+    streams = [Stream(n).child(*purpose).key().hex()[:16] for n, purpose in enumerate(purposes)]
+    labelled = [labelled_key(n, *purpose).hex()[:16] for n, purpose in enumerate(purposes)]
+    assert streams == STREAM_KEYS
+    assert labelled == LABELLED_KEYS
+    assert Stream(0).child("shots").marks(["a", "test/12", "ü"]).tolist() == MARKS
+
+
+STREAM_KEYS = [
+    "5f45599380407ad9", "484f6114c9efd1f9", "d197c937dcf01ad7", "5ef0da867efa4318", "8e54515312ce3a3b",
+    "413943b21777d08a", "ab82ae6a3cc9fecd", "1e7033815c400d13", "07324315ef16bea5", "deed33f1a80b7e79",
+    "b423075cb05454f9", "cdd1ec21778f97b8", "b61638ef6c437203", "413d406ac50e25dc", "b7ba06a90a2902b9",
+    "12a9261fe2b8ac6c", "b3afe6fe215bc910", "30bdf0dbb0c04c67", "b13cb96fa79906ca", "69694d529c568310",
+]  # fmt: skip
+LABELLED_KEYS = [
+    "aa5c5b9420ecd748", "2e936f2eb5247ee8", "13e102c7d47fb81f", "6566beff8e145282", "b06669daf222107a",
+    "b8c39a83069d571e", "0e147ecfc56eee52", "0e982774bd9add35", "13cd7a9bc62c44e3", "ef48279b149126b6",
+    "2a028f5f62c9b5bb", "f6129a5375399d9c", "4df8880efb72e991", "a5c55ee99ef03e40", "e0bd880f150e2a12",
+    "100224f35ea08bb2", "8799928e3f3c721e", "1942141e25bc2004", "8cead0fd48f68434", "0f922d69ee9256b8",
+]  # fmt: skip
+MARKS = [8734441287483781304, 15908958458115617129, 13474761629263646689]

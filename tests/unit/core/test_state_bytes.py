@@ -17,7 +17,8 @@ from bench.core.registry import METHODS, SCENARIOS
 from bench.core.state_bytes import EXEMPLARS, MEMORY, STATISTICS, WEIGHTS, StateBytes, nbytes
 from bench.core.state_parts import leaves, move, strings
 from bench.core.task import Episode, Session
-from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.evaluate import run_cell
+from bench.runner.handover import Handover
 from bench.runner.record_rows import measured
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -120,14 +121,13 @@ def test_the_exemplars_that_the_harness_carries_are_items_and_no_class_texts() -
     scenario = SCENARIOS.get("incremental").cls()
     episode = scenario.deal(data, next(iter(scenario.conditions(data))), rng=Stream(0))
     assert len(episode.sessions[-1].task.prompts)
-    blocks = [query_blocks(session) for session in episode.sessions]
     # What is carried for knn is all in its state already, as the items that vote.
-    *_, last = run_cell(METHODS.get("knn").cls(), episode, blocks, seed=0, label="knn").outcomes
+    *_, last = run_cell(METHODS.get("knn").cls(), Handover(episode, 0), label="knn").outcomes
     assert last.kind == "rebuilt"
     assert last.exemplars
     assert last.stored.exemplars == 0
     # A linear probe holds none of the images that are carried for it.
-    *_, last = run_cell(METHODS.get("linear-probe").cls(), episode, blocks, seed=0, label="linear-probe").outcomes
+    *_, last = run_cell(METHODS.get("linear-probe").cls(), Handover(episode, 0), label="linear-probe").outcomes
     assert last.exemplars
     assert last.stored.exemplars == last.exemplars * (data.dimension * 4 + 8)
 
@@ -149,7 +149,7 @@ def test_what_a_plug_in_does_not_declare_is_recorded_as_unknown() -> None:
     task = toy.task(CLASSES)
     session = Session(task=task, queries=toy.dataset().splits["test"].of_classes(CLASSES))
     episode = Episode(sessions=(session,))
-    (outcome,) = run_cell(Plugged(), episode, [query_blocks(session)], seed=0, label="plugged").outcomes
+    (outcome,) = run_cell(Plugged(), Handover(episode, 0), label="plugged").outcomes
     row = measured(outcome, torch.zeros(len(session.queries), dtype=torch.bool))
     size = len(CLASSES) * task.dimension * 4
     assert row["state_unknown_bytes"] == row["state_bytes"] == size

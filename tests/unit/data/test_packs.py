@@ -210,7 +210,7 @@ def test_a_memory_is_declared_from_splits_with_exact_counts(tmp_path: Path) -> N
         ],
     })  # fmt: skip
     memory = resolve(pack).memory.images
-    own = memory.take(memory.sources == "animals:shot4")
+    own = memory.take(memory.sources == "shot4")
     truth = np.repeat(np.arange(4), 5)
     assert len(own) == 20
     assert int((own.labels.numpy() != truth).sum()) == 5

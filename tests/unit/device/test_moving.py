@@ -10,7 +10,7 @@ import torch
 from bench.core.features import Features
 from bench.core.memory import Items
 from bench.core.task import Episode, Session
-from bench.runner.evaluate import blocks_of
+from bench.runner.handover import Handover
 from tests import toy
 
 META = torch.device("meta")
@@ -98,6 +98,6 @@ def test_everything_but_tensors_stays() -> None:
 
 
 def test_sessions_with_the_same_queries_share_their_blocks() -> None:
-    first, second = blocks_of(episode())
+    first, second = Handover(episode(), 0).blocks
     assert first is second
-    assert torch.equal(torch.cat(first), episode().sessions[0].queries.x)
+    assert torch.equal(first.dealt(torch.cat(first.parts)), episode().sessions[0].queries.x)

@@ -30,14 +30,15 @@ def session(asked: int) -> Session:
 def test_shares_of_right_neighbours_equal_a_loop() -> None:
     given = session(100)
     method = METHODS.get("knn").cls(k=17)
-    found = evidence_means(method, method.build(given.task, rng=Stream(0)), given)
+    found = evidence_means(method, method.build(given.task, rng=Stream(0)), given.task, given)
     memory = given.task.all_images
     shares = {}
     for row, name in enumerate(given.queries.ids.tolist()):
         near = (normalise(memory.x) @ normalise(given.queries.x[row])).argsort(descending=True)[:17]
         shares[name] = float((memory.labels[near] == given.queries.labels[row]).float().mean())
     assert found["queries"] == len(shares) == 15
-    assert found["retrieval"] == {"image": pytest.approx(sum(shares.values()) / 15)}
+    assert found["precision"] == {"image": pytest.approx(sum(shares.values()) / 15)}
+    assert found["recall"] == {"image": sum(share > 0 for share in shares.values()) / 15}
     assert "right" not in found
 
 
@@ -45,11 +46,11 @@ def test_similarities_to_prototypes_are_those_of_the_right_class_and_the_mean_of
     given = session(4)
     method = METHODS.get("mml-prototypes").cls()
     state = method.build(given.task, rng=Stream(0))
-    found = evidence_means(method, state, given)
+    found = evidence_means(method, state, given.task, given)
     assert found["queries"] == 4
     assert set(found["right"]) == set(found["wrong"])
     one = Session(task=given.task, queries=given.queries.take([2]), evidence=5)
-    single = evidence_means(method, state, one)
+    single = evidence_means(method, state, one.task, one)
     cosines = method.explain(state, one.task, one.queries.x[0].float()).prototypes["image"]
     own = int(one.task.columns(one.queries.labels)[0])
     others = torch.tensor([c for c in range(3) if c != own])
@@ -66,9 +67,8 @@ def test_a_run_that_asks_for_it_has_it_in_its_records_and_its_report(tmp_path: P
     assert told["knn"]["queries"] == 5
     shown = table(evidence(read_runs(sorted((tmp_path / "runs").iterdir())).records))
     assert shown is not None
-    assert [row[shown.head.index("right neighbours %")].value for row in shown.rows] == [
-        told["knn"]["retrieval"]["image"]
-    ]
+    for head, kind in (("recall@k %", "recall"), ("precision@k %", "precision")):
+        assert [row[shown.head.index(head)].value for row in shown.rows] == [told["knn"][kind]["image"]]
     quiet = bench.run(WebZeroShot(), ["knn"], data, seeds=1)
     assert "evidence" not in json.loads(quiet["details"].iloc[0])
     assert table(evidence(quiet)) is None

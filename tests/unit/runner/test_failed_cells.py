@@ -43,10 +43,10 @@ def sick(monkeypatch: pytest.MonkeyPatch) -> None:
         """Answers with the first class."""
 
         def build(self, task: Any, *, rng: Any) -> Any:
-            from bench.utils.random import Stream
+            from bench.runner.handover import method_stream
 
             seeds = [int(seed) for seed in os.environ[SICK].split(",") if seed]
-            if rng.key() in [Stream(s).child("method", "sick").child("session", 0).key() for s in seeds]:
+            if rng.key() in [method_stream(s, "sick").child("session", 0).key() for s in seeds]:
                 raise ValueError("no\nluck")
             return torch.arange(task.n_classes).neg().float()
 

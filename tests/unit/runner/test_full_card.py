@@ -16,6 +16,7 @@ from bench.core.protocols import About
 from bench.core.task import Episode, Session, Task
 from bench.results.run_folder import read_records
 from bench.runner.evaluate import run_cell
+from bench.runner.handover import Handover
 from bench.utils.errors import Notice
 from bench.utils.random import Stream
 from tests import toy
@@ -53,12 +54,12 @@ def test_a_block_that_does_not_fit_is_halved_once_and_said() -> None:
     queries = dealt.sessions[0].queries
     assert len(queries) == 15
     with pytest.warns(Notice, match=r"^narrow: the GPU is too full to score 15 queries at a time, so 8 are$"):
-        (halved,) = run_cell(Narrow(fits=8), dealt, [(queries.x,)], seed=0, label="narrow").outcomes
-    (whole,) = run_cell(Narrow(fits=15), dealt, [(queries.x,)], seed=0, label="narrow").outcomes
+        (halved,) = run_cell(Narrow(fits=8), Handover(dealt, 0), label="narrow").outcomes
+    (whole,) = run_cell(Narrow(fits=15), Handover(dealt, 0), label="narrow").outcomes
     assert torch.equal(halved.predictions, whole.predictions)
     assert torch.equal(halved.ranks, whole.ranks)
     with pytest.warns(Notice), pytest.raises(torch.OutOfMemoryError):
-        run_cell(Narrow(fits=7), dealt, [(queries.x,)], seed=0, label="narrow")
+        run_cell(Narrow(fits=7), Handover(dealt, 0), label="narrow")
 
 
 @pytest.mark.filterwarnings("ignore::bench.utils.errors.Notice", "ignore::RuntimeWarning")

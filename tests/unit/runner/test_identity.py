@@ -74,7 +74,7 @@ def changed(before: Cells, after: Cells) -> set[tuple[str, str]]:
 def test_words_and_what_no_number_passes_through_leave_every_cell_as_it_is(tree: Path) -> None:
     before = cells()
     edit(tree / "methods/knn.py", '"""The items that vote,', '"""Those that vote,')
-    edit(tree / "bench/runner/evaluate.py", "import warnings\n", "import warnings  # to say\n")
+    edit(tree / "bench/runner/answers.py", "import warnings\n", "import warnings  # to say\n")
     append(tree / "bench/runner/evaluate.py", "\n\n# A last word.\n")
     for name in (
         "bench/__init__.py",
@@ -111,7 +111,7 @@ SHAPES: list[tuple[str, str, str, Callable[[str, str], bool]]] = [
     ("bench/learning/incremental_net.py", "FEATURE_NORM = 10.0", "FEATURE_NORM = 9.0", lambda _, m: m == "lwf"),
     ("scenarios/incremental.py", "\n\n@scenario(", "\n\nX = 1\n\n\n@scenario(", lambda s, _: s == "incremental"),
     ("bench/learning/pruning.py", "_LOOKED_UP = 1 << 12", "_LOOKED_UP = 1 << 11", lambda s, _: s == "lifecycle"),
-    ("bench/runner/evaluate.py", "_QUERY_BLOCK = 8192", "_QUERY_BLOCK = 4096", lambda *_: True),
+    ("bench/runner/handover.py", "QUERY_BLOCK = 8192", "QUERY_BLOCK = 4096", lambda *_: True),
     ("bench/runner/deal.py", '.child("scenario",', '.child("another",', lambda *_: True),
     ("bench/search/blocked.py", "\n\ndef ", "\n\nX = 1\n\n\ndef ", lambda *_: True),
 ]

@@ -12,7 +12,6 @@ from bench.core.registry import SCENARIOS
 from bench.core.task import Episode
 from bench.data.registry import resolve
 from bench.functional.classwise import normalise
-from bench.runner.evaluate import query_blocks
 from bench.runner.leakage import near_duplicates
 from bench.search import Exact, streaming, threshold
 from bench.search.threshold import reaches
@@ -36,14 +35,13 @@ def test_flags_are_those_of_comparing_all(name: str) -> None:
     recipe = SCENARIOS.get(name).cls()
     condition = list(recipe.conditions(dataset))[-1]
     episode = recipe.deal(dataset, condition, rng=Stream(0))
-    blocks = [query_blocks(session) for session in episode.sessions]
-    found, expected = near_duplicates(episode, blocks, threshold=0.96), naive(episode, 0.96)
+    found, expected = near_duplicates(episode, threshold=0.96), naive(episode, 0.96)
     assert 0 < sum(int(f.sum()) for f in found) < sum(len(f) for f in found)
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_queries_may_come_go_and_return() -> None:
+def test_queries_may_come_go_and_return(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = resolve("digits")
     recipe = SCENARIOS.get("lifecycle").cls()
     sessions = recipe.deal(dataset, list(recipe.conditions(dataset))[-1], rng=Stream(0)).sessions[:4]
@@ -52,8 +50,8 @@ def test_queries_may_come_go_and_return() -> None:
     episode = Episode(
         sessions=tuple(replace(s, queries=every.take(list(rows))) for s, rows in zip(sessions, asked, strict=True))
     )
-    blocks = [tuple(session.queries.x.split(32)) for session in episode.sessions]
-    found, expected = near_duplicates(episode, blocks, threshold=0.94), naive(episode, 0.94)
+    monkeypatch.setattr("bench.runner.leakage._TOGETHER", 32)
+    found, expected = near_duplicates(episode, threshold=0.94), naive(episode, 0.94)
     assert 0 < sum(int(f.sum()) for f in found) < sum(len(f) for f in found)
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.equal(ours, theirs)

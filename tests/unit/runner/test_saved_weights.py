@@ -15,7 +15,8 @@ from bench.core.registry import METHODS
 from bench.results.run_folder import read_records
 from bench.runner.config import RunConfig
 from bench.runner.deal import deal_episode
-from bench.runner.evaluate import query_blocks, run_cell
+from bench.runner.evaluate import run_cell
+from bench.runner.handover import Handover
 from bench.runner.loop import execute
 from bench.runner.oracle import oracles
 from bench.runner.plan import Run, plan
@@ -101,8 +102,8 @@ def test_weights_are_plugged_into_another_memory_unchanged(kept: Path, tmp_path:
             raise AssertionError("trained although weights are loaded")
 
     episode = deal_episode(deal)
-    run_cell(Watched(**{k[4:]: v for k, v in SET.items() if k.startswith("mml.")}), episode,
-             [query_blocks(s) for s in episode.sessions], seed=0, label="mml", trained=trained)  # fmt: skip
+    watched = Watched(**{k[4:]: v for k, v in SET.items() if k.startswith("mml.")})
+    run_cell(watched, Handover(episode, 0), label="mml", trained=trained)
     for a, b in zip(seen[0].image.tensors(), trained.weights.image.tensors(), strict=True):  # type: ignore[attr-defined]
         assert torch.equal(a, b)
     assert read_records(run.folder)["status"].tolist() == ["ok", "ok"]

@@ -19,6 +19,10 @@ N, CLASSES = 600, 6
 COLUMNS = torch.arange(N) % CLASSES
 
 
+def ids(n: int) -> np.ndarray:
+    return np.array([f"image {i}" for i in range(n)], dtype=np.str_)
+
+
 def spoil(kind: str, items: Items, rate: float, rng: Stream) -> noise.Spoilt:
     if kind == "wrong-class":
         return noise.wrong_class(items, sorted(set(items.labels.tolist())), rate, rng=rng)
@@ -39,17 +43,17 @@ def different(spoilt: noise.Spoilt, items: Items) -> Tensor:
 
 @given(st.integers(0, 300), st.integers(0, 100), st.integers(0, 5))
 def test_the_number_of_affected_rows_is_exact_and_nested(n: int, percent: int, seed: int) -> None:
-    chosen = noise.affected(n, percent / 100, Stream(seed))
+    chosen = noise.affected(ids(n), percent / 100, Stream(seed))
     assert len(chosen) == (2 * n * percent + 100) // 200  # round(n rate), halves up, in whole numbers
     assert len(set(chosen.tolist())) == len(chosen)
     assert set(chosen.tolist()) <= set(range(n))
-    assert chosen.tolist() == noise.affected(n, 1.0, Stream(seed)).tolist()[: len(chosen)]
+    assert chosen.tolist() == noise.affected(ids(n), 1.0, Stream(seed)).tolist()[: len(chosen)]
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.01, float("nan")])
 def test_a_rate_outside_0_to_1_is_refused(rate: float) -> None:
     with pytest.raises(BenchError, match="outside 0 to 1"):
-        noise.affected(10, rate, Stream(0))
+        noise.affected(ids(10), rate, Stream(0))
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric", "pair-flip"])
@@ -57,7 +61,7 @@ def test_a_rate_outside_0_to_1_is_refused(rate: float) -> None:
 def test_exactly_the_share_of_labels_becomes_wrong(kind: noise.LabelNoise, rate: float) -> None:
     partners = torch.tensor([3, 0, 5, 4, 1, 2])
     matrix = noise.transition(kind, CLASSES, partners=partners)
-    made = noise.relabel(COLUMNS, rate, matrix, rng=Stream(0))
+    made = noise.relabel(COLUMNS, ids(len(COLUMNS)), rate, matrix, rng=Stream(0))
     wrong = (made.labels != COLUMNS).nonzero().squeeze(1)
     assert len(wrong) == round(rate * N)
     assert made.rows.tolist() == wrong.tolist()
@@ -69,11 +73,11 @@ def test_exactly_the_share_of_labels_becomes_wrong(kind: noise.LabelNoise, rate:
 
 def test_uniform_noise_at_rate_1_leaves_chance_and_symmetric_noise_does_at_its_chance_rate() -> None:
     many = torch.arange(60_000) % CLASSES
-    uniform = noise.relabel(many, 1.0, noise.transition("uniform", CLASSES), rng=Stream(0)).labels
+    uniform = noise.relabel(many, ids(len(many)), 1.0, noise.transition("uniform", CLASSES), rng=Stream(0)).labels
     # Five standard deviations of a binomial share.
     assert abs(float((uniform == many).float().mean()) - 1 / 6) < 5 * (1 / 6 * 5 / 6 / 60_000) ** 0.5
     rate = (CLASSES - 1) / CLASSES
-    symmetric = noise.relabel(many, rate, noise.transition("symmetric", CLASSES), rng=Stream(0)).labels
+    symmetric = noise.relabel(many, ids(len(many)), rate, noise.transition("symmetric", CLASSES), rng=Stream(0)).labels
     assert int((symmetric == many).sum()) == 10_000
     table = torch.bincount(many * CLASSES + symmetric, minlength=36).view(6, 6).float() / 10_000
     assert torch.allclose(table, torch.full((6, 6), 1 / 6), atol=0.02)  # labels tell nothing of the class
@@ -85,23 +89,25 @@ def test_changes_at_a_low_rate_are_among_those_at_a_higher_one(kind: noise.Label
         [(1 + (r + c) % 3) / sum(1 + (r + k) % 3 for k in range(CLASSES)) for c in range(CLASSES)] for r in range(6)
     ]
     matrix = noise.transition(kind, CLASSES, partners=torch.tensor([3, 0, 5, 4, 1, 2]), matrix=shares)
-    low, high = (noise.relabel(COLUMNS, rate, matrix, rng=Stream(1)) for rate in (0.1, 0.2))
+    low, high = (noise.relabel(COLUMNS, ids(len(COLUMNS)), rate, matrix, rng=Stream(1)) for rate in (0.1, 0.2))
     assert set(low.rows.tolist()) < set(high.rows.tolist())
     assert low.labels[low.rows].tolist() == high.labels[low.rows].tolist()
 
 
 def test_another_seed_changes_other_rows_and_call_order_does_not_count() -> None:
     matrix = noise.transition("symmetric", CLASSES)
-    first = noise.relabel(COLUMNS, 0.3, matrix, rng=Stream(0))
-    other = noise.relabel(COLUMNS, 0.3, matrix, rng=Stream(1))
-    assert first.labels.tolist() == noise.relabel(COLUMNS, 0.3, matrix, rng=Stream(0)).labels.tolist()
+    first = noise.relabel(COLUMNS, ids(len(COLUMNS)), 0.3, matrix, rng=Stream(0))
+    other = noise.relabel(COLUMNS, ids(len(COLUMNS)), 0.3, matrix, rng=Stream(1))
+    assert (
+        first.labels.tolist() == noise.relabel(COLUMNS, ids(len(COLUMNS)), 0.3, matrix, rng=Stream(0)).labels.tolist()
+    )
     # Independent draws of 30 % share 9 % of all rows: 54 of 600, with a standard deviation of 5.1.
     assert abs(len(set(first.rows.tolist()) & set(other.rows.tolist())) - 54) < 26
 
 
 def test_the_labels_given_are_left_as_they_were() -> None:
     before = COLUMNS.clone()
-    noise.relabel(COLUMNS, 1.0, noise.transition("symmetric", CLASSES), rng=Stream(0))
+    noise.relabel(COLUMNS, ids(len(COLUMNS)), 1.0, noise.transition("symmetric", CLASSES), rng=Stream(0))
     assert COLUMNS.equal(before)
 
 
@@ -123,7 +129,9 @@ def test_the_confusable_class_does_not_depend_on_the_length_or_number_of_vectors
 def test_a_transition_matrix_is_followed_and_its_zeros_are_never_drawn() -> None:
     matrix = [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.25, 0.0, 0.75]]
     columns = torch.arange(30_000) % 3
-    made = noise.relabel(columns, 1.0, noise.transition("transition", 3, matrix=matrix), rng=Stream(0)).labels
+    made = noise.relabel(
+        columns, ids(len(columns)), 1.0, noise.transition("transition", 3, matrix=matrix), rng=Stream(0)
+    ).labels
     share = torch.bincount(columns * 3 + made, minlength=9).view(3, 3).double() / 10_000
     assert torch.allclose(share, torch.tensor(matrix, dtype=torch.float64), atol=0.025)
     assert (share[torch.tensor(matrix) == 0] == 0).all()
@@ -192,7 +200,8 @@ def test_off_topic_items_have_the_spread_of_the_memory_and_no_class() -> None:
 
 
 def test_off_topic_items_come_from_the_pool_if_there_is_one() -> None:
-    items, pool = memory(), normalise(torch.eye(12)[:3])
+    items, pool = memory(), replace(memory(3), x=normalise(torch.eye(12)[:3]))
     made = noise.off_topic(items, 0.5, rng=Stream(0), pool=pool)
-    found = torch.cdist(made.items.x[made.rows].float(), pool).min(1).values
+    found = torch.cdist(made.items.x[made.rows].float(), pool.x).min(1).values
+    assert len(made.items.x[made.rows].float().argmax(1).unique()) == 3
     assert float(found.max()) < 1e-5

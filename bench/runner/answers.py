@@ -1,0 +1,109 @@
+"""Answers from scores: predictions, ranks of the right class, confidences."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.core.protocols import Method
+from bench.core.task import Task
+from bench.cost.meter import Repeats, phase, uncounted
+from bench.runner.handover import Blocks, Handed
+from bench.utils.errors import BenchError, Notice
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Answers to the queries of a session, in the order in which they were dealt.
+
+    Attributes
+    ----------
+    columns : int64 Tensor [q]
+        Score column of each prediction.
+    ranks : int64 Tensor [q]
+        How many classes score above the right one.
+    confidences : float32 Tensor [q]
+        Softmax probability of the prediction, of the scores over ``temperature``.
+    """
+
+    columns: Tensor
+    ranks: Tensor
+    confidences: Tensor
+
+
+def answer(
+    method: Method, state: Any, task: Task, blocks: Blocks, handed: Handed, label: str, temperature: float = 1.0
+) -> Answers:
+    """Return what a method answers to the queries of a session; its scoring is charged to the phase ``score``."""
+    repeats, scored, start = Repeats(), [], 0
+    for block in blocks.parts:
+        with handed.block(block) as part, torch.no_grad():
+            with phase("score"), repeats.like(len(part)):
+                scores = _scores(method, state, part, label)
+            # What the harness makes of the scores is no cost of the method.
+            with uncounted():
+                check_scores(label, scores, len(part), task)
+                labels = blocks.labels[start : start + len(part)].to(scores.device)
+                scored.append(_answer(scores, task.columns(labels), temperature))
+        start += len(block)
+    with uncounted():
+        return Answers(*(blocks.dealt(torch.cat(column)) for column in zip(*scored, strict=True)))
+
+
+def _scores(method: Method, state: Any, queries: Tensor, label: str) -> Tensor:
+    """Return a method's scores of a block; where the device is too full for it, those of its halves."""
+    try:
+        return method.score(state, queries)
+    except torch.OutOfMemoryError:
+        if len(queries) < 2:
+            raise
+    # Outside the handler, so that the failed attempt's tensors are free before the next one.
+    half = (len(queries) + 1) // 2
+    warnings.warn(
+        Notice(f"{label}: the GPU is too full to score {len(queries)} queries at a time, so {half} are"), stacklevel=2
+    )
+    return torch.cat([method.score(state, part) for part in queries.split(half)])
+
+
+def check_scores(label: str, scores: Any, n_queries: int, task: Task) -> None:
+    """Raise :class:`BenchError` for scores of a wrong shape or that are not numbers."""
+    expected = (n_queries, task.n_classes)
+    if not isinstance(scores, Tensor) or not scores.dtype.is_floating_point:
+        kind = f"a tensor of {scores.dtype}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        raise BenchError(
+            f"method {label} returned {kind} as scores; return a floating-point tensor of shape {expected}"
+        )
+    if tuple(scores.shape) != expected:
+        raise BenchError(
+            f"method {label} returned scores of shape {tuple(scores.shape)} instead of {expected}; "
+            "column j must be task.classes[j]"
+        )
+    if bool(torch.isnan(scores.amax(1)).any()):
+        # The largest of a row with a NaN is NaN.
+        raise BenchError(f"method {label} returned NaN scores; its training diverged or a class mean is zero")
+
+
+def _answer(scores: Tensor, own: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return predicted columns, ranks of the right class and confidences of one block of queries, on the CPU."""
+    own = own.unsqueeze(1)
+    right = scores.gather(1, own)
+    top, columns = scores.max(1)
+    # One table for all that is compared and added up: to ask the system for each takes longer than to fill it. Ones in
+    # float32 add up exactly, and faster than truths do as int64 numbers.
+    table = torch.empty(scores.shape, dtype=torch.promote_types(scores.dtype, torch.float32), device=scores.device)
+    ranks = torch.gt(scores, right, out=table).sum(1).long()
+    tied = (torch.ge(scores, right, out=table).sum(1) > ranks + 1).nonzero().squeeze(1)
+    if len(tied):
+        # Columns before the right one win a tie, as in the prediction, so that rank 0 is a right answer and no other.
+        order = torch.arange(scores.shape[1], device=scores.device)
+        ranks[tied] += ((scores[tied] == right[tied]) & (order < own[tied])).sum(1)
+    # In the precision of the scores: rounded to float32, scores of thousands would give probabilities above 1.
+    gaps = torch.sub(scores.to(table.dtype), top.unsqueeze(1), out=table).div_(temperature)
+    confidences = gaps.exp_().sum(1).reciprocal().float()
+    # Where no class has an item to be scored by, all scores are minus infinity and all classes are as likely.
+    confidences[torch.isneginf(top)] = 1 / scores.shape[1]
+    return columns.cpu(), ranks.cpu(), confidences.cpu()
