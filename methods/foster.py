@@ -64,7 +64,8 @@ class Boosted:
     "arXiv:2204.04662",
     equation="boosting: CE of both branches, rebalanced + CE of the new branch + distillation; "
     "compression: balanced distillation",
-    adapted="frozen features: a branch is a residual adapter and a head, not an encoder (with depth=full it is)",
+    adapted="frozen features: a branch is a residual adapter and a head, not an encoder (with depth=full it is); "
+    "optimiser, rate, epochs, the adapter and how the head starts are ours, chosen as docs/selection.md says",
     needs=("images",),
 )
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, normalise
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
-from bench.learning.incremental_net import Net, distillation
+from bench.learning.incremental_net import FEATURE_NORM, Net, distillation
 from bench.utils.random import Stream
 
 
@@ -34,7 +34,8 @@ class Exemplars:
     "icarl",
     paper="Rebuffi et al., iCaRL: Incremental Classifier and Representation Learning, CVPR 2017, arXiv:1611.07725",
     equation="algorithms 1-5; cross-entropy and distillation at T = 2 for the sigmoid losses of eq. 1",
-    adapted="frozen features: trains a residual adapter and a head, not the encoder (depth=full does)",
+    adapted="frozen features: trains a residual adapter and a head, not the encoder (depth=full does); "
+    "optimiser, rate, epochs, the adapter and how the head starts are ours, chosen as docs/selection.md says",
     needs=("images",),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +85,10 @@ class ICaRL(SessionTraining):
         return Exemplars(net, chosen, means, class_counts(at, task.n_classes))
 
     def score(self, state: Exemplars, queries: Tensor) -> Tensor:
-        """Return cosines to the means of exemplars, [q, c]; a class without exemplars gets minus infinity.
+        """Return closeness to the means of exemplars, [q, c]; a class without exemplars gets minus infinity.
 
-        For unit-norm features and means the nearest mean of eq. 2 is the one with the largest cosine.
+        Minus half the squared distance (eq. 2) of features and means that both have the norm the network trains at,
+        less what is the same for all classes: the square of that norm times the cosine.
         """
-        scores = normalise(state.net.embed(queries)) @ state.means.T
+        scores = FEATURE_NORM**2 * normalise(state.net.embed(queries)) @ state.means.T
         return scores.masked_fill(state.counts == 0, -torch.inf)

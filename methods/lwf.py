@@ -22,7 +22,8 @@ from bench.utils.random import Stream
     paper="Li & Hoiem, Learning without Forgetting, TPAMI 2018, arXiv:1606.09282",
     equation="in class-incremental form: CE on the new classes' logits + 3 x distillation at T = 2",
     adapted="frozen features: trains a residual adapter and a head, not the encoder (depth=full does); one head over "
-    "all classes, since class-incremental queries do not say from which session they are",
+    "all classes, since class-incremental queries do not say from which session they are; "
+    "optimiser, rate, epochs, the adapter and how the head starts are ours, chosen as docs/selection.md says",
     needs=("images",),
 )
 @dataclass(frozen=True, kw_only=True)

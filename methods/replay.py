@@ -29,7 +29,8 @@ class Rehearsed:
     "Functions, Psychological Review 97, 1990",
     equation="cross-entropy on new images and exemplars",
     adapted="frozen features: trains a residual adapter and a head, not the encoder (depth=full does); exemplars "
-    "chosen by herding, as class-incremental benchmarks do",
+    "chosen by herding, as class-incremental benchmarks do; "
+    "optimiser, rate, epochs, the adapter and how the head starts are ours, chosen as docs/selection.md says",
     needs=("images",),
 )
 @dataclass(frozen=True, kw_only=True)

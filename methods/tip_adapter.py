@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
 import torch
@@ -21,7 +21,45 @@ from bench.learning.training import as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
-_ALPHA_LOW, _ALPHA_HIGH, _BETA_LOW, _BETA_HIGH = 0.1, 3.0, 0.1, 7.0
+
+@dataclass(frozen=True)
+class Search:
+    """Where the official code starts and how far it searches on one data set; alpha, then beta; beta starts at 1."""
+
+    alpha: float
+    alpha_end: float
+    beta_end: float
+    epochs: int = 20
+
+
+_SEARCHES = {
+    "imagenet": Search(1.17, 3, 7),
+    "oxford_pets": Search(1.17, 3, 7),
+    "caltech101": Search(3, 5, 12),
+    "stanford_cars": Search(3, 10, 20),
+    "flowers102": Search(10, 50, 50),
+    "food101": Search(1.17, 10, 10),
+    "fgvc_aircraft": Search(5, 30, 30),
+    "sun397": Search(1.17, 10, 12),
+    "dtd": Search(2, 13, 13),
+    "eurosat": Search(2, 10, 12, epochs=100),
+    "ucf101": Search(3, 3, 7),
+}
+"""The files of gaopengcuhk/Tip-Adapter's folder configs, at commit d0e2d6f."""
+
+_ALIASES = {
+    "oxford_flowers": "flowers102",
+    "fgvc": "fgvc_aircraft",
+    "imagenet_s": "imagenet",
+    "imagenet100": "imagenet",
+}
+"""Other names of the same images."""
+
+_ELSEWHERE = Search(1.17, 30, 30)
+"""For a data set that the code has no file for: it starts as on ImageNet and searches as far as on aircraft, one of the
+widest ranges. One that ends at 7 and 3 costs 4.6 points there."""
+
+_BETA = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +72,8 @@ class Cache:
         Unit norm; for tip-adapter-f as trained, of any norm.
     columns : int64 Tensor [n]
     counts : int64 Tensor [c]
+    known : bool
+        Whether the range of the search is one of the official code's.
     """
 
     keys: Tensor = field(metadata=MEMORY)
@@ -43,6 +83,7 @@ class Cache:
     alpha: float
     beta: float
     held_out: int
+    known: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +98,10 @@ class TrainedCache(Cache):
     paper="Zhang et al., Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, ECCV 2022, "
     "arXiv:2207.09519",
     equation="logits = 100 x W + alpha exp(-beta (1 - x K')) onehot(y); -F trains K",
-    adapted="alpha and beta are chosen on held-out support; where a class has no text the zero-shot term is left out "
-    "for all and only beta is chosen",
+    adapted="alpha and beta are chosen on held-out support, where the code has a validation split; -F keeps the last "
+    "epoch, where the code keeps the best on the test images; keys are the features as they are, where the code "
+    "averages ten augmented views of an image; where a class has no text the zero-shot term is left out for all and "
+    "only beta is chosen",
     needs=("images",),
     selection="support-heldout",
     stores_items=True,
@@ -68,62 +111,72 @@ class TrainedCache(Cache):
 class TipAdapter:
     """Add affinities to labelled images, summed by class, to the zero-shot logits.
 
+    alpha and beta are searched as the official code does (gaopengcuhk/Tip-Adapter, commit d0e2d6f, utils.py,
+    ``search_hp``): over 0.1 + i (end - 0.1) / n for i from 0 to n - 1, 200 betas and for each 20 alphas, the first of
+    the best. Start and ends are the code's for its eleven data sets, known by their names; elsewhere alpha starts at
+    1.17 and both end at 30. Images to choose on are ``min(held_out, n // 2)`` of each class, with a cache of the
+    others. Where there are none, alpha and beta are where they start. -F first trains the keys at that start, and then
+    searches with the trained keys; what is kept is trained on all images.
+
     Attributes
     ----------
     alpha, beta : float or None
-        None chooses on ``min(held_out, n // 2)`` images of each class with a cache of the others, among ``steps``
-        values each, alpha from 0.1 to 3 and beta from 0.1 to 7 and the defaults; ties keep the defaults, then the
-        smallest. Where there is nothing to choose on they are ``default_alpha`` and ``default_beta``.
+        None searches.
+    alpha_end, beta_end : float or None
+        Where the search ends; None is the data set's own, or that for others.
+    beta_steps, alpha_steps : int
+        How many of each are tried.
     finetune : bool
-        Train the keys (tip-adapter-f): AdamW, the learning rate falling along half a cosine.
+        Train the keys (tip-adapter-f) from the images: AdamW in float32 with eps 1e-4, the learning rate falling along
+        half a cosine by batch, cross-entropy.
+    epochs : int or None
+        None is 20, and 100 on EuroSAT.
     """
 
     alpha: Annotated[float, Ge(0)] | None = None
     beta: Annotated[float, Gt(0)] | None = None
-    default_alpha: Annotated[float, Ge(0)] = 1.17
-    default_beta: Annotated[float, Gt(0)] = 1.0
+    alpha_end: Annotated[float, Gt(0.1)] | None = None
+    beta_end: Annotated[float, Gt(0.1)] | None = None
     held_out: Annotated[int, Ge(1)] = 4
-    steps: Annotated[int, Ge(1)] = 20
+    alpha_steps: Annotated[int, Ge(1)] = 20
+    beta_steps: Annotated[int, Ge(1)] = 200
     finetune: bool = False
     lr: Annotated[float, Gt(0)] = 1e-3
     weight_decay: Annotated[float, Ge(0)] = 1e-2
-    epochs: Annotated[int, Ge(1)] = 20
+    epochs: Annotated[int, Ge(1)] | None = None
     batch: Annotated[int, Ge(1)] = 256
     training_options: TrainingOptions = field(default=DEFAULT_OPTIONS, metadata={"param": False})
 
     def build(self, task: Task, *, rng: Stream) -> Cache:
-        """Return the cache with alpha and beta; the keys are trained on all images after both are chosen."""
+        """Return the cache with alpha and beta."""
         items = task.labelled
         x, columns, texts = normalise(items.x), task.columns(items.labels), prompt_matrix(task)
-        test = hold_out(columns, items.ids, limit=self.held_out)
-        alpha = self.default_alpha if self.alpha is None else self.alpha
-        beta = self.default_beta if self.beta is None else self.beta
-        held = int(test.sum()) if self.alpha is None or self.beta is None else 0
-        if held:
-            rest = self._cache(x[~test], columns[~test], texts, alpha, beta, 0, task.n_classes, rng.child("choice"))
-            alpha, beta = self._choose(rest, x[test], columns[test])
-        return self._cache(x, columns, texts, alpha, beta, held, task.n_classes, rng)
+        search, known = _search_of(task.dataset)
+        alpha, beta = search.alpha if self.alpha is None else self.alpha, self.beta or _BETA
 
-    def _cache(
-        self,
-        x: Tensor,
-        columns: Tensor,
-        texts: Tensor | None,
-        alpha: float,
-        beta: float,
-        held: int,
-        n_classes: int,
-        rng: Stream,
-    ) -> Cache:
-        cache = Cache(x, columns, class_counts(columns, n_classes), texts, alpha, beta, held)
-        if not self.finetune or not len(x):
+        def cache(rows: Tensor, stream: Stream) -> Cache:
+            counts = class_counts(columns[rows], task.n_classes)
+            return self._trained(Cache(x[rows], columns[rows], counts, texts, alpha, beta, 0, known), search, stream)
+
+        test = hold_out(columns, items.ids, limit=self.held_out)
+        whole = cache(torch.ones_like(test), rng)
+        # Without texts every alpha gives the same answers.
+        if not bool(test.any()) or (self.beta is not None and (self.alpha is not None or texts is None)):
+            return whole
+        alpha, beta = self._choose(cache(~test, rng.child("choice")), x[test], columns[test], search)
+        return replace(whole, alpha=alpha, beta=beta, held_out=int(test.sum()))
+
+    def _trained(self, cache: Cache, search: Search, rng: Stream) -> Cache:
+        """Return the cache with its keys trained, if they are to be."""
+        if not self.finetune or not len(cache.keys):
             return cache
-        keys = as_parameter(x)
-        trainable = Cache(keys, columns, cache.counts, texts, alpha, beta, held)
+        x, columns, keys = cache.keys, cache.columns, as_parameter(cache.keys)
+        zero_shot = None if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
-            return F.cross_entropy(_logits(trainable, x[rows], alpha, beta), columns[rows])
+            logits = cache.alpha * _votes(x[rows] @ keys.T, cache, cache.beta)
+            return F.cross_entropy(logits if zero_shot is None else zero_shot[rows] + logits, columns[rows])
 
         fit(
             [keys],
@@ -131,33 +184,31 @@ class TipAdapter:
             len(x),
             owner="tip-adapter",
             optimiser=torch.optim.AdamW([keys], lr=self.lr, eps=1e-4, weight_decay=self.weight_decay),
-            epochs=self.epochs,
+            epochs=self.epochs or search.epochs,
             batch=self.batch,
             cosine=True,
             rng=rng.child("fit"),
             options=self.training_options,
         )
-        return TrainedCache(keys.detach(), columns, cache.counts, texts, alpha, beta, held)
+        trained = {part.name: getattr(cache, part.name) for part in fields(cache)}
+        return TrainedCache(**{**trained, "keys": keys.detach()})
 
-    def _choose(self, cache: Cache, x: Tensor, target: Tensor) -> tuple[float, float]:
-        def grid(fixed: float | None, default: float, low: float, high: float) -> list[float]:
-            if fixed is not None:
-                return [fixed]
-            return [default, *torch.linspace(low, high, self.steps, dtype=torch.float64).tolist()]
-
-        alphas = grid(self.alpha, self.default_alpha, _ALPHA_LOW, _ALPHA_HIGH)
-        if cache.texts is None:
-            alphas = alphas[:1]
-        tried, hits = [], []
-        for beta in grid(self.beta, self.default_beta, _BETA_LOW, _BETA_HIGH):
-            votes = _votes(cache, x, beta)
-            for alpha in alphas:
-                logits = alpha * votes if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T + alpha * votes
-                tried.append((alpha, beta))
-                hits.append((logits.argmax(1) == target).sum())
-        # Read back together: one by one would wait for the device at each of some hundred pairs.
+    def _choose(self, cache: Cache, x: Tensor, target: Tensor, search: Search) -> tuple[float, float]:
+        """Return the first best alpha and beta of the grid on images [q, d] that are not in the cache."""
+        alphas = [cache.alpha]
+        if self.alpha is None and cache.texts is not None:
+            alphas = _grid(self.alpha_end or search.alpha_end, self.alpha_steps)
+        betas = [cache.beta] if self.beta is not None else _grid(self.beta_end or search.beta_end, self.beta_steps)
+        similar = x @ cache.keys.T
+        zero_shot = 0.0 if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T
+        hits = []
+        for beta in betas:
+            votes = _votes(similar, cache, beta)
+            hits += [((zero_shot + alpha * votes).argmax(1) == target).sum() for alpha in alphas]
+        # Read back together: one by one would wait for the device at each of some thousand pairs.
         right = torch.stack(hits).tolist()
-        return tried[right.index(max(right))]
+        best = right.index(max(right))
+        return alphas[best % len(alphas)], betas[best // len(alphas)]
 
     def score(self, state: Cache, queries: Tensor) -> Tensor:
         """Return logits [q, c]; a class without texts and images gets minus infinity."""
@@ -177,21 +228,35 @@ class TipAdapter:
         )
 
     def describe(self, state: Cache) -> dict[str, Any]:
-        """Return alpha and beta, on how many images they were chosen, and whether the zero-shot term was there."""
+        """Return alpha and beta, on how many images and in whose range they were chosen, and if texts took part."""
         return {
             "alpha": state.alpha,
             "beta": state.beta,
             "held_out": state.held_out,
+            "range": "of the data set" if state.known else "stated for others",
             "zero_shot_term": state.texts is not None,
         }
 
 
-def _votes(cache: Cache, x: Tensor, beta: float) -> Tensor:
-    """Return the affinities to the keys summed by class, [q, c]."""
-    affinity = (beta * (x @ cache.keys.T - 1)).exp()
-    return affinity @ F.one_hot(cache.columns, len(cache.counts)).to(affinity)
+def _search_of(dataset: str) -> tuple[Search, bool]:
+    """Return where to search on a data set, and whether the official code says so."""
+    name = dataset.lower().replace("-", "_")
+    found = _SEARCHES.get(_ALIASES.get(name, name))
+    return found or _ELSEWHERE, found is not None
+
+
+def _grid(end: float, steps: int) -> list[float]:
+    return [i * (end - 0.1) / steps + 0.1 for i in range(steps)]
+
+
+def _votes(similar: Tensor, cache: Cache, beta: float) -> Tensor:
+    """Return the affinities of cosines [q, n] summed by class, [q, c]."""
+    affinity = (-(beta - beta * similar)).exp()
+    empty = affinity.new_zeros(len(affinity), len(cache.counts))
+    # As the product with the one-hot labels, without its c - 1 zeros for each number.
+    return empty.scatter_add(1, cache.columns.expand_as(affinity), affinity)
 
 
 def _logits(cache: Cache, x: Tensor, alpha: float, beta: float) -> Tensor:
-    cached = alpha * _votes(cache, x, beta)
+    cached = alpha * _votes(x @ cache.keys.T, cache, beta)
     return cached if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T + cached

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from bench.classifier.answering import answers, decided, explained
-from bench.classifier.answers import NONE, SHOWN, Answer
+from bench.classifier.answers import SHOWN, Answer
 from bench.classifier.edits import added, removed
 from bench.classifier.folder import read_folder, require_free, write_folder
 from bench.classifier.inputs import as_features, images, is_features
@@ -212,7 +212,7 @@ class Classifier(Settings):
     @property
     def classes_(self) -> np.ndarray:
         """Class names in column order, str [c]."""
-        return np.array(self._fitted().names)
+        return self._fitted().answers[:-1].copy()
 
     @property
     def label_(self) -> str:
@@ -284,8 +284,7 @@ class Classifier(Settings):
         """Return the name of the class of each image or row, or "none of these", str [n]."""
         model = self._fitted()
         best, probability, _ = decided(model, model.scores(self.features(X)))
-        names = np.array([*model.names, NONE])
-        return names[np.where(probability.numpy() < self.reject_, len(model.names), best.numpy())]
+        return model.answers[np.where(probability.numpy() < self.reject_, len(model.names), best.numpy())]
 
     def score(self, X: Any, y: Sequence[Any]) -> float:
         """Return the share of right answers."""

@@ -42,7 +42,7 @@ def latency(answer: Callable[[Tensor], Any], queries: Tensor, batch: int, *, sec
     queries : Tensor [q, d]
         Taken one after the other, and from the start again.
     seconds : float
-        Timed calls go on for so long, but for at least 20 and at most 1000 calls.
+        Timed calls go on for so long, but for at least 5 and at most 1000 calls.
     """
     took: list[float] = []
     at = 0
@@ -54,7 +54,7 @@ def latency(answer: Callable[[Tensor], Any], queries: Tensor, batch: int, *, sec
         answer(part)
         if call >= WARM_UP:
             took.append(time.perf_counter() - start)
-        if len(took) >= 20 and sum(took) > seconds:
+        if len(took) >= 5 and sum(took) > seconds:
             break
     return Latency(
         median_ms=1000 * statistics.median(took),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bench.classifier.answers import NONE
 from bench.classifier.calibration import SHARE, Calibration, calibrate, probabilities
 from bench.classifier.reference import EncoderReference
 from bench.core.features import Features
@@ -72,6 +74,11 @@ class Model:
     def names(self) -> tuple[str, ...]:
         """The name of each column's class."""
         return self.task.class_names
+
+    @cached_property
+    def answers(self) -> np.ndarray:
+        """What an answer may be: the names of the columns and, behind them, that it is none of these; str [c + 1]."""
+        return np.array([*self.names, NONE])
 
     @property
     def dimension(self) -> int:

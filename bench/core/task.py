@@ -104,6 +104,8 @@ class Task(Movable):
     choose_on : Features or None
         Labelled images of these classes to choose settings on, beside the support: the validation split, where the run
         says ``--selection validation-split``. None: a method chooses on images that it holds out of the support.
+    dataset : str
+        The name of the data set it was dealt from; for settings that a paper gives by data set.
     """
 
     classes: tuple[int, ...]
@@ -117,6 +119,7 @@ class Task(Movable):
     pictures: ItemImages | None = None
     soft_pruning: bool = False
     choose_on: Features | None = None
+    dataset: str = ""
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) != len(self.class_names):

@@ -186,6 +186,12 @@ def _lists(args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:
     return sum(part.numel() for part in args[0])
 
 
+def _fused_adam(args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:
+    """Adam in one operation, as its single steps count: eight numbers written a weight, seven without weight decay."""
+    numbers: int = sum(part.numel() for part in args[0])
+    return numbers * (8 if kwargs.get("weight_decay") else 7)
+
+
 def _sorted(args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> int:
     """Return n log2 n comparisons for each row of n."""
     x = args[0]
@@ -204,6 +210,7 @@ _ELEMENTWISE: dict[Any, Rule] = {
     _aten.index_add: _read(at=3),
     _aten.scatter_add: _read(at=3),
     _aten.scatter_reduce: _read(at=3),
+    _aten._fused_adam: _fused_adam,
     _aten.sort: _sorted,
     _aten.argsort: _sorted,
     # The largest, a difference, an exponential, a sum and a division.

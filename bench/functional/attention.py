@@ -1,16 +1,17 @@
 """Attentive integration of retrieved items: one residual attention block with a single head.
 
 The block is CLIP's residual attention block with the query feature as query and the retrieved features as keys and
-values (Kang et al., Memory-Modular Classification, TMLR 2025, eq. 3, and the arrangement of its official code):
+values (Kang et al., Memory-Modular Classification, TMLR 2025, eq. 3, and the arrangement of its official code, in which
+query, key and value have layer normalisations of their own):
 
-    a = softmax(Q(LN f) . K(LN' v_j) / sqrt(d));  g = f + O(sum_j a_j V(LN' v_j));  h = g + MLP(LN'' g);  out = f + h
+    a = softmax(Q(LN f) . K(LN' v_j) / sqrt(d));  g = f + O(sum_j a_j V(LN" v_j));  h = g + MLP(LN* g);  out = f + h
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -20,17 +21,24 @@ from bench.utils.random import Stream
 
 _EPS = 1e-5
 
+Start = Literal["random", "zero", "kernel-mean"]
+"""What untrained weights are: drawn as torch's layers are; the same with the output matrices of attention and MLP at
+zero, so that the block returns the feature itself; or Q, K, V and the output at the identity and the MLP at zero, so
+that it adds the kernel mean of the neighbours."""
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The weights of one block; 12 d^2 + 15 d numbers."""
+    """The weights of one block; 12 d^2 + 17 d numbers."""
 
     stored_as: ClassVar = "weights"
 
     norm_query_weight: Tensor
     norm_query_bias: Tensor
-    norm_item_weight: Tensor
-    norm_item_bias: Tensor
+    norm_key_weight: Tensor
+    norm_key_bias: Tensor
+    norm_value_weight: Tensor
+    norm_value_bias: Tensor
     query_weight: Tensor
     query_bias: Tensor
     key_weight: Tensor
@@ -55,6 +63,17 @@ class Block:
         assert callable(change)
         return Block(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
 
+    def at(self, start: Start) -> Block:
+        """Return freshly drawn weights changed into those of a start."""
+        if start == "random":
+            return self
+        silent = {name: torch.zeros_like(getattr(self, name)) for name in ("proj_weight", "proj_bias")}
+        if start == "zero":
+            return replace(self, out_weight=torch.zeros_like(self.out_weight), **silent)
+        one = torch.eye(len(self.out_bias), dtype=self.out_weight.dtype, device=self.out_weight.device)
+        names = ("query_weight", "key_weight", "value_weight", "out_weight")
+        return replace(self, **{name: one.clone() for name in names}, **silent)
+
     @staticmethod
     def initial(d: int, rng: Stream) -> Block:
         """Return untrained weights as torch's own layers draw them, from a stream of their own.
@@ -73,8 +92,10 @@ class Block:
         return Block(
             norm_query_weight=one.clone(),
             norm_query_bias=zero.clone(),
-            norm_item_weight=one.clone(),
-            norm_item_bias=zero.clone(),
+            norm_key_weight=one.clone(),
+            norm_key_bias=zero.clone(),
+            norm_value_weight=one.clone(),
+            norm_value_bias=zero.clone(),
             query_weight=uniform(d, d, xavier),
             query_bias=zero.clone(),
             key_weight=uniform(d, d, xavier),
@@ -122,13 +143,13 @@ def attend(block: Block, f: Tensor, items: Tensor) -> Tensor:
         block.query_weight,
         block.query_bias,
     )
-    keyed = (q @ block.key_weight) * block.norm_item_weight
+    keyed = (q @ block.key_weight) * block.norm_key_weight
     return torch.softmax(torch.einsum("qd,qkd->qk", keyed, items) / math.sqrt(d), dim=-1)
 
 
 def transform(block: Block, f: Tensor, weights: Tensor, items: Tensor) -> Tensor:
     """Return the block's output h for given attention weights [q, k]."""
-    mean = torch.einsum("qk,qkd->qd", weights, items) * block.norm_item_weight + block.norm_item_bias
+    mean = torch.einsum("qk,qkd->qd", weights, items) * block.norm_value_weight + block.norm_value_bias
     return _after_attention(block, f, F.linear(mean, block.value_weight, block.value_bias))
 
 
@@ -143,9 +164,8 @@ def integrate_each(block: Block, f: Tensor, items: Tensor) -> Tensor:
         block.query_weight,
         block.query_bias,
     )
-    normed = items * block.norm_item_weight + block.norm_item_bias
-    keys = F.linear(normed, block.key_weight, block.key_bias)
-    values = F.linear(normed, block.value_weight, block.value_bias)
+    keys = F.linear(items * block.norm_key_weight + block.norm_key_bias, block.key_weight, block.key_bias)
+    values = F.linear(items * block.norm_value_weight + block.norm_value_bias, block.value_weight, block.value_bias)
     weights = torch.softmax(torch.einsum("qd,qkd->qk", query, keys) / math.sqrt(d), dim=-1)
     return f + _after_attention(block, f, torch.einsum("qk,qkd->qd", weights, values))
 

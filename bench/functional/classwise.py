@@ -118,18 +118,25 @@ def herd(x: Tensor, count: int) -> Tensor:
     Rebuffi et al., iCaRL, CVPR 2017, arXiv:1611.07725, algorithm 4: step j takes the row that brings the mean of
     the j chosen rows nearest to the mean of all rows. Ties go to the first row. Each row is taken at most once.
     """
+    steps = min(count, len(x))
+    chosen = [torch.zeros(0, dtype=torch.int64, device=x.device)]
+    if not steps:
+        return chosen[0]
     x = x.double()
     mean = x.mean(0)
-    chosen = [torch.zeros(0, dtype=torch.int64, device=x.device)]
+    squares = (x * x).sum(1)
+    # Distances that differ by rounding alone are ties.
+    tie = 1e-13 * squares.amax()
     total = torch.zeros_like(mean)
     free = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    steps = min(count, len(x))
-    # A step: x added, divided, subtracted, squared and summed; the least of n gaps; and the sum of those chosen.
-    with counted_as(elementwise=steps * (5 * x.numel() + len(x) + x.shape[1])):
+    # A step: one product, what it is taken with, the least of n gaps and what ties with it, and the sum of the chosen.
+    with counted_as(products=steps * 2 * x.numel(), elementwise=steps * (3 * x.shape[1] + len(x) + 2)):
         for step in range(1, steps + 1):
-            gap = ((mean - (total + x) / step) ** 2).sum(1)
+            # j^2 |mean - (total + x) / j|^2 = |x|^2 - 2 x . (j mean - total) + what is the same for all x.
+            gap = torch.addmv(squares, x, mean * step - total, alpha=-2)
+            gap = torch.where(free, gap, torch.inf)
             # The row stays where it is computed: to read its number would wait for the device at each step.
-            best = torch.where(free, gap, torch.inf).argmin(0, keepdim=True)
+            best = (gap <= gap.amin() + tie * step).to(torch.uint8).argmax(0, keepdim=True)
             chosen.append(best)
             free.index_fill_(0, best, False)
             total += x.index_select(0, best).squeeze(0)

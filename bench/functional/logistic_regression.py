@@ -21,6 +21,10 @@ _ROWS = 32_768
 _SINGLE = 1e-6
 """The tolerance down to which float32 products are precise enough."""
 
+_STRONG = 0.03
+"""The p from which on float64 is taken. Weights are then about g / p and lower the loss by |g|^2 / 2p, with g its slope
+at 0, which is soon less than float32 can tell; and a few iterations are all it takes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Linear:
@@ -52,13 +56,16 @@ class LogisticRegression:
       the initial matrix of L-BFGS (Liu & Nocedal, On the limited memory BFGS method, Mathematical Programming 1989)
       and renewed every ten iterations.
     - A fit starts on the line in log C through the two solutions nearest to it, where that is the better start.
-    - Products are in float32, sums of losses in float64; all is float64 for tolerances below 1e-6.
+    - Products are in float32, sums of losses in float64; all is float64 for tolerances below 1e-6, and where p is at
+      least 0.03.
 
     Parameters
     ----------
     x : Tensor [n, d]
     columns : int64 Tensor [n]
     n_classes : int
+    weights : Tensor [n], optional
+        By which the loss of each row counts; 1 unless given.
     max_iterations : int
         Of L-BFGS, for each fit.
     tolerance : float
@@ -68,10 +75,18 @@ class LogisticRegression:
     """
 
     def __init__(
-        self, x: Tensor, columns: Tensor, n_classes: int, *, max_iterations: int = 1000, tolerance: float = 2e-6
+        self,
+        x: Tensor,
+        columns: Tensor,
+        n_classes: int,
+        *,
+        weights: Tensor | None = None,
+        max_iterations: int = 1000,
+        tolerance: float = 2e-6,
     ) -> None:
         wide = x.double()
-        self._mean = wide.mean(0)
+        # Centred by the mean that counts, weights that are next to nothing leave the biases where they are without any.
+        self._mean = wide.mean(0) if weights is None else weights.double() @ wide / weights.double().sum()
         wide = wide - self._mean
         if len(wide) < wide.shape[1]:
             span, triangle = torch.linalg.qr(wide.T)
@@ -80,6 +95,7 @@ class LogisticRegression:
             self._axes = torch.linalg.eigh(wide.T @ wide).eigenvectors
         self._z = (wide @ self._axes).to(torch.float32 if tolerance >= _SINGLE else torch.float64)
         self._columns, self._n_classes = columns, n_classes
+        self._weights = None if weights is None else weights.double()
         self._max_iterations, self._tolerance = max_iterations, tolerance
         self._fitted: dict[float, Tensor] = {}
         self._alike = Repeats()
@@ -91,51 +107,62 @@ class LogisticRegression:
         ``start`` is where to begin if nothing has been fitted yet, such as the classifier of a part of the rows.
         """
         penalty = 1.0 / (c * len(self._z))
-        theta = self._minimum(self._start(c, penalty, start), penalty)
+        z = self._z.double() if penalty >= _STRONG else self._z
+        theta = self._minimum(z, self._start(z, c, penalty, start), penalty)
         self._fitted[c] = theta
         weights: Tensor = theta[:-1].double().T @ self._axes.T
         return Linear(weights.float(), (theta[-1].double() - weights @ self._mean).float())
 
-    def _start(self, c: float, penalty: float, given: Linear | None) -> Tensor:
+    def _start(self, z: Tensor, c: float, penalty: float, given: Linear | None) -> Tensor:
         """Return the best guess at the minimum, [r + 1, c]: weights in the principal axes over the biases."""
         if not self._fitted:
-            theta: Tensor = self._z.new_zeros(self._z.shape[1] + 1, self._n_classes)
+            theta: Tensor = z.new_zeros(z.shape[1] + 1, self._n_classes)
             if given is not None:
                 weights = given.weights.double()
                 theta[:-1] = (weights @ self._axes).T
                 theta[-1] = given.biases.double() + weights @ self._mean
             return theta
         near = sorted(self._fitted, key=lambda known: abs(math.log(known / c)))[:2]
-        theta = self._fitted[near[0]]
+        theta = self._fitted[near[0]].to(z.dtype)
         if len(near) < 2 or near[0] == c:
             return theta
-        far = self._fitted[near[1]]
+        far = self._fitted[near[1]].to(z.dtype)
         line: Tensor = theta + (theta - far) * (math.log(c / near[0]) / math.log(near[0] / near[1]))
-        return line if self._evaluate(line, penalty)[0] < self._evaluate(theta, penalty)[0] else theta
+        return line if self._evaluate(z, line, penalty)[0] < self._evaluate(z, theta, penalty)[0] else theta
 
-    def _evaluate(self, theta: Tensor, penalty: float, *, diagonal: bool = False) -> tuple[float, Tensor, Tensor]:
+    def _evaluate(
+        self, z: Tensor, theta: Tensor, penalty: float, *, diagonal: bool = False
+    ) -> tuple[float, Tensor, Tensor]:
         with self._alike.like(("evaluation", diagonal)):
-            return self._evaluated(theta, penalty, diagonal=diagonal)
+            return self._evaluated(z, theta, penalty, diagonal=diagonal)
 
-    def _evaluated(self, theta: Tensor, penalty: float, *, diagonal: bool) -> tuple[float, Tensor, Tensor]:
+    def _evaluated(
+        self, every: Tensor, theta: Tensor, penalty: float, *, diagonal: bool
+    ) -> tuple[float, Tensor, Tensor]:
         """Return f, its gradient [r + 1, c], and the diagonal of its Hessian [r + 1, c] if that is wanted."""
-        weights, n = theta[:-1], len(self._z)
+        weights, n = theta[:-1], len(every)
         slope, curvature = torch.zeros_like(theta), torch.zeros_like(theta) if diagonal else theta
         loss = theta.new_zeros((), dtype=torch.float64)
         for a in range(0, n, _ROWS):
-            z, target = self._z[a : a + _ROWS], self._columns[a : a + _ROWS].unsqueeze(1)
+            z, target = every[a : a + _ROWS], self._columns[a : a + _ROWS].unsqueeze(1)
+            counts = None if self._weights is None else self._weights[a : a + _ROWS].unsqueeze(1)
             log_q = torch.addmm(theta[-1], z, weights).log_softmax(1)
             certain = log_q.gather(1, target)
             q = log_q.exp_()
             if diagonal:
                 spread = q * (1 - q)
+                if counts is not None:
+                    spread.mul_(counts)
                 curvature[:-1].addmm_(z.square().T, spread)
                 curvature[-1] += spread.sum(0)
             # 1 - q of the right class is summed over the others: near 0 a difference would be all rounding.
             q.scatter_(1, target, 0.0)
             rest = q.sum(1, keepdim=True)
             q.scatter_(1, target, -rest)
-            loss += torch.where(rest < 0.5, -torch.log1p(-rest), -certain).sum(dtype=torch.float64)
+            losses = torch.where(rest < 0.5, -torch.log1p(-rest), -certain)
+            if counts is not None:
+                losses, q = losses * counts, q.mul_(counts)
+            loss += losses.sum(dtype=torch.float64)
             slope[:-1].addmm_(z.T, q)
             slope[-1] += q.sum(0)
         slope /= n
@@ -148,23 +175,25 @@ class LogisticRegression:
         total, square = _numbers(loss, _square(weights))
         return total / n + penalty * square / 2, slope, curvature
 
-    def _minimum(self, theta: Tensor, penalty: float) -> Tensor:
+    def _minimum(self, z: Tensor, theta: Tensor, penalty: float) -> Tensor:
         """Return the minimum of f, by L-BFGS from ``theta``."""
-        value, slope, diagonal = self._evaluate(theta, penalty, diagonal=True)
+        value, slope, diagonal = self._evaluate(z, theta, penalty, diagonal=True)
         pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=_MEMORY)
         scale, rounding, stalled = 1.0, torch.finfo(theta.dtype).eps, 0
+        # Losses are summed in float64 in either precision; what is below that rounding is no difference.
+        floor = 1e-13 if theta.dtype == torch.float32 else 1e-15
         for iteration in range(1, self._max_iterations + 1):
             # A pair takes two products and two additions of all numbers, and the diagonal one of each.
             size, count = slope.numel(), len(pairs)
             with counted_as(products=4 * count * size, elementwise=(2 * count + 2) * size):
                 direction = _direction(slope, pairs, diagonal, scale)
             decrement, square = _numbers(_dot(slope, direction), _square(theta[:-1]))
-            if decrement <= 0 or decrement / 2 <= max(self._tolerance * penalty * square / 2, 1e-13 * value):
+            if decrement <= 0 or decrement / 2 <= max(self._tolerance * penalty * square / 2, floor * value):
                 break
             length, renew = 1.0, iteration % _MEMORY == 0
             for _ in range(20):
                 after = theta - length * direction
-                new_value, new_slope, new_diagonal = self._evaluate(after, penalty, diagonal=renew)
+                new_value, new_slope, new_diagonal = self._evaluate(z, after, penalty, diagonal=renew)
                 # The decrease that is asked for; where it is below rounding, the slope along the step must tell.
                 enough = new_value <= value - 1e-4 * length * decrement
                 if enough or (

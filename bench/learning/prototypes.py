@@ -45,6 +45,7 @@ def _selected_means(
     *,
     kind: Kind,
     count: int,
+    raw: bool,
     rng: Stream,
 ) -> Tensor:
     if kind == "all":
@@ -56,7 +57,7 @@ def _selected_means(
         keep = best_of_each_class(consensus(x, columns, other, other_columns, n_classes), columns, count)
         # Without items of the other modality there is no consensus to seek, and every item counts.
         keep |= class_counts(other_columns, n_classes)[columns] == 0
-    return normalise(class_means(normalise(x[keep]), columns[keep], n_classes))
+    return normalise(class_means(x[keep] if raw else normalise(x[keep]), columns[keep], n_classes))
 
 
 def carried_over(images: Tensor, texts: Tensor, both: Tensor) -> Tensor:
@@ -85,6 +86,7 @@ def prototypes(
     *,
     kind: Kind = "cross-modal",
     count: int = 16,
+    raw: bool = False,
     rng: Stream,
 ) -> tuple[Tensor, Tensor]:
     """Return image and text prototypes, unit norm, each [c, d].
@@ -98,12 +100,14 @@ def prototypes(
     images, texts : Tensor [m, d], [t, d]
     image_columns, text_columns : int64 Tensor [m], [t]
         Class of each item, in ``range(n_classes)``.
+    raw : bool
+        Take means of the vectors as they are, as the official code does, and not of unit-norm ones.
     """
     image = _selected_means(
-        images, image_columns, texts, text_columns, n_classes, kind=kind, count=count, rng=rng.child("images")
+        images, image_columns, texts, text_columns, n_classes, kind=kind, count=count, raw=raw, rng=rng.child("images")
     )
     text = _selected_means(
-        texts, text_columns, images, image_columns, n_classes, kind=kind, count=count, rng=rng.child("texts")
+        texts, text_columns, images, image_columns, n_classes, kind=kind, count=count, raw=raw, rng=rng.child("texts")
     )
     has_image = class_counts(image_columns, n_classes).unsqueeze(1) > 0
     has_text = class_counts(text_columns, n_classes).unsqueeze(1) > 0

@@ -59,7 +59,9 @@ def fit(
     cosine: bool = False,
     validate: Callable[[], float] | None = None,
     patience: int | None = None,
+    start_counts: bool = True,
     options: TrainingOptions = DEFAULT_OPTIONS,
+    remedy: str | None = None,
 ) -> Fitted:
     """Minimise a loss over ``n`` rows by mini-batches, in place.
 
@@ -80,8 +82,12 @@ def fit(
         Returns a score, larger is better; asked before training and after each epoch. Ties keep the earlier.
     patience : int, optional
         Stop after this many epochs without a better score.
+    start_counts : bool
+        Whether the initial weights are kept if no epoch is better; otherwise any epoch counts as better than they.
     options : TrainingOptions
         What the run asks of its trainings.
+    remedy : str, optional
+        What to do when training diverges; a lower learning rate unless said.
 
     Raises
     ------
@@ -131,12 +137,12 @@ def fit(
             means = torch.stack(values).tolist()
             losses.append(sum(mean * size for mean, size in zip(means, sizes, strict=True)) / n)
             if not math.isfinite(losses[-1]):
-                rate = optimiser.param_groups[0]["lr"]
-                raise BenchError(f"training of {owner} diverged in epoch {epoch}; lower {owner}.lr (now {rate:g})")
+                lower = f"lower {owner}.lr (now {optimiser.param_groups[0]['lr']:g})"
+                raise BenchError(f"training of {owner} diverged in epoch {epoch}; {remedy or lower}")
             if validate:
                 with alike.like("validation"):
                     scores.append(validate())
-                if scores[-1] > scores[best_epoch]:
+                if scores[-1] > scores[best_epoch] or (epoch == 1 and not start_counts):
                     best_epoch, best_weights = epoch, _copies(weights)
             if keeper.due:
                 keeper.save(

@@ -38,6 +38,7 @@ def make_task(
         budget=budget or Budget(),
         session=session,
         pictures=dataset.pictures,
+        dataset=dataset.card.name,
     )
 
 

@@ -180,7 +180,7 @@ class Exact:
 
     def _inverse(self, q: Tensor, keys: Tensor) -> Tensor | None:
         """Return one over the norms of the keys for a few queries on a processor, kept as long as the keys live."""
-        if self.product != "auto" or len(q) > few.MOST or not (on_processor(q) and on_processor(keys)):
+        if self.product != "auto" or not few.is_few(len(q), len(keys)) or not (on_processor(q) and on_processor(keys)):
             return None
         known, place = self._norms.get(id(keys)), id(keys)
         if known is None or known.keys() is not keys or known.version != keys._version:

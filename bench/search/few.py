@@ -13,10 +13,17 @@ from bench.search.rounded_products import float32_error
 
 MOST = 16
 """Queries, at most, that are few."""
+_SCORES = 1 << 24
+"""Scores at a time, at most: 64 MiB."""
 _ROWS = 1 << 12
 """Keys whose norms are taken in float64 at a time: 16 MiB at d = 512."""
 _SMALLEST, _LARGEST = 2.0**-30, 2.0**30
 """Norms between these neither lose digits nor overflow in the product."""
+
+
+def is_few(queries: int, keys: int) -> bool:
+    """Return whether so many queries are few, for so many keys."""
+    return queries <= MOST and queries * keys <= _SCORES
 
 
 def inverse_norms(keys: Tensor) -> Tensor | None:

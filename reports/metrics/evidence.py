@@ -1,4 +1,4 @@
-"""Evidence for answers: shares of neighbours of the right class, similarity to right and wrong prototypes."""
+"""Evidence for answers: recall and precision of neighbours, similarity to right and wrong prototypes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bench.reports.records.arrow_columns import mentions
 from bench.reports.records.keys import GROUP
 
 _KEY = [*GROUP, "method"]
+_KINDS = ("recall", "precision", "right", "wrong")
 
 
 def evidence(records: pd.DataFrame) -> pd.DataFrame:
@@ -19,15 +20,15 @@ def evidence(records: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for record in last[mentions(last["details"], '"evidence": {')].to_dict("records"):
         seen = json.loads(record["details"])["evidence"]
-        branches = {b for kind in ("retrieval", "right", "wrong") for b in seen.get(kind, {})}
+        branches = {b for kind in _KINDS for b in seen.get(kind, {})}
         parts += [
             {**{k: record[k] for k in _KEY}, "branch": b, "asked": seen["queries"]}
             | {"accuracy": record["n_correct"] / record["n_queries"]}
-            | {kind: seen.get(kind, {}).get(b) for kind in ("retrieval", "right", "wrong")}
+            | {kind: seen.get(kind, {}).get(b) for kind in _KINDS}
             for b in sorted(branches)
         ]
     if not parts:
         return pd.DataFrame()
-    numbers = ["accuracy", "asked", "retrieval", "right", "wrong"]
+    numbers = ["accuracy", "asked", *_KINDS]
     frame = pd.DataFrame(parts).astype(dict.fromkeys(numbers, "float64"))
     return frame.groupby([*_KEY, "branch"], dropna=False)[numbers].mean().reset_index()

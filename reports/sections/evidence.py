@@ -1,4 +1,4 @@
-"""The table of what answers rest on: shares of right neighbours, similarity to right and wrong prototypes."""
+"""The table of what answers rest on: recall and precision of neighbours, similarity to right and wrong prototypes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ def table(means: pd.DataFrame) -> Table | None:
                 *names_of(row),
                 Cell(str(row["method"]), str(row["method"])),
                 Cell(str(row["branch"]), str(row["branch"])),
-                Cell("-" if pd.isna(row["retrieval"]) else percent(row["retrieval"]), float(row["retrieval"])),
+                *(Cell("-" if pd.isna(row[c]) else percent(row[c]), float(row[c])) for c in ("recall", "precision")),
                 *(Cell(_cosine(row[c]), float(row[c])) for c in ("right", "wrong")),
                 Cell(_cosine(row["right"] - row["wrong"]), float(row["right"] - row["wrong"])),
                 Cell(f"{row['asked']:.0f}", float(row["asked"])),
             )
         )
     caption = (
-        "Of the neighbours that a query is answered from, the share that is of its class; the cosine of the query, as "
+        "Recall: the share of queries with any neighbour of their class among those they are answered from. Precision: "
+        "the share of these neighbours that is of the query's class. Then the cosine of the query, as "
         "the method embeds it, to the prototype of its class and, on average, to those of other classes. Means over "
         "seeds, over the same sample of queries for all methods, of the last session."
     )
     head = (
-        *("scenario", "data set", "condition", "method", "branch", "right neighbours %"),
+        *("scenario", "data set", "condition", "method", "branch", "recall@k %", "precision@k %"),
         *("to the right prototype", "to wrong ones", "gap", "queries"),
     )
     return without_constants(Table("evidence", "What answers rest on", caption, head, tuple(rows)))

@@ -30,7 +30,7 @@ def make(name: str, **parameters: Any) -> Any:
     brief = {key: 2 for key in ("epochs", "adapt_epochs") if key in {f.name for f in dataclasses.fields(entry.cls)}}
     # The toy memories are small, and a vote of all of them would be no vote.
     few = {"k": 3} if "k" in {f.name for f in dataclasses.fields(entry.cls)} else {}
-    return entry.cls(**{**brief, **few, **entry.preset, **parameters})
+    return entry.cls(**{**few, **entry.preset, **brief, **parameters})
 
 
 def episode(task: Task, *, training: bool = True) -> Episode:

@@ -41,9 +41,10 @@ def naive_integration(b: Block, f: torch.Tensor, neighbours: torch.Tensor) -> to
     q = b.query_weight @ layer_norm(f, b.norm_query_weight, b.norm_query_bias) + b.query_bias
     scores, values = [], []
     for v in neighbours:
-        n = layer_norm(v, b.norm_item_weight, b.norm_item_bias)
+        n = layer_norm(v, b.norm_key_weight, b.norm_key_bias)
         scores.append(q @ (b.key_weight @ n + b.key_bias) / math.sqrt(len(f)))
-        values.append(b.value_weight @ n + b.value_bias)
+        w = layer_norm(v, b.norm_value_weight, b.norm_value_bias)
+        values.append(b.value_weight @ w + b.value_bias)
     weights = torch.stack(scores).softmax(0)
     g = f + b.out_weight @ sum(a * v for a, v in zip(weights, values, strict=True)) + b.out_bias
     inner = b.fc_weight @ layer_norm(g, b.norm_mlp_weight, b.norm_mlp_bias) + b.fc_bias
@@ -71,7 +72,7 @@ def test_forward_pass_equals_a_loop_over_the_equations(feature_norm: float | Non
         return w + 0.1 * torch.randn(w.shape, generator=g)
 
     weights = type(state.weights)(state.weights.image.map(shake), state.weights.text.map(shake))
-    state = type(state)(weights, state.image, state.text, state.trained)
+    state = replace(state, weights=weights)
     queries = toy.dataset().splits["test"].of_classes(CLASSES).x
     found = method.score(state, queries)
 
@@ -89,28 +90,26 @@ def test_forward_pass_equals_a_loop_over_the_equations(feature_norm: float | Non
             for column, label in enumerate(CLASSES):
                 p = naive_prototypes(items.x[items.labels == label], others.x[others.labels == label], 2)
                 expected[column] += F.cosine_similarity(p, f, dim=0)
-        torch.testing.assert_close(found[row], expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found[row], 50 * expected, atol=5e-4, rtol=1e-5)
 
 
 def test_has_6_3_million_parameters_at_512_dimensions() -> None:
     block = Block.initial(512, Stream(0))
     n = sum(w.numel() for w in block.tensors())
-    assert n == 12 * 512**2 + 15 * 512
-    assert round(2 * n / 1e6, 1) == 6.3
+    assert 2 * n == 6_308_864, "as many as the official code has"
 
 
-def test_training_loss_is_the_cross_entropy_of_sixteen_times_the_logits() -> None:
+def test_training_loss_is_the_cross_entropy_of_the_scores() -> None:
     """One Adam step on one batch moves the weights as autograd on eq. 5 says."""
     seen = toy.task((0, 1, 2), support=False)
     shown = toy.cloud([0, 1, 2], 6, seen.support.class_names, "hard", spread=0.6)
     training = Session(task=seen, queries=shown)
-    before = mml(k=3, epochs=0).train(training, None, rng=Stream(0)).weights
-    after = mml(k=3, epochs=1, lr=1e-3, weight_decay=0.0).train(training, None, rng=Stream(0)).weights
-    weights = type(before)(*(b.map(lambda w: w.clone().requires_grad_(True)) for b in (before.image, before.text)))
+    before = mml(k=3, epochs=0, start="random").train(training, None, rng=Stream(0)).weights
+    after = mml(k=3, epochs=1, lr=1e-3, weight_decay=0.0, start="random").train(training, None, rng=Stream(0)).weights
+    weights = before.map(lambda w: w.clone().requires_grad_(True))
     state = mml(k=3, weights=weights).build(seen, rng=Stream(0).child("x"))
-    state = type(state)(weights, state.image, state.text, state.trained)
-    logits = mml(k=3).score(state, shown.x)
-    loss = F.cross_entropy(16 * logits, training.targets)
+    state = replace(state, weights=weights)
+    loss = F.cross_entropy(mml(k=3).score(state, shown.x), training.targets)
     leaves = weights.image.tensors()
     # The key bias adds a constant to all scores of a query, which softmax cancels: it is not in the graph.
     gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
@@ -157,7 +156,7 @@ def test_where_nothing_can_be_retrieved_nothing_is_trained() -> None:
     memory = task.memory.replace(texts=task.memory.texts.take([]))
     bare = replace(task, memory=memory, prompts=task.prompts.of_classes([]))
     state = mml(memory="text").build(bare, rng=Stream(0))
-    assert state.trained == "no"
+    assert state.weights.trained_on == "no"
     assert mml(memory="text").score(state, task.support.x).shape == (len(task.support), len(CLASSES))
 
 
@@ -166,7 +165,7 @@ def test_memory_replacement_leaves_the_weights_as_they_were() -> None:
     shown = toy.dataset().splits["train"].of_classes(seen.classes)
     trained = mml(epochs=2, lr=1e-3).train(Session(task=seen, queries=shown), None, rng=Stream(0))
     state = trained.build(toy.task(CLASSES, support=False), rng=Stream(1))
-    assert state.trained == "seen classes"
+    assert state.weights.trained_on == "seen classes"
     for a, b in zip(trained.weights.image.tensors(), state.weights.image.tensors(), strict=True):
         assert torch.equal(a, b)
 
@@ -202,12 +201,12 @@ def test_training_on_the_support_is_skipped_where_there_is_none() -> None:
 def test_training_never_retrieves_the_image_itself() -> None:
     task = toy.task(CLASSES, images=False)
     method = mml(k=4)
-    state = method._plug(task, method._initial(task, Stream(0)), "no", rng=Stream(0))
-    image_at, _ = method._neighbours_without_self(state, task.support)
-    assert image_at is not None
-    assert image_at.shape[1] == 4
-    own = torch.arange(len(task.support)).unsqueeze(1)
-    assert not (image_at == own).any()
+    state = method._plugging.plug(task, method._initial(task, Stream(0)), rng=Stream(0))
+    near = method._forward.ask(state, task.support.x, task.support).image
+    assert near is not None
+    assert near.places.shape[1] == 4
+    own = method._forward.prepare(state, task.support.x).unsqueeze(1)
+    assert not torch.isclose(near.of(slice(None)), own).all(2).any()
 
 
 def test_the_best_validation_epoch_is_kept() -> None:
@@ -270,7 +269,16 @@ def accuracies(seed: int, feature_norm: float | None, norm: float, lr: float) ->
     )
     found = []
     for changed in ({"epochs": 0}, {}, {"integration": "self"}):
-        settings = {"k": 8, "lr": lr, "epochs": 12, "batch": 64, "feature_norm": feature_norm, **changed}
+        settings = {
+            "logit_scale": 16.0,
+            "start": "random",
+            "k": 8,
+            "lr": lr,
+            "epochs": 12,
+            "batch": 64,
+            "patience": None,
+        }
+        settings |= {"feature_norm": feature_norm, **changed}
         method = mml(**settings).train(seen, other, rng=Stream(seed))  # type: ignore[attr-defined]
         scores = method.score(method.build(unseen.task, rng=Stream(0)), unseen.queries.x)
         found.append(float((scores.argmax(1) == unseen.targets).float().mean()))
@@ -290,8 +298,8 @@ def test_the_scale_is_explicit() -> None:
     unit, official = (session_of(tuple(range(6)), 0, norm) for norm in (1.0, 10.0))
 
     def scores(session: Session, feature_norm: float | None) -> torch.Tensor:
-        method = mml(k=4, feature_norm=feature_norm)
-        state = method._plug(session.task, method._initial(session.task, Stream(0)), "no", rng=Stream(0))
+        method = mml(k=4, feature_norm=feature_norm, start="random", logit_scale=1.0)
+        state = method._plugging.plug(session.task, method._initial(session.task, Stream(0)), rng=Stream(0))
         return method.score(state, session.queries.x)
 
     brought = scores(unit, 10.0)

@@ -47,8 +47,8 @@ def test_fusion_equals_a_transformer_layer_read_at_the_query() -> None:
         return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt() * weight + bias
 
     q = norm(f, b.norm_query_weight, b.norm_query_bias) @ b.query_weight.T + b.query_bias
-    kv = norm(tokens, b.norm_item_weight, b.norm_item_bias)
-    k, v = kv @ b.key_weight.T + b.key_bias, kv @ b.value_weight.T + b.value_bias
+    k = norm(tokens, b.norm_key_weight, b.norm_key_bias) @ b.key_weight.T + b.key_bias
+    v = norm(tokens, b.norm_value_weight, b.norm_value_bias) @ b.value_weight.T + b.value_bias
     g = f + (q @ k.T / toy.DIMENSION**0.5).softmax(1) @ v @ b.out_weight.T + b.out_bias
     inner = norm(g, b.norm_mlp_weight, b.norm_mlp_bias) @ b.fc_weight.T + b.fc_bias
     h = g + (inner * torch.sigmoid(1.702 * inner)) @ b.proj_weight.T + b.proj_bias

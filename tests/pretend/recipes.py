@@ -28,6 +28,8 @@ _BRIEF = {
     "hard_count": 2,
     "prototype_items": 2,
 }
+_LENGTHS = ("epochs", "adapt_epochs", "min_steps", "steps", "max_iterations")
+"""Those that say how long a training lasts, which is brief for variants that are told apart by it, too."""
 _LR = 1e-3
 """In place of smaller rates, by which a brief training would leave every answer as it was."""
 
@@ -52,7 +54,7 @@ def parameters(name: str) -> dict[str, Any]:
     given = {f.name: f.default for f in dataclasses.fields(entry.cls)}
     brief = {key: value for key, value in _BRIEF.items() if key in given}
     brief |= {key: _LR for key in ("lr", "tower_lr") if given.get(key, 1.0) < _LR}
-    return {**brief, **entry.preset}
+    return {**brief, **entry.preset, **{key: brief[key] for key in _LENGTHS if key in brief}}
 
 
 def method(name: str, **changes: Any) -> Any:

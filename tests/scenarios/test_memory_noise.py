@@ -72,7 +72,7 @@ def test_what_answers_rest_on_is_looked_at_when_asked() -> None:
     frame = bench.run(recipe, ["knn:k=3"], dataset(), seeds=1)
     clean, noisy = (json.loads(text)["evidence"] for text in frame.sort_values("condition")["details"])
     assert clean["queries"] == noisy["queries"] == 10
-    assert noisy["retrieval"]["image"] < clean["retrieval"]["image"]
+    assert noisy["precision"]["image"] < clean["precision"]["image"]
 
 
 def test_a_memory_of_which_every_item_has_a_wrong_name_answers_no_better_than_chance() -> None:

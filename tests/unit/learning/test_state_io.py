@@ -16,7 +16,7 @@ from bench.core.features import Features
 from bench.core.memory import Items
 from bench.functional.attention import Block
 from bench.learning.state_io import FORMER, checksum, load, save
-from bench.methods.mml import Weights
+from bench.methods.reco import Fusion
 from bench.runner.saved_weights import SavedWeights
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -27,7 +27,7 @@ def trained() -> SavedWeights:
     blocks = [Block.initial(4, Stream(n)) for n in (0, 1)]
     shown = toy.dataset().splits["test"].row_digests
     return SavedWeights(
-        method="mml", params="{}", dimension=4, space="", seed=3, shown=shown, origin="here", weights=Weights(*blocks)
+        method="reco", params="{}", dimension=4, space="", seed=3, shown=shown, origin="here", weights=Fusion(*blocks)
     )
 
 
@@ -49,13 +49,13 @@ def test_a_state_of_the_former_layout_is_read(tmp_path: Path) -> None:
         path,
         {
             "bench.runner.saved_weights:SavedWeights": "bench.trained:SavedWeights",
-            "bench.methods.mml:Weights": "methods.mml:Weights",
+            "bench.methods.reco:Fusion": "methods.reco:Fusion",
             "bench.functional.attention:Block": "bench.attention:Block",
         },
     )
     again = load(path)
     assert isinstance(again, SavedWeights)
-    assert isinstance(again.weights, Weights)
+    assert isinstance(again.weights, Fusion)
     assert again.fingerprint == whole.fingerprint
     assert again.shown.tolist() == whole.shown.tolist()
 

@@ -37,7 +37,8 @@ def test_shares_of_right_neighbours_equal_a_loop() -> None:
         near = (normalise(memory.x) @ normalise(given.queries.x[row])).argsort(descending=True)[:17]
         shares[name] = float((memory.labels[near] == given.queries.labels[row]).float().mean())
     assert found["queries"] == len(shares) == 15
-    assert found["retrieval"] == {"image": pytest.approx(sum(shares.values()) / 15)}
+    assert found["precision"] == {"image": pytest.approx(sum(shares.values()) / 15)}
+    assert found["recall"] == {"image": sum(share > 0 for share in shares.values()) / 15}
     assert "right" not in found
 
 
@@ -66,9 +67,8 @@ def test_a_run_that_asks_for_it_has_it_in_its_records_and_its_report(tmp_path: P
     assert told["knn"]["queries"] == 5
     shown = table(evidence(read_runs(sorted((tmp_path / "runs").iterdir())).records))
     assert shown is not None
-    assert [row[shown.head.index("right neighbours %")].value for row in shown.rows] == [
-        told["knn"]["retrieval"]["image"]
-    ]
+    for head, kind in (("recall@k %", "recall"), ("precision@k %", "precision")):
+        assert [row[shown.head.index(head)].value for row in shown.rows] == [told["knn"][kind]["image"]]
     quiet = bench.run(WebZeroShot(), ["knn"], data, seeds=1)
     assert "evidence" not in json.loads(quiet["details"].iloc[0])
     assert table(evidence(quiet)) is None

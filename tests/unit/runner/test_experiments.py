@@ -120,7 +120,7 @@ def test_data_named_by_the_user_takes_the_place_of_the_papers() -> None:
     settings = experiments.load("t12", ["digits"])
     assert settings == {
         "scenario": "memory-size",
-        "methods": ["knn", "mml"],
+        "methods": ["knn", "mml-prototypes", "mml-no-knn", "mml"],
         "data": ["digits"],
         "seeds": 5,
         "set": {"knn.k": 32, "knn.vote": "majority", "memory-size.sizes": [1, 2, 4, 8, 16]},
@@ -151,6 +151,12 @@ def test_the_listing_is_plain_and_in_the_order_of_the_paper() -> None:
     assert t07["glyphs"]["data"] == ["glyphs"]
     assert t07["glyphs"]["parameters"]["web-zero-shot.evidence"] == 200
     assert next(e for e in found if e["name"] == "t05")["missing_data"] == ["imagenet_s", "cub"]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "mml" in experiments.read(n).methods and n != "s4-5"])
+def test_mml_stands_beside_prototypes_alone_and_an_adapter_without_neighbours(name: str) -> None:
+    """Without them a reader credits retrieval with what either gives; section 4.5 is about cost."""
+    assert {"mml-prototypes", "mml-no-knn"} <= {m.split(":")[0] for m in experiments.read(name).methods}
 
 
 def test_published_numbers_belong_to_an_experiment_and_name_its_methods_and_data() -> None:

@@ -1,0 +1,156 @@
+"""Training of the memory-modular learner, eq. 5, and the choices on validation data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from bench.core.features import Features
+from bench.learning.half_adam import HalfAdam
+from bench.learning.modular.forward import BLOCK, Asked, Forward
+from bench.learning.modular.state import Modular, Weights
+from bench.learning.training import as_parameter, fit
+from bench.learning.training_options import TrainingOptions
+from bench.utils.errors import BenchError
+from bench.utils.random import Stream
+
+IMAGE_WEIGHTS = (1.0, 0.5, 2.0, 0.2, 0.1, 0.05, 0.0)
+"""What ``auto`` chooses among; of equals the first."""
+_EPS = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What epochs and image weights are chosen on: images, their columns, and the state they are scored against.
+
+    ``what`` names it in the record.
+    """
+
+    state: Modular
+    images: Features
+    targets: Tensor
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the blocks are trained; the fields are parameters of :class:`bench.methods.mml.MML`."""
+
+    image_weight: float | Literal["auto"]
+    logit_scale: float
+    lr: float
+    weight_decay: float
+    patience: int | None
+    batch: int
+    start_counts: bool
+    options: TrainingOptions
+
+    def fit(
+        self,
+        forward: Forward,
+        state: Modular,
+        images: Features,
+        targets: Tensor,
+        check: Check | None,
+        *,
+        epochs: int,
+        on: str,
+        rng: Stream,
+    ) -> Weights:
+        """Return the weights of a state trained on labelled images, from the best epoch on what ``check`` holds.
+
+        Parameters
+        ----------
+        targets : int64 Tensor [n]
+            The column of each image's class.
+        check : Check, optional
+            Without it nothing is chosen: the last epoch counts, and both branches weigh the same under ``auto``.
+        on : str
+            What the images are, for the record.
+
+        Raises
+        ------
+        BenchError
+            If float16 weights overflow or the loss is not finite.
+        """
+        asked = forward.ask(state, images.x, images)
+        judge = None if check is None else _Judge(forward, check)
+        start = self._weighed(state.weights, judge)
+        if judge is not None:
+            start = replace(start, chosen_on=judge.check.what, epoch=0)
+        # Where nothing is retrieved, as by a text memory without texts, no weight takes part.
+        idle = forward.integration == "attention" and asked.image is None and asked.text is None
+        if not forward.trainable or idle or not epochs or not len(images):
+            return start
+        trainable = start.map(as_parameter)
+        leaves = trainable.tensors()
+        half = leaves[0].dtype == torch.float16
+
+        def loss(rows: Tensor) -> Tensor:
+            rows = rows.to(asked.f.device)
+            return F.cross_entropy(self.logit_scale * forward.scores(state, trainable, asked, rows), targets[rows])
+
+        done = fit(
+            leaves,
+            loss,
+            len(images),
+            owner="mml",
+            epochs=epochs,
+            batch=self.batch,
+            patience=self.patience,
+            optimiser=self._optimiser(leaves, half=half),
+            validate=None if judge is None else lambda: judge.accuracy(trainable),
+            start_counts=self.start_counts,
+            rng=rng.child("fit"),
+            options=self.options,
+            remedy=_HALF if half else None,
+        )
+        if half and not all(bool(torch.isfinite(leaf).all()) for leaf in leaves):
+            raise BenchError(f"training of mml overflowed in float16; {_HALF}")
+        trained = replace(trainable.map(torch.Tensor.detach), trained_on=on, epoch=done.best_epoch)
+        return self._weighed(trained, judge)
+
+    def _optimiser(self, leaves: list[Tensor], *, half: bool) -> torch.optim.Optimizer:
+        if half:
+            return HalfAdam(leaves, lr=self.lr, eps=_EPS, weight_decay=self.weight_decay)
+        return torch.optim.Adam(leaves, lr=self.lr, eps=_EPS, weight_decay=self.weight_decay, fused=True)
+
+    def _weighed(self, weights: Weights, judge: _Judge | None) -> Weights:
+        """Return weights with the image weight that is set, or the best one on validation data."""
+        if self.image_weight != "auto":
+            return replace(weights, image_weight=self.image_weight)
+        return replace(weights, image_weight=1.0 if judge is None else judge.image_weight(weights))
+
+
+_HALF = "set mml.precision=float32, or lower mml.feature_norm or mml.lr"
+
+
+class _Judge:
+    """Scores validation data, whose neighbours are found once."""
+
+    def __init__(self, forward: Forward, check: Check) -> None:
+        self.check, self._forward = check, forward
+        self._asked: Asked = forward.ask(check.state, check.images.x)
+        n = len(check.images)
+        self._rows = [slice(a, min(n, a + BLOCK)) for a in range(0, n, BLOCK)]
+
+    @torch.no_grad()
+    def accuracy(self, weights: Weights) -> float:
+        """Return the share of images answered rightly."""
+        parts = [self._forward.scores(self.check.state, weights, self._asked, rows) for rows in self._rows]
+        return float((torch.cat(parts).argmax(1) == self.check.targets).float().mean())
+
+    @torch.no_grad()
+    def image_weight(self, weights: Weights) -> float:
+        """Return the image weight with the best accuracy."""
+        parts = [self._forward.cosines(self.check.state, weights, self._asked, rows) for rows in self._rows]
+        if any(part is None for part in parts[0]):
+            return 1.0
+        image, text = (torch.cat([p for p in side if p is not None]) for side in zip(*parts, strict=True))
+        right = [((w * image + text).argmax(1) == self.check.targets).sum() for w in IMAGE_WEIGHTS]
+        counts = torch.stack(right).tolist()
+        return IMAGE_WEIGHTS[counts.index(max(counts))]
