@@ -26,18 +26,6 @@ from bench.learning.modular.training import Check, Training
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
-OFFICIAL = {
-    "feature_norm": "raw",
-    "start": "random",
-    "start_counts": False,
-    "precision": "float16",
-    "logit_scale": 16.0,
-    "lr": 1e-6,
-    "epochs": 1000,
-    "adapt_epochs": 1000,
-    "patience": None,
-}
-
 
 @method(
     "mml",
@@ -52,7 +40,17 @@ OFFICIAL = {
     selection="validation",
     stores_items=True,
     variants={
-        "mml-official": OFFICIAL,
+        "mml-official": {
+            "feature_norm": "raw",
+            "start": "random",
+            "start_counts": False,
+            "precision": "float16",
+            "logit_scale": 16.0,
+            "lr": 1e-6,
+            "epochs": 1000,
+            "adapt_epochs": 1000,
+            "patience": None,
+        },
         "mml-prototypes": {"integration": "none"},
         "mml-mean": {"integration": "mean"},
         "mml-no-knn": {"integration": "self"},

@@ -47,7 +47,7 @@ class Outcome:
         What its bytes are spent on, and those of the exemplars that the harness carries on.
     cost : mapping
         Seconds, FLOPs and peaks: the columns of the record that :meth:`bench.cost.meter.Meter.columns` gives.
-    asked : sequence of Asked
+    searches : sequence of SearchCall
         What it searched for; in session 0, while it was trained too.
     labels_seen : int
         Of how many labelled images of the target classes it has read the label so far.
@@ -65,7 +65,7 @@ class Outcome:
     stored: StateBytes
     details: Mapping[str, Any]
     cost: Mapping[str, Any]
-    asked: Sequence[SearchCall]
+    searches: Sequence[SearchCall]
     labels_seen: int
     choice: Choice
     temperature: Temperature
@@ -217,7 +217,7 @@ def run_cell(
                 stored=StateBytes.of(held.state, held.carried),
                 details=details,
                 cost=meter.columns(),
-                asked=(*searched, *questions, *more),
+                searches=(*searched, *questions, *more),
                 labels_seen=handed.labels_seen(),
                 choice=choice,
                 temperature=temperature,

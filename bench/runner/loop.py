@@ -36,7 +36,7 @@ from bench.runner.tuning import Budget
 from bench.search import engine as engine_for
 from bench.search.approximate.recall import Recalls
 from bench.utils.errors import BenchError, Unsuitable, one_line
-from bench.utils.interrupts import stop_if_asked
+from bench.utils.interrupts import stop_if_requested
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +86,7 @@ def execute(
                 for unit in work:
                     for event in perform(run, unit, provenance, progress=run.config.progress):
                         log.hear(event, store)
-                        stop_if_asked()
+                        stop_if_requested()
         except FirstFailure:
             stopped = True
         except BenchError:
@@ -176,7 +176,7 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
             files = encode([base], None)
         except Exception as error:
             # A library may turn an interrupt into an error of its own.
-            stop_if_asked()
+            stop_if_requested()
             full = isinstance(error, torch.OutOfMemoryError)
             why = _full(named, str(error)) if full else one_line(error, longest=_LONGEST)
             base |= {"status": "failed", "reason": why}
@@ -209,12 +209,12 @@ class _Dealt:
 
 
 def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResult) -> Files:
-    """Return the files of a cell from what its method did and the searches it asked for."""
+    """Return the files of a cell from what its method did and the searches it requested."""
     rows = [
         {
             **base,
             **measured(outcome, leak),
-            **dealt.recalls.row(number, outcome.session.queries.x, blocks.parts, outcome.asked),
+            **dealt.recalls.row(number, outcome.session.queries.x, blocks.parts, outcome.searches),
         }
         for number, (outcome, leak, blocks) in enumerate(
             zip(result.outcomes, dealt.leaks, dealt.handover.blocks, strict=True)
