@@ -24,7 +24,7 @@ from bench.runner.deal import deal_episode
 from bench.runner.evaluate import CellResult, run_cell
 from bench.runner.events import Began, CellSummary, Finished, FirstFailure, RunLog, RunSummary
 from bench.runner.handover import Handover
-from bench.runner.leakage import near_duplicates
+from bench.runner.leakage import near_duplicates, query_clusters
 from bench.runner.parallel.scheduler import WorkerPool
 from bench.runner.parallel.work_units import WorkUnit, work_units
 from bench.runner.plan import EpisodeSpec, Run
@@ -32,6 +32,7 @@ from bench.runner.provenance import collect
 from bench.runner.recipes import LabelledRecipe
 from bench.runner.record_rows import common, measured, predictions
 from bench.runner.saved_weights import SavedWeights
+from bench.runner.tuning import Budget
 from bench.search import engine as engine_for
 from bench.search.approximate.recall import Recalls
 from bench.utils.errors import BenchError, Unsuitable, one_line
@@ -158,7 +159,15 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
                     for number, method in enumerate(named.candidates):
                         # Trainings of two candidates may begin alike; none goes on where the other was.
                         own = replace(options, checkpoints=checkpoints / str(number))
-                        result = run_cell(method, dealt.handover, label=named.label, trained=trained, options=own)
+                        result = run_cell(
+                            method,
+                            dealt.handover,
+                            label=named.label,
+                            trained=trained,
+                            options=own,
+                            budget=Budget(run.config.tune, run.config.selection),
+                            calibrate=run.config.calibrate,
+                        )
                         tried.append(result)
                 base["deterministic"] = attempt.strict
             files = _measured(run, dealt, base, named.best(tried))
@@ -187,6 +196,7 @@ class _Dealt:
     handover: Handover
     leaks: list[Tensor]
     recalls: Recalls
+    clusters: Mapping[str, str]
 
     @staticmethod
     def of(run: Run, spec: EpisodeSpec) -> _Dealt:
@@ -194,7 +204,8 @@ class _Dealt:
         episode = deal_episode(spec).to(run.device)
         with engine_for(run.engine):
             leaks = near_duplicates(episode, threshold=spec.dataset.card.near)
-        return _Dealt(spec, Handover(episode, spec.seed), leaks, Recalls(run.engine))
+        clusters = query_clusters(spec.dataset, run.device)
+        return _Dealt(spec, Handover(episode, spec.seed), leaks, Recalls(run.engine), clusters)
 
 
 def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResult) -> Files:
@@ -210,7 +221,7 @@ def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResu
         )
     ]
     cell = str(base["cell"])
-    files = encode(rows, predictions(cell, result.outcomes, dealt.leaks))
+    files = encode(rows, predictions(cell, result.outcomes, dealt.leaks, dealt.clusters))
     if not run.config.save_states or result.trained is None:
         return files
     spec = dealt.spec
