@@ -121,8 +121,8 @@ class TipAdapter:
     1.17 and both end at 30. Images to choose on are those the run gives (``--selection validation-split``), or
     ``min(held_out, n // 2)`` of each class, with a cache of the others. Where there are none, alpha and beta are where
     they start. Without class texts ties go to the largest beta: with one image of each class in the cache all betas
-    give the same answers, and the smallest is 1.5 points below the nearest image on two flowers a class. -F first trains the keys at that start, and then searches with the trained keys; what is kept is
-    trained on all images.
+    give the same answers, and the smallest is 1.5 points below the nearest image on two flowers a class. -F first
+    trains the keys at that start, and then searches with the trained keys; what is kept is trained on all images.
 
     Attributes
     ----------
