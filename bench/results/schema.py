@@ -79,8 +79,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "selected_on": (
         "string",
-        "what those of `--tune` were compared on: `support`, `validation-split`, `validation-classes`; `none` for "
-        "defaults, `none: REASON` where the data could not give it",
+        "what they were compared on: `support`, `validation-split`, `validation-classes`; `none` for defaults, "
+        "`none: REASON` where the data could not give what `--selection` asks for",
     ),
     "temperature": (
         "float",

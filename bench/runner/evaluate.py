@@ -76,6 +76,14 @@ class Outcome:
         """How many configurations were tried: by the run, each as often as the method tries some itself."""
         return self.choice.configurations * int(self.details.get("configurations", 1))
 
+    @property
+    def selected_on(self) -> str:
+        """What they were compared on: by the run, or by the method itself where the run did not compare any."""
+        if self.choice.configurations > 1 or self.configurations == 1:
+            return self.choice.selected_on
+        images = self.session.task.choose_on
+        return "validation-split" if images is not None and len(images) else "support"
+
 
 @dataclass(frozen=True, eq=False)
 class CellResult:

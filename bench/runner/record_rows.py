@@ -79,7 +79,7 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
         "query_items": digest(sorted(queries.ids.tolist())),
         "labels_seen": outcome.labels_seen,
         "configurations": outcome.configurations,
-        "selected_on": outcome.choice.selected_on,
+        "selected_on": outcome.selected_on,
         "tune_seconds": outcome.choice.seconds if not task.session else 0.0,
         "temperature": outcome.temperature.value,
         "temperature_from": outcome.temperature.source,
