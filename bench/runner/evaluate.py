@@ -12,6 +12,8 @@ from torch import Tensor
 from bench.core.protocols import About, Describes, Explains, Method, Trains, WantsPixels
 from bench.core.state_bytes import StateBytes, nbytes
 from bench.core.task import Episode, Session
+from bench.cost.latency import columns as latency_columns
+from bench.cost.latency import latencies
 from bench.cost.meter import Meter, metered, phase
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions, with_training_options
 from bench.runner.answers import answer
@@ -24,6 +26,10 @@ from bench.utils.errors import Unsuitable
 
 if TYPE_CHECKING:
     from bench.runner.saved_weights import SavedWeights
+
+
+_TIMED = 0.2
+"""Seconds for which answers of each number of queries are timed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +107,7 @@ def run_cell(
     label: str,
     trained: SavedWeights | None = None,
     options: TrainingOptions = DEFAULT_OPTIONS,
+    timed: bool = False,
 ) -> CellResult:
     """Return what a method does in every session of an episode.
 
@@ -112,6 +119,8 @@ def run_cell(
         Weights that are used in the place of training.
     options : TrainingOptions
         How its trainings are carried out.
+    timed : bool
+        Time answers to one query and to 256 at a time, after the last session.
 
     Raises
     ------
@@ -174,6 +183,8 @@ def run_cell(
         if session.edit is not None:
             details["edit"] = check_edit(method, held, desk, handed, number, stream)
         handed.take_back()
+        last = number + 1 == len(episode.sessions)
+        waits = _latency(method, held.state, blocks.parts[0]) if timed and last else {}
         outcomes.append(
             Outcome(
                 session=session,
@@ -185,10 +196,20 @@ def run_cell(
                 state_bytes=nbytes(held.state),
                 stored=StateBytes.of(held.state, held.carried),
                 details=details,
-                cost=meter.columns(),
+                cost=meter.columns() | waits,
                 asked=(*searched, *questions),
                 labels_seen=handed.labels_seen(),
             )
         )
         searched = []
     return CellResult(outcomes, method if has_trained else None)
+
+
+def _latency(method: Method, state: Any, queries: Tensor) -> dict[str, Any]:
+    """Return the columns of how long an answer takes, until it lies on the CPU."""
+
+    def ask(part: Tensor) -> Tensor:
+        with torch.no_grad():
+            return method.score(state, part).argmax(1).cpu()
+
+    return latency_columns(latencies(ask, queries, seconds=_TIMED))

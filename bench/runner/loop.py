@@ -158,7 +158,14 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
                     for number, method in enumerate(named.candidates):
                         # Trainings of two candidates may begin alike; none goes on where the other was.
                         own = replace(options, checkpoints=checkpoints / str(number))
-                        result = run_cell(method, dealt.handover, label=named.label, trained=trained, options=own)
+                        result = run_cell(
+                            method,
+                            dealt.handover,
+                            label=named.label,
+                            trained=trained,
+                            options=own,
+                            timed=run.config.latency,
+                        )
                         tried.append(result)
                 base["deterministic"] = attempt.strict
             files = _measured(run, dealt, base, named.best(tried))

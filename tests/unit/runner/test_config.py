@@ -47,6 +47,7 @@ OTHER: dict[str, tuple[list[str], Any]] = {
     "shard": (["--shard", "1/2"], "1/2"),
     "load": (["--load", "there"], "there"),
     "save_states": (["--save-states"], True),
+    "latency": (["--latency"], True),
     "oracle": (["--oracle", "knn.k=1,4"], ["knn.k=1,4"]),
     "fail_fast": (["--fail-fast"], True),
     "progress": (["--quiet"], False),
