@@ -23,7 +23,7 @@ from bench.learning.holdout import hold_out
 from bench.learning.unlearning import named
 from bench.utils.random import Stream
 
-_GRID = tuple(10.0**power for power in range(-4, 5))
+_GRID = tuple(10.0**power for power in range(-4, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,9 @@ class Gaussian:
     paper="Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation, ICLR 2024, arXiv:2402.04087",
     equation="P = d pinv((n - 1) S + tr(S) I); w_c = P mu_c; b_c = -log C - mu_c' P mu_c / 2; "
     "logits = 100 x W + alpha (x w + b)",
-    adapted="alpha is chosen on held-out support; where a class has no text the zero-shot term is left out for all; "
-    "where all images equal their class mean (one shot) P is the identity, since the paper's is zero",
+    adapted="alpha is chosen on held-out support, where the code has a validation split; an image is one feature, "
+    "where the code has ten augmented views of it; so one image a class has no covariance here, and P is then the "
+    "identity; where a class has no text the zero-shot term is left out for all",
     needs=("images",),
     selection="support-heldout",
 )
@@ -55,11 +56,16 @@ class Gaussian:
 class GDA:
     """Gaussian classes with one shrunk covariance, added to the zero-shot logits.
 
+    Features have unit norm, means are not normalised again. Sums are in float64, and P is solved for by Cholesky, where
+    the official code (mrflogs/ICLR24, commit 560fe21, main_few_shots.py) takes a pseudo-inverse in half or single
+    precision. S is by n - 1, as ``torch.cov`` has it. Nothing is drawn, and only alpha is chosen.
+
     Attributes
     ----------
     alpha : float or None
-        None chooses among nine powers of ten on ``min(held_out, n // 2)`` images of each class of the present
-        session; ties go to the smallest. Where there is nothing to choose on it is ``default_alpha``.
+        None chooses among the code's seven powers of ten, 1e-4 to 100, by the most right answers on
+        ``min(held_out, n // 2)`` images of each class of the present session; ties go to the smallest. Where there is
+        nothing to choose on it is ``default_alpha``, where the code's search starts.
     """
 
     alpha: Annotated[float, Ge(0)] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt
@@ -14,13 +14,15 @@ from torch.nn import functional as F  # noqa: N812
 from bench.core.explanation import Explanation, neighbours
 from bench.core.memory import Items
 from bench.core.registry import method
-from bench.core.state_bytes import MEMORY
+from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
+from bench.encoders.image_tower import loaded
 from bench.functional.classwise import drop_self, normalise
 from bench.functional.logistic_regression import Linear
 from bench.learning.class_texts import class_texts
 from bench.learning.training import as_parameter, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
+from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
 _CHUNK = 1024
@@ -28,12 +30,32 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Augmented:
-    """The head, the image items, and the text vector of each item's class name, [m, d]; zeros where it has none."""
+    """The head, the image items, and what is needed to read their class names.
+
+    Attributes
+    ----------
+    columns : int64 Tensor [m]
+        The class of each item.
+    texts : Tensor [c, d]
+        Class texts; zeros for a class without one.
+    without_text : int
+        How many classes have none.
+    encoder : str
+        What encodes joined names, as :func:`bench.encoders.load_encoder` takes it; empty if their texts are averaged.
+    class_names : tuple of str
+        In column order.
+    cut : float or None
+        The share of training images whose joined names were longer than the encoder's context; None without one.
+    """
 
     head: Linear
     items: Items
-    names: Tensor = field(metadata=MEMORY)
+    columns: Tensor = field(metadata=MEMORY)
+    texts: Tensor = field(metadata=STATISTICS)
     without_text: int
+    encoder: str
+    class_names: tuple[str, ...]
+    cut: float | None
 
 
 @method(
@@ -41,8 +63,8 @@ class Augmented:
     paper="Long et al., Retrieval Augmented Classification for Long-Tail Visual Recognition, CVPR 2022, "
     "arXiv:2202.11233, as adapted by Kang et al., TMLR 2025, section 4.4",
     equation="logits = 16 (L(x) + L(r)), r the text feature of the joined class names of the k nearest images",
-    adapted="both encoders are frozen; r is the normalised mean of the text vectors of those class names, since packs "
-    "hold text vectors and no text encoder; one linear head L for both",
+    adapted="both encoders are frozen; one linear head L for both; where no text encoder is at hand (feature packs), r "
+    "is the normalised mean of the text vectors of those class names; optimiser, rate and number of steps are ours",
     needs=("images", "texts"),
     stores_items=True,
 )
@@ -50,17 +72,25 @@ class Augmented:
 class RAC:
     """Classify the image and the class names of its nearest images by one linear head, and add the logits.
 
-    In training an image never retrieves itself. Neighbours whose class has no text say nothing. The head is trained
-    for as many whole epochs as ``steps`` batches take; without images it stays as it is drawn.
+    In training an image never retrieves itself. Features have unit norm. The head starts uniform in +-1 / sqrt(d) with
+    biases of zero, and is trained in float32 by Adam, the rate falling to zero along half a cosine, for as many whole
+    epochs as ``steps`` batches take; without images it stays as it is drawn. The last epoch is kept; nothing is chosen.
 
     ``logit_scale``, ``weight_decay`` and ``batch`` are those of the founding paper's training. Its learning rate
-    (1e-6) is for blocks that start from good weights; a head that starts from none was given the rate, of 1e-4, 3e-4,
-    ..., 1e-1, with the largest mean accuracy on held-out labelled images (``hold_out`` of 4 a class, from 8 and 16 a
-    class) of Oxford Flowers and Oxford Pets (the 16-shot split) and DTD (validation split) in CLIP ViT-B/32 features:
-    75.5 %; 75.1 % at 3e-3, 75.3 % at 3e-2, 64.0 % at 1e-4. It is one default for all data; no query took part.
+    (1e-6) is for blocks that start from good weights; that of a head that starts from none, and the number of steps,
+    were chosen as for all methods, on packs that no comparison ranks on (docs/selection.md).
+
+    Attributes
+    ----------
+    names : str
+        ``encoded`` encodes the class names of the k nearest images, joined by commas and nearest first, as one text,
+        of which the encoder reads as much as its context holds (77 tokens for CLIP); ``averaged`` takes the mean of
+        the class texts, in which a class without one says nothing; ``auto`` encodes where the images and so their
+        encoder are at hand, and averages elsewhere. The record says which it was.
     """
 
     k: Annotated[int, Ge(1)] = 32
+    names: Literal["auto", "encoded", "averaged"] = "auto"
     logit_scale: Annotated[float, Gt(0)] = 16.0
     lr: Annotated[float, Gt(0)] = 1e-2
     weight_decay: Annotated[float, Ge(0)] = 5e-4
@@ -73,9 +103,9 @@ class RAC:
         items, data = task.image_memory, task.labelled
         texts, has = class_texts(task)
         at = task.columns(items.labels)
-        names = texts[at]
         x, columns = normalise(data.x), task.columns(data.labels)
-        r = _said(names, self._neighbours_of_others(items, data))
+        encoder, near = self._encoder(task), self._neighbours_of_others(items, data)
+        r, cut = _said(at[near], texts, encoder, task.class_names)
         bound = 1 / math.sqrt(task.dimension)
         draw = torch.empty(task.n_classes, task.dimension).uniform_(-bound, bound, generator=rng.child("init").torch())
         trainable = Linear(
@@ -99,7 +129,20 @@ class RAC:
             rng=rng.child("fit"),
             options=self.training_options,
         )
-        return Augmented(Linear(trainable.weights.detach(), trainable.biases.detach()), items, names, int((~has).sum()))
+        head, without = Linear(trainable.weights.detach(), trainable.biases.detach()), int((~has).sum())
+        return Augmented(head, items, at, texts, without, encoder, task.class_names, cut if encoder else None)
+
+    def _encoder(self, task: Task) -> str:
+        """Return the name of the encoder that is to read names; empty for none."""
+        if self.names == "averaged" or (self.names == "auto" and task.pictures is None):
+            return ""
+        if task.pictures is None:
+            raise BenchError(
+                "rac.names=encoded needs the encoder of the features, which is at hand where the images are; give the "
+                "images, or leave it at auto"
+            )
+        task.pictures.check()
+        return task.pictures.encoder
 
     def _neighbours_of_others(self, items: Items, data: Items) -> Tensor:
         """Return the k nearest items of each training image but itself, int64 [n, k]."""
@@ -113,12 +156,15 @@ class RAC:
     def score(self, state: Augmented, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
         found = state.items.index.search(queries, self.k)
-        return self._logits(state.head, normalise(queries), _said(state.names, found.positions))
+        r, _ = _said(state.columns[found.positions], state.texts, state.encoder, state.class_names)
+        return self._logits(state.head, normalise(queries), r)
 
     def explain(self, state: Augmented, task: Task, query: Tensor) -> Explanation:
         """Return the neighbours with the share each one's class name has in what the names say together."""
         found = state.items.index.search(query.unsqueeze(0), self.k)
-        said = (state.names[found.positions[0]] != 0).any(1).float()
+        said = torch.ones_like(found.similarities[0])
+        if not state.encoder:
+            said = (state.texts[state.columns[found.positions[0]]] != 0).any(1).float()
         return Explanation(
             neighbours=neighbours(
                 state.items, found.positions[0], found.similarities[0], said / said.sum().clamp(min=1)
@@ -127,16 +173,27 @@ class RAC:
         )
 
     def describe(self, state: Augmented) -> dict[str, Any]:
-        """Return how names were encoded, how many classes have no text, and the neighbours there really are."""
-        return {
-            "names_encoded_as": "mean of the class texts",
-            "classes_without_text": state.without_text,
-            "k_used": min(self.k, len(state.items)),
-        }
+        """Return how names were encoded, how many were cut, how many classes have no text, and the neighbours."""
+        how = "the joined class names" if state.encoder else "mean of the class texts"
+        told = {"names_encoded_as": how, "classes_without_text": state.without_text}
+        cut = {} if state.cut is None else {"share_of_texts_cut": state.cut}
+        return {**told, **cut, "k_used": min(self.k, len(state.items))}
 
 
-def _said(names: Tensor, positions: Tensor) -> Tensor:
-    """Return the text feature of each query's neighbours' names, [q, d]; zeros where no neighbour has a text."""
-    return torch.cat(
-        [normalise(names[positions[a : a + _CHUNK]].sum(1)) for a in range(0, max(1, len(positions)), _CHUNK)]
-    )
+def _said(columns: Tensor, texts: Tensor, encoder: str, class_names: tuple[str, ...]) -> tuple[Tensor, float]:
+    """Return the text feature of what each query's neighbours are named, [q, d], and the share of texts cut.
+
+    Parameters
+    ----------
+    columns : int64 Tensor [q, k]
+        The neighbours' classes, nearest first.
+    """
+    if encoder:
+        # Alike neighbours are named alike, so each text is encoded once.
+        rows, back = torch.unique(columns, dim=0, return_inverse=True)
+        joined = [", ".join(class_names[c] for c in row) for row in rows.tolist()]
+        told = loaded(encoder).encode_texts(joined)
+        share = float(told.truncated[back.cpu()].float().mean()) if len(back) else 0.0
+        return normalise(told.x.to(columns.device))[back] if joined else texts.new_zeros(0, texts.shape[1]), share
+    parts = [normalise(texts[columns[a : a + _CHUNK]].sum(1)) for a in range(0, max(1, len(columns)), _CHUNK)]
+    return torch.cat(parts), 0.0

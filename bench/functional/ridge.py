@@ -49,15 +49,15 @@ class Normal:
             return Normal._triangular(wide, y.double())
         return Normal(h, wide @ wide.T, y.double())
 
-    def plus(self, h: Tensor, y: Tensor) -> Normal:
-        """Return the statistics with further rows; ``y`` has the old columns first."""
+    def plus(self, h: Tensor, y: Tensor, kernel: Tensor | None = None) -> Normal:
+        """Return the statistics with further rows; ``y`` has the old columns first, ``kernel`` is h h' if known."""
         old, new = self.factor.double(), h.double()
         padded = torch.cat([self.target, self.target.new_zeros(len(old), y.shape[1] - self.target.shape[1])], 1)
         targets = torch.cat([padded, y.double()])
         if len(targets) > old.shape[1]:
             return Normal._triangular(torch.cat([old, new]), targets)
-        cross = old @ new.T
-        kernel = torch.cat([torch.cat([self.kernel, cross], 1), torch.cat([cross.T, new @ new.T], 1)])
+        cross, own = old @ new.T, new @ new.T if kernel is None else kernel
+        kernel = torch.cat([torch.cat([self.kernel, cross], 1), torch.cat([cross.T, own], 1)])
         return Normal(torch.cat([self.factor, h]), kernel, targets)
 
     @staticmethod

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.reports.records.paired_predictions import Group
 from bench.reports.statistics.bootstrap import Sample, Values, over_datasets, percentile
 from bench.reports.statistics.ranks import Ranking, rank
+from bench.results.selection_packs import SELECTION_PACKS
 from bench.utils.errors import BenchError
 
 FEWEST = 5
@@ -46,11 +47,18 @@ class AcrossDatasets:
 
 
 def across_datasets(groups: Sequence[Group], means: pd.DataFrame) -> tuple[list[AcrossDatasets], list[str]]:
-    """Return what can be said over the data sets of each scenario that has several, and why not more."""
+    """Return what can be said over the data sets of each scenario that has several, and why not more.
+
+    Data sets on which defaults were chosen (:data:`bench.results.selection_packs.SELECTION_PACKS`) are left out.
+    """
     results: list[AcrossDatasets] = []
     notes: list[str] = []
     for scenario in sorted({group.scenario for group in groups}):
-        part = [group for group in groups if group.scenario == scenario]
+        every = [group for group in groups if group.scenario == scenario]
+        part = [group for group in every if group.dataset not in SELECTION_PACKS]
+        chosen_on = sorted({group.dataset for group in every} & SELECTION_PACKS)
+        if chosen_on and len({group.dataset for group in every}) > 1:
+            notes.append(f"{scenario}: not in means and ranks, as defaults were chosen on them: {', '.join(chosen_on)}")
         if len({group.dataset for group in part}) < 2:
             continue
         methods = sorted(set.intersection(*(set(group.predictions) for group in part)))
@@ -59,7 +67,7 @@ def across_datasets(groups: Sequence[Group], means: pd.DataFrame) -> tuple[list[
             notes.append(f"{scenario}: {', '.join(left)} did not run on all data sets, so not in the overall table")
         if not methods:
             continue
-        rows = means[means["scenario"] == scenario]
+        rows = means[(means["scenario"] == scenario) & ~means["dataset"].isin(SELECTION_PACKS)]
         # Conditions of one data set are no data sets of their own: they are averaged before anything is ranked.
         grid = rows.pivot_table("accuracy", ["dataset", "condition"], "method")[methods]
         accuracy = grid.groupby(level="dataset").mean()

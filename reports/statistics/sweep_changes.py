@@ -13,6 +13,7 @@ from bench.reports.records.arrow_columns import plain
 from bench.reports.records.paired_predictions import Group, PairedPredictions
 from bench.reports.statistics.intervals import Estimate, Floats, estimate
 from bench.reports.statistics.paired_tests import holm
+from bench.results.selection_packs import SELECTION_PACKS
 
 ALL = "mean of all"
 """Stands for the mean over all data sets on which every method of a sweep was run."""
@@ -168,8 +169,11 @@ def _ends(
 
 
 def _over_all(by_dataset: Mapping[str, Ends]) -> Iterator[tuple[str, Ends]]:
-    """Yield the mean over data sets of the methods that were run on all of them, where there are several."""
-    each = list(by_dataset.values())
+    """Yield the mean over data sets of the methods that were run on all of them, where there are several.
+
+    Those on which defaults were chosen do not count.
+    """
+    each = [ends for dataset, ends in by_dataset.items() if dataset not in SELECTION_PACKS]
     methods = sorted(set.intersection(*(set(ends) for ends in each))) if len(each) > 1 else []
     joined = {method: _joined([ends[method] for ends in each]) for method in methods}
     joined = {method: seeds for method, seeds in joined.items() if seeds}

@@ -25,3 +25,17 @@ def test_six_data_sets_get_a_diagram_and_two_are_told_why_not(tmp_path, n):
         assert not diagrams
         assert "[" not in overall.rows[0][1].text
         assert "no critical-difference diagram: 2 data sets and 3 methods are too few" in notes[0]
+
+
+def test_data_sets_on_which_defaults_were_chosen_are_in_no_mean_and_no_rank(tmp_path):
+    sets = ("a", "glyphs", "b", "food101")
+    folder = make_run(tmp_path / "r", {"m": 0.5, "n": 0.6}, datasets=sets, sessions=1, per=4)
+    (result,), notes = Analysis.of([folder]).across_datasets
+    assert list(result.accuracy.index) == ["a", "b"]
+    assert {group.dataset for group in result.groups} == {"a", "b"}
+    assert any(note.endswith("defaults were chosen on them: food101, glyphs") for note in notes)
+
+
+def test_one_data_set_alone_has_no_such_note(tmp_path):
+    folder = make_run(tmp_path / "r", {"m": 0.5, "n": 0.6}, datasets=("glyphs",), sessions=1, per=4)
+    assert Analysis.of([folder]).across_datasets == ([], [])
