@@ -11,7 +11,7 @@ from bench.classifier.answers import NONE
 from bench.classifier.model import Model
 from bench.core.protocols import Explains, Forgets
 from bench.core.state_bytes import StateBytes
-from bench.reports.statistics.intervals import wilson
+from bench.reports.forms.intervals import wilson
 from bench.utils.params import defaults
 from bench.utils.version import __version__
 

@@ -13,7 +13,7 @@ from bench.classifier.answers import NONE
 from bench.classifier.calibration import SHARE
 from bench.cli import completion
 from bench.cli.options import ENCODER_HELP, notices_alone, warn
-from bench.reports.statistics.intervals import wilson
+from bench.reports.forms.intervals import wilson
 from bench.utils.names import printable
 
 
