@@ -9,7 +9,7 @@ import torch
 
 from bench.classifier.answers import NONE
 from bench.classifier.model import Model
-from bench.classifier.shares import share_limits
+from bench.classifier.wilson import wilson
 from bench.core.protocols import Explains, Forgets
 from bench.core.state_bytes import StateBytes
 from bench.utils.params import defaults
@@ -77,7 +77,7 @@ def _scores(model: Model) -> str:
         (
             name,
             str(total),
-            f"{100 * right / total:.1f} [{', '.join(f'{100 * end:.1f}' for end in share_limits(right, total))}]",
+            f"{100 * right / total:.1f} [{', '.join(f'{100 * end:.1f}' for end in wilson(right, total))}]",
         )
         for name, total, right in (
             ("queries of the data set", asked["images"], asked["correct"]),

@@ -11,7 +11,7 @@ import click
 from bench.classifier import Classifier
 from bench.classifier.answers import NONE
 from bench.classifier.calibration import SHARE
-from bench.classifier.shares import share_limits
+from bench.classifier.wilson import wilson
 from bench.cli import completion
 from bench.cli.options import ENCODER_HELP, notices_alone, warn
 from bench.utils.names import printable
@@ -76,7 +76,7 @@ def summary(made: Classifier, out: Path) -> str:
     for what in ("queries", "held-out images"):
         if what in counted:
             right, total = counted[what]
-            low, high = share_limits(right, total)
+            low, high = wilson(right, total)
             lines.append(f"right on {right} of {total} {what}: {right / total:.1%}, 95 % [{low:.1%}, {high:.1%}]")
     if len(lines) == 1:
         lines.append("nothing to measure it on, and probabilities are not calibrated: no class has an image to spare")
