@@ -51,7 +51,7 @@ def across_encoders(groups: Iterable[Group], records: pd.DataFrame) -> list[Enco
             if (made := _pair(method, one, two)) is not None
         ]
         estimated = differences([made for *_, made in pairs], METRICS["accuracy"])
-        rows = [(*names, made, d) for (*names, made), d in zip(pairs, estimated, strict=True) if d is not None]
+        rows = [(*pair, d) for pair, d in zip(pairs, estimated, strict=True) if d is not None]
         corrected = holm([d.p_holm_input for *_, d in rows])
         found += [
             EncoderComparison(scenario, condition, method, a, b, len(made.seeds), d, float(p), len(rows))

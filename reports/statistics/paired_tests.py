@@ -218,8 +218,9 @@ def _comparison(
 ) -> PairedComparison:
     apart = [x.per_query_accuracy.astype(np.float64) - y.per_query_accuracy for x, y in pair.runs]
     # Near-duplicate queries change sign together.
-    drawn = [
-        d if x.clusters is None else np.bincount(x.clusters, d) for d, (x, _) in zip(apart, pair.runs, strict=True)
+    drawn: list[Floats] = [
+        d if x.clusters is None else np.bincount(x.clusters, d).astype(np.float64)
+        for d, (x, _) in zip(apart, pair.runs, strict=True)
     ]
     shared = design_of([x for x, _ in pair.runs]).shared
     made = PairedComparison(
