@@ -279,7 +279,7 @@ class MML:
 
     def _adapted(self, state: Modular, task: Task, *, rng: Stream, known: Modular | None = None) -> Modular:
         """Return the state with weights trained on the task's own support, if ``adapt`` says so."""
-        wanted = self.adapt == "always" or (self.adapt == "auto" and state.weights.trained_on != "seen classes")
+        wanted = self.adapt == "always" or (self.adapt == "auto" and self.weights is None)
         if not wanted or not len(task.support):
             return state
         images = task.support
@@ -311,7 +311,7 @@ class MML:
             task.columns(shown.labels),
             Check(plugged, judged, task.columns(judged.labels), "images held out"),
             epochs=self.adapt_epochs,
-            on="support" if state.weights.trained_on in ("no", "support") else "seen classes, then support",
+            on="support" if self.weights is None else "seen classes, then support",
             rng=rng.child("adapt"),
         )
         return replace(state, weights=weights)
