@@ -11,6 +11,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from bench.core.features import Features
 from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS
@@ -30,7 +31,8 @@ _GRID = tuple(10.0**power for power in range(-4, 3))
 class Gaussian:
     """Moments, their discriminant, the class texts if every class has one, and the alpha that weighs them.
 
-    ``session`` is the one whose images alpha was chosen on, ``held_out`` how many there were.
+    ``session`` is the one whose images alpha was chosen on, ``held_out`` how many there were, ``tried`` among how many
+    values.
     """
 
     moments: Moments
@@ -39,6 +41,7 @@ class Gaussian:
     alpha: float
     held_out: int
     session: int
+    tried: int = 1
 
 
 @method(
@@ -46,9 +49,9 @@ class Gaussian:
     paper="Wang et al., A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation, ICLR 2024, arXiv:2402.04087",
     equation="P = d pinv((n - 1) S + tr(S) I); w_c = P mu_c; b_c = -log C - mu_c' P mu_c / 2; "
     "logits = 100 x W + alpha (x w + b)",
-    adapted="alpha is chosen on held-out support, where the code has a validation split; an image is one feature, "
-    "where the code has ten augmented views of it; so one image a class has no covariance here, and P is then the "
-    "identity; where a class has no text the zero-shot term is left out for all",
+    adapted="alpha is chosen on held-out support unless the run gives a validation split, as the code has; an image is "
+    "one feature, where the code has ten augmented views of it; so one image a class has no covariance here, and P is "
+    "then the identity; where a class has no text the zero-shot term is left out for all",
     needs=("images",),
     selection="support-heldout",
 )
@@ -64,7 +67,8 @@ class GDA:
     ----------
     alpha : float or None
         None chooses among the code's seven powers of ten, 1e-4 to 100, by the most right answers on
-        ``min(held_out, n // 2)`` images of each class of the present session; ties go to the smallest. Where there is
+        the images the run gives (``--selection validation-split``), or ``min(held_out, n // 2)`` of each class of the
+        present session; ties go to the smallest. Where there is
         nothing to choose on it is ``default_alpha``, where the code's search starts.
     """
 
@@ -92,18 +96,22 @@ class GDA:
     def _of(self, moments: Moments, task: Task, present: Items) -> Gaussian:
         texts = prompt_matrix(task)
         alpha, held = self._choose(moments, texts, task, present)
-        return Gaussian(moments, _linear(moments), texts, alpha, held, task.session)
+        return Gaussian(moments, _linear(moments), texts, alpha, held, task.session, len(_GRID) if held else 1)
 
     def _choose(self, moments: Moments, texts: Tensor | None, task: Task, present: Items) -> tuple[float, int]:
         if texts is None:
             return 1.0, 0
-        columns = task.columns(present.labels)
-        test = hold_out(columns, present.ids, limit=self.held_out)
-        if self.alpha is not None or not bool(test.any()):
-            return (self.default_alpha if self.alpha is None else self.alpha), 0
-        held = present.take(test)
-        x, target = normalise(held.x), columns[test]
-        gaussian = _linear(moments.minus(_moments(task, held, task.n_classes)))(x.double())
+        if self.alpha is not None:
+            return self.alpha, 0
+        held: Items | Features | None = task.choose_on
+        if held is None or not len(held):
+            test = hold_out(task.columns(present.labels), present.ids, limit=self.held_out)
+            if not bool(test.any()):
+                return self.default_alpha, 0
+            held = out = present.take(test)
+            moments = moments.minus(_moments(task, out, task.n_classes))
+        x, target = normalise(held.x), task.columns(held.labels)
+        gaussian = _linear(moments)(x.double())
         zero_shot = LOGIT_SCALE * x @ texts.T
         hits = [((zero_shot + alpha * gaussian).argmax(1) == target).sum() for alpha in _GRID]
         right = torch.stack(hits).tolist()
@@ -119,7 +127,12 @@ class GDA:
 
     def describe(self, state: Gaussian) -> dict[str, Any]:
         """Return alpha, on how many images it was chosen, and whether the zero-shot term was there."""
-        return {"alpha": state.alpha, "held_out": state.held_out, "zero_shot_term": state.texts is not None}
+        return {
+            "alpha": state.alpha,
+            "held_out": state.held_out,
+            "configurations": state.tried,
+            "zero_shot_term": state.texts is not None,
+        }
 
 
 def _moments(task: Task, items: Items, n_classes: int) -> Moments:

@@ -38,7 +38,13 @@ class Kernelised:
 )
 @dataclass(frozen=True, kw_only=True)
 class KLDA:
-    """Linear discriminant analysis on D random Fourier features of the kernel exp(-gamma |x - y|^2)."""
+    """Linear discriminant analysis on D random Fourier features of the kernel exp(-gamma |x - y|^2).
+
+    S is the scatter of all images around their class means, divided by n, with 1e-4 of it replaced by the identity;
+    the official code has the sum and no n, which scales all scores alike. Classes count alike, however many images
+    they have. W and b are drawn once. Sums and the solution are in float64; a class without images scores minus
+    infinity.
+    """
 
     width: Annotated[int, Ge(1)] = 5000
     gamma: Annotated[float, Gt(0)] = 1.0

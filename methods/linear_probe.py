@@ -25,7 +25,7 @@ those of the search are fitted less closely."""
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """The fitted classifier, the C it was fitted with, on how many images that was chosen, and if classes were weighed.
+    """The fitted classifier, the C it was fitted with, on how many images and among how many that was chosen.
 
     ``weighed`` says that each class counted alike, however many images it has.
     """
@@ -34,6 +34,7 @@ class Probe:
     c: float
     held_out: int
     weighed: bool
+    tried: int = 1
 
 
 @method(
@@ -52,7 +53,8 @@ class Probe:
 class LinearProbe:
     """L-BFGS logistic regression on unit-norm features, C chosen by the loss of held-out support.
 
-    ``min(held_out, n // 2)`` of the n images of each class are held out. C runs up seven powers of 100, from 1e-6 to
+    ``min(held_out, n // 2)`` of the n images of each class are held out, unless the run gives others to choose on
+    (``--selection validation-split``). C runs up seven powers of 100, from 1e-6 to
     1e6, until the loss has risen twice, then through four bisections of the interval of a factor ten around the best;
     ties go to the larger C. By the count of right images, as CoOp chooses, most of the grid ties where classes are
     few, and the smallest C, which CoOp's order of the grid never takes, would be the worst. Where some class cannot
@@ -84,18 +86,23 @@ class LinearProbe:
         if not len(shown):
             nothing = Linear(x.new_zeros(0, task.dimension), x.new_zeros(0))
             return Probe(_among(nothing, shown, task.n_classes), self.c or self.default_c, 0, weighed=False)
-        c, held, start, weights = self.c, 0, None, None
-        if c is None and int(counts.min()) > 1:
+        c, held, tried, start, weights = self.c, 0, 1, None, None
+        split = None if task.choose_on is None else task.choose_on.of_classes([task.classes[c] for c in shown.tolist()])
+        if c is None and split is not None and len(split):
+            wanted = torch.searchsorted(shown, task.columns(split.labels))
+            held = len(split)
+            c, start, tried = self._choose(x, columns, normalise(split.x), wanted, len(shown))
+        elif c is None and int(counts.min()) > 1:
             test = self._hold_out(every, rng)
             held = int(test.sum())
-            c, start = self._choose(x, columns, test, len(shown))
+            c, start, tried = self._choose(x[~test], columns[~test], x[test], columns[test], len(shown))
         elif c is None:
             c, weights = self.default_c, len(columns) / (len(shown) * counts[columns].double())
         regression = LogisticRegression(
             x, columns, len(shown), weights=weights, max_iterations=self.max_iterations, tolerance=_PRECISE
         )
         fitted = _among(regression.fit(c, start=start), shown, task.n_classes)
-        return Probe(fitted, c, held, weighed=weights is not None)
+        return Probe(fitted, c, held, weights is not None, tried)
 
     def _hold_out(self, columns: Tensor, rng: Stream) -> Tensor:
         """Return a mask of the images to choose on, at most ``held_out`` and at most half of each class."""
@@ -106,12 +113,15 @@ class LinearProbe:
             mask[rows[order[: min(self.held_out, len(rows) // 2)]]] = True
         return mask.to(columns.device)
 
-    def _choose(self, x: Tensor, columns: Tensor, test: Tensor, n_classes: int) -> tuple[float, Linear]:
-        """Return C, and the classifier of the other images at that C, from which the last fit starts."""
-        regression = LogisticRegression(x[~test], columns[~test], n_classes, max_iterations=self.max_iterations)
-        held, wanted = x[test], columns[test]
+    def _choose(
+        self, x: Tensor, columns: Tensor, held: Tensor, wanted: Tensor, n_classes: int
+    ) -> tuple[float, Linear, int]:
+        """Return C, the classifier at that C, from which the last fit starts, and how many values were tried."""
+        regression = LogisticRegression(x, columns, n_classes, max_iterations=self.max_iterations)
+        tried = set()
 
         def loss(c: float) -> float:
+            tried.add(c)
             return float(F.cross_entropy(regression.fit(c)(held).double(), wanted))
 
         best, least = _GRID[0], loss(_GRID[0])
@@ -131,7 +141,7 @@ class LinearProbe:
             else:
                 high, at_high = middle, loss(middle)
         c = low if at_low < at_high else high
-        return c, regression.fit(c)
+        return c, regression.fit(c), len(tried)
 
     def score(self, state: Probe, queries: Tensor) -> Tensor:
         """Return logits [q, c]; a class without images gets minus infinity."""
@@ -139,7 +149,9 @@ class LinearProbe:
 
     def describe(self, state: Probe) -> dict[str, Any]:
         """Return C, on how many held-out images it was chosen, and whether all classes counted alike."""
-        return {"c": state.c, "held_out": state.held_out, "class_weights": "balanced" if state.weighed else "none"}
+        weights = "balanced" if state.weighed else "none"
+        told = {"c": state.c, "held_out": state.held_out, "configurations": state.tried}
+        return {**told, "class_weights": weights}
 
 
 def _among(fitted: Linear, shown: Tensor, n_classes: int) -> Linear:

@@ -49,7 +49,8 @@ class ProtoNet:
     """Score a query by its cosine to the mean of each class.
 
     The mean runs over the support, or over the image memory with its weak labels when there is no support. The
-    state keeps sums and counts, so a further session adds to it exactly.
+    state keeps sums and counts, so a further session adds to it exactly. Features have unit norm before the mean, and
+    the mean after it. Nothing is drawn, trained or chosen; ``temperature`` divides the cosines and changes no answer.
     """
 
     temperature: Annotated[float, Gt(0)] = 0.01

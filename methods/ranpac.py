@@ -55,9 +55,10 @@ class RanPAC:
     R is standard normal, drawn once; sums and the solution are in float64, the head in float32; there is no bias. The
     official code is RanPAC/RanPAC (commit 012927f, RanPAC.py).
 
-    lambda is the power of ten, from 1e-8 to 1e8, with the least squared error on a fifth of the present session's
-    images, fitted on the others; at most ``selection_items`` images take part. Where no class can spare an image it
-    is ``default_penalty``, the middle of the grid.
+    lambda is the power of ten, from 1e-8 to 1e8, with the least squared error, fitted on the present session, on a
+    fifth of its images, which then take no part, or on those that the run gives (``--selection validation-split``); at
+    most ``selection_items`` of either take part. Where no class can spare an image it is ``default_penalty``, the
+    middle of the grid.
     """
 
     width: Annotated[int, Ge(1)] = 10000
@@ -84,7 +85,7 @@ class RanPAC:
             h, y, more = _rows(task, items, projection, task.n_classes)
             wide = h.double()
             kernel = wide @ wide.T
-            penalty, held = self._choose(task, items, lambda rows: (kernel[rows][:, rows], y[rows]))
+            penalty, held = self._choose(task, items, projection, lambda rows: (kernel[rows][:, rows], y[rows]))
             normal, counts = normal.plus(h, y, kernel), counts + more
             return Projected(projection, normal, normal.weights(penalty), counts, penalty, held, task.session)
         for rows in torch.arange(len(items)).split(self.width):
@@ -110,15 +111,18 @@ class RanPAC:
             wide = h.double()
             return wide @ wide.T, y
 
-        penalty, held = self._choose(task, present, kernel_of)
+        penalty, held = self._choose(task, present, projection, kernel_of)
         return Projected(projection, normal, normal.weights(penalty), counts, penalty, held, task.session)
 
     def _choose(
-        self, task: Task, present: Items, kernel_of: Callable[[Tensor], tuple[Tensor, Tensor]]
+        self, task: Task, present: Items, projection: Tensor, kernel_of: Callable[[Tensor], tuple[Tensor, Tensor]]
     ) -> tuple[float, int]:
         """Return lambda and on how many images it was chosen; ``kernel_of`` gives h h' and targets of some images."""
         if self.penalty is not None:
             return self.penalty, 0
+        split = task.choose_on
+        if split is not None and len(split):
+            return self._on_split(task, present, Items.of_features(split, "validation split"), projection)
         rows = digest_order(present.ids)[: self.selection_items]
         some = present.take(rows)
         test = hold_out(task.columns(some.labels), some.ids, share=0.2)
@@ -128,6 +132,15 @@ class RanPAC:
         errors = held_out_errors(kernel, y, test, _GRID)
         return _GRID[errors.index(min(errors))], int(test.sum())
 
+    def _on_split(self, task: Task, present: Items, split: Items, projection: Tensor) -> tuple[float, int]:
+        """Return lambda as chosen on other images than the session's, and on how many."""
+        some = [part.take(digest_order(part.ids)[: self.selection_items]) for part in (present, split)]
+        rows = [_rows(task, part, projection, task.n_classes) for part in some]
+        h, y = torch.cat([h for h, _, _ in rows]).double(), torch.cat([y for _, y, _ in rows])
+        test = torch.arange(len(h), device=h.device) >= len(some[0])
+        errors = held_out_errors(h @ h.T, y, test, _GRID)
+        return _GRID[errors.index(min(errors))], len(some[1])
+
     def score(self, state: Projected, queries: Tensor) -> Tensor:
         """Return regressed targets [q, c]; a class without images gets minus infinity."""
         scores = torch.relu(normalise(queries) @ state.projection) @ state.weights
@@ -135,7 +148,8 @@ class RanPAC:
 
     def describe(self, state: Projected) -> dict[str, Any]:
         """Return lambda and on how many held-out images it was chosen."""
-        return {"penalty": state.penalty, "held_out": state.held_out}
+        tried = len(_GRID) if state.held_out else 1
+        return {"penalty": state.penalty, "held_out": state.held_out, "configurations": tried}
 
 
 def _rows(task: Task, items: Items, projection: Tensor, n_classes: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -38,7 +38,11 @@ class Discriminant:
 )
 @dataclass(frozen=True, kw_only=True)
 class SLDA:
-    """Linear discriminant of running class means and one shared, shrunk covariance."""
+    """Linear discriminant of running class means and one shared, shrunk covariance.
+
+    Sums and the solution are in float64. Classes count alike, however many images they have. A class without images
+    scores minus infinity; in the official code it scores 0, which is above many a class that has some.
+    """
 
     shrinkage: Annotated[float, Ge(1e-12), Le(1)] = 1e-4
 

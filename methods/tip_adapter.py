@@ -74,6 +74,8 @@ class Cache:
     counts : int64 Tensor [c]
     known : bool
         Whether the range of the search is one of the official code's.
+    held_out, tried : int
+        On how many images alpha and beta were chosen, and among how many pairs.
     """
 
     keys: Tensor = field(metadata=MEMORY)
@@ -84,6 +86,7 @@ class Cache:
     beta: float
     held_out: int
     known: bool
+    tried: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +101,10 @@ class TrainedCache(Cache):
     paper="Zhang et al., Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, ECCV 2022, "
     "arXiv:2207.09519",
     equation="logits = 100 x W + alpha exp(-beta (1 - x K')) onehot(y); -F trains K",
-    adapted="alpha and beta are chosen on held-out support, where the code has a validation split; -F keeps the last "
-    "epoch, where the code keeps the best on the test images; keys are the features as they are, where the code "
-    "averages ten augmented views of an image; where a class has no text the zero-shot term is left out for all and "
-    "only beta is chosen",
+    adapted="alpha and beta are chosen on held-out support unless the run gives a validation split, as the code has; "
+    "-F keeps the last epoch, where the code keeps the best on the test images; keys are the features as they are, "
+    "where the code averages ten augmented views of an image; where a class has no text the zero-shot term is left out "
+    "for all and only beta is chosen",
     needs=("images",),
     selection="support-heldout",
     stores_items=True,
@@ -114,9 +117,10 @@ class TipAdapter:
     alpha and beta are searched as the official code does (gaopengcuhk/Tip-Adapter, commit d0e2d6f, utils.py,
     ``search_hp``): over 0.1 + i (end - 0.1) / n for i from 0 to n - 1, 200 betas and for each 20 alphas, the first of
     the best. Start and ends are the code's for its eleven data sets, known by their names; elsewhere alpha starts at
-    1.17 and both end at 30. Images to choose on are ``min(held_out, n // 2)`` of each class, with a cache of the
-    others. Where there are none, alpha and beta are where they start. -F first trains the keys at that start, and then
-    searches with the trained keys; what is kept is trained on all images.
+    1.17 and both end at 30. Images to choose on are those the run gives (``--selection validation-split``), or
+    ``min(held_out, n // 2)`` of each class, with a cache of the others. Where there are none, alpha and beta are where
+    they start. -F first trains the keys at that start, and then searches with the trained keys; what is kept is
+    trained on all images.
 
     Attributes
     ----------
@@ -158,13 +162,17 @@ class TipAdapter:
             counts = class_counts(columns[rows], task.n_classes)
             return self._trained(Cache(x[rows], columns[rows], counts, texts, alpha, beta, 0, known), search, stream)
 
-        test = hold_out(columns, items.ids, limit=self.held_out)
-        whole = cache(torch.ones_like(test), rng)
+        whole = cache(torch.ones(len(x), dtype=torch.bool, device=x.device), rng)
         # Without texts every alpha gives the same answers.
-        if not bool(test.any()) or (self.beta is not None and (self.alpha is not None or texts is None)):
+        if self.beta is not None and (self.alpha is not None or texts is None):
             return whole
-        alpha, beta = self._choose(cache(~test, rng.child("choice")), x[test], columns[test], search)
-        return replace(whole, alpha=alpha, beta=beta, held_out=int(test.sum()))
+        split = task.choose_on
+        if split is not None and len(split):
+            return self._chosen(whole, whole, normalise(split.x), task.columns(split.labels), search)
+        test = hold_out(columns, items.ids, limit=self.held_out)
+        if not bool(test.any()):
+            return whole
+        return self._chosen(whole, cache(~test, rng.child("choice")), x[test], columns[test], search)
 
     def _trained(self, cache: Cache, search: Search, rng: Stream) -> Cache:
         """Return the cache with its keys trained, if they are to be."""
@@ -193,8 +201,13 @@ class TipAdapter:
         trained = {part.name: getattr(cache, part.name) for part in fields(cache)}
         return TrainedCache(**{**trained, "keys": keys.detach()})
 
-    def _choose(self, cache: Cache, x: Tensor, target: Tensor, search: Search) -> tuple[float, float]:
-        """Return the first best alpha and beta of the grid on images [q, d] that are not in the cache."""
+    def _chosen(self, whole: Cache, cache: Cache, x: Tensor, target: Tensor, search: Search) -> Cache:
+        """Return the whole cache with what is best on images [q, d] for a cache that does not hold them."""
+        alpha, beta, tried = self._choose(cache, x, target, search)
+        return replace(whole, alpha=alpha, beta=beta, held_out=len(x), tried=tried)
+
+    def _choose(self, cache: Cache, x: Tensor, target: Tensor, search: Search) -> tuple[float, float, int]:
+        """Return the first best alpha and beta of the grid on images [q, d], and how many pairs there are."""
         alphas = [cache.alpha]
         if self.alpha is None and cache.texts is not None:
             alphas = _grid(self.alpha_end or search.alpha_end, self.alpha_steps)
@@ -208,7 +221,7 @@ class TipAdapter:
         # Read back together: one by one would wait for the device at each of some thousand pairs.
         right = torch.stack(hits).tolist()
         best = right.index(max(right))
-        return alphas[best % len(alphas)], betas[best // len(alphas)]
+        return alphas[best % len(alphas)], betas[best // len(alphas)], len(right)
 
     def score(self, state: Cache, queries: Tensor) -> Tensor:
         """Return logits [q, c]; a class without texts and images gets minus infinity."""
@@ -233,6 +246,7 @@ class TipAdapter:
             "alpha": state.alpha,
             "beta": state.beta,
             "held_out": state.held_out,
+            "configurations": state.tried,
             "range": "of the data set" if state.known else "stated for others",
             "zero_shot_term": state.texts is not None,
         }

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.registry import FIGURES
+from bench.reports.figures.style import unshown
 from bench.reports.page import html, terminal
 from bench.reports.page.report_folder import publish
 from bench.reports.sections.sections import Part, parts
 from bench.reports.tables.files import csv_bytes
 from bench.reports.tables.latex import latex
-from bench.reports.tables.markdown import markdown
+from bench.reports.tables.markdown import markdown, words
 
 
 def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int | None = None) -> str:
@@ -42,7 +43,7 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int 
     analysis = Analysis.of(folders, galleries)
     sections = parts(analysis)
     warnings = [*FIGURES.warnings, *analysis.warnings]
-    notes = [note for part in sections for note in part.notes]
+    notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis)]
     files: dict[str, bytes] = {}
     for part in sections:
         files |= _files(part)
@@ -66,7 +67,18 @@ def _files(part: Part) -> dict[str, bytes]:
     return files
 
 
+def _without_glyphs(analysis: Analysis) -> Iterator[str]:
+    """Yield a note if names have characters that the figures' font lacks."""
+    classes = (name for names in analysis.class_names.values() for name in names)
+    lacking = unshown([*analysis.methods, *map(str, analysis.records["dataset"].unique()), *classes])
+    if lacking:
+        yield (
+            f"figures as PNG show a box for each of {len(lacking)} characters that their font, DejaVu Sans, lacks "
+            f"({lacking[:20]}); this page and the SVG files show them in a font of the reader's machine"
+        )
+
+
 def _markdown(sections: Sequence[Part], warnings: Sequence[str], notes: Sequence[str]) -> str:
-    head = ["# Report", "", *(f"- **Warning:** {warning}" for warning in warnings), ""]
+    head = ["# Report", "", *(f"- **Warning:** {words(warning)}" for warning in warnings), ""]
     tables = [markdown(table) for part in sections for table in part.tables]
-    return "\n".join([*head, *tables, *(f"- {note}" for note in notes)]) + "\n"
+    return "\n".join([*head, *tables, *(f"- {words(note)}" for note in notes)]) + "\n"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Any
 
 from bench.cli.listing import methods
+from bench.core.registry import METHODS
 
 _HEAD = """# Methods
 
@@ -15,6 +18,8 @@ why.
 - *Extends*: the method updates its state from one session to the next. The others are built again in each session from
   the exemplars they may keep.
 - *Forgets*: the method removes items exactly; its scores then equal those of a state that never saw the items.
+- *Adapted* says what differs from the paper or its code, *faithful* that both were run beside each other, or beside the
+  formula, in `tests/parity/`. Answers with equal scores go to the first column unless a method says otherwise.
 - *Stores items*: the state holds the items themselves, so an exemplar budget limits what it may answer from.
 """
 
@@ -49,6 +54,20 @@ def _variants(name: str, found: list[dict[str, Any]]) -> str:
     return f" Variants: {', '.join(names)}." if names else ""
 
 
+def _details(name: str) -> list[str]:
+    """Return what a method's docstring says after its first line, its attributes as a list."""
+    text, _, attributes = (inspect.getdoc(METHODS.get(name).cls) or "").partition("\n\nAttributes\n----------\n")
+    rest = text.partition("\n")[2].strip()
+    lines = [f"\n{rest}"] if rest else []
+    for entry in re.split(r"\n(?=\S)", attributes.strip()):
+        head, _, told = entry.partition("\n")
+        if told:
+            names = ", ".join(f"`{name.strip()}`" for name in head.partition(" : ")[0].split(","))
+            gap = "" if lines and lines[-1].startswith("- ") else "\n"
+            lines.append(f"{gap}- {names}: {' '.join(told.split())}")
+    return [line.replace("``", "`") for line in lines]
+
+
 def page() -> str:
     """Return the page as Markdown."""
     found = methods()
@@ -64,5 +83,6 @@ def page() -> str:
         lines += [
             f"\n## {entry['name']}\n",
             f"{entry['summary']} {entry['paper']}; `{entry['equation']}`.{changed}{_variants(entry['name'], found)}",
+            *_details(entry["name"]),
         ]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from bench.utils.names import expand
+
 VARIABLE = "BENCH_CACHE"
 PACKS = "packs"
 """Folder of the packs that ``bench run --encoder`` makes of images; each can be made again from the spaces."""
@@ -17,4 +19,4 @@ INDEXES = "indexes"
 def cache_root() -> Path:
     """Return ``$BENCH_CACHE``, or ``retrieval-bench`` in the platform's folder for a user's caches."""
     chosen = os.environ.get(VARIABLE)
-    return Path(chosen) if chosen else user_cache_path("retrieval-bench", appauthor=False, opinion=False)
+    return expand(Path(chosen)) if chosen else user_cache_path("retrieval-bench", appauthor=False, opinion=False)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import PATH
 from bench.reports.trackers.export import export as write
 from bench.reports.verify import text
 from bench.reports.verify import verify as check
 
 
 @click.command()
-@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=PATH)
 @click.option("--tolerance", default=1.0, show_default=True, type=click.FloatRange(0), help="Points of accuracy.")
 @click.option("--any-encoder", is_flag=True, help="Compare across encoders, or where the paper's is not recorded.")
 @click.pass_context
@@ -30,9 +31,9 @@ def verify(ctx: click.Context, folders: Sequence[Path], tolerance: float, any_en
 
 
 @click.command()
-@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=PATH)
 @click.option("--to", required=True, type=click.Choice(["tensorboard", "mlflow", "wandb"]), help="Tracker.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="New or empty folder.")
+@click.option("--out", required=True, type=PATH, help="New or empty folder.")
 def export(folders: Sequence[Path], to: str, out: Path) -> None:
     """Write a RUN as the files of an experiment tracker, offline.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import role_options, split_names, warn
+from bench.cli.options import PATH, role_options, split_names, warn
 from bench.data.duplicates import audit_by_name
 from bench.data.import_features import Options, import_pack
 from bench.data.inspect import as_text, inspect_dataset
@@ -17,10 +17,10 @@ from bench.data.registry import resolve
 
 
 @click.command(name="import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--classes", required=True, type=click.Path(path_type=Path), help="Class names: YAML, JSON or text.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The pack's folder.")
-@click.option("--texts", multiple=True, type=click.Path(path_type=Path), help="Text vectors: x, name, source.")
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.option("--classes", required=True, type=PATH, help="Class names: YAML, JSON or text.")
+@click.option("--out", required=True, type=PATH, help="The pack's folder.")
+@click.option("--texts", multiple=True, type=PATH, help="Text vectors: x, name, source.")
 @click.option("--name", help="The data set's name.  [default: the first file's]")
 @click.option("--licence", default="unknown", help="Licence of the data.")
 @click.option("--citation", default="", help="Who made it.")

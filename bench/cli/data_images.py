@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
-from bench.cli.options import ENCODER_HELP, encoding, notices_alone, role_options, say, split_names, warn
+from bench.cli.options import ENCODER_HELP, PATH, encoding, notices_alone, role_options, say, split_names, warn
 from bench.data.images import open_source
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.standard import encode_declared
@@ -17,11 +17,11 @@ from bench.device.choose import choose_device
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PATH)
 @click.option("--encoder", required=True, help=ENCODER_HELP)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The pack's folder.")
+@click.option("--out", required=True, type=PATH, help="The pack's folder.")
 @click.option("--name", help="The data set's name.  [default: the pack's folder]")
-@click.option("--root", type=click.Path(path_type=Path), help="Folder that paths in a CSV or JSON start from.")
+@click.option("--root", type=PATH, help="Folder that paths in a CSV or JSON start from.")
 @click.option("--templates", default="auto", help="Prompts: auto, imagenet-80, imagenet-7, photo, name, or a file.")
 @click.option("--near", type=click.FloatRange(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
 @click.option("--no-projection", is_flag=True, help="Image features before the projection; there are no texts then.")
@@ -50,9 +50,9 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
 
 @click.command()
 @click.argument("name")
-@click.option("--root", required=True, type=click.Path(path_type=Path), help="Where the data set lies.")
+@click.option("--root", required=True, type=PATH, help="Where the data set lies.")
 @click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
-@click.option("--out", type=click.Path(path_type=Path), help="The pack's folder.  [default: packs/NAME]")
+@click.option("--out", type=PATH, help="The pack's folder.  [default: packs/NAME]")
 @encoding
 def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **given: Any) -> None:
     """Check that a standard data set is laid out as it should be, say what is missing, and encode it."""

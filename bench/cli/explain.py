@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import terminal_width
+from bench.cli.options import PATH, terminal_width
 from bench.data.thumbnails import thumbnails
 from bench.explain.explain import explain as explained
 from bench.explain.replay import Which
@@ -17,7 +17,7 @@ from bench.results.run_folder import runs_below
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
 
-RUN = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+RUN = click.argument("run", metavar="RUN", type=PATH)
 
 
 @click.command()
@@ -32,9 +32,9 @@ RUN = click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--exclude", multiple=True, metavar="ITEM", help="Leave an item out and say what changes.")
 @click.option("--relabel", multiple=True, metavar="ITEM=CLASS", help="Find an item under another class.")
 @click.option("--data", help="The data set's pack, where its name no longer leads to it.")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of the images that a pack was made from.")
+@click.option("--images", type=PATH, help="Folder of the images that a pack was made from.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where to compute.")
-@click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the images.")
+@click.option("--html", type=PATH, help="Also write a page with the images.")
 @click.option(
     "--top", default=8, show_default=True, type=click.IntRange(0), help="Neighbours shown here of each memory."
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import click
@@ -13,7 +14,7 @@ import click
 from bench.cli.data import data
 from bench.cli.lazy import Lazy, LazyGroup
 from bench.cli.memory import memory
-from bench.utils.errors import BenchError, Notice
+from bench.utils.errors import BenchError, Notice, one_line
 from bench.utils.interrupts import listening_for_stop, stop_asked
 from bench.utils.names import printable
 from bench.utils.threads import wait_briefly
@@ -22,6 +23,23 @@ from bench.utils.version import __version__
 
 class _Group(LazyGroup):
     """Turns errors a user can put right into one line and exit status 2, and Ctrl-C into one line and 130."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Run a command; what the system refuses, a full disk or too little memory, is one line as well."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")  # names of files need not be text
+        try:
+            os.getcwd()  # some libraries end the process where there is none
+            return super().main(*args, **more)
+        except (OSError, MemoryError, ImportError) as error:
+            line = _refused_by_the_system(error)
+            if line is None:
+                raise
+            with suppress(OSError):
+                click.echo(line, err=True)
+            _abandon_unwritten()
+            sys.exit(2)
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         try:
@@ -39,7 +57,7 @@ class _Group(LazyGroup):
                     click.echo("bench: stopped; the same command goes on where it stopped", err=True)
                     ctx.exit(130)
                 if isinstance(error, BenchError):
-                    click.echo(_one_line(error), err=True)
+                    click.echo(_told(error), err=True)
                     ctx.exit(2)
                 if isinstance(error, click.UsageError):
                     raise _in_one_line(error) from None
@@ -62,7 +80,32 @@ def _notices_in_one_line() -> Iterator[None]:
         yield
 
 
-def _one_line(error: BenchError) -> str:
+def _refused_by_the_system(error: BaseException) -> str | None:
+    """Return what the system refused, on one line; None for an error that is none of its."""
+    text = one_line(error)
+    if isinstance(error, MemoryError) or any(words in text for words in ("map segment", "allocate memory")):
+        return "bench: there is too little memory (or address space) for this; free some, or raise the limit"
+    if not isinstance(error, OSError) or error.strerror is None:
+        return None
+    try:
+        os.getcwd()
+    except OSError:
+        return "bench: the working folder is gone; go to one that is there and run again"
+    where = f" ({error.filename})" if error.filename is not None else ""
+    return printable(f"bench: {error.strerror}{where}; see to it and run again")
+
+
+def _abandon_unwritten() -> None:
+    # What could not be written is still waiting, and would fail once more when the process ends.
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def _told(error: BenchError) -> str:
     # What names and files hold is part of many messages: no line of it, and nothing that a terminal obeys, gets out.
     return printable("bench: " + " ".join(str(error).split()))
 
@@ -74,7 +117,7 @@ class _OneLine(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it as other errors are."""
-        click.echo(f"bench: {self.message}", file=file, err=file is None)
+        click.echo(printable(f"bench: {self.message}"), file=file, err=file is None)
 
 
 def _in_one_line(error: click.UsageError) -> click.ClickException:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
-from bench.cli.options import ENCODER_HELP, encoding, notices_alone, say, warn
+from bench.cli.options import ENCODER_HELP, PATH, encoding, notices_alone, say, warn
 from bench.data.class_names import read_classes
 from bench.data.web import merge as join
 from bench.data.web import subset as cut
@@ -20,16 +20,16 @@ from bench.device.choose import choose_device
 
 
 @click.command()
-@click.option("--classes", required=True, type=click.Path(path_type=Path), help="Class names, one a line.")
+@click.option("--classes", required=True, type=PATH, help="Class names, one a line.")
 @click.option("--images", help="A folder CLASS/IMAGE, icrawler:google|bing|flickr, or webvision:FOLDER.")
 @click.option("--texts", help="A folder of CLASS.txt files, or wikipedia.")
 @click.option("--contact", help="For wikipedia: an address by which its operators can reach you.")
-@click.option("--hints", type=click.Path(path_type=Path), help="For wikipedia: YAML or JSON such as crane: bird.")
+@click.option("--hints", type=PATH, help="For wikipedia: YAML or JSON such as crane: bird.")
 @click.option(
     "--splitter", type=click.Choice(["rules", "pysbd"]), default="rules", show_default=True, help="Cuts sentences."
 )
 @click.option("--encoder", required=True, help=ENCODER_HELP)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The pack's folder.")
+@click.option("--out", required=True, type=PATH, help="The pack's folder.")
 @click.option("--per-class", type=click.IntRange(1), default=32, show_default=True, help="Images to ask for.")
 @click.option(
     "--allow-private",
@@ -78,17 +78,17 @@ def build(
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new pack's folder.")
+@click.argument("folders", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="The new pack's folder.")
 def merge(folders: Sequence[Path], out: Path) -> None:
     """Join memories of one encoder's space."""
     click.echo(join(list(folders), out, name=out.name))
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new pack's folder.")
-@click.option("--classes", type=click.Path(path_type=Path), help="Keep these classes: names, one a line.")
+@click.argument("folder", type=PATH)
+@click.option("--out", required=True, type=PATH, help="The new pack's folder.")
+@click.option("--classes", type=PATH, help="Keep these classes: names, one a line.")
 @click.option("--per-class", type=click.IntRange(1), help="Keep the first so many items of each class.")
 @click.option("--source", "sources", multiple=True, help="Keep the items of this source; may be repeated.")
 def subset(folder: Path, out: Path, classes: Path | None, per_class: int | None, sources: Sequence[str]) -> None:

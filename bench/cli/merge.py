@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import cells
+from bench.cli.options import PATH, cells
 from bench.runner.parallel.merge_shards import merge as merged
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder that runs are kept in.  [default: runs]")
+@click.argument("folders", nargs=-1, required=True, type=PATH)
+@click.option("--out", type=PATH, help="Folder that runs are kept in.  [default: runs]")
 def merge(folders: Sequence[Path], out: Path | None) -> None:
     """Put the shards of one run together: FOLDERS are what `bench run --shard` wrote, or hold it."""
     folder, count = merged(folders, out or Path("runs"))

@@ -7,14 +7,26 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.utils.errors import Notice
-from bench.utils.names import printable
+from bench.utils.names import expand, printable
 
 ENCODER_HELP = "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, align:NAME, or glyphs."
+
+
+class _Path(click.Path):
+    """A path as people write it: with ``~``, and refused in one line if no file can have it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return expand(Path(value))
+
+
+PATH = _Path(path_type=Path)
+"""What every option and argument that is a path is read as."""
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import terminal_width
+from bench.cli.options import PATH, terminal_width
 from bench.reports.report import build
 from bench.results.run_folder import Store, runs_below
 
 
 @click.command()
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where the report is written.  [default: report]")
+@click.argument("folders", nargs=-1, type=PATH)
+@click.option("--out", type=PATH, help="Where the report is written.  [default: report]")
 @click.option(
     "--galleries",
     default=0,

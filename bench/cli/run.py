@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from bench.cli import completion
-from bench.cli.options import cells, say
+from bench.cli.options import PATH, cells, say
 from bench.runner.parallel import interpreters
 
 _COMPLETE = {"scenario": completion.scenarios, "methods": completion.methods, "data": completion.datasets}
@@ -60,12 +60,12 @@ def _type(annotation: Any) -> click.ParamType[Any]:
     if typing.get_origin(annotation) is Literal:
         return click.Choice(typing.get_args(annotation))
     if annotation is Path:
-        return click.Path(path_type=Path)
+        return PATH
     return click.INT if annotation is int else click.STRING
 
 
 @click.command(cls=_RunCommand)
-@click.option("--config", type=click.Path(path_type=Path), help="YAML file with these settings; options win over it.")
+@click.option("--config", type=PATH, help="YAML file with these settings; options win over it.")
 @click.pass_context
 def run(ctx: click.Context, /, config: Path | None, **options: Any) -> None:
     """Run a comparison; a stopped run goes on where it stopped.

@@ -101,6 +101,9 @@ class Task(Movable):
         The images behind the features, for a method that trains from pixels; None where there are features only.
     soft_pruning : bool
         Whether items that mislead others are to count for less; for methods that weigh the votes of items.
+    choose_on : Features or None
+        Labelled images of these classes to choose settings on, beside the support: the validation split, where the run
+        says ``--selection validation-split``. None: a method chooses on images that it holds out of the support.
     dataset : str
         The name of the data set it was dealt from; for settings that a paper gives by data set.
     """
@@ -115,6 +118,7 @@ class Task(Movable):
     prototype_memory: Memory | None = None
     pictures: ItemImages | None = None
     soft_pruning: bool = False
+    choose_on: Features | None = None
     dataset: str = ""
 
     def __post_init__(self) -> None:

@@ -45,6 +45,7 @@ class _Manifest(BaseModel):
     prompts: _Arrays | None = None
     texts: _Arrays | None = None
     encoder: dict[str, Any] | None = None
+    images: str | None = None
     memory: Declared | None = None
     near: Annotated[float, Gt(0), Le(1)] = 0.97
     class_split: dict[Literal["seen", "validation", "unseen"], list[int]] | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.data.manifest import MANIFEST, read_manifest
 from bench.utils.errors import BenchError
+from bench.utils.names import expand
 from bench.utils.registry import DATASET
 
 PACKS_VARIABLE = "BENCH_PACKS"
@@ -32,7 +33,7 @@ def packs() -> dict[str, Known]:
     """Return the feature packs that can be named."""
     found: dict[str, Known] = {}
     for root in [*filter(None, os.environ.get(PACKS_VARIABLE, "").split(os.pathsep)), "packs"]:
-        for path in sorted(Path(root).glob(f"*/{MANIFEST}")):
+        for path in sorted(expand(Path(root)).glob(f"*/{MANIFEST}")):
             try:
                 content = read_manifest(path.parent)
             except BenchError:

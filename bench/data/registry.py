@@ -13,6 +13,7 @@ from bench.data.manifest import MANIFEST, read_manifest
 from bench.data.names import GLYPHS_WITH, bundled, known, packs
 from bench.data.pack import open_pack
 from bench.utils.errors import BenchError, suggest
+from bench.utils.names import expand, shown
 from bench.utils.registry import DATASET
 
 
@@ -36,6 +37,16 @@ def _registered(name: str) -> Dataset | None:
     return made
 
 
+def _beside(folder: Path, named: str) -> Path:
+    """Return where a pack says that its images are; a pack may be a stranger's, who is not to look around."""
+    path = (folder / expand(Path(named.replace("\\", "/")))).resolve()
+    if not path.is_relative_to(folder.parent) or folder.is_relative_to(path):
+        raise BenchError(
+            f"{folder / MANIFEST}: its images, {shown(named)}, are not in the folder that holds it; put them there"
+        )
+    return path
+
+
 @cache
 def _open_once(folder: Path, stamp: float) -> Dataset:
     dataset = open_pack(folder, resolve)
@@ -45,7 +56,7 @@ def _open_once(folder: Path, stamp: float) -> Dataset:
     from bench.data.item_images import Pictures
 
     encoder = manifest.get("encoder") or {}
-    images = folder / str(manifest["images"])
+    images = _beside(folder, manifest["images"])
     pictures = Pictures.of_folder(dataset.card.encoder, images, str(encoder.get("weights", "")))
     return replace(dataset, pictures=pictures)
 
@@ -58,7 +69,7 @@ def resolve(wanted: str | Path | Dataset) -> Dataset:
     """Return the data set of a name, of a pack's folder, or the user's own object as it is."""
     if isinstance(wanted, Dataset):
         return wanted
-    path = Path(wanted)
+    path = expand(Path(wanted))
     if (path / MANIFEST).is_file():
         return _open(path)
     name = str(wanted)

@@ -63,8 +63,8 @@ class Store:
             known = read_manifest(self.folder)
             if known["run"] != manifest["run"]:
                 raise BenchError(f"{self.folder} holds another run ({known['run']}); choose another --out")
-            for part in ("records", "predictions", STATES):
-                sweep(self.folder / part)
+            for place in (self.folder, *(self.folder / part for part in ("records", "predictions", STATES))):
+                sweep(place)
             return False
         content = {"schema": SCHEMA, "version": __version__, **manifest}
         write_atomically(path, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")

@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from bench.utils.errors import BenchError, suggest
+from bench.utils.names import expand, shown
 from bench.utils.params import parse
 from bench.utils.precision import TrainingPrecision
 from bench.utils.texts import read_text
 from bench.utils.yaml12 import YamlError, YamlSyntaxError, parse_yaml
+
+MOST_SEEDS = 100_000
+"""Seeds of one run."""
+LARGEST_SEED = 2**63 - 1
+"""What a column of records holds."""
 
 DEFAULT_METHODS = ("zero-shot", "knn", "protonet", "linear-probe", "mml", "icarl")
 
@@ -62,14 +68,20 @@ def split_names(value: Any) -> tuple[Any, ...]:
 def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
     """Return seeds: a count ``5`` is 0 to 4, a list ``0,3,7`` is itself."""
     given: Any = text
+    said = shown(str(text)) if isinstance(text, (str, int, list, tuple)) else type(text).__name__
     try:
         if isinstance(text, str):
             given = [int(p) for p in text.split(",") if p.strip()] if "," in text else int(text)
+        # Before any of them is made: a billion would take all memory.
+        if (given if type(given) is int else len(given)) > MOST_SEEDS:
+            raise BenchError(f"--seeds {said} are more than {MOST_SEEDS}; run fewer at a time")
         seeds = tuple(range(given)) if type(given) is int else tuple(given)
     except (TypeError, ValueError):
-        raise BenchError(f"--seeds {text!r} is neither a count nor a list; write 5 or 0,3,7") from None
-    if not seeds or len(set(seeds)) < len(seeds) or any(type(seed) is not int or seed < 0 for seed in seeds):
-        raise BenchError(f"--seeds {text!r} must give different whole numbers from 0 up; write 5 or 0,3,7")
+        raise BenchError(f"--seeds {said} is neither a count nor a list; write 5 or 0,3,7") from None
+    if not seeds or len(set(map(str, seeds))) < len(seeds) or any(type(seed) is not int or seed < 0 for seed in seeds):
+        raise BenchError(f"--seeds {said} must give different whole numbers from 0 up; write 5 or 0,3,7")
+    if max(seeds) > LARGEST_SEED:
+        raise BenchError(f"--seeds {said}: a seed is at most {LARGEST_SEED}; write a smaller one")
     return seeds
 
 
@@ -103,6 +115,10 @@ def _lines(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _expanded(path: Path | None) -> Path | None:
+    return None if path is None else expand(path)
+
+
 Names = Annotated[tuple[Any, ...], BeforeValidator(split_names)]
 """Names, paths, or objects of this process."""
 
@@ -134,7 +150,7 @@ class RunConfig(BaseModel):
         BeforeValidator(parse_seeds),
         Option("A count (5 is 0 to 4) or a list (0,3,7).", default="5"),
     ] = (0, 1, 2, 3, 4)
-    out: Annotated[Path, Option("Folder that runs are kept in.")] = Path("runs")
+    out: Annotated[Path, AfterValidator(expand), Option("Folder that runs are kept in.")] = Path("runs")
     set: Annotated[
         Mapping[str, Any],
         BeforeValidator(assignments),
@@ -148,7 +164,9 @@ class RunConfig(BaseModel):
     shard: Annotated[
         str | None, Option("Run part I of N only, in a folder of its own; see `bench merge`.", metavar="I/N")
     ] = None
-    load: Annotated[Path | None, Option("Use the weights a run kept instead of training.")] = None
+    load: Annotated[
+        Path | None, AfterValidator(_expanded), Option("Use the weights a run kept instead of training.")
+    ] = None
     save_states: Annotated[
         bool, Option("Keep the weights trained on seen classes in the run's folder.", shapes=True)
     ] = False

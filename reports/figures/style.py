@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from textwrap import shorten
@@ -16,6 +17,7 @@ from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.font_manager import findfont, get_font
 
 from bench.reports.utils.text import condition_text
 
@@ -155,6 +157,14 @@ def in_percent(data: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 
 @contextmanager
+def _said_elsewhere() -> Iterator[None]:
+    """Leave out what matplotlib warns of: a name too long to draw, and glyphs, of which :func:`unshown` tells once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from|constrained_layout not applied")
+        yield
+
+
+@contextmanager
 def canvas(
     width: float = 6.4, height: float = 4.0, nrows: int = 1, ncols: int = 1
 ) -> Iterator[tuple[mpl_figure.Figure, list[Axes]]]:
@@ -165,6 +175,8 @@ def canvas(
         # The one font that comes with matplotlib, so that figures are the same bytes on every machine.
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9.5,
+        # Names are names: a `$` in one begins no formula, which could fail to be one.
+        "text.parse_math": False,
         "axes.labelsize": 9.5,
         "axes.titlesize": 10.5,
         "xtick.labelsize": 9.5,
@@ -185,7 +197,7 @@ def canvas(
         "lines.markersize": 5.5,
         "legend.frameon": False,
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), _said_elsewhere():
         figure = mpl_figure.Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(nrows, ncols, squeeze=False).ravel().tolist()
@@ -203,16 +215,24 @@ def render(
     # each file once more to look for a layout: finding and drawing is most of the time that a report takes.
     engine = figure.get_layout_engine()
     assert engine is not None
-    engine.execute(figure)
+    with _said_elsewhere():
+        engine.execute(figure)
     figure.set_layout_engine("none")
     sinks = {kind: io.BytesIO() for kind in ("png", "svg")}
     # Ids in an SVG are hashes of this salt, and text stays text: the same figure is the same bytes.
-    stable: dict[Any, Any] = {"svg.hashsalt": "retrieval-bench", "svg.fonttype": "none"}
+    stable: dict[Any, Any] = {"svg.hashsalt": "retrieval-bench", "svg.fonttype": "none", "text.parse_math": False}
     figure.set_dpi(160)
-    with mpl.rc_context(stable):
+    with mpl.rc_context(stable), _said_elsewhere():
         # At level 1 files are a tenth larger than at the usual level 6, and packing them takes two thirds of the time.
         packing = {"compress_level": 1}
         FigureCanvasAgg(figure).print_png(sinks["png"], metadata={"Software": None}, pil_kwargs=packing)
         FigureCanvasSVG(figure).print_svg(sinks["svg"], metadata={"Date": None, "Creator": None})
     files = {kind: sink.getvalue() for kind, sink in sinks.items()}
     return Figure(name=name, title=title, caption=caption, data=data, wide=wide, **files)
+
+
+def unshown(texts: Iterable[str]) -> str:
+    """Return the characters of some texts that the figures' font lacks, each once: a PNG shows a box for them."""
+    characters = {character for text in texts for character in text if not character.isspace()}
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    return "".join(sorted(character for character in characters if ord(character) not in known))

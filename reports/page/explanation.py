@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from bench.reports.page.policy import policy
 from bench.reports.tables.console import table_lines
 from bench.reports.utils.class_weights import class_weights
 from bench.reports.utils.text import condition_text
+from bench.utils.names import printable
 from bench.utils.version import __version__
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def text(case: Case, *, most: int = 8, width: int | None = None) -> str:
 
     The table of neighbours wraps at ``width`` columns; without it each neighbour is one line.
     """
-    blocks = ["\n".join([heading(case), *(f"warning: {warning}" for warning in case.warnings)])]
+    blocks = ["\n".join([heading(case), *(f"warning: {printable(warning)}" for warning in case.warnings)])]
     for explained in case.explained:
         lines = [_verdict(case, explained)]
         if explained.after is not None:
@@ -58,7 +60,7 @@ def text(case: Case, *, most: int = 8, width: int | None = None) -> str:
             lines.append(f"  {_list(case, explained.before.scores)}")
         if explained.after is not None and explained.after.evidence is not None:
             lines += [f"  afterwards {line}" for line in _afterwards(case, explained)]
-        blocks.append("\n".join(lines))
+        blocks.append("\n".join(map(printable, lines)))
     return "\n\n".join(blocks)
 
 
@@ -80,8 +82,10 @@ def html(case: Case, show: ImageOf, *, most: int = 32) -> str:
         }
         for explained in case.explained
     ]
+    css = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "explain.css"))
     return environment.get_template("explain.html").render(
-        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        css=css,
+        policy=policy(css),
         version=__version__,
         case=case,
         heading=heading(case),
@@ -95,7 +99,9 @@ def heading(case: Case) -> str:
     """Return what was asked and where."""
     words = condition_text(case.condition)
     where = f"{case.scenario} on {case.data.name}" + (f", {words}" if words else "")
-    return f"query {case.query}, class {case.name_of(case.label)} · {where} · session {case.session}, seed {case.seed}"
+    return printable(
+        f"query {case.query}, class {case.name_of(case.label)} · {where} · session {case.session}, seed {case.seed}"
+    )
 
 
 def neighbour_rows(case: Case, answer: Answer, *, most: int, show: ImageOf | None = None) -> list[Row]:

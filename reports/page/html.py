@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from bench.reports.analysis import Analysis
+from bench.reports.page.policy import policy
 from bench.reports.sections.background import background
 from bench.reports.sections.sections import Part
 from bench.utils.version import SCHEMA, __version__
@@ -26,9 +27,11 @@ def render(analysis: Analysis, parts: Sequence[Part], warnings: Sequence[str]) -
     )
     environment.filters["data_uri"] = _data_uri
     environment.filters["code"] = _code
+    css, js = ((_HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return environment.get_template("page.html").render(
-        css=(_HERE / "page.css").read_text(encoding="utf-8"),
-        js=(_HERE / "page.js").read_text(encoding="utf-8"),
+        css=css,
+        js=js,
+        policy=policy(css, js),
         version=__version__,
         schema=SCHEMA,
         facts=_facts(analysis.records),

@@ -7,8 +7,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.utils.atomic import write_atomically
-from bench.utils.errors import BenchError
+from bench.utils.atomic import sweep, write_atomically
+from bench.utils.errors import BenchError, one_line
+from bench.utils.json_text import parse_json
+from bench.utils.texts import require_regular
 
 WRITTEN = "report-files.json"
 """The file that names every file of the report with the SHA-256 of its content."""
@@ -25,6 +27,9 @@ def publish(out: Path, files: Mapping[str, bytes]) -> None:
         If the folder cannot be written to, or its list of files is damaged.
     """
     before = _written(out / WRITTEN)
+    # What a killed report left half-written may lie where this one has nothing to write.
+    for place in (out, *(out / Path(name).parent for name in before if _inside(out / Path(name).parent, out))):
+        sweep(place)
     now = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     # A report that is stopped half-way leaves both lists, so that the next one still knows what to remove.
     _remember(out, {**before, **now})
@@ -39,14 +44,15 @@ def publish(out: Path, files: Mapping[str, bytes]) -> None:
 
 def _written(path: Path) -> dict[str, str]:
     try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))["files"]
+        require_regular(path)
+        recorded = parse_json(path.read_text(encoding="utf-8"))["files"]
         return {str(name): str(content) for name, content in recorded.items()}
     except FileNotFoundError:
         return {}
     except NotADirectoryError:
         raise BenchError(f"{path.parent} is, or lies in, a file and no folder; choose another --out") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BenchError(f"{path} is damaged ({error}); delete the folder, or choose another --out") from None
+        raise BenchError(f"{path} is damaged ({one_line(error)}); delete the folder, or choose another --out") from None
 
 
 def _remember(out: Path, files: Mapping[str, str]) -> None:

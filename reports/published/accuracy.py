@@ -32,6 +32,7 @@ OTHER_TASK = (OTHER_DATA, "other classes", "other memory")
 
 COLUMNS = [
     *("experiment", "label", "published_dataset", "published_encoder", "unit", "published", "source"),
+    *("published_k", "epoch_chosen_on", "training_data"),
     *("scenario", "dataset", "condition", "method", "encoder", "seeds", "measured", "low", "high", "difference"),
     *("relative", "remark"),
 ]
@@ -81,6 +82,9 @@ def published(experiments: pd.DataFrame) -> pd.DataFrame:
                 "unit": number.unit,
                 "published": float(number.value),
                 "source": number.source,
+                "published_k": number.settings.get("k"),
+                "epoch_chosen_on": number.chosen_on,
+                "training_data": number.trained_on,
             }
             if number.measure is not None:
                 same = partial(_same_encoder, number)

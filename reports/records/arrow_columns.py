@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.results.compact import narrow
+from bench.utils.names import printable
 
 Ints = NDArray[np.int64]
 
@@ -51,6 +52,18 @@ def _categories(column: pa.ChunkedArray) -> pd.Categorical:
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a (small) frame with its categories as texts."""
     return frame.astype({name: "str" for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)})
+
+
+def printable_texts(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the frame with control characters in some columns of texts as escapes, which nothing obeys."""
+    changed = {}
+    for name in names:
+        column = frame[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            texts = [printable(str(text)) for text in column.cat.categories]
+            if texts != list(column.cat.categories) and len(set(texts)) == len(texts):
+                changed[name] = column.cat.rename_categories(texts).cat.reorder_categories(sorted(texts))
+    return frame.assign(**changed) if changed else frame
 
 
 def ranks(column: pd.Series) -> Ints:

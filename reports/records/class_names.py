@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.utils.names import printable
+
 ClassNames = Mapping[str, Sequence[str]]
 """By data set, the name of class id i at place i."""
 
@@ -25,7 +27,7 @@ def of_runs(manifests: Mapping[str, Mapping[str, Any]], used: Iterable[tuple[str
     for run, own, shown in sorted(used):
         names = (manifests[run].get("class_names") or {}).get(own)
         if names:
-            by_dataset.setdefault(shown, tuple(str(name) for name in names))
+            by_dataset.setdefault(shown, tuple(printable(str(name)) for name in names))
     return by_dataset
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.reports.records import class_names, completeness
-from bench.reports.records.arrow_columns import compact, plain, ranks
+from bench.reports.records.arrow_columns import compact, plain, printable_texts, ranks
 from bench.reports.records.few_shot_episodes import fingerprints
 from bench.reports.records.keys import CELL, GROUP
 from bench.reports.records.labels import join_experiments, label_datasets, label_settings, newest
@@ -35,6 +35,9 @@ UNREAD = (
     *("search_details", "index_seconds", "traceback"),
 )
 """Columns of the records that no part of a report reads."""
+
+NAMES = ("method", "method_name", "scenario", "dataset", "encoder", "reason", "error_type", "experiment", "selection")
+"""Columns of texts that are shown as they are."""
 
 _COUNTED = ["cell", "session", "classes", "class_total", "class_correct"]
 """Columns that predictions are held against."""
@@ -137,6 +140,7 @@ def read_runs(folders: Sequence[Path]) -> RunTable:
         raise BenchError(f"no finished cell in {places} yet; go on with the same `bench run`, then report again")
     frame = compact(pa.concat_tables(tables, promote_options="permissive"))
     del tables
+    frame = printable_texts(frame, NAMES)
     require_single(frame, infos)
     warnings = list(completeness.unfinished(infos, frame[["run", "cell", "method", "dataset", "seed"]]))
     warnings += contradictions(frame, infos)

@@ -40,6 +40,7 @@ def table(beside: pd.DataFrame) -> Table:
                 Cell(str(row["remark"]), str(row["remark"])),
                 Cell(", ".join(w for w in words if w), ", ".join(words)),
                 *(_text(row[encoder]) for encoder in ("published_encoder", "encoder")),
+                _text(_how(row)),
             )
         )
     sources = "; ".join(sorted(set(beside["source"])))
@@ -48,14 +49,23 @@ def table(beside: pd.DataFrame) -> Table:
         "published, in points, and of costs in per cent of the published. Data and encoder are compared by name alone: "
         "images, splits, memory and weights of one name can differ from those of the paper, so a difference is no "
         "failed replication. Where data, classes or memory are other than the paper's, the "
-        "task is another and there is no difference of accuracies to give. FLOPs of one query are brought to the "
+        "task is another and there is no difference of accuracies to give. A figure whose epoch was chosen on the test "
+        "images is not comparable with an honest choice. FLOPs of one query are brought to the "
         "published batch; two are a multiply-add."
     )
     head = (
         *("experiment", "published as", "published on", "published", "method here", "measured", "difference"),
-        *("what differs", "measured on", "published with", "measured with"),
+        *("what differs", "measured on", "published with", "measured with", "published how"),
     )
     return Table("published", "Published", caption, head, tuple(rows))
+
+
+def _how(row: Mapping[Any, Any]) -> str:
+    """Return with how many neighbours a number was published, what its epoch was chosen on and what was trained on."""
+    parts = [f"k = {int(row['published_k'])}"] if pd.notna(row["published_k"]) else []
+    parts += [f"epoch chosen on {row['epoch_chosen_on']}"] if isinstance(row["epoch_chosen_on"], str) else []
+    parts += [f"trained on {row['training_data']}"] if isinstance(row["training_data"], str) else []
+    return "; ".join(parts)
 
 
 def _text(value: object) -> Cell:

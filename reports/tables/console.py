@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from bench.utils.names import printable
+
 _UNLIMITED = 100_000
 """Columns that no table reaches, for text that is not wrapped."""
 
@@ -44,7 +46,7 @@ def table_lines(
         Whether a line stands below the heads.
     """
     gap = 2
-    columns = [list(column) for column in zip(heads, *rows, strict=True)]
+    columns = [list(map(printable, column)) for column in zip(heads, *rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
     if width is not None:
         fitted = _fitted(columns, width - gap * (len(columns) - 1))
@@ -86,7 +88,7 @@ def _at_bounds(text: str) -> list[str]:
 
 def text_lines(text: str, width: int | None = None) -> list[str]:
     """Return a text as lines, wrapped at a width; without it, as one line."""
-    return _printed(Text(text), width)
+    return _printed(Text(printable(text)), width)
 
 
 def _printed(shown: Grid | Text, width: int | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from bench.utils.names import printable
+
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What begins a formula in a spreadsheet, in both widths."""
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|-")
+"""A number, or the dash of what was not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +46,32 @@ class DataFile:
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """Return a table as CSV: shares with six decimals, empty for what was not measured."""
-    texts = {str(name): _six_decimals(column) for name, column in table.items() if column.dtype == np.float64}
-    return table.assign(**texts).to_csv(index=False, lineterminator="\n").encode()
+    texts = {
+        str(name): _six_decimals(column) if column.dtype == np.float64 else _inert_column(column)
+        for name, column in table.items()
+    }
+    heads = {name: inert(str(name)) for name in table.columns}
+    return table.assign(**texts).rename(columns=heads).to_csv(index=False, lineterminator="\n").encode()
+
+
+def inert(text: str) -> str:
+    """Return a text that no spreadsheet computes: with an apostrophe before what would begin a formula.
+
+    Numbers stay as they are. Control characters, which spreadsheets pass over on their way to a formula, are escapes.
+    """
+    text = printable(text)
+    if not text.lstrip().startswith(_FORMULA) or _NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"
+
+
+def _inert_column(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.CategoricalDtype) and isinstance(column.cat.categories.dtype, pd.StringDtype):
+        texts = [inert(text) for text in column.cat.categories]
+        return column if texts == list(column.cat.categories) else column.astype(object).map(inert, na_action="ignore")
+    if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+        return column.map(lambda value: inert(value) if isinstance(value, str) else value)
+    return column
 
 
 def _six_decimals(column: pd.Series) -> NDArray[np.object_]:

@@ -6,10 +6,15 @@ import hashlib
 import json
 import re
 
+from bench.utils.names import printable
+
+_LONGEST = 120
+"""Characters of a file's name; an ending joins it."""
+
 
 def condition_text(condition: str) -> str:
     """Return a condition (JSON) in words: ``base 0, increment 10``."""
-    return ", ".join(f"{key} {_value_text(value)}" for key, value in json.loads(condition).items())
+    return printable(", ".join(f"{key} {_value_text(value)}" for key, value in json.loads(condition).items()))
 
 
 def _value_text(value: object) -> str:
@@ -25,8 +30,16 @@ def place(scenario: object, dataset: object, condition: object) -> str:
 
 
 def slug(*parts: str) -> str:
-    """Return a file name of letters, digits, dots and hyphens."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(part for part in parts if part)).strip("-").lower()
+    """Return a file name of letters, digits, dots and hyphens.
+
+    A long one is cut; it, and one that would lack letters of another script, is told apart by a hash.
+    """
+    whole = "-".join(part for part in parts if part)
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", whole).strip("-.").lower()
+    if len(words) <= _LONGEST and not any(c.isalnum() and not c.isascii() for c in whole):
+        return words
+    mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{words[: _LONGEST - 7]}-{mark}".strip("-.")
 
 
 def natural(text: str) -> str:

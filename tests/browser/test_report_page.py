@@ -176,3 +176,48 @@ def test_every_link_of_the_page_leads_to_its_section(browser: Any, page: Path) -
         )
         assert abs(top) < 2 or (most < 2 and bottom > 0), target
         browser.execute_script("window.scrollTo(0, 0)")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a report whose names are all that a page might obey."""
+    folder = tmp_path_factory.mktemp("hostile")
+    names = (
+        "<script>window.obeyed = 1</script>",
+        '"><img src=x onerror="window.obeyed = 1">',
+        "<style>body { display: none }</style>",
+        '<meta http-equiv="refresh" content="0; url=http://127.0.0.1:9/">',
+        '<a href="javascript:window.obeyed = 1">a</a>',
+        "{{ 7 * 7 }}</script><script>window.obeyed = 1</script>",
+    )
+    classes = {"made": [*names, "$x$", "鶴"][:6]}
+    make_run(folder / "run", {n: 0.4 + 0.05 * i for i, n in enumerate(names)}, manifest={"class_names": classes})
+    build([folder / "run"], folder / "out")
+    return folder / "out" / "report.html"
+
+
+def test_a_hostile_page_obeys_nothing(browser: Any, hostile: Path) -> None:
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    show(browser, hostile, 1280)
+    assert browser.execute_script("return window.obeyed") is None
+    assert browser.current_url == hostile.as_uri()
+    assert browser.find_element("css selector", "h1").is_displayed()
+    assert "49" not in browser.find_element("css selector", "#scores-table").text.split("{{")[0]
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+    assert {url for url in asked if not url.startswith("data:")} == {hostile.as_uri()}
+
+
+def test_what_gets_into_the_page_after_all_is_not_obeyed(browser: Any, hostile: Path, tmp_path: Path) -> None:
+    """The policy by hash: a script or style that is not the page's own does nothing."""
+    other = tmp_path / "other.html"
+    let_in = "<script>window.obeyed = 1</script><img src='data:,' onerror='window.obeyed = 1'>"
+    let_in += "<style>h1 { display: none }</style><p id='p' style='display: none'>here</p>"
+    other.write_text(hostile.read_text().replace("<body>", f"<body>{let_in}"))
+    show(browser, other, 1280)
+    assert browser.execute_script("return window.obeyed") is None
+    assert browser.find_element("css selector", "h1").is_displayed()
+    assert browser.find_element("id", "p").is_displayed()
+    assert browser.get_log("browser"), "the browser complains of nothing"

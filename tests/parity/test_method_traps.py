@@ -114,3 +114,24 @@ def test_icarl_answers_by_the_mean_of_exemplars_and_not_by_its_head() -> None:
     state = method.build(few_shot(), rng=Stream(0))
     broken = dataclasses.replace(state, net=dataclasses.replace(state.net, head=torch.zeros_like(state.net.head)))
     assert torch.equal(method.score(broken, queries()), method.score(state, queries()))
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"), [("gda", "alpha"), ("linear-probe", "c"), ("ranpac", "penalty"), ("tip-adapter", "beta")]
+)
+def test_settings_are_chosen_on_the_validation_split_where_the_run_gives_one(name: str, chosen: str) -> None:
+    """Of its labels something follows, and with it the classifier is made of the whole support."""
+    base = few_shot()
+    support = toy.cloud(list(base.classes), 6, base.support.class_names, "noisy", spread=0.5)
+    split = toy.cloud(list(base.classes), 15, base.support.class_names, "split", spread=0.5)
+    task = dataclasses.replace(base, support=support, choose_on=split)
+    other = dataclasses.replace(split, labels=split.labels.roll(15))
+    method = make(name)
+    told, swapped, without = (
+        method.describe(method.build(dataclasses.replace(task, choose_on=given), rng=Stream(0)))
+        for given in (split, other, None)
+    )
+    assert told["held_out"] == 45
+    assert told["configurations"] > 1
+    assert told[chosen] != swapped[chosen]
+    assert without["held_out"] < 18

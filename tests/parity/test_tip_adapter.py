@@ -92,7 +92,7 @@ def test_search_training_and_logits_are_those_of_the_official_code(dataset: str,
     )
     cache = method._trained(cache, search, Stream(0))
     found = method._choose(cache, held, torch.from_numpy(target), search)
-    assert found == pytest.approx((alpha, beta))
+    assert found == pytest.approx((alpha, beta, 4000))
     scored = method.score(dataclasses.replace(cache, alpha=found[0], beta=found[1]), asked)
     np.testing.assert_allclose(scored.numpy(), logits, rtol=0, atol=1e-5 * np.abs(logits).max())
 

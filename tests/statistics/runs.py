@@ -1,6 +1,8 @@
 """Runs made up for tests: real files in the real schema, with answers drawn at a given rate."""
 
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,8 @@ def make_run(
                     rng = np.random.default_rng([seed, *key])
                     order = np.random.default_rng([seed, *map(ord, dataset)]).permutation(sessions * per)
                     name = f"{dataset}-{method}-{seed}-{len(text)}-{sum(key)}-{run}".replace(":", "_")
+                    if not re.fullmatch(r"[\w.<>& -]{1,180}", name):
+                        name = hashlib.sha256(name.encode()).hexdigest()[:20]
                     dealt = [order[: (session + 1) * per] for session in range(sessions)]
                     if episodes:
                         deal = np.random.default_rng([seed, 7, *map(ord, dataset)])

@@ -120,6 +120,8 @@ class Published:
         How many classes were asked about; None for an average over data sets.
     measure : str or None
         The column of the records that measures it; None for accuracy.
+    chosen_on, trained_on : str or None
+        What its epoch was chosen on, and what was trained on; None where neither the paper nor its code says.
     """
 
     experiment: str
@@ -132,6 +134,8 @@ class Published:
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "top-1 %"
     measure: str | None = None
+    chosen_on: str | None = None
+    trained_on: str | None = None
 
 
 @cache

@@ -1,0 +1,50 @@
+"""The short form of ``python -m tests.faults.kill``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kill import KINDS, Broken, Harness, Kind, _killed
+
+
+@pytest.mark.parametrize("name", ["run", "training", "import", "merge"])
+def test_a_few_kills_lose_change_and_leave_nothing(name: str) -> None:
+    # In an interpreter of its own: forked children of a test process would hold its threads.
+    command = [sys.executable, "-m", "tests.faults.kill", "--count", "8", "--kind", name]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 kills" in done.stdout
+
+
+def test_what_a_kill_changes_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that begins anew instead of going on, and leaves a file behind."""
+    import random
+
+    def work(folder: Path) -> None:
+        mark = folder / "mark.tmp"
+        (folder / "result").write_text("again" if mark.exists() else "once")
+        mark.touch()
+        (folder / "end").touch()
+
+    kind = Kind(lambda folder: None, work, lambda folder: {"result": (folder / "result").read_text()})
+    monkeypatch.setitem(KINDS, "odd", kind)  # type: ignore[misc]
+    harness = Harness("odd", tmp_path)
+    harness.__dict__["whole"] = ({"result": "once"}, 0.1, {"Path.touch": 2})
+    monkeypatch.setattr(Harness, "_moment", lambda *_: ("Path.touch", 1))
+    with pytest.raises(Broken, match="these are otherwise"):
+        harness.round(random.Random(0), 1)
+
+
+def test_a_child_dies_when_it_is_told_to(tmp_path: Path) -> None:
+    def work() -> None:
+        (tmp_path / "a").touch()
+        (tmp_path / "b").touch()
+
+    assert _killed(work, ("Path.touch", 1))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert not _killed(work, ("Path.touch", 9))
