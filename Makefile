@@ -34,6 +34,8 @@ tests: $(STAMP)
 check-full: $(STAMP)
 	BENCH_FULL_SPEED=1 $(BIN)/python -m pytest tests/speed
 	$(BIN)/python -m tests.statistics.simulate
+	$(BIN)/python -m tests.faults.mutate --count 2000
+	$(BIN)/python -m tests.faults.kill --count 1000
 
 speed: $(STAMP)
 	$(BIN)/python -m pytest tests/speed --benchmark-only --benchmark-group-by=group --benchmark-columns=median,iqr,rounds

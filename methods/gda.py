@@ -13,13 +13,14 @@ from torch import Tensor
 
 from bench.core.features import Features
 from bench.core.memory import Items
+from bench.core.protocols import Part
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.functional.gaussian import Moments, discriminant, solve
 from bench.functional.logistic_regression import Linear
-from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
+from bench.learning.class_texts import LOGIT_SCALE, lacking_class_texts, prompt_matrix
 from bench.learning.holdout import hold_out
 from bench.learning.unlearning import named
 from bench.utils.random import Stream
@@ -124,6 +125,10 @@ class GDA:
         if state.texts is not None:
             scores = scores + LOGIT_SCALE * x @ state.texts.T
         return scores.masked_fill(state.moments.counts == 0, -torch.inf)
+
+    def runs_without(self, task: Task) -> tuple[Part, ...]:
+        """Return that class texts are missing, without which the zero-shot term is left out."""
+        return lacking_class_texts(task)
 
     def describe(self, state: Gaussian) -> dict[str, Any]:
         """Return alpha, on how many images it was chosen, and whether the zero-shot term was there."""

@@ -42,6 +42,7 @@ class Voters:
     "by the items of a class; knn:vote=majority:k=32 is the paper's",
     needs=("images",),
     stores_items=True,
+    grid={"temperature": (0.005, 0.01, 0.04, 0.07, 0.14)},
 )
 @dataclass(frozen=True, kw_only=True)
 class KNN:

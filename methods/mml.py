@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.core.explanation import Explanation, Neighbour, neighbours
 from bench.core.features import Features
 from bench.core.memory import Items
-from bench.core.protocols import About
+from bench.core.protocols import About, Part
 from bench.core.registry import method
 from bench.core.task import Session, Task
 from bench.functional.attention import Block, Start, attend
@@ -25,18 +25,6 @@ from bench.learning.modular.state import Modular, Weights
 from bench.learning.modular.training import Check, Training
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
-
-OFFICIAL = {
-    "feature_norm": "raw",
-    "start": "random",
-    "start_counts": False,
-    "precision": "float16",
-    "logit_scale": 16.0,
-    "lr": 1e-6,
-    "epochs": 1000,
-    "adapt_epochs": 1000,
-    "patience": None,
-}
 
 
 @method(
@@ -56,7 +44,17 @@ OFFICIAL = {
     selection="validation",
     stores_items=True,
     variants={
-        "mml-official": OFFICIAL,
+        "mml-official": {
+            "feature_norm": "raw",
+            "start": "random",
+            "start_counts": False,
+            "precision": "float16",
+            "logit_scale": 16.0,
+            "lr": 1e-6,
+            "epochs": 1000,
+            "adapt_epochs": 1000,
+            "patience": None,
+        },
         "mml-prototypes": {"integration": "none"},
         "mml-mean": {"integration": "mean"},
         "mml-no-knn": {"integration": "self"},
@@ -222,6 +220,12 @@ class MML:
                 name: part[0] for name, part in zip(("image", "text"), cosines, strict=True) if part is not None
             },
         )
+
+    def runs_without(self, task: Task) -> tuple[Part, ...]:
+        """Return that the text branch takes no part, for want of texts of enough classes."""
+        with_text = len(task.text_memory.labels.unique())
+        wanted = self.memory != "image"
+        return ("text branch",) if wanted and (not with_text or with_text < self.coverage * task.n_classes) else ()
 
     def describe(self, state: Modular) -> dict[str, Any]:
         """Return which branches had items, what was trained and chosen on what, and the neighbours there really are."""

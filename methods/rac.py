@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.core.explanation import Explanation, neighbours
 from bench.core.memory import Items
+from bench.core.protocols import Part
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
@@ -171,6 +172,10 @@ class RAC:
             ),
             weights="shares of the class names that are read, 0 for a class without text",
         )
+
+    def runs_without(self, task: Task) -> tuple[Part, ...]:
+        """Return that no class has a text, so that the names of neighbours say nothing."""
+        return () if bool(class_texts(task)[1].any()) else ("class texts",)
 
     def describe(self, state: Augmented) -> dict[str, Any]:
         """Return how names were encoded, how many were cut, how many classes have no text, and the neighbours."""

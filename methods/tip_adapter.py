@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from bench.core.explanation import Explanation, neighbours
+from bench.core.protocols import Part
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
-from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
+from bench.learning.class_texts import LOGIT_SCALE, lacking_class_texts, prompt_matrix
 from bench.learning.holdout import hold_out
 from bench.learning.training import as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
@@ -239,6 +240,10 @@ class TipAdapter:
             weights="what each adds to the logit of its class",
             prototypes=texts,
         )
+
+    def runs_without(self, task: Task) -> tuple[Part, ...]:
+        """Return that class texts are missing, without which the zero-shot term is left out."""
+        return lacking_class_texts(task)
 
     def describe(self, state: Cache) -> dict[str, Any]:
         """Return alpha and beta, on how many images and in whose range they were chosen, and if texts took part."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge
 
@@ -16,7 +16,7 @@ from bench.sampling.class_split import Classes, eligible
 from bench.sampling.labelled import Labelled
 from bench.sampling.memory_source import check_declared, departures
 from bench.sampling.sessions import assert_disjoint, exclude
-from bench.sampling.support_memory import rest_stands_in, with_rest
+from bench.sampling.support_memory import Rest, rest_stands_in, with_rest
 from bench.utils.random import Stream
 
 
@@ -31,13 +31,13 @@ class Supervised:
     Attributes
     ----------
     memory : str
-        ``declared`` by the data set; ``rest`` uses the support images that are not shots as a web memory under
-        their class names (the record says so); ``none`` leaves the shots alone; ``auto`` takes the first if it
-        has images, then the second if there are any, then the last.
+        ``shots`` are all that methods learn and retrieve from, so that all see the same labels; ``declared`` adds the
+        data set's own memory; ``rest`` adds the support images that are not shots under their class names, which is
+        more labels for methods that retrieve (the condition and ``labels_seen`` say so).
     """
 
     shots: Annotated[int, Ge(1)] | None = 4
-    memory: Literal["auto", "declared", "rest", "none"] = "auto"
+    memory: Rest = "shots"
     classes: Classes = "all"
 
     def conditions(self, dataset: Dataset) -> Iterator[Condition]:

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from tests.fork_server import ForkServer
 
 # Tests run side by side on few cores; threads of one process would only wait for those of another.
 torch.set_num_threads(1)
@@ -58,14 +60,24 @@ def bench_command() -> list[str]:
     return [found]
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Yield what runs commands without importing torch again."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def bench(bench_command: list[str], tmp_path: Path) -> Bench:
-    """Return a function that calls the installed command in an empty folder."""
+def bench(bench_command: list[str], fork_server: ForkServer, tmp_path: Path) -> Bench:
+    """Return a function that calls the installed command in an empty folder, in a forked process where it can be."""
 
     def call(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [*bench_command, *map(str, arguments)]
+        if hasattr(os, "fork") and options.keys() <= {"env", "cwd", "timeout"}:
+            return fork_server.run(command, **{"cwd": tmp_path} | options)  # type: ignore[arg-type]
         return subprocess.run(  # type: ignore[call-overload,no-any-return]
-            [*bench_command, *map(str, arguments)],
-            **{"capture_output": True, "text": True, "cwd": tmp_path, "timeout": 500} | options,
+            command, **{"capture_output": True, "text": True, "cwd": tmp_path, "timeout": 500} | options
         )
 
     return call

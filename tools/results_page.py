@@ -15,8 +15,9 @@ written first and its record last, each file whole or not at all, so a cell is f
 whose method raised leaves `records/CELL.failed.parquet`, one row with the reason, until it is tried again.
 
 A run of 1000 cells or more also has `records.arrow`, all its records in one file, which makes reading fast. It is
-written when the run ends, and is ignored if a record has changed since. Copy runs with their file times, as `cp -a` and
-`rsync -a` do. The file may be deleted.
+written when the run ends, and is ignored if it or a record has changed since. Copy runs with their file times, as
+`cp -a` and `rsync -a` do. The file may be deleted. Reports hold the predictions of a cell against its record, and
+refuse both where they disagree.
 
 ```python
 import pandas as pd

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from bench.functional.temperature import fitted_temperature
 
 SHARE = 0.2
 """Of the labelled images of each class that are held out, at least one and at most half."""
 CONFIDENCES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 """At which the card says how many images are answered, and how many of the answers are right."""
-_RANGE = 16.0
-"""Natural logarithm of the largest factor by which scores are stretched or shrunk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +49,7 @@ def probabilities(scores: Tensor, temperature: float) -> Tensor:
 def calibrate(scores: Tensor, columns: Tensor) -> Calibration:
     """Return the temperature under which held-out images are likeliest.
 
-    Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv:1706.04599, section 4.2, with the targets of
-    Platt, Probabilistic Outputs for Support Vector Machines, 1999: of n images the right class counts (n + 1)/(n + 2)
-    and the others share the rest, so that a few images that are all answered correctly do not make it certain.
+    See :func:`bench.functional.temperature.fitted_temperature`.
 
     Parameters
     ----------
@@ -62,36 +58,10 @@ def calibrate(scores: Tensor, columns: Tensor) -> Calibration:
     columns : int64 Tensor [n]
         The right column of each.
     """
-    # It takes longer to import than to load a classifier, which needs none of it.
-    from scipy.optimize import minimize_scalar
-
     n = len(scores)
     if not n:
         return Calibration()
-    s, right = scores.double().numpy(), columns.numpy()
-    finite = np.isfinite(s)
-    # Differences to the largest score, so that any stretch can be applied without overflow.
-    with np.errstate(invalid="ignore"):
-        s = np.where(finite, s - np.where(finite, s, -np.inf).max(1, keepdims=True), -np.inf)
-    rest = 1 / (n + 2)
-    others = finite.copy()
-    others[np.arange(n), right] = False
-    counts = others.sum(1)
-    usable = finite[np.arange(n), right] & (counts > 0)
-
-    def loss(log_stretch: float) -> float:
-        stretched = np.where(finite, s * math.exp(log_stretch), -np.inf)
-        logs = stretched - np.log(np.exp(stretched).sum(1, keepdims=True))
-        hit = logs[np.arange(n), right][usable]
-        miss = np.where(others, logs, 0.0).sum(1)[usable] / counts[usable]
-        return float(-((1 - rest) * hit + rest * miss).sum())
-
-    temperature = 1.0
-    if usable.any() and float(np.abs(s[finite]).max()) > 0:
-        scale = float(np.abs(s[finite]).mean()) or 1.0
-        centre = -math.log(scale)
-        found = minimize_scalar(loss, bounds=(centre - _RANGE, centre + _RANGE), method="bounded")
-        temperature = math.exp(-float(found.x))
+    temperature = fitted_temperature(scores, columns) or 1.0
     p = probabilities(scores, temperature)
     # The prediction is that of the scores: at a small temperature several probabilities may round to one.
     best = scores.argmax(1)

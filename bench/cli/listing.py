@@ -21,9 +21,9 @@ from bench.utils.registry import ENCODER, ENGINE, METHOD, SCENARIO, Entry, Kind
 def _rows(
     kind: Kind,
     read: Callable[[Declared], Iterator[dict[str, Any]]],
-    asked: Callable[[Entry], dict[str, Any]],
+    of_entry: Callable[[Entry], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Return a row a name: read from the source where it says all, and asked of what is imported elsewhere."""
+    """Return a row a name: read from the source where it says all, and from the class where it does not."""
     found: list[dict[str, Any]] = []
     for entry in kind.built_in():
         if entry.complete:
@@ -32,10 +32,10 @@ def _rows(
             import_module(entry.module)
             registry = kind.registry()
             found += [
-                asked(made) for made in map(registry.get, registry.names()) if made.cls.__module__ == entry.module
+                of_entry(made) for made in map(registry.get, registry.names()) if made.cls.__module__ == entry.module
             ]
     if kind.plug_ins():
-        found += [asked(entry) for entry in kind.registry().plugged()]
+        found += [of_entry(entry) for entry in kind.registry().plugged()]
     return sorted(found, key=lambda row: str(row["name"]))
 
 
@@ -45,7 +45,7 @@ def _summary(cls: Any) -> str:
 
 def methods() -> list[dict[str, Any]]:
     """Return every method with what it declares of itself."""
-    return _rows(METHOD, _methods_read, method_asked)
+    return _rows(METHOD, _methods_read, method_row)
 
 
 def _methods_read(entry: Declared) -> Iterator[dict[str, Any]]:
@@ -72,7 +72,7 @@ def _methods_read(entry: Declared) -> Iterator[dict[str, Any]]:
         }
 
 
-def method_asked(entry: Entry) -> dict[str, Any]:
+def method_row(entry: Entry) -> dict[str, Any]:
     """Return the row of a method that is imported."""
     recipe = entry.cls(**entry.preset)
     about = recipe.about
@@ -97,19 +97,19 @@ def method_asked(entry: Entry) -> dict[str, Any]:
 
 def scenarios() -> list[dict[str, Any]]:
     """Return every scenario with its parameters."""
-    return _rows(SCENARIO, _parameters_read, parameters_asked)
+    return _rows(SCENARIO, _parameters_read, parameters_row)
 
 
 def engines() -> list[dict[str, Any]]:
     """Return every search engine with its parameters."""
-    return _rows(ENGINE, _parameters_read, parameters_asked)
+    return _rows(ENGINE, _parameters_read, parameters_row)
 
 
 def _parameters_read(entry: Declared) -> Iterator[dict[str, Any]]:
     yield {"name": entry.name, "summary": entry.summary, "parameters": dict(entry.parameters)}
 
 
-def parameters_asked(entry: Entry) -> dict[str, Any]:
+def parameters_row(entry: Entry) -> dict[str, Any]:
     """Return the row of a class of parameters that is imported."""
     parameters = {}
     for part in fields(entry.cls):
@@ -125,14 +125,14 @@ def encoders() -> list[dict[str, Any]]:
         "name": "NAME:PRETRAINED",
         "summary": "any architecture of open_clip with a tag, or with a checkpoint's path",
     }
-    return [*_rows(ENCODER, _described_read, described_asked), fallback]
+    return [*_rows(ENCODER, _described_read, described_row), fallback]
 
 
 def _described_read(entry: Declared) -> Iterator[dict[str, Any]]:
     yield {"name": entry.name, "summary": entry.options.get("description", "")}
 
 
-def described_asked(entry: Entry) -> dict[str, Any]:
+def described_row(entry: Entry) -> dict[str, Any]:
     """Return the row of what is registered with a description and is imported."""
     return {"name": entry.name, "summary": entry.options.get("description", "")}
 

@@ -15,7 +15,7 @@ from bench.cli.data import data
 from bench.cli.lazy import Lazy, LazyGroup
 from bench.cli.memory import memory
 from bench.utils.errors import BenchError, Notice, one_line
-from bench.utils.interrupts import listening_for_stop, stop_asked
+from bench.utils.interrupts import listening_for_stop, stop_requested
 from bench.utils.names import printable
 from bench.utils.threads import wait_briefly
 from bench.utils.version import __version__
@@ -53,7 +53,7 @@ class _Group(LazyGroup):
                 return super().invoke(ctx)
             except (Exception, KeyboardInterrupt) as error:
                 # A library that is being imported may turn the interrupt into an error of its own.
-                if stop_asked():
+                if stop_requested():
                     click.echo("bench: stopped; the same command goes on where it stopped", err=True)
                     ctx.exit(130)
                 if isinstance(error, BenchError):

@@ -73,6 +73,16 @@ class Dataset:
             {part: list(classes) for part, classes in self.class_split.items()},
         )
 
+    @cached_property
+    def items(self) -> str:
+        """Content hash of what the draws of scenarios depend on: ids by role and in the memory, and class names.
+
+        The same images have the same under any name and in any encoder's space.
+        """
+        roles = {role: sorted(self.role(role).ids.tolist()) for role in self.roles}
+        memory = [sorted(part.ids.tolist()) for part in (self.memory.images, self.memory.texts)]
+        return digest(roles, memory, list(self.class_names))
+
     @property
     def dimension(self) -> int:
         """The number of dimensions d of its features."""

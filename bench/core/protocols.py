@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from torch import Tensor
@@ -32,6 +33,7 @@ class About:
 
     ``stores_items``: its state holds the items themselves, so an exemplar budget limits what it may answer from;
     a method that only learns from items is limited in what it may carry to the next session.
+    ``grid``: the values of its parameters that ``--tune`` tries.
     """
 
     paper: str
@@ -41,6 +43,7 @@ class About:
     needs: tuple[Need, ...] = ()
     selection: Selection = "none"
     stores_items: bool = False
+    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @runtime_checkable
@@ -99,6 +102,18 @@ class Describes(Protocol):
 
     def describe(self, state: Any) -> Mapping[str, Any]:
         """Return plain values for the record."""
+
+
+Part = Literal["class texts", "text branch"]
+"""What a method can run without."""
+
+
+@runtime_checkable
+class RunsWithout(Protocol):
+    """A method that leaves parts of itself out where a task lacks what they need; tables say so beside its name."""
+
+    def runs_without(self, task: Task) -> tuple[Part, ...]:
+        """Return the parts that are left out on this task."""
 
 
 @runtime_checkable

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from bench.core.dataset import Dataset
 from bench.core.protocols import About, Need, Selection
-from bench.utils.params import check_on_construction
+from bench.utils.params import check_on_construction, convert
 from bench.utils.registry import DATASET, METHOD, SCENARIO, Entry, Registry
 
 __all__ = ["DATASETS", "METHODS", "SCENARIOS", "Entry", "Registry", "dataset", "method", "scenario"]
@@ -41,6 +42,7 @@ def method(
     needs: tuple[Need, ...] = (),
     selection: Selection = "none",
     stores_items: bool = False,
+    grid: Mapping[str, Sequence[Any]] | None = None,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     also_needs: Mapping[str, tuple[Need, ...]] | None = None,
     faithful: tuple[str, ...] = (),
@@ -61,6 +63,9 @@ def method(
         Where it chooses its hyperparameters.
     stores_items : bool
         Whether its state holds the items themselves; see :class:`bench.core.protocols.About`.
+    grid : mapping of str to sequence
+        The values of its parameters that ``--tune`` tries, beside its defaults, in all combinations. A parameter that
+        is set, or that a variant presets, is left as it is.
     variants : mapping of str to mapping
         Further names for the same class with some parameters preset, e.g. the ablations of a paper.
     also_needs : mapping of str to tuple of str
@@ -79,9 +84,13 @@ def method(
             needs=needs,
             selection=selection,
             stores_items=stores_items,
+            grid=MappingProxyType({key: tuple(values) for key, values in (grid or {}).items()}),
         )
         cls.about = _Declared(about, tuple((variants or {})[variant] for variant in faithful))
         check_on_construction(cls)
+        for key, values in about.grid.items():
+            for value in values:
+                convert(cls, name, key, value)
         METHODS.add(name, cls)
         for variant, preset in (variants or {}).items():
             METHODS.add(variant, cls, preset, {"needs": (*needs, *(also_needs or {}).get(variant, ()))})

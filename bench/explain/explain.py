@@ -35,6 +35,7 @@ from bench.runner.recipes import LabelledRecipe
 from bench.runner.saved_weights import SavedWeights
 from bench.runner.states import SessionState, build_session, session_stream
 from bench.utils.errors import BenchError, Unsuitable
+from bench.utils.params import evolve
 from bench.utils.random import Stream
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Answer:
     prediction : int
         Class id.
     confidence : float
-        Softmax probability of the prediction at the method's own scale.
+        Softmax probability of the prediction, of the scores over the temperature that the run fitted.
     scores : tuple of (int, float)
         The classes with the largest scores, best first.
     evidence : Explanation or None
@@ -157,7 +158,9 @@ def explain(
     train_on = getattr(scenario.recipe, "train_on", None)
     condition, seed = json.loads(first["condition"]), int(first["seed"])
     source = resolve(train_on) if train_on else None
-    episode = deal_episode(EpisodeSpec(scenario, dataset, source, condition, seed, {})).to(device)
+    episode = deal_episode(
+        EpisodeSpec(scenario, dataset, source, condition, seed, {}, manifest.get("selection", "support"))
+    ).to(device)
     number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
     wanted = _relabels(relabel, dataset, exclude)
     edited = intervene(episode, number, exclude, wanted) if exclude or wanted else None
@@ -206,17 +209,20 @@ def _explained(
     """Return what a method says of each query, ``places`` among those of its session, before and after an edit."""
     rng = method_stream(seed, named.recipe.name)
     handover = Handover(episode, seed)
-    recipe = _trained(with_training_options(named.recipe, options), handover, rng, folder, row)
+    tuned = json.loads(row["details"] or "{}").get("tuned", {}).get("parameters", {})
+    chosen = evolve(named.recipe, **tuned) if tuned else named.recipe
+    recipe = _trained(with_training_options(chosen, options), handover, rng, folder, row)
     before = _built(recipe, handover, number, rng, named.label)
     after = _built(recipe, Handover(edited, seed), number, rng, named.label) if edited is not None else None
     session = episode.sessions[number]
+    temperature = float(row["temperature"]) if row["temperature"] == row["temperature"] and row["temperature"] else 1.0
     answers = []
     for place in places:
         query = session.queries.x[place].float()
         answers.append(
             (
-                _answer(recipe, before, handover, query),
-                None if after is None else _answer(recipe, after, handover, query),
+                _answer(recipe, before, handover, query, temperature),
+                None if after is None else _answer(recipe, after, handover, query, temperature),
             )
         )
     return answers
@@ -290,7 +296,7 @@ def _built(method: Method, handover: Handover, number: int, rng: Stream, label: 
     return held
 
 
-def _answer(method: Method, held: SessionState, handover: Handover, query: Tensor) -> Answer:
+def _answer(method: Method, held: SessionState, handover: Handover, query: Tensor, temperature: float) -> Answer:
     classes = held.task.classes
     with torch.no_grad():
         scores = method.score(held.state, query.unsqueeze(0))[0].cpu()
@@ -302,7 +308,7 @@ def _answer(method: Method, held: SessionState, handover: Handover, query: Tenso
     best, column = scores.max(0)
     return Answer(
         prediction=classes[int(column)],
-        confidence=float(1 / (scores.float() - best.float()).exp().sum()),
+        confidence=float(1 / ((scores.float() - best.float()) / temperature).exp().sum()),
         scores=_largest(scores, classes),
         evidence=evidence,
         prototypes={b: _largest(cos.cpu(), classes) for b, cos in evidence.prototypes.items()} if evidence else {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench.core.protocols import Part
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, normalise
 
@@ -17,6 +18,11 @@ def prompt_matrix(task: Task) -> Tensor | None:
     if len(task.prompts) < task.n_classes:
         return None
     return normalise(task.prompts.x)[torch.argsort(task.columns(task.prompts.labels))]
+
+
+def lacking_class_texts(task: Task) -> tuple[Part, ...]:
+    """Return that class texts are missing, unless every class has one; see :func:`prompt_matrix`."""
+    return () if len(task.prompts) >= task.n_classes else ("class texts",)
 
 
 def class_texts(task: Task) -> tuple[Tensor, Tensor]:

@@ -12,23 +12,23 @@ from bench.perf.machine import limits
 from bench.perf.timing import in_turn
 
 
-def measure(device: str, told: Callable[[str], None]) -> dict[str, Any]:
+def measure(device: str, progress: Callable[[str], None]) -> dict[str, Any]:
     """Return the limits of the CPU, and of the GPU for ``cuda``, and every comparison that runs there.
 
     Parameters
     ----------
-    told : callable
+    progress : callable
         Given the name of each measurement as it begins.
     """
     devices = ["cpu"] if device == "cpu" else ["cpu", "cuda"]
     found: dict[str, Any] = {"torch": torch.__version__, "limits": [], "comparisons": []}
     for one in devices:
-        told(f"limits of {one}")
+        progress(f"limits of {one}")
         found["limits"].append(limits(one))
     for one in devices:
         for comparison in COMPARISONS:
             if one in comparison.devices:
-                told(f"{comparison.name} on {one}")
+                progress(f"{comparison.name} on {one}")
                 found["comparisons"].append(compare(comparison, one))
     return found
 

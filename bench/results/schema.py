@@ -63,11 +63,35 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "JSON: what the method reports of its state (what was chosen, k used), how exact an edit was",
     ),
     "notes": ("string", "JSON: what the scenario reports of the session"),
+    "query_items": (
+        "string",
+        "hash of the ids of the session's queries, whatever the encoder: sessions of equal `items`, scenario, "
+        "condition and seed can be paired across encoders and names of a data set, query by query",
+    ),
     "labels_seen": (
         "int",
         "labelled images of the target classes whose label the method has read so far: support, images that stand in "
         "for a memory, images it chose on; a memory found by keyword has none",
     ),
+    "configurations": (
+        "int",
+        "configurations that were tried: those of `--tune`, times those that the method tries and reports itself",
+    ),
+    "selected_on": (
+        "string",
+        "what they were compared on: `support`, `validation-split`, `validation-classes`; `none` for defaults, "
+        "`none: REASON` where the data could not give what `--selection` asks for",
+    ),
+    "temperature": (
+        "float",
+        "temperature of the confidences, fitted on labelled images that the state did not see; null if none could be, "
+        "and confidences are then softmax at the method's own scale and no probabilities",
+    ),
+    "temperature_from": (
+        "string",
+        "`held-out support`, `validation split`, `validation images`, `validation classes`, or `none: REASON`",
+    ),
+    "missing_parts": ("string", "what the method ran without: `class texts`, `text branch`; null if nothing"),
     "support_items": ("int", "labelled images dealt in the session"),
     "memory_items": ("int", "memory items dealt in the session"),
     "exemplars": ("int", "items that the harness keeps for the next session; null for a method that needs none"),
@@ -81,6 +105,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "build_seconds": ("float", "building or extending the state, searches for it included"),
     "retrieve_seconds": ("float", "search for the queries; a shared search is charged to every method that uses it"),
     "score_seconds": ("float", "scoring the queries, retrieval not counted"),
+    "tune_seconds": ("float", "choosing among the configurations of `--tune`; in no other seconds"),
+    "calibrate_seconds": ("float", "fitting the temperature, extra builds included; in no other seconds"),
     "train_flops": (
         "int",
         "FLOPs of training, searches for it included; null if an operation of unknown FLOPs ran",
@@ -117,6 +143,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "search_details": ("string", "JSON: items, k, recall, sample and index bytes of each of those searches"),
     "index_seconds": ("float", "making or opening the indexes of those searches; not part of any other seconds"),
+    "items": (
+        "string",
+        "hash of the data set's item ids and class names: the same images in any encoder's space have the same",
+    ),
     "features_fingerprint": ("string", "hash of the whole data set"),
     "support_fingerprint": ("string", "hash of the session's support"),
     "memory_fingerprint": ("string", "hash of the session's memory"),
@@ -132,8 +162,17 @@ PREDICTION_COLUMNS: dict[str, tuple[str, str]] = {
     "label": ("int", "its class id"),
     "prediction": ("int", "the class id with the largest score; ties go to the first column"),
     "rank": ("int", "how many classes score above the correct one, so rank < 5 is a top-5 hit"),
-    "confidence": ("float", "softmax probability of the prediction at the method's own scale"),
+    "confidence": (
+        "float",
+        "softmax probability of the prediction: of scores over the record's `temperature`, or at the method's own "
+        "scale where that is null",
+    ),
     "near_duplicate": ("bool", "whether the query has a near-duplicate among what was dealt so far"),
+    "cluster": (
+        "string",
+        "the same for queries of the data set that are near-duplicates of one another (cosine 0.97, or what it "
+        "declares), directly or through others; null for a query without one",
+    ),
 }
 """Every column of the predictions, one row a query."""
 

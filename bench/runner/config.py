@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from annotated_types import Ge
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from bench.runner.selection import SelectOn
 from bench.utils.errors import BenchError, suggest
 from bench.utils.names import expand, shown
 from bench.utils.params import parse
@@ -170,6 +172,28 @@ class RunConfig(BaseModel):
     save_states: Annotated[
         bool, Option("Keep the weights trained on seen classes in the run's folder.", shapes=True)
     ] = False
+    tune: Annotated[
+        int,
+        Ge(1),
+        Option("Try that many configurations of every method that declares a grid; 1 is the defaults.", shapes=True),
+    ] = 1
+    selection: Annotated[
+        SelectOn,
+        Option(
+            "What is chosen on; never the queries.",
+            metavar="support|validation-split|validation-classes",
+            shapes=True,
+        ),
+    ] = "support"
+    calibrate: Annotated[
+        bool,
+        Option(
+            "Fit a temperature on held-out images, so that confidences are probabilities.",
+            off="no-calibrate",
+            default="on",
+            shapes=True,
+        ),
+    ] = True
     oracle: Annotated[
         tuple[str, ...],
         BeforeValidator(_lines),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.core.dataset import Dataset
 from bench.core.task import Episode
+from bench.runner.tuning import check_select_on
+from bench.sampling.sessions import as_features, exclude
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
@@ -24,4 +28,18 @@ def deal_episode(spec: EpisodeSpec) -> Episode:
                 f"data set {spec.dataset.name}: session {session.task.session} has no queries; give its role 'query' "
                 "a split that holds its classes"
             )
-    return episode
+    targets = {c for session in episode.sessions for c in session.task.classes}
+    check_select_on(spec.select_on, episode.validation, targets, spec.scenario.recipe.name)
+    return _with_images_to_choose_on(episode, spec.dataset) if spec.select_on == "validation-split" else episode
+
+
+def _with_images_to_choose_on(episode: Episode, dataset: Dataset) -> Episode:
+    """Return an episode whose tasks have the validation split of their classes, without what is dealt otherwise."""
+    dealt = [part for s in episode.sessions for part in (s.queries, s.task.support)]
+    images = [as_features(s.task.memory.images, dataset) for s in episode.sessions]
+    free = exclude(dataset.role("validation"), [*dealt, *images])
+    sessions = (
+        replace(s, task=replace(s.task, choose_on=free.of_classes(s.task.classes) if len(free) else None))
+        for s in episode.sessions
+    )
+    return replace(episode, sessions=tuple(sessions))

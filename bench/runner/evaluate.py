@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bench.core.protocols import About, Describes, Explains, Method, Trains, WantsPixels
+from bench.core.protocols import About, Describes, Explains, Method, RunsWithout, Trains, WantsPixels
 from bench.core.state_bytes import StateBytes, nbytes
 from bench.core.task import Episode, Session
 from bench.cost.meter import Meter, metered, phase
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions, with_training_options
 from bench.runner.answers import answer
+from bench.runner.calibration import Calibrator, Temperature
 from bench.runner.evidence_metrics import evidence_means
 from bench.runner.handover import Handed, Handover, method_stream
 from bench.runner.in_pixels import in_pixels
 from bench.runner.states import SessionState, against_budget, build_session, check_edit, session_stream
+from bench.runner.tuning import Budget, Choice, choose
 from bench.search.query_log import SearchCall, listening
 from bench.utils.errors import Unsuitable
+
+DEFAULTS = Budget()
+UNCALIBRATED = Temperature(None, "none: not asked for")
 
 if TYPE_CHECKING:
     from bench.runner.saved_weights import SavedWeights
@@ -42,10 +47,12 @@ class Outcome:
         What its bytes are spent on, and those of the exemplars that the harness carries on.
     cost : mapping
         Seconds, FLOPs and peaks: the columns of the record that :meth:`bench.cost.meter.Meter.columns` gives.
-    asked : sequence of Asked
+    searches : sequence of SearchCall
         What it searched for; in session 0, while it was trained too.
     labels_seen : int
         Of how many labelled images of the target classes it has read the label so far.
+    missing_parts : tuple of str
+        What it ran without.
     """
 
     session: Session
@@ -58,8 +65,24 @@ class Outcome:
     stored: StateBytes
     details: Mapping[str, Any]
     cost: Mapping[str, Any]
-    asked: Sequence[SearchCall]
+    searches: Sequence[SearchCall]
     labels_seen: int
+    choice: Choice
+    temperature: Temperature
+    missing_parts: tuple[str, ...] = ()
+
+    @property
+    def configurations(self) -> int:
+        """How many configurations were tried: by the run, each as often as the method tries some itself."""
+        return self.choice.configurations * int(self.details.get("configurations", 1))
+
+    @property
+    def selected_on(self) -> str:
+        """What they were compared on: by the run, or by the method itself where the run did not compare any."""
+        if self.choice.configurations > 1 or self.configurations == 1:
+            return self.choice.selected_on
+        images = self.session.task.choose_on
+        return "validation-split" if images is not None and len(images) else "support"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +124,8 @@ def run_cell(
     label: str,
     trained: SavedWeights | None = None,
     options: TrainingOptions = DEFAULT_OPTIONS,
+    budget: Budget = DEFAULTS,
+    calibrate: bool = False,
 ) -> CellResult:
     """Return what a method does in every session of an episode.
 
@@ -112,6 +137,10 @@ def run_cell(
         Weights that are used in the place of training.
     options : TrainingOptions
         How its trainings are carried out.
+    budget : Budget
+        How many configurations are tried, and on what they are compared.
+    calibrate : bool
+        Fit the temperature of its scores.
 
     Raises
     ------
@@ -127,7 +156,10 @@ def run_cell(
     pixels = isinstance(method, WantsPixels) and method.wants_pixels
     if pixels and episode.sessions[0].task.pictures is None:
         raise Unsuitable("needs the images themselves, and the data set has their features only; use depth=adapter")
-    method = with_training_options(method, options)
+    choice = Choice(method=method)
+    if budget.configurations > 1 and trained is None and not pixels:
+        choice = choose(method, handover, budget, label, options)
+    method = with_training_options(choice.method, options)
     rng = method_stream(handover.seed, method.name)
     handed = Handed(label, {c for session in episode.sessions for c in session.task.classes})
     has_trained = False
@@ -148,6 +180,7 @@ def run_cell(
             method = method.train(training, validation, rng=rng.child("train"))
         handed.take_back()
         has_trained = True
+    calibrator = Calibrator(method, handover, rng, label) if calibrate and not pixels else None
     for number, session in enumerate(episode.sessions):
         if number:
             meter = Meter()
@@ -163,8 +196,14 @@ def run_cell(
             with phase("build"):
                 held = build_session(method, desk, handed, number, held, stream)
             handed.check()
-            answers = answer(method, held.state, session.task, blocks, handed, label)
+        if choice.selected_on == "validation-split" and session.task.choose_on is not None:
+            handed.count(handover.nameless(session.task).choose_on)  # type: ignore[arg-type]
+        temperature = calibrator.fit(number, held) if calibrator is not None else UNCALIBRATED
+        with metered(meter), listening() as more:
+            answers = answer(method, held.state, session.task, blocks, handed, label, temperature.value or 1.0)
         details = dict(method.describe(held.state)) if isinstance(method, Describes) else {}
+        if choice.configurations > 1:
+            details["tuned"] = dict(choice.details)
         if trained is not None:
             details["loaded_from"] = trained.origin
         if session.task.budget.bytes is not None:
@@ -186,8 +225,11 @@ def run_cell(
                 stored=StateBytes.of(held.state, held.carried),
                 details=details,
                 cost=meter.columns(),
-                asked=(*searched, *questions),
+                searches=(*searched, *questions, *more),
                 labels_seen=handed.labels_seen(),
+                choice=choice,
+                temperature=temperature,
+                missing_parts=method.runs_without(held.task) if isinstance(method, RunsWithout) else (),
             )
         )
         searched = []

@@ -88,6 +88,7 @@ class Handover:
     def __init__(self, episode: Episode, seed: int, *, as_dealt: bool = False) -> None:
         self.episode, self.seed, self._as_dealt = episode, seed, as_dealt
         streams = Stream(seed).child("handover")
+        self._held_out = streams.child("held-out")
         self._queries = streams.child("queries")
         self._nameless = _Nameless(streams.child("ids"), streams.child("support"))
         self._blocks: dict[int, tuple[Features, Blocks]] = {}
@@ -105,6 +106,15 @@ class Handover:
             x, labels = queries.x[order.to(queries.x.device)].float(), queries.labels[order.to(queries.labels.device)]
             known = self._blocks[id(queries)] = queries, Blocks(order, labels, tuple(torch.split(x, QUERY_BLOCK)))
         return known[1]
+
+    def held_out(self, images: Features, count: Callable[[int], int]) -> Tensor:
+        """Return which images are held out, bool [n]: of a class with n images ``count(n)``, by hashes of their ids."""
+        order = torch.from_numpy(self._held_out.order(images.ids))
+        mask, labels = torch.zeros(len(images), dtype=torch.bool), images.labels.cpu()
+        for label in labels.unique().tolist():
+            rows = order[labels[order] == label]
+            mask[rows[: count(len(rows))]] = True
+        return mask
 
     def nameless(self, part: P) -> P:
         """Return a task or session with ids that are hashes, the support in another order, and without notes."""
@@ -180,6 +190,11 @@ class Handed:
             if any(written(copy, original) for copy, original in self._copier.pairs):
                 self._fail("what it was built from")
         self._begin()
+
+    def count(self, rows: Rows) -> None:
+        """Count labelled images whose labels were read on behalf of the method."""
+        if len(self._targets):
+            self._opened(rows)
 
     def labels_seen(self) -> int:
         """Return of how many labelled images of the target classes the label was read so far."""
@@ -281,6 +296,7 @@ class _Copier(PrivateCopier):
             return replace(
                 made,
                 support=made.support.sealed(self._opened),
+                choose_on=made.choose_on and made.choose_on.sealed(self._opened),
                 memory=self._sealed(made.memory),
                 prototype_memory=None if apart is None else self._sealed(apart),
             )

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.dataset import Dataset
+from bench.core.features import Features
 from bench.core.task import Episode, Session
+from bench.device.precision import full_float32
+from bench.functional.classwise import normalise
 from bench.search.threshold import reaches
 
 _TOGETHER = 1 << 13
 """Queries that are compared at a time."""
+_PAIRED = 1 << 10
+"""Queries that are compared with all others at a time."""
 
 
 def near_duplicates(episode: Episode, *, threshold: float) -> list[Tensor]:
@@ -79,3 +86,41 @@ def _items(session: Session) -> Iterable[Tensor]:
     task = session.task
     memories = [task.memory] if task.prototype_memory is None else [task.memory, task.prototype_memory]
     yield from (x for x in (*(memory.images.x for memory in memories), task.support.x) if len(x))
+
+
+_clusters: weakref.WeakKeyDictionary[Dataset, dict[str, str]] = weakref.WeakKeyDictionary()
+
+
+def query_clusters(dataset: Dataset, device: str) -> dict[str, str]:
+    """Return the cluster of each query of a data set that has a near-duplicate among its queries, by id.
+
+    Two queries are of one cluster if their cosine is at least what the data set declares, or if others lie between them
+    so; it is called by the first of its ids. Computed once a data set.
+    """
+    known = _clusters.get(dataset)
+    if known is None:
+        known = _clusters[dataset] = _clusters_of(dataset.role("query"), dataset.card.near, device)
+    return known
+
+
+def _clusters_of(queries: Features, near: float, device: str) -> dict[str, str]:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    x = normalise(queries.x.to(device))
+    pairs = [torch.zeros(0, 2, dtype=torch.int64)]
+    with full_float32():
+        for start in range(0, len(x), _PAIRED):
+            # Each pair once: a block with itself and what follows.
+            close = (x[start : start + _PAIRED] @ x[start:].T >= near).nonzero().cpu() + start
+            pairs.append(close[close[:, 0] < close[:, 1]])
+    first, second = torch.cat(pairs).numpy().T
+    if not len(first):
+        return {}
+    graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(len(x), len(x)))
+    labels = connected_components(graph, directed=False)[1]
+    members = np.unique(np.concatenate([first, second]))
+    names: dict[int, str] = {}
+    for name, label in sorted(zip(queries.ids[members].tolist(), labels[members].tolist(), strict=True)):
+        names.setdefault(label, name)
+    return {str(queries.ids[at]): names[labels[at]] for at in members.tolist()}

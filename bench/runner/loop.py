@@ -24,7 +24,7 @@ from bench.runner.deal import deal_episode
 from bench.runner.evaluate import CellResult, run_cell
 from bench.runner.events import Began, CellSummary, Finished, FirstFailure, RunLog, RunSummary
 from bench.runner.handover import Handover
-from bench.runner.leakage import near_duplicates
+from bench.runner.leakage import near_duplicates, query_clusters
 from bench.runner.parallel.scheduler import WorkerPool
 from bench.runner.parallel.work_units import WorkUnit, work_units
 from bench.runner.plan import EpisodeSpec, Run
@@ -32,10 +32,11 @@ from bench.runner.provenance import collect
 from bench.runner.recipes import LabelledRecipe
 from bench.runner.record_rows import common, measured, predictions
 from bench.runner.saved_weights import SavedWeights
+from bench.runner.tuning import Budget
 from bench.search import engine as engine_for
 from bench.search.approximate.recall import Recalls
 from bench.utils.errors import BenchError, Unsuitable, one_line
-from bench.utils.interrupts import stop_if_asked
+from bench.utils.interrupts import stop_if_requested
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,7 +86,7 @@ def execute(
                 for unit in work:
                     for event in perform(run, unit, provenance, progress=run.config.progress):
                         log.hear(event, store)
-                        stop_if_asked()
+                        stop_if_requested()
         except FirstFailure:
             stopped = True
         except BenchError:
@@ -158,7 +159,15 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
                     for number, method in enumerate(named.candidates):
                         # Trainings of two candidates may begin alike; none goes on where the other was.
                         own = replace(options, checkpoints=checkpoints / str(number))
-                        result = run_cell(method, dealt.handover, label=named.label, trained=trained, options=own)
+                        result = run_cell(
+                            method,
+                            dealt.handover,
+                            label=named.label,
+                            trained=trained,
+                            options=own,
+                            budget=Budget(run.config.tune, run.config.selection),
+                            calibrate=run.config.calibrate,
+                        )
                         tried.append(result)
                 base["deterministic"] = attempt.strict
             files = _measured(run, dealt, base, named.best(tried))
@@ -167,7 +176,7 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
             files = encode([base], None)
         except Exception as error:
             # A library may turn an interrupt into an error of its own.
-            stop_if_asked()
+            stop_if_requested()
             full = isinstance(error, torch.OutOfMemoryError)
             why = _full(named, str(error)) if full else one_line(error, longest=_LONGEST)
             base |= {"status": "failed", "reason": why}
@@ -187,6 +196,7 @@ class _Dealt:
     handover: Handover
     leaks: list[Tensor]
     recalls: Recalls
+    clusters: Mapping[str, str]
 
     @staticmethod
     def of(run: Run, spec: EpisodeSpec) -> _Dealt:
@@ -194,23 +204,24 @@ class _Dealt:
         episode = deal_episode(spec).to(run.device)
         with engine_for(run.engine):
             leaks = near_duplicates(episode, threshold=spec.dataset.card.near)
-        return _Dealt(spec, Handover(episode, spec.seed), leaks, Recalls(run.engine))
+        clusters = query_clusters(spec.dataset, run.device)
+        return _Dealt(spec, Handover(episode, spec.seed), leaks, Recalls(run.engine), clusters)
 
 
 def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResult) -> Files:
-    """Return the files of a cell from what its method did and the searches it asked for."""
+    """Return the files of a cell from what its method did and the searches it requested."""
     rows = [
         {
             **base,
             **measured(outcome, leak),
-            **dealt.recalls.row(number, outcome.session.queries.x, blocks.parts, outcome.asked),
+            **dealt.recalls.row(number, outcome.session.queries.x, blocks.parts, outcome.searches),
         }
         for number, (outcome, leak, blocks) in enumerate(
             zip(result.outcomes, dealt.leaks, dealt.handover.blocks, strict=True)
         )
     ]
     cell = str(base["cell"])
-    files = encode(rows, predictions(cell, result.outcomes, dealt.leaks))
+    files = encode(rows, predictions(cell, result.outcomes, dealt.leaks, dealt.clusters))
     if not run.config.save_states or result.trained is None:
         return files
     spec = dealt.spec

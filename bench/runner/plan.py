@@ -19,6 +19,7 @@ from bench.runner.oracle import oracles
 from bench.runner.parallel.work_units import Shard
 from bench.runner.recipes import LabelledRecipe, choose_recipes
 from bench.runner.saved_weights import SavedWeights, load_saved_weights
+from bench.runner.selection import SelectOn
 from bench.search import Engine, Exact
 from bench.search.approximate.by_name import named_engine
 from bench.utils.errors import BenchError
@@ -36,6 +37,7 @@ class EpisodeSpec:
     condition: Mapping[str, Any]
     seed: int
     cells: Mapping[str, str]
+    select_on: SelectOn = "support"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,7 @@ def plan(config: RunConfig) -> Run:
         raise BenchError("two of the data sets have the same name; rename one in its pack.yaml")
     for dataset in datasets:
         dataset.check()
+        _check_selection(config, dataset)
     recipes = (*methods, *oracles(methods, config.oracle))
     trained = load_saved_weights(config.load, recipes, config.seeds, datasets) if config.load else {}
     code = evaluation_fingerprint()
@@ -97,7 +100,10 @@ def plan(config: RunConfig) -> Run:
     # Exact engines give the same answers, so which of them searches is no part of the run's identity.
     engine = named_engine(config.search)
     shared |= {} if isinstance(engine, Exact) else {"search": engine.name, "search_code": engine_fingerprint(engine)}
-    episodes = tuple(_episodes(scenarios, recipes, datasets, config.seeds, shared, trained))
+    episodes = tuple(
+        replace(spec, select_on=config.selection)
+        for spec in _episodes(scenarios, recipes, datasets, config.seeds, shared, trained)
+    )
     cells = sorted(cell for spec in episodes for cell in spec.cells.values())
     if not cells:
         raise BenchError("nothing to run: a list of methods, data sets or values is empty; name at least one")
@@ -114,6 +120,9 @@ def plan(config: RunConfig) -> Run:
         "seeds": list(config.seeds),
         "device": kind,
         "precision": config.precision,
+        "tune": config.tune,
+        "selection": config.selection,
+        "calibrate": config.calibrate,
         "search": "exact" if isinstance(engine, Exact) else engine.name,
         "code": code,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,6 +139,17 @@ def plan(config: RunConfig) -> Run:
         engine=engine,
     )
     return run if shard is None else run.shard(shard)
+
+
+def _check_selection(config: RunConfig, dataset: Dataset) -> None:
+    """Raise :class:`BenchError` for a selection that a data set cannot give."""
+    if config.selection == "validation-split" and not len(dataset.role("validation")):
+        raise BenchError(
+            f"--selection validation-split, and data set {dataset.name} has no validation split; give its role "
+            "'validation' a split, or choose --selection support"
+        )
+    if config.tune > 1 and config.oracle:
+        raise BenchError("--tune chooses on labelled images and --oracle on the queries; leave one out")
 
 
 def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:

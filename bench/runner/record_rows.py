@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.cost.encoder_flops import encoder_flops
 from bench.runner.evaluate import Outcome
+from bench.utils.hashing import digest
 from bench.utils.params import defaults
 from bench.utils.version import SCHEMA
 
@@ -43,6 +44,7 @@ def common(run: Run, spec: EpisodeSpec, named: LabelledRecipe, cell: str, proven
         "precision": run.config.precision,
         "seed": spec.seed,
         "features_fingerprint": spec.dataset.fingerprint,
+        "items": spec.dataset.items,
         "provenance": provenance,
     }
 
@@ -74,7 +76,15 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
         "branches": task.memory.branches,
         "details": json.dumps(dict(outcome.details), sort_keys=True, default=str),
         "notes": json.dumps(dict(outcome.session.notes), sort_keys=True, default=str),
+        "query_items": digest(sorted(queries.ids.tolist())),
         "labels_seen": outcome.labels_seen,
+        "configurations": outcome.configurations,
+        "selected_on": outcome.selected_on,
+        "tune_seconds": outcome.choice.seconds if not task.session else 0.0,
+        "temperature": outcome.temperature.value,
+        "temperature_from": outcome.temperature.source,
+        "calibrate_seconds": outcome.temperature.seconds,
+        "missing_parts": ", ".join(outcome.missing_parts) or None,
         "support_items": len(task.support),
         "memory_items": len(task.memory),
         "exemplars": outcome.exemplars,
@@ -87,16 +97,20 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
     }
 
 
-def predictions(cell: str, outcomes: Sequence[Outcome], leaks: Sequence[Tensor]) -> dict[str, Any]:
+def predictions(
+    cell: str, outcomes: Sequence[Outcome], leaks: Sequence[Tensor], clusters: Mapping[str, str]
+) -> dict[str, Any]:
     """Return a cell's predictions by column, one entry a query, session after session."""
     sizes = [len(o.session.queries) for o in outcomes]
+    asked = np.concatenate([o.session.queries.ids for o in outcomes])
     return {
         "cell": [cell] * sum(sizes),
         "session": np.repeat([o.session.task.session for o in outcomes], sizes),
-        "query": np.concatenate([o.session.queries.ids for o in outcomes]),
+        "query": asked,
         "label": torch.cat([o.session.queries.labels.cpu() for o in outcomes]).numpy(),
         "prediction": torch.cat([o.predictions for o in outcomes]).numpy(),
         "rank": torch.cat([o.ranks for o in outcomes]).numpy(),
         "confidence": torch.cat([o.confidences for o in outcomes]).double().numpy(),
         "near_duplicate": torch.cat(list(leaks)).numpy(),
+        "cluster": [clusters.get(name) for name in asked.tolist()],
     }

@@ -122,7 +122,9 @@ def transfer(recipe: SeenSplit, dataset: Dataset, source: Dataset, memory: Memor
     """
     tested = memory_session(dataset, eligible(dataset, recipe.classes), *choose_memory(dataset, memory))
     classes, chosen = eligible(source, "all"), choose_memory(source, memory)
-    training = training_session(source, classes, *chosen, images=recipe.train_images, rng=rng, asked=[tested.queries])
+    training = training_session(
+        source, classes, *chosen, images=recipe.train_images, rng=rng, apart_from=[tested.queries]
+    )
     check = memory_session(source, classes, *chosen)
     check = replace(check, queries=exclude(check.queries, [training.queries, tested.queries]))
     return Episode(sessions=(tested,), training=training, validation=check)

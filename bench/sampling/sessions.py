@@ -156,16 +156,16 @@ def training_session(
     *,
     images: int,
     rng: Stream,
-    asked: Sequence[Features] = (),
+    apart_from: Sequence[Features] = (),
 ) -> Session:
     """Return seen classes with their memory and at most ``images`` labelled images of each, none from the memory.
 
-    Nor is any among ``asked``: queries of another data set, which can share images with this one.
+    Nor is any among ``apart_from``: queries of another data set, which can share images with this one.
     """
     session = memory_session(dataset, classes, memory, origin)
     # Restricted first and joined then, so that a large support is not copied for the classes that are left out.
     pool = Features.concat([dataset.role(role).of_classes(list(classes)) for role in ("support", "query")])
-    free = exclude(pool, [as_features(session.task.memory.images, dataset), *asked])
+    free = exclude(pool, [as_features(session.task.memory.images, dataset), *apart_from])
     labelled = shots(free, images, rng.child("training"), dataset=dataset.name, scarce="use")
     return Session(task=session.task, queries=labelled, notes={"memory": origin})
 

@@ -18,8 +18,8 @@ HELD_OUT = "held-out support"
 """What conditions and sources call labelled images that stand in for a memory."""
 
 
-Rest = Literal["auto", "declared", "rest", "none"]
-"""The image memory beside shots: what a data set declares, the labelled images that are no shots, or nothing."""
+Rest = Literal["shots", "declared", "rest"]
+"""The image memory of shots: the shots themselves, what a data set declares, or the labelled images that are none."""
 
 HeldOut = Literal["auto", "declared", "held-out", "none"]
 """The image memory beside a noisy support: what a data set declares, a clean half of the support, or nothing."""
@@ -27,10 +27,8 @@ HeldOut = Literal["auto", "declared", "held-out", "none"]
 
 def _rest(dataset: Dataset, which: Rest, pool: Features, support: Features) -> Features | None:
     """Return the labelled images that are no shots, where they stand in for a memory and there are any."""
-    if which == "rest" or (which == "auto" and not len(dataset.memory.images)):
-        rest = exclude(pool, [support])
-        return rest if len(rest) else None
-    return None
+    rest = exclude(pool, [support]) if which == "rest" else pool.take([])
+    return rest if len(rest) else None
 
 
 def rest_stands_in(dataset: Dataset, which: Rest, pool: Features, support: Features) -> dict[str, str]:
@@ -39,14 +37,13 @@ def rest_stands_in(dataset: Dataset, which: Rest, pool: Features, support: Featu
 
 
 def with_rest(dataset: Dataset, which: Rest, pool: Features, support: Features) -> tuple[Memory, str]:
-    """Return the memory beside some shots of the labelled images, and where its images are from, for the notes.
-
-    ``auto`` takes what the data set declares if it has images, then the rest if there are any, then none.
-    """
+    """Return the memory beside some shots of the labelled images, and where its images are from, for the notes."""
     rest = _rest(dataset, which, pool, support)
     if rest is not None:
         return dataset.memory.replace(images=Items.of_features(rest, REST)), f"{REST} under its class names"
-    return declared_or_bare(dataset, "none" if which == "rest" else which, "supervised.memory", instead="the shots")
+    return declared_or_bare(
+        dataset, "declared" if which == "declared" else "none", "supervised.memory", instead="the shots"
+    )
 
 
 def with_held_out(dataset: Dataset, which: HeldOut, pool: Features, rng: Stream) -> tuple[Features, Memory, str]:

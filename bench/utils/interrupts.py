@@ -34,12 +34,12 @@ def listening_for_stop() -> Iterator[None]:
         _heard.clear()
 
 
-def stop_asked() -> bool:
+def stop_requested() -> bool:
     """Whether there was an interrupt since the block of :func:`listening_for_stop` began."""
     return bool(_heard)
 
 
-def stop_if_asked() -> None:
+def stop_if_requested() -> None:
     """Raise the interrupt that was lost.
 
     Python drops an exception that a finaliser or a callback of the garbage collector raises, and a library may catch

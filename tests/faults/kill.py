@@ -453,6 +453,7 @@ def main() -> None:
         try:
             for name, number in rounds(given.count, given.seed, given.kind or [*KINDS, *PROCESSES], Path(scratch)):
                 kills[name] += number
+                print(f"{sum(kills.values())} of {given.count}", file=sys.stderr, flush=True)
         except Broken as broken:
             print(f"after {sum(kills.values())} kills: {broken}")
             sys.exit(1)

@@ -269,6 +269,8 @@ def main() -> None:
             if result not in ("right", "refused"):
                 print(f"{done}\n  {result}", flush=True)
             shutil.rmtree(folder)
+            if (number + 1) % 100 == 0:
+                print(f"{number + 1} of {given.count}", file=sys.stderr, flush=True)
     print(", ".join(f"{count} {what}" for what, count in sorted(came.items())), f"of {given.count}")
     sys.exit(bool(came.keys() - {"right", "refused"}))
 

@@ -19,20 +19,28 @@ def test_supervised_trains_on_the_very_task_it_answers() -> None:
     assert episode.training.task is episode.sessions[0].task
     assert ids(episode.training.queries) == ids(episode.sessions[0].task.support)
     assert len(episode.training.queries) == 30
-    stand_in = deals(Supervised(shots=4), dataset(images=False))[0][1].sessions[0]
+    stand_in = deals(Supervised(shots=4, memory="rest"), dataset(images=False))[0][1].sessions[0]
     assert len(stand_in.task.memory.images) == 20
     assert not ids(stand_in.task.memory.images) & ids(stand_in.task.support)
 
 
 def test_the_condition_says_when_the_rest_of_the_support_stands_in_for_a_memory() -> None:
     stand_in = {"memory": "rest of the support", "shots": 4}
-    assert list(Supervised().conditions(dataset(images=False))) == [stand_in]
-    assert list(Supervised(memory="rest").conditions(dataset())) == [stand_in]
-    # Nothing is left beside all six images, and nothing stands in where a memory is declared or none is wanted.
-    assert list(Supervised(shots=6).conditions(dataset(images=False))) == [{"shots": 6}]
-    assert list(Supervised(shots=None).conditions(dataset(images=False))) == [{"shots": None}]
-    assert list(Supervised().conditions(dataset())) == [{"shots": 4}]
-    assert list(Supervised(memory="none").conditions(dataset(images=False))) == [{"shots": 4}]
+    for data in (dataset(), dataset(images=False)):
+        assert list(Supervised(memory="rest").conditions(data)) == [stand_in]
+        # Nothing is left beside all six images, and nothing stands in where that is not asked for.
+        assert list(Supervised(shots=6, memory="rest").conditions(data)) == [{"shots": 6}]
+        assert list(Supervised(shots=None, memory="rest").conditions(data)) == [{"shots": None}]
+        assert list(Supervised().conditions(data)) == [{"shots": 4}]
+    assert list(Supervised(memory="declared").conditions(dataset())) == [{"shots": 4}]
+
+
+def test_methods_see_the_labels_of_the_shots_unless_the_rest_is_asked_for() -> None:
+    """Of ten classes with six images, four are shots; the rest is read by who retrieves from it."""
+    methods = ["zero-shot", "knn:k=1", "protonet"]
+    for memory, seen in (("shots", [0, 40, 40]), ("declared", [0, 40, 40]), ("rest", [0, 60, 40])):
+        frame = bench.run(Supervised(memory=memory), methods, dataset(), seeds=1).set_index("method")
+        assert frame.loc[["zero-shot", "knn(k=1)", "protonet"], "labels_seen"].tolist() == seen, memory
 
 
 def test_too_many_shots_are_refused_by_the_name_of_the_poorest_class() -> None:
@@ -49,5 +57,5 @@ def test_shots_of_far_clusters_answer_rightly_and_under_the_next_class_s_name_wr
     train = right.splits["train"]
     wrong = replace(right, splits={**right.splits, "train": replace(train, labels=(train.labels + 1) % 10)})
     for data, share in ((right, 1.0), (wrong, 0.0)):
-        frame = bench.run(Supervised(memory="none"), ["protonet", "knn:k=1"], data, seeds=2)
+        frame = bench.run(Supervised(), ["protonet", "knn:k=1"], data, seeds=2)
         assert set(accuracy(frame).values()) == {share}

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from bench.data.images.items import ImageItem
-from bench.data.standard.layout import Found, lines
+from bench.data.standard.layout import RawDataset, lines
 from bench.utils.errors import BenchError
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
 
 
-def cifar(root: Path, *, binary: str, labels: str, skip: int, python: str, torchvision: str) -> Found:
+def cifar(root: Path, *, binary: str, labels: str, skip: int, python: str, torchvision: str) -> RawDataset:
     """Read CIFAR-10 or CIFAR-100 in its binary version, or in its Python version through torchvision.
 
     torchvision compares the checksums of the Python version's pickles before it opens them.
@@ -46,10 +46,10 @@ def cifar(root: Path, *, binary: str, labels: str, skip: int, python: str, torch
         names = list(stored.classes)
         for row, (image, label) in enumerate(zip(stored.data, stored.targets, strict=True)):
             items.append(ImageItem(f"{split}/{row}", names[label], partial(_ppm, image), split))
-    return Found(items, names)
+    return RawDataset(items, names)
 
 
-def _binary(folder: Path, labels: str, skip: int) -> Found:
+def _binary(folder: Path, labels: str, skip: int) -> RawDataset:
     names = lines(folder / labels)
     record = skip + 1 + _PIXELS
     items = []
@@ -65,7 +65,7 @@ def _binary(folder: Path, labels: str, skip: int) -> Found:
                     raise BenchError(f"{path}: label {one[skip]} has no name in {labels}; download it again")
                 image = one[skip + 1 :].reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
                 items.append(ImageItem(f"{path.stem}/{row}", names[int(one[skip])], partial(_ppm, image), split))
-    return Found(items, names)
+    return RawDataset(items, names)
 
 
 def _ppm(pixels: np.ndarray) -> bytes:

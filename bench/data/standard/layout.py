@@ -12,7 +12,7 @@ from bench.utils.texts import read_text
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class RawDataset:
     """Images and classes of a data set.
 
     Attributes

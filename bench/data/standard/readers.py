@@ -10,14 +10,14 @@ from pathlib import Path
 from bench.data.images.folder import SUFFIXES
 from bench.data.images.items import ImageItem, read_file
 from bench.data.standard.cifar import cifar
-from bench.data.standard.layout import Found, inside, lines
+from bench.data.standard.layout import RawDataset, inside, lines
 from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json
 from bench.utils.random import Stream
 from bench.utils.texts import read_text
 
 
-def coop_split(root: Path, *, file: str, images: str) -> Found:
+def coop_split(root: Path, *, file: str, images: str) -> RawDataset:
     """Read CoOp's ``split_zhou_*.json``: train, val and test lists of [path, label, class name].
 
     Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022, arXiv:2109.01134: the splits that the field
@@ -37,7 +37,7 @@ def coop_split(root: Path, *, file: str, images: str) -> Found:
         ImageItem(place, names[label], partial(read_file, inside(root / images, place, path)), split)
         for split, place, label, _ in rows
     ]
-    return Found(items, [names[label] for label in sorted(names)])
+    return RawDataset(items, [names[label] for label in sorted(names)])
 
 
 def class_folders(
@@ -48,7 +48,7 @@ def class_folders(
     subset: str | None = None,
     class_split: str | None = None,
     shares: Mapping[str, int] | None = None,
-) -> Found:
+) -> RawDataset:
     """Read one folder a class below one folder a split.
 
     Parameters
@@ -97,7 +97,7 @@ def class_folders(
     strangers = [name for part in parts.values() for name in part if name not in classes]
     if strangers:
         raise BenchError(f"{root / str(class_split)} names class {strangers[0]!r}, which is not there")
-    return Found(items, ordered, display, parts)
+    return RawDataset(items, ordered, display, parts)
 
 
 def _class_split(path: Path) -> dict[str, Sequence[str]]:
@@ -111,7 +111,7 @@ def _class_split(path: Path) -> dict[str, Sequence[str]]:
     return {str(part): list(names) for part, names in content.items()}
 
 
-def cub(root: Path, *, class_split: Mapping[str, str]) -> Found:
+def cub(root: Path, *, class_split: Mapping[str, str]) -> RawDataset:
     """Read CUB-200-2011: numbered lists of images, classes and splits.
 
     ``class_split`` names the files of classes for zero-shot learning (Xian et al., Zero-Shot Learning: A Comprehensive
@@ -136,10 +136,10 @@ def cub(root: Path, *, class_split: Mapping[str, str]) -> Found:
     display = {folder: folder.split(".", 1)[-1].replace("_", " ") for folder in ordered}
     there = all((root / file).is_file() for file in class_split.values())
     parts = {part: lines(root / file) for part, file in class_split.items()} if there else {}
-    return Found(items, ordered, display, parts)
+    return RawDataset(items, ordered, display, parts)
 
 
-def aircraft(root: Path, *, images: str, lists: Mapping[str, str], classes: str) -> Found:
+def aircraft(root: Path, *, images: str, lists: Mapping[str, str], classes: str) -> RawDataset:
     """Read FGVC-Aircraft: lists of ``number variant`` lines."""
     items = []
     for split, file in lists.items():
@@ -147,10 +147,10 @@ def aircraft(root: Path, *, images: str, lists: Mapping[str, str], classes: str)
             number, variant = line.split(maxsplit=1)
             path = inside(root / images, f"{number}.jpg", root / file)
             items.append(ImageItem(f"{number}.jpg", variant, partial(read_file, path), split))
-    return Found(items, lines(root / classes))
+    return RawDataset(items, lines(root / classes))
 
 
-def mini_imagenet(root: Path, *, images: str, lists: Mapping[str, str]) -> Found:
+def mini_imagenet(root: Path, *, images: str, lists: Mapping[str, str]) -> RawDataset:
     """Read mini-ImageNet with the class split of Ravi and Larochelle (ICLR 2017): CSV files of filename and label.
 
     Its splits are of classes: train is seen, val validation, test unseen. Each class's images become support and
@@ -168,10 +168,10 @@ def mini_imagenet(root: Path, *, images: str, lists: Mapping[str, str]) -> Found
             for number, name in enumerate(names):
                 path = inside(root / images, name, root / file)
                 items.append(ImageItem(name, label, partial(read_file, path), "test" if number < queries else "train"))
-    return Found(items, sorted(name for names in parts.values() for name in names), {}, parts)
+    return RawDataset(items, sorted(name for names in parts.values() for name in names), {}, parts)
 
 
-def webvision(root: Path, *, lists: Mapping[str, str], val: str, val_images: str, synsets: str) -> Found:
+def webvision(root: Path, *, lists: Mapping[str, str], val: str, val_images: str, synsets: str) -> RawDataset:
     """Read WebVision 1.0: lists of ``path label``; each source is a split that can serve as memory."""
     classes, display = [], {}
     for line in lines(root / synsets):
@@ -186,10 +186,10 @@ def webvision(root: Path, *, lists: Mapping[str, str], val: str, val_images: str
                 raise BenchError(f"{root / file}: label {label} has no line in {synsets}")
             place = inside(root / base, path, root / file)
             items.append(ImageItem(f"{split}/{path}", classes[int(label)], partial(read_file, place), split))
-    return Found(items, classes, display)
+    return RawDataset(items, classes, display)
 
 
-READERS: Mapping[str, Callable[..., Found]] = {
+READERS: Mapping[str, Callable[..., RawDataset]] = {
     "aircraft": aircraft,
     "cifar": cifar,
     "class_folders": class_folders,

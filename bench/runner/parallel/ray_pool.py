@@ -78,17 +78,17 @@ def actor_pool(run: Run, address: str, jobs: int | None, command: list[str] | No
     try:
         room = ray.cluster_resources()
         count = jobs or max(1, int(room.get("GPU" if on_gpu else "CPU", 1)))
-        told = job_spec(run, command, threads_each(count) if local else 1)
+        spec = job_spec(run, command, threads_each(count) if local else 1)
         differ = gpus.difference((gpus.kinds(run.device)[:count] if local else _kinds(room)) if on_gpu else ())
         if differ is not None:
             warnings.warn(Notice(differ), stacklevel=3)
         actor = ray.remote(
-            num_cpus=0 if local else told.threads,
+            num_cpus=0 if local else spec.threads,
             num_gpus=_gpus_each(count, int(room.get("GPU", 0)), local) if on_gpu else 0,
             max_restarts=0,
-            runtime_env={"env_vars": _environment(told)},
+            runtime_env={"env_vars": _environment(spec)},
         )(RayActor)
-        yield WorkerPool(count, lambda _: RayWorker(ray, actor, told))
+        yield WorkerPool(count, lambda _: RayWorker(ray, actor, spec))
     finally:
         ray.shutdown()
 
@@ -176,19 +176,19 @@ def _refusal(address: str) -> str | None:
     return tried.stdout.strip() or f"Ray left with status {tried.returncode}"
 
 
-def _environment(told: JobSpec) -> dict[str, str]:
+def _environment(spec: JobSpec) -> dict[str, str]:
     """Return the environment of a worker: threads, and where packs and the cache are, as this process has them."""
     named = {key: value for key, value in os.environ.items() if key.startswith("BENCH_")}
-    return named | dict.fromkeys(THREAD_VARIABLES, str(told.threads))
+    return named | dict.fromkeys(THREAD_VARIABLES, str(spec.threads))
 
 
 class RayActor:
     """The actor: plans the run once, then performs work units."""
 
-    def __init__(self, told: str) -> None:
+    def __init__(self, spec: str) -> None:
         # What a method prints would be lost between the machines' logs; standard error is kept by Ray's.
         sys.stdout = sys.stderr
-        self._told = JobSpec.from_json(told)
+        self._spec = JobSpec.from_json(spec)
         self._scratch = tempfile.TemporaryDirectory(prefix="bench-ray-")
         self._run: Run | None = None
         self._provenance = ""
@@ -197,10 +197,10 @@ class RayActor:
     def ready(self) -> str | None:
         """Plan the run; return what is wrong, or None."""
         try:
-            self._run = self._told.plan(Path(self._scratch.name))
+            self._run = self._spec.plan(Path(self._scratch.name))
         except BenchError as error:
             return str(error)
-        self._provenance = provenance_of(self._run, self._told.command)
+        self._provenance = provenance_of(self._run, self._spec.command)
         return None
 
     def begin(self, episode: int, cells: dict[str, str]) -> None:
@@ -222,10 +222,10 @@ class RayActor:
 class RayWorker:
     """An actor as the scheduler sees it."""
 
-    def __init__(self, ray: Any, actor: Any, told: JobSpec) -> None:
+    def __init__(self, ray: Any, actor: Any, spec: JobSpec) -> None:
         self._ray = ray
-        self._wanted = " with a GPU" if told.config["device"].startswith("cuda") else ""
-        self._actor = actor.remote(told.to_json())
+        self._wanted = " with a GPU" if spec.config["device"].startswith("cuda") else ""
+        self._actor = actor.remote(spec.to_json())
 
     def ready(self) -> None:
         """Wait until the actor has a place and has planned the run."""

@@ -22,7 +22,7 @@ from bench.runner.parallel.job_spec import JobSpec, job_spec
 from bench.runner.parallel.work_units import WorkUnit
 from bench.runner.plan import Run
 from bench.utils.errors import BenchError, Notice
-from bench.utils.interrupts import stop_if_asked
+from bench.utils.interrupts import stop_if_requested
 
 _CHANCES = 2
 """How often a cell, or the start of a worker, may lose its worker before it is given up."""
@@ -82,22 +82,22 @@ def process_pool(run: Run, store: Store, jobs: int, command: list[str] | None, r
 
     A run that cannot be sent to them raises :class:`BenchError`.
     """
-    told = job_spec(run, command, threads_each(jobs))
+    spec = job_spec(run, command, threads_each(jobs))
     differ = gpus.difference(gpus.kinds(run.device)[:jobs])
     if differ is not None:
         warnings.warn(Notice(differ), stacklevel=2)
-    return WorkerPool(jobs, lambda number: Process(told, store, gpus.share(run.device, number), ready))
+    return WorkerPool(jobs, lambda number: Process(spec, store, gpus.share(run.device, number), ready))
 
 
 class Process:
     """An interpreter, fed through its standard input. Packs are memory-mapped, so all processes share their pages."""
 
-    def __init__(self, told: JobSpec, store: Store, environment: dict[str, str], ready: deque[Interpreter]) -> None:
+    def __init__(self, spec: JobSpec, store: Store, environment: dict[str, str], ready: deque[Interpreter]) -> None:
         try:
             self._process = ready.popleft()
         except IndexError:
-            self._process = interpreters.start(told.threads)
-        self._say([told.to_json(), str(store.folder.resolve()), environment])
+            self._process = interpreters.start(spec.threads)
+        self._say([spec.to_json(), str(store.folder.resolve()), environment])
 
     def ready(self) -> None:
         """Wait until the process has planned the run."""
@@ -170,7 +170,7 @@ def distribute(work: list[WorkUnit], count: int, start: Callable[[int], Worker],
                 raise event
             else:
                 log.hear(event, store)
-            stop_if_asked()
+            stop_if_requested()
     finally:
         work_queue.close()
         for thread in threads:

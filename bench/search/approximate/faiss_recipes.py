@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.search.approximate.engine import VectorIndex
 from bench.search.approximate.faiss_index import FaissIndex, one_thread, swig, unit
-from bench.search.approximate.faiss_store import kept
+from bench.search.approximate.faiss_store import cached_index
 from bench.search.registry import search_engine
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -78,7 +78,7 @@ class FaissRecipe(ABC):
 
     def open(self, keys: Tensor) -> VectorIndex:
         """Return the index of the keys: the one in the cache, memory-mapped, or one made now."""
-        return kept(self, keys)
+        return cached_index(self, keys)
 
 
 @search_engine("hnsw")

@@ -50,7 +50,7 @@ def index_folder(recipe: Recipe, fingerprint: str) -> Path:
     return cache_root() / INDEXES / f"{recipe.kind}-{name}"
 
 
-def kept(recipe: Recipe, keys: Tensor) -> FaissIndex:
+def cached_index(recipe: Recipe, keys: Tensor) -> FaissIndex:
     """Return the index of some keys, from the cache if it is there; a new one of many keys is kept there."""
     if len(keys) < WORTH_KEEPING:
         return recipe.build(keys)

@@ -36,7 +36,7 @@ class Recalls:
         self._known: dict[tuple[int, int, int], tuple[Tensor, dict[str, Any]]] = {}
 
     def row(
-        self, session: int, queries: Tensor, blocks: Sequence[Tensor], asked: Sequence[SearchCall]
+        self, session: int, queries: Tensor, blocks: Sequence[Tensor], searches: Sequence[SearchCall]
     ) -> dict[str, Any]:
         """Return the record's columns on search for one session.
 
@@ -48,15 +48,15 @@ class Recalls:
             Its queries.
         blocks : sequence of Tensor
             The same queries as methods are given them; searches for others (in training) are not measured.
-        asked : sequence of Asked
+        searches : sequence of SearchCall
             What the method searched for in this session.
         """
-        names = {name for a in asked for name in a.by}
+        names = {name for a in searches for name in a.by}
         row: dict[str, Any] = {"search": "+".join(sorted(names)) or None}
         if not isinstance(self.engine, Approximate):
             return row
         ours = {id(block) for block in blocks}
-        wanted = {(id(a.keys), a.k): a for a in asked if id(a.queries) in ours and len(a.keys)}
+        wanted = {(id(a.keys), a.k): a for a in searches if id(a.queries) in ours and len(a.keys)}
         if wanted:
             found = [self._measure(self.engine, session, queries, a) for a in wanted.values()]
             used = [self.engine.opened(keys) for keys in {id(a.keys): a.keys for a in wanted.values()}.values()]
@@ -65,20 +65,20 @@ class Recalls:
             row["index_seconds"] = sum(index.seconds for index in used if index is not None)
         return row
 
-    def _measure(self, engine: Approximate, session: int, queries: Tensor, asked: SearchCall) -> dict[str, Any]:
-        key = (session, id(asked.keys), asked.k)
+    def _measure(self, engine: Approximate, session: int, queries: Tensor, call: SearchCall) -> dict[str, Any]:
+        key = (session, id(call.keys), call.k)
         if key not in self._known:
             rows = Stream(0).child("recall", session).permutation(len(queries))[:SAMPLE]
             sample = queries[torch.from_numpy(rows).to(queries.device)].float()
-            opened = engine.opened(asked.keys)
+            opened = engine.opened(call.keys)
             measured = {
-                "items": len(asked.keys),
-                "k": asked.k,
-                "recall": recall_at(engine, sample, asked.keys, asked.k),
+                "items": len(call.keys),
+                "k": call.k,
+                "recall": recall_at(engine, sample, call.keys, call.k),
                 "sampled_queries": len(sample),
                 "exact": opened is None,
                 "index_bytes": None if opened is None else opened.index.nbytes,
             }
             # The keys are kept, so that no other tensor takes their place and with it their id.
-            self._known[key] = (asked.keys, measured)
+            self._known[key] = (call.keys, measured)
         return self._known[key][1]

@@ -13,10 +13,10 @@ from bench.search.registry import ENGINES
 @pytest.mark.parametrize(
     ("listed", "registry", "asked"),
     [
-        (listing.methods, METHODS, listing.method_asked),
-        (listing.scenarios, SCENARIOS, listing.parameters_asked),
-        (listing.encoders, ENCODERS, listing.described_asked),
-        (listing.engines, ENGINES, listing.parameters_asked),
+        (listing.methods, METHODS, listing.method_row),
+        (listing.scenarios, SCENARIOS, listing.parameters_row),
+        (listing.encoders, ENCODERS, listing.described_row),
+        (listing.engines, ENGINES, listing.parameters_row),
     ],
     ids=["methods", "scenarios", "encoders", "engines"],
 )

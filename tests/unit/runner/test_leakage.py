@@ -12,10 +12,11 @@ from bench.core.registry import SCENARIOS
 from bench.core.task import Episode
 from bench.data.registry import resolve
 from bench.functional.classwise import normalise
-from bench.runner.leakage import near_duplicates
+from bench.runner.leakage import near_duplicates, query_clusters
 from bench.search import Exact, streaming, threshold
 from bench.search.threshold import reaches
 from bench.utils.random import Stream
+from tests import toy
 
 
 def naive(episode: Episode, threshold: float) -> list[torch.Tensor]:
@@ -70,3 +71,21 @@ def test_a_threshold_at_a_cosine_is_reached_by_it(
         cosine = float(nearest[at].float())
         assert reaches(queries, keys, cosine)[at]
         assert not reaches(queries, keys, cosine + 1e-6)[at]
+
+
+def test_queries_that_are_near_duplicates_of_one_another_share_a_cluster() -> None:
+    data = toy.dataset()
+    test = data.splits["test"]
+    x = test.x.clone()
+    x[3], x[30] = x[7], x[7]
+    x[20] = x[21]
+    data = replace(data, splits={**data.splits, "test": replace(test, x=x)}, card=replace(data.card, near=0.9999))
+    found = query_clusters(data, "cpu")
+    ids = test.ids.tolist()
+    assert found == {
+        **{ids[n]: min(ids[3], ids[7], ids[30]) for n in (3, 7, 30)},
+        **{ids[n]: min(ids[20], ids[21]) for n in (20, 21)},
+    }
+    loose = query_clusters(replace(data, card=replace(data.card, near=-1.0)), "cpu")
+    assert set(loose.values()) == {min(ids)}
+    assert query_clusters(replace(toy.dataset(), card=replace(data.card, near=0.999999)), "cpu") == {}

@@ -51,3 +51,22 @@ def test_a_damaged_list_of_files_is_one_line(tmp_path):
     (tmp_path / WRITTEN).write_text("[")
     with pytest.raises(BenchError, match="is damaged"):
         publish(tmp_path, {"a.csv": b"x"})
+
+
+def test_what_a_killed_report_left_is_swept_even_where_the_next_writes_nothing(tmp_path):
+    out = tmp_path / "out"
+    publish(out, {"report.html": b"a", "figures/one.png": b"b"})
+    left = [out / ".report.html.0.99999999.tmp", out / "figures" / ".one.png.0.99999999.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    publish(out, {"report.html": b"a"})
+    assert not [path for path in left if path.exists()]
+    assert not (out / "figures" / "one.png").exists()
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '{"files": 5}', '{"files": []}', "[" * 5000, '{"files": {}, "files": {}}'])
+def test_a_list_of_files_that_is_none_is_one_line(tmp_path, text):
+    (tmp_path / "report-files.json").write_text(text)
+    with pytest.raises(BenchError, match="is damaged") as caught:
+        publish(tmp_path, {"a": b"a"})
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,172 @@
+"""The temperature of a method's scores, fitted by the harness on labelled images that the scored state did not see."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.core.features import Features
+from bench.core.protocols import Method
+from bench.core.task import Session, Task
+from bench.functional.temperature import fitted_temperature
+from bench.runner.answers import check_scores
+from bench.runner.handover import QUERY_BLOCK, Handed, Handover
+from bench.runner.states import SessionState, build_session, session_stream
+from bench.utils.errors import BenchError, Unsuitable
+from bench.utils.random import Stream
+
+_LEAST = 3
+"""Labelled images that every class needs so that one can be spared."""
+_SHARE, _MOST = 0.2, 8
+"""Of the images of a class that are held out, and how many at most; one at least."""
+_PROBLEMS = 20
+"""Few-shot problems whose held-out images give one temperature for all."""
+
+Scored = tuple[Tensor, Tensor]
+"""Scores [n, c] and the right columns [n] of some images."""
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """A temperature and where it is from.
+
+    Attributes
+    ----------
+    value : float or None
+        None where none can be fitted; confidences are then softmax at the method's own scale.
+    source : str
+        ``held-out support``, ``validation split``, ``validation images``, ``validation classes``, or ``none:`` and why.
+    seconds : float
+        What it took.
+    """
+
+    value: float | None
+    source: str
+    seconds: float = 0.0
+
+
+class Calibrator:
+    """Fits the temperature of one cell, session by session; nothing of it is charged to the method.
+
+    In this order: on the validation split where the run chooses on it, by the very state that answers; on held-out
+    support where every class has three images or more, by a second state built without them; on the validation images
+    or classes that the scenario deals, by a state built on their memory.
+
+    Parameters
+    ----------
+    method : Method
+        As trained, if it trains.
+    rng : Stream
+        The method's.
+    """
+
+    def __init__(self, method: Method, handover: Handover, rng: Stream, label: str) -> None:
+        self._method, self._handover, self._rng, self._label = method, handover, rng, label
+        self._handed = Handed(label)
+        self._validated: Temperature | None = None
+        self._reduced: Handover | None = None
+        self._held: list[Features] = []
+        self._state: SessionState | None = None
+        self._pooled: Temperature | None = None
+
+    def fit(self, number: int, held: SessionState) -> Temperature:
+        """Return the temperature for a session whose state has just been made; sessions come in order."""
+        start, self._handed = time.perf_counter(), Handed(self._label)
+        found = self._fit(number, held)
+        return replace(found, seconds=time.perf_counter() - start)
+
+    def _fit(self, number: int, held: SessionState) -> Temperature:
+        episode = self._handover.episode
+        session = episode.sessions[number]
+        if session.task.choose_on is not None and len(session.task.choose_on):
+            return _fitted([self._scored(held, session.task, session.task.choose_on)], "validation split")
+        why = _too_few(session.task)
+        if why is None:
+            try:
+                if episode.independent:
+                    self._pooled = self._pooled or self._problems()
+                    return self._pooled
+                return _fitted([self._held_out(number)], "held-out support")
+            except (Unsuitable, BenchError) as error:
+                why = f"without held-out images the method {error}"
+        check = episode.validation
+        if check is None or not len(check.queries):
+            return Temperature(None, f"none: {why}")
+        if set(check.task.classes) == set(session.task.classes):
+            return _fitted([self._scored(held, session.task, check.queries)], "validation images")
+        if self._validated is None:
+            try:
+                self._validated = self._on_validation_classes(check)
+            except (Unsuitable, BenchError) as error:
+                self._validated = Temperature(None, f"none: on the validation classes the method {error}")
+        return self._validated
+
+    def _on_validation_classes(self, check: Session) -> Temperature:
+        task = self._handed.give(self._handover.nameless(check.task))
+        state = self._method.build(task, rng=self._rng.child("session", 0))
+        scored = self._scored(SessionState(state, task, "built", None), check.task, check.queries)
+        return _fitted([scored], "validation classes")
+
+    def _problems(self) -> Temperature:
+        """Return one temperature for all few-shot problems, of the held-out images of the first ones."""
+        problems = range(min(_PROBLEMS, len(self._handover.episode.sessions)))
+        return _fitted([self._held_out(number) for number in problems], "held-out support")
+
+    def _held_out(self, number: int) -> Scored:
+        """Return scores of held-out support up to a session, by a state that never saw it."""
+        episode = self._handover.episode
+        if self._reduced is None:
+            parts = [_without(s.task, self._handover.held_out(s.task.support, _count)) for s in episode.sessions]
+            sessions = [replace(s, task=task) for s, (task, _) in zip(episode.sessions, parts, strict=True)]
+            self._held = [images for _, images in parts]
+            self._reduced = Handover(replace(episode, sessions=tuple(sessions)), self._handover.seed)
+        session = self._reduced.episode.sessions[number]
+        stream = session_stream(self._rng, session, number)
+        before = None if episode.independent else self._state
+        self._state = build_session(self._method, self._reduced, self._handed, number, before, stream)
+        images = self._held[number] if episode.independent else Features.concat(self._held[: number + 1])
+        return self._scored(self._state, session.task, images)
+
+    def _scored(self, held: SessionState, task: Task, images: Features) -> Scored:
+        blocks = []
+        for block in images.x.float().split(QUERY_BLOCK):
+            with self._handed.block(block) as part, torch.no_grad():
+                scores = self._method.score(held.state, part)
+                check_scores(self._label, scores, len(part), task)
+            blocks.append(scores.cpu())
+        return torch.cat(blocks), task.columns(images.labels).cpu()
+
+
+def _fitted(scored: Sequence[Scored], source: str) -> Temperature:
+    scores, columns = (torch.cat(parts) for parts in zip(*scored, strict=True))
+    value = fitted_temperature(scores, columns)
+    return Temperature(value, source if value is not None else "none: all scores are equal")
+
+
+def _too_few(task: Task) -> str | None:
+    """Return why no labelled image of a task can be spared; None if one of every class can."""
+    if not len(task.support):
+        return "no labelled images of the classes"
+    counts = torch.bincount(task.support.labels.cpu())
+    least = int(counts[counts > 0].min())
+    return (
+        None if least >= _LEAST else f"a class has {least} labelled image{'s' * (least > 1)}, and {_LEAST} are needed"
+    )
+
+
+def _count(images: int) -> int:
+    """Return how many of a class's images are held out."""
+    return min(max(1, int(images * _SHARE)), _MOST)
+
+
+def _without(task: Task, held: Tensor) -> tuple[Task, Features]:
+    """Return a task without some rows of its support, and those; what lies in its memory as well is left out of it."""
+    images, memory = task.support.take(held), task.memory.images
+    there = np.isin(memory.ids, images.ids) if len(memory) else np.zeros(0, dtype=bool)
+    kept = task.memory.replace(images=memory.take(~there)) if there.any() else task.memory
+    return replace(task, support=task.support.take(~held), memory=kept), images
