@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -38,11 +36,6 @@ class Rehearsed:
 @dataclass(frozen=True, kw_only=True)
 class Replay(SessionTraining):
     """Train one classifier on the new images and the exemplars of earlier sessions."""
-
-    hidden: Annotated[int, Ge(1)] = 64
-    lr: Annotated[float, Gt(0)] = 1e-2
-    epochs: Annotated[int, Ge(1)] = 10
-    min_steps: Annotated[int, Ge(0)] = 60
 
     def build(self, task: Task, *, rng: Stream) -> Rehearsed:
         """Return the state after the first session."""
