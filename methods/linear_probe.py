@@ -73,7 +73,7 @@ class LinearProbe:
     """
 
     c: Annotated[float, Gt(0)] | None = None
-    default_c: Annotated[float, Gt(0)] = 100.0
+    default_c: Annotated[float, Gt(0)] = 10.0
     held_out: Annotated[int, Ge(1)] = 4
     max_iterations: Annotated[int, Ge(1)] = 1000
 

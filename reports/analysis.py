@@ -16,17 +16,40 @@ from bench.reports.published import accuracy as published
 from bench.reports.records.class_names import ClassNames
 from bench.reports.records.few_shot_episodes import independent
 from bench.reports.records.keys import GROUP
+from bench.reports.records.labels_seen import labels_seen
 from bench.reports.records.oracle import ORACLE
 from bench.reports.records.paired_predictions import Group, groups, without_oracles
 from bench.reports.records.run_differences import Differences, differences
 from bench.reports.records.run_table import RunTable, read_runs
 from bench.reports.statistics import aggregate, sweep_changes
 from bench.reports.statistics.across_datasets import AcrossDatasets, across_datasets
-from bench.reports.statistics.paired_tests import PairedComparison, paired_comparisons
+from bench.reports.statistics.across_encoders import EncoderComparison, across_encoders
+from bench.reports.statistics.families import undecidable
+from bench.reports.statistics.paired_tests import REGION, PairedComparison, paired_comparisons
+from bench.reports.statistics.table_marks import Marks, marks
 from bench.reports.utils.text import natural
 
 _CONDITIONS = 3
 """Most conditions of a data set that each get figures of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a reader chooses of the comparisons of a report.
+
+    Attributes
+    ----------
+    baseline : str or None
+        The method that all others are compared with; None for all pairs.
+    classes : bool
+        Whether intervals speak for new classes like these, so that classes are what is drawn.
+    unequal_labels : bool
+        Whether methods that saw different numbers of labels of the target classes are compared.
+    """
+
+    baseline: str | None = None
+    classes: bool = False
+    unequal_labels: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +62,15 @@ class Analysis:
         The runs' records, warnings and class names.
     galleries : int
         How many queries of each data set and condition are shown with what they were answered from.
+    choices : Choices
     """
 
     run_table: RunTable
     galleries: int = 0
+    choices: Choices = Choices()
 
     @classmethod
-    def of(cls, folders: Sequence[Path], galleries: int = 0) -> Analysis:
+    def of(cls, folders: Sequence[Path], galleries: int = 0, choices: Choices = Choices()) -> Analysis:  # frozen
         """Read the runs at or below some folders.
 
         Raises
@@ -53,7 +78,7 @@ class Analysis:
         BenchError
             If there is nothing to report, or a file is damaged or of a newer schema.
         """
-        return cls(read_runs(folders), galleries)
+        return cls(read_runs(folders), galleries, choices)
 
     @property
     def records(self) -> pd.DataFrame:
@@ -68,7 +93,7 @@ class Analysis:
     @cached_property
     def groups(self) -> list[Group]:
         """Predictions by group, method and seed."""
-        return list(groups(self.run_table))
+        return list(groups(self.run_table, classes=self.choices.classes))
 
     @cached_property
     def fair_groups(self) -> list[Group]:
@@ -102,13 +127,28 @@ class Analysis:
 
     @cached_property
     def comparisons(self) -> tuple[list[PairedComparison], list[str]]:
-        """Every pair of methods in every group, and what could not be paired."""
-        return paired_comparisons(self.fair_groups)
+        """The comparisons of every group, and what could not be compared."""
+        return paired_comparisons(
+            self.fair_groups,
+            baseline=self.choices.baseline,
+            labels_seen=labels_seen(self.records),
+            unequal=self.choices.unequal_labels,
+        )
+
+    @cached_property
+    def marks(self) -> Marks:
+        """The best of each column of the tables, and what is not shown to be worse."""
+        return marks(self.fair_groups, self.means)
 
     @cached_property
     def across_datasets(self) -> tuple[list[AcrossDatasets], list[str]]:
         """Scenarios over several data sets, and why there is not more to say."""
-        return across_datasets(self.fair_groups, self.means)
+        return across_datasets(self.fair_groups, self.means, region=REGION, baseline=self.choices.baseline)
+
+    @cached_property
+    def across_encoders(self) -> list[EncoderComparison]:
+        """Methods in the spaces of two encoders of the same images."""
+        return across_encoders(self.fair_groups, self.records)
 
     @cached_property
     def sweep_changes(self) -> tuple[pd.DataFrame, list[str]]:
@@ -161,6 +201,8 @@ class Analysis:
             *self.differences[1],
             *near_duplicates.warnings(self.near_duplicates),
             *self.comparisons[1],
+            *undecidable(self.comparisons[0]),
+            *near_duplicates.clustered(self.groups),
             *self.sweep_changes[1],
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.reports.analysis import Analysis
+from bench.reports.analysis import Analysis, Choices
 from bench.reports.figures.registry import FIGURES
 from bench.reports.figures.style import unshown
 from bench.reports.page import html, terminal
@@ -16,7 +16,14 @@ from bench.reports.tables.latex import latex
 from bench.reports.tables.markdown import markdown, words
 
 
-def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int | None = None) -> str:
+def build(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    galleries: int = 0,
+    width: int | None = None,
+    choices: Choices = Choices(),  # noqa: B008  # frozen
+) -> str:
     """Write the report on some runs into a folder and return the table for the terminal.
 
     The files depend on the records alone, not on their order nor on the folders they lie in. Files of an earlier
@@ -33,6 +40,8 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int 
         0 makes the states of two methods again.
     width : int, optional
         Columns of the terminal that the returned text wraps at; without it, no line is wrapped.
+    choices : Choices
+        Which comparisons are made, and for which population intervals speak.
 
     Raises
     ------
@@ -40,7 +49,7 @@ def build(folders: Sequence[Path], out: Path, *, galleries: int = 0, width: int 
         If there is nothing to report, a file is damaged or of a newer schema, a plug-in's metric or figure fails, or
         ``out`` cannot be written.
     """
-    analysis = Analysis.of(folders, galleries)
+    analysis = Analysis.of(folders, galleries, choices)
     sections = parts(analysis)
     warnings = [*FIGURES.warnings, *analysis.warnings]
     notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis)]

@@ -37,7 +37,7 @@ def write_arrays(path: Path, value: Any) -> str:
     from safetensors.torch import save_file
 
     description, tensors = flatten(value)
-    description = _texts_apart(description, tensors, {})
+    description = _once(_texts_apart(description, tensors), tensors)
     require_space(path.parent, sum(tensor.nbytes for tensor in tensors.values()), what=str(path))
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={_KEY: json.dumps(description)})
@@ -76,21 +76,35 @@ def read_arrays(path: Path, root: str, allowed: Collection[str]) -> Any:
         raise BenchError(f"{path} cannot be read ({one_line(error)}); {again}") from None
 
 
-def _texts_apart(part: Any, tensors: dict[str, Tensor], written: dict[str, str]) -> Any:
-    """Return a description whose arrays of texts have become tensors; equal ones become one."""
+def _once(part: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return a description in which tensors of one content are one: a state may hold a copy of the items it is of."""
+    first: dict[str, str] = {}
+    place = {name: first.setdefault(digest(tensor), name) for name, tensor in tensors.items()}
+    for name, other in place.items():
+        if name != other:
+            del tensors[name]
+
+    def named(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return {
+                k: place[v] if k in ("tensor", "texts") and isinstance(v, str) else named(v) for k, v in part.items()
+            }
+        return [named(inner) for inner in part] if isinstance(part, list) else part
+
+    return named(part)
+
+
+def _texts_apart(part: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return a description whose arrays of texts have become tensors."""
     if isinstance(part, Mapping):
         if set(part) == {"strings"} and isinstance(part["strings"], list):
-            array = np.array(part["strings"], dtype="U")
-            key = digest(array)
-            if key not in written:
-                written[key] = f"text.{len(written)}"
-                width = array.dtype.itemsize
-                raw = np.frombuffer(array.tobytes(), dtype=np.uint8).reshape(len(array), width)
-                tensors[written[key]] = torch.from_numpy(raw.copy())
-            return {"texts": written[key]}
-        return {name: _texts_apart(inner, tensors, written) for name, inner in part.items()}
+            array, name = np.array(part["strings"], dtype="U"), f"text.{len(tensors)}"
+            raw = np.frombuffer(array.tobytes(), dtype=np.uint8).reshape(len(array), array.dtype.itemsize)
+            tensors[name] = torch.from_numpy(raw.copy())
+            return {"texts": name}
+        return {name: _texts_apart(inner, tensors) for name, inner in part.items()}
     if isinstance(part, list):
-        return [_texts_apart(inner, tensors, written) for inner in part]
+        return [_texts_apart(inner, tensors) for inner in part]
     return part
 
 

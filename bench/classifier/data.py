@@ -264,7 +264,7 @@ def seen_classes(read: Read, like: Dataset, asked: Sequence[Features], seed: int
         memory, origin = memory.replace(images=Items.of_features(other.role("support"), "support")), "support split"
     classes = eligible(other, "all")
     training = training_session(
-        other, classes, memory, origin, images=TRAIN_IMAGES, rng=Stream(seed).child("classifier"), asked=asked
+        other, classes, memory, origin, images=TRAIN_IMAGES, rng=Stream(seed).child("classifier"), apart_from=asked
     )
     if not len(training.queries):
         raise BenchError(

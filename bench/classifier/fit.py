@@ -12,11 +12,11 @@ from bench.classifier.calibration import SHARE
 from bench.classifier.data import Read, arrays, memory_of, named, seen_classes, task_of, text_items
 from bench.classifier.folder import without_items
 from bench.classifier.inputs import as_features, images, is_features
-from bench.classifier.latency import latencies
 from bench.classifier.model import Model, make_model
 from bench.classifier.pictures import encode_images
 from bench.classifier.reference import EncoderReference
 from bench.core.dataset import Dataset
+from bench.cost.latency import latencies
 from bench.data.images.items import SetAside
 from bench.encoders.encoder import Encoder
 from bench.utils.errors import BenchError

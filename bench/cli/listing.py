@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from bench.cli.options import warn
 from bench.data.names import known
 from bench.runner.experiments import listing
 from bench.utils.declared import Declared
@@ -147,6 +148,23 @@ def experiments() -> list[dict[str, Any]]:
     return listing()
 
 
+def metrics() -> list[dict[str, Any]]:
+    """Return every metric of a report with its head in tables."""
+    # What reports are made with takes longer to import than all else that is listed.
+    from bench.reports.metrics.definitions import METRICS
+
+    warn(METRICS.warnings)
+    return [{"name": one.name, "summary": one.meaning or one.head or one.name, "head": one.head} for one in METRICS]
+
+
+def figures() -> list[dict[str, Any]]:
+    """Return every kind of figure of a report, and the section that each stands in."""
+    from bench.reports.figures.registry import FIGURES
+
+    warn(FIGURES.warnings)
+    return [{"name": one.name, "summary": _summary(one.draw), "section": one.section} for one in FIGURES]
+
+
 def as_text(found: list[dict[str, Any]]) -> str:
     """Return a listing as lines: name, marks, summary."""
     width = max((len(entry["name"]) for entry in found), default=0) + 2
@@ -170,6 +188,8 @@ _KINDS = {
     "experiments": experiments,
     "encoders": encoders,
     "engines": engines,
+    "metrics": metrics,
+    "figures": figures,
 }
 
 

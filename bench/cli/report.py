@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from bench.cli.options import PATH, terminal_width
+from bench.reports.analysis import Choices
 from bench.reports.report import build
 from bench.results.run_folder import Store, runs_below
 
@@ -21,14 +22,35 @@ from bench.results.run_folder import Store, runs_below
     type=click.IntRange(0),
     help="Show so many queries of each data set with what they were answered from; makes states again.",
 )
+@click.option("--baseline", metavar="METHOD", help="Compare all methods with this one alone.  [default: all pairs]")
+@click.option(
+    "--for",
+    "population",
+    type=click.Choice(["images", "classes"]),
+    default="images",
+    show_default=True,
+    help="What intervals speak for: new images of these classes, or new classes like these.",
+)
+@click.option(
+    "--compare-unequal-labels", is_flag=True, help="Compare methods that saw different numbers of labels too, marked."
+)
 @click.pass_context
-def report(ctx: click.Context, folders: Sequence[Path], out: Path | None, galleries: int) -> None:
+def report(
+    ctx: click.Context,
+    folders: Sequence[Path],
+    out: Path | None,
+    galleries: int,
+    baseline: str | None,
+    population: str,
+    compare_unequal_labels: bool,
+) -> None:
     """Summarise runs: a table here; report.html, tables and figures in OUT.
 
     FOLDERS are runs or folders of runs; without any, the folder `runs`. Leaves with status 1 if cells of them failed.
     """
     given = list(folders) or [Path("runs")]
-    click.echo(build(given, out or Path("report"), galleries=galleries, width=terminal_width()))
+    choices = Choices(baseline=baseline, classes=population == "classes", unequal_labels=compare_unequal_labels)
+    click.echo(build(given, out or Path("report"), galleries=galleries, width=terminal_width(), choices=choices))
     failed = sum(len(Store(run).failed()) for folder in given for run in runs_below(folder))
     if failed:
         click.echo(f"bench: {failed} cell{'s' * (failed > 1)} failed; go on with the same `bench run`", err=True)

@@ -16,6 +16,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from time import process_time
 from typing import Any
 
 import torch
@@ -80,6 +81,7 @@ class Meter:
         self.gpu_peaks: dict[str, int] = {}
         self.unknown: set[str] = set()
         self.joules: float | None = None
+        self.processor_seconds = 0.0
         self._counter = Counter()
         self._paused = True
         self._open: list[_Phase] = []
@@ -171,14 +173,17 @@ class Meter:
             **{f"{name}_peak_bytes": self.cpu_peaks.get(name) for name in PHASES},
             **{f"{name}_peak_gpu_bytes": self.gpu_peaks.get(name) for name in PHASES},
             "gpu_joules": self.joules,
+            "processor_seconds": self.processor_seconds,
         }
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count FLOPs and energy inside the block."""
+        """Count FLOPs, processor time and energy inside the block."""
         before = self._joules_before = peak_memory.gpu_joules()
+        busy = process_time()
         with self._counting():
             yield
+        self.processor_seconds += process_time() - busy
         self._joules_before, after = None, peak_memory.gpu_joules()
         if before is not None and after is not None:
             self.joules = (self.joules or 0.0) + after - before

@@ -82,13 +82,18 @@ def to_bytes(value: Any) -> bytes:
     from safetensors.torch import save as serialise
 
     description, tensors = flatten(value)
-    text = json.dumps(description)
-    return serialise(tensors, metadata={"state": text, "checksum": checksum(text, tensors)})
+    # One entry, since several come in any order, and the same state is the same bytes.
+    return serialise(tensors, metadata={"state": sealed(description, tensors)})
 
 
-def checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
-    """Return a hash of all that a state's file holds."""
-    return digest(text, *(part for name in sorted(tensors) for part in (name, tensors[name])))
+def sealed(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return a description as JSON with a hash of itself and of the tensors."""
+    return json.dumps({**description, "checksum": _checksum(description, tensors)})
+
+
+def _checksum(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    parts = (part for name in sorted(tensors) for part in (name, tensors[name]))
+    return digest(json.dumps(description), *parts)
 
 
 def save(value: Any, path: Path) -> None:
@@ -111,14 +116,14 @@ def load(path: Path, *, allowed: tuple[str, ...] = ("bench", "methods")) -> Any:
     try:
         require_regular(path)
         with safe_open(path, framework="pt") as stored:
-            about = stored.metadata() or {}
-            text = about["state"]
+            text = (stored.metadata() or {})["state"]
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        # When all modules lay side by side, files had none.
-        written = about.get("checksum") or ("none" if any(f'"{old}:' in text for old in FORMER) else None)
-        same = written == "none" or written == checksum(text, tensors)
         description = parse_json(text)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, MemoryError, RuntimeError) as error:
+        # When all modules lay side by side, files had no checksum.
+        former = any(f'"{old}:' in text for old in FORMER)
+        written = description.pop("checksum", None if former else "")
+        same = written is None or written == _checksum(description, tensors)
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, MemoryError) as error:
         raise BenchError(f"{path} is not a saved state ({one_line(error)}); save it again with this version") from None
     if not same:
         raise BenchError(

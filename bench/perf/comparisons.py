@@ -21,7 +21,6 @@ from bench.functional.gaussian import Moments, discriminant, solve
 from bench.perf.linear_probe import objectives, path, sklearn
 from bench.reports.metrics.per_cell import scores
 from bench.reports.records.arrow_columns import compact
-from bench.reports.statistics.bootstrap import Sample, resampled_means
 from bench.search import Index, top_k
 from bench.utils.random import Stream
 
@@ -204,22 +203,6 @@ def _incremental(device: str) -> Trial:
     return Trial({"extended": extended, "rebuilt": rebuilt}, 1e-6)
 
 
-def _bootstrap(device: str) -> Trial:
-    """Answer with each method's mean and standard error; 1000 resamples know the latter to a few per cent."""
-    rates = np.array([[0.3], [0.5], [0.6], [0.8], [0.9]])
-    right = Stream(0).child("perf", "bootstrap").numpy().random((5, 5000)) < rates
-    sample = Sample("perf", (right,), shared=True)
-
-    def naive() -> np.ndarray:
-        rng = Stream(1).child("perf", "bootstrap").numpy()
-        return np.stack([right[:, rng.integers(5000, size=5000)].mean(1) for _ in range(1000)])
-
-    def moments(resampled: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.concatenate([resampled.mean(0), resampled.std(0)]))
-
-    return Trial({"poisson": lambda: moments(resampled_means(sample, 1000)), "naive": lambda: moments(naive())}, 1e-3)
-
-
 def _report(device: str) -> Trial:
     """Answer with accuracy, its mean over sessions, mean per-class recall and forgetting of each cell."""
     table = _records(cells=500)
@@ -271,6 +254,5 @@ COMPARISONS = (
     Comparison("mml-train-epoch", "a batch of 256 and a memory of 200,000, k = 32, d = 512", _mml_epoch),
     Comparison("incremental", "ten sessions of 20 classes, 50 images a class, d = 512", _incremental, ("cpu",)),
     Comparison("report", "scores of 500 cells of ten sessions, 100 classes", _report, ("cpu",)),
-    Comparison("bootstrap", "1000 resamples, 5 methods, 5000 queries", _bootstrap, ("cpu",)),
 )
 """All comparisons, in the order in which they are shown."""

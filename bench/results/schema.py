@@ -105,6 +105,13 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "build_seconds": ("float", "building or extending the state, searches for it included"),
     "retrieve_seconds": ("float", "search for the queries; a shared search is charged to every method that uses it"),
     "score_seconds": ("float", "scoring the queries, retrieval not counted"),
+    "processor_seconds": ("float", "processor time of all that, of all threads; above the seconds where several ran"),
+    "answer_1_ms": ("float", "milliseconds of one answer, search included and the encoder apart: the median"),
+    "answer_1_p95_ms": ("float", "the same: the 95th percentile"),
+    "answer_256_ms": ("float", "milliseconds of 256 answers at a time: the median"),
+    "answer_256_p95_ms": ("float", "the same: the 95th percentile"),
+    "answers_per_second": ("float", "256 over the median of 256 at a time; these six are null without `--latency`"),
+    "answer_details": ("string", "JSON: repetitions of each, warm-up calls, and processes a core on the machine"),
     "tune_seconds": ("float", "choosing among the configurations of `--tune`; in no other seconds"),
     "calibrate_seconds": ("float", "fitting the temperature, extra builds included; in no other seconds"),
     "train_flops": (
@@ -177,7 +184,9 @@ PREDICTION_COLUMNS: dict[str, tuple[str, str]] = {
 """Every column of the predictions, one row a query."""
 
 UNSTABLE = (
-    *(name for name in COLUMNS if name.endswith(("_seconds", "_peak_bytes", "_peak_gpu_bytes"))),
+    *(name for name in COLUMNS if name.endswith(("_seconds", "_ms", "_peak_bytes", "_peak_gpu_bytes"))),
+    "answers_per_second",
+    "answer_details",
     "gpu_joules",
     "search",
     "traceback",

@@ -172,6 +172,7 @@ class RunConfig(BaseModel):
     save_states: Annotated[
         bool, Option("Keep the weights trained on seen classes in the run's folder.", shapes=True)
     ] = False
+    latency: Annotated[bool, Option("Also time answers to one query and to 256 at a time.", shapes=True)] = False
     tune: Annotated[
         int,
         Ge(1),

@@ -12,6 +12,8 @@ from torch import Tensor
 from bench.core.protocols import About, Describes, Explains, Method, RunsWithout, Trains, WantsPixels
 from bench.core.state_bytes import StateBytes, nbytes
 from bench.core.task import Episode, Session
+from bench.cost.latency import columns as latency_columns
+from bench.cost.latency import latencies
 from bench.cost.meter import Meter, metered, phase
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions, with_training_options
 from bench.runner.answers import answer
@@ -29,6 +31,10 @@ UNCALIBRATED = Temperature(None, "none: not asked for")
 
 if TYPE_CHECKING:
     from bench.runner.saved_weights import SavedWeights
+
+
+_TIMED = 0.2
+"""Seconds for which answers of each number of queries are timed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +130,7 @@ def run_cell(
     label: str,
     trained: SavedWeights | None = None,
     options: TrainingOptions = DEFAULT_OPTIONS,
+    timed: bool = False,
     budget: Budget = DEFAULTS,
     calibrate: bool = False,
 ) -> CellResult:
@@ -137,6 +144,8 @@ def run_cell(
         Weights that are used in the place of training.
     options : TrainingOptions
         How its trainings are carried out.
+    timed : bool
+        Time answers to one query and to 256 at a time, after the last session.
     budget : Budget
         How many configurations are tried, and on what they are compared.
     calibrate : bool
@@ -213,6 +222,8 @@ def run_cell(
         if session.edit is not None:
             details["edit"] = check_edit(method, held, desk, handed, number, stream)
         handed.take_back()
+        last = number + 1 == len(episode.sessions)
+        waits = _latency(method, held.state, blocks.parts[0]) if timed and last else {}
         outcomes.append(
             Outcome(
                 session=session,
@@ -224,7 +235,7 @@ def run_cell(
                 state_bytes=nbytes(held.state),
                 stored=StateBytes.of(held.state, held.carried),
                 details=details,
-                cost=meter.columns(),
+                cost=meter.columns() | waits,
                 searches=(*searched, *questions, *more),
                 labels_seen=handed.labels_seen(),
                 choice=choice,
@@ -234,3 +245,13 @@ def run_cell(
         )
         searched = []
     return CellResult(outcomes, method if has_trained else None)
+
+
+def _latency(method: Method, state: Any, queries: Tensor) -> dict[str, Any]:
+    """Return the columns of how long an answer takes, until it lies on the CPU."""
+
+    def ask(part: Tensor) -> Tensor:
+        with torch.no_grad():
+            return method.score(state, part).argmax(1).cpu()
+
+    return latency_columns(latencies(ask, queries, seconds=_TIMED))

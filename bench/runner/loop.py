@@ -165,6 +165,7 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
                             label=named.label,
                             trained=trained,
                             options=own,
+                            timed=run.config.latency,
                             budget=Budget(run.config.tune, run.config.selection),
                             calibrate=run.config.calibrate,
                         )

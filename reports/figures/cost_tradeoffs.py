@@ -23,6 +23,12 @@ _COSTS = {
     "state_bytes": "bytes of state",
 }
 """The costs that accuracy is drawn against, a panel each."""
+_TIMED = {
+    "answer_1_ms": "milliseconds an answer, one at a time",
+    "fit_seconds": "seconds, train + build",
+    "state_bytes": "bytes of state",
+}
+"""Those where answers were timed: answering apart from training."""
 
 
 @figure("cost", section="costs")
@@ -32,13 +38,18 @@ def cost_tradeoffs(analysis: Analysis) -> Iterator[Figure]:
 
 
 def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
-    """Yield accuracy against FLOPs, seconds and bytes, each with the front of methods that nothing beats in both."""
+    """Yield accuracy against cost, each panel with the front of methods that nothing beats in both.
+
+    Costs are milliseconds an answer where they were timed, else FLOPs of an answer; seconds; and bytes.
+    """
     styles = plot_styles(methods)
-    table = means.assign(seconds=means[SECONDS].sum(axis=1, skipna=False))
+    fit = means[["train_seconds", "build_seconds"]].sum(axis=1, skipna=False)
+    table = means.assign(seconds=means[SECONDS].sum(axis=1, skipna=False), fit_seconds=fit)
     for (scenario, dataset, condition), part in table.groupby(GROUP, sort=True):
         if len(part) < 2:
             continue
-        costs = {cost: label for cost, label in _COSTS.items() if part[cost].notna().any()}
+        wanted = _TIMED if part["answer_1_ms"].notna().all() else _COSTS
+        costs = {cost: label for cost, label in wanted.items() if part[cost].notna().any()}
         data = part[["method", "accuracy", "accuracy_low", "accuracy_high", *costs]].sort_values("method")
         with canvas(1 + 3.5 * len(costs), 3.8, ncols=len(costs)) as (drawing, row):
             for axes, (cost, label) in zip(row, costs.items(), strict=True):
@@ -56,8 +67,8 @@ def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
             name=file_name(scenario, dataset, condition, "cost"),
             title=f"Accuracy against cost on {dataset}",
             caption=f"{place(scenario, dataset, condition)}. The stepped line is the front: no method is both cheaper "
-            "and better. Bars are 95 % intervals. FLOPs leave the encoder out; a method whose FLOPs nobody can count "
-            "is not drawn against them.",
+            "and better. Bars are 95 % intervals. FLOPs and milliseconds leave the encoder out; a method whose FLOPs "
+            "nobody can count is not drawn against them.",
             data=data,
             wide=True,
         )

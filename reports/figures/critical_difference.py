@@ -54,6 +54,7 @@ def diagram(ranking: Ranking, scenario: str) -> Figure:
         drawing,
         name=slug(scenario, "critical-difference"),
         title="Ranks over data sets",
-        caption=f"Mean ranks over {ranking.n} data sets, 1 is best; a bar joins what does not differ (Nemenyi, 5 %).",
+        caption=f"Mean ranks over {ranking.n} data sets, 1 is best; "
+        "a bar joins what Nemenyi's test at 5 % cannot tell apart, which does not show that it is equal.",
         data=data,
     )

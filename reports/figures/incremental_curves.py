@@ -22,9 +22,10 @@ from bench.reports.figures.style import (
     render,
     title,
 )
+from bench.reports.forms.intervals import t_interval
 from bench.reports.metrics.cost import edit_names
 from bench.reports.records.keys import GROUP
-from bench.reports.statistics.intervals import t_interval
+from bench.reports.statistics.session_intervals import SessionBounds, session_bounds
 from bench.reports.utils.text import file_name, place
 
 _GROUPS = {
@@ -35,6 +36,7 @@ _GROUPS = {
 """What a curve is drawn of where the classes stay the same for a while, a panel each."""
 
 _CURVES = [*_GROUPS, "old_accuracy", "new_accuracy"]
+_ROW = [*GROUP, "method", "session"]
 
 Edits = Mapping[tuple[str, str, str], Mapping[int, str]]
 """By scenario, data set and condition: what was done to the memory in each session."""
@@ -43,19 +45,24 @@ Edits = Mapping[tuple[str, str, str], Mapping[int, str]]
 @figure("curve", section="scores")
 def incremental_curves(analysis: Analysis) -> Iterator[Figure]:
     """Yield the curve of each group that has more than one session."""
-    yield from curves(analysis.sessions, edit_names(analysis.records))
+    yield from curves(analysis.sessions, edit_names(analysis.records), session_bounds(analysis.groups))
 
 
-def curves(sessions: pd.DataFrame, edits: Edits | None = None) -> Iterator[Figure]:
-    """Yield the incremental accuracy curve of each group that has more than one session."""
+def curves(sessions: pd.DataFrame, edits: Edits | None = None, bounds: SessionBounds | None = None) -> Iterator[Figure]:
+    """Yield the incremental accuracy curve of each group that has more than one session.
+
+    ``bounds`` are those over seeds and queries; where a method has none they are over its seeds.
+    """
     styles = plot_styles(sessions["method"].unique().tolist())
     for (scenario, dataset, condition), part in sessions.groupby(GROUP, sort=True):
         if part["session"].nunique() < 2:
             continue
         done = (edits or {}).get((str(scenario), str(dataset), str(condition)), {})
-        data = curve_data(part, done)
+        data = curve_data(part, done, bounds)
         fewest = int(data["seeds"].min())
-        band = "bands are 95 % intervals over seeds" if fewest > 1 else "one seed: no band over seeds"
+        band = "bands are 95 % intervals, for new seeds and new images of these classes"
+        if fewest == 1:
+            band = "one seed: bands are 95 % intervals for new images of these classes alone"
         # Where classes stay the same for a while (a memory that is edited), sessions are what moves on.
         grows = not data.duplicated(["method", "classes_seen"]).any()
         panels = {"accuracy": ""} if grows else {name: text for name, text in _GROUPS.items() if name in data}
@@ -100,7 +107,9 @@ def _name_edits(axes: Axes, edits: Mapping[int, str]) -> None:
         text.set(rotation=35, ha="right", rotation_mode="anchor")
 
 
-def curve_data(sessions: pd.DataFrame, edits: Mapping[int, str] | None = None) -> pd.DataFrame:
+def curve_data(
+    sessions: pd.DataFrame, edits: Mapping[int, str] | None = None, bounds: SessionBounds | None = None
+) -> pd.DataFrame:
     """Return one row a method and session: mean accuracies over seeds, their 95 % bounds, and the number of seeds.
 
     Accuracies are those on all classes, on those of session 0 and on all others, on those that were there before the
@@ -119,7 +128,10 @@ def curve_data(sessions: pd.DataFrame, edits: Mapping[int, str] | None = None) -
     for score in _CURVES:
         if score in ordered and ordered[score].notna().any():
             values = by_row(score)
-            bounds = [np.clip(t_interval(one), 0, 1) for one in values]
+            own = [
+                (bounds or {}).get((*key, score, int(session)), np.clip(t_interval(one), 0, 1))
+                for *key, session, one in zip(*(ordered[c].iloc[begin] for c in _ROW), values, strict=True)
+            ]
             data[score] = [one.mean() for one in values]
-            data[f"{score}_low"], data[f"{score}_high"] = zip(*bounds, strict=True)
+            data[f"{score}_low"], data[f"{score}_high"] = zip(*own, strict=True)
     return data.assign(seeds=[len(values) for values in by_row("accuracy")])

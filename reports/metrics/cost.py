@@ -19,8 +19,12 @@ KINDS = ("memory", "exemplar", "statistics", "weights", "state_unknown")
 BYTES = [f"{kind}_bytes" for kind in KINDS]
 PER_QUERY = ["retrieve_flops_per_query", "score_flops_per_query", "answer_flops_per_query"]
 
+ANSWERS = ["answer_1_ms", "answer_1_p95_ms", "answer_256_ms", "answer_256_p95_ms", "answers_per_second"]
+"""How long answers take, and how many there are in a second: after the last session."""
+
 COSTS = [
     *SECONDS,
+    *("processor_seconds", *ANSWERS),
     *("state_bytes", "exemplars"),
     *FLOPS,
     *("elementwise_flops", "formula_flops", "encoder_flops"),
@@ -31,8 +35,8 @@ COSTS = [
 """What a cell cost: seconds, FLOPs and joules summed over its sessions, the largest peak of all, and the bytes and
 exemplars after the last. An answer is retrieval and scoring; what the encoder takes is apart."""
 
-_SUMMED = [*SECONDS, *FLOPS, "elementwise_flops", "formula_flops", "gpu_joules"]
-_LAST = ["state_bytes", "exemplars", "encoder_flops", *BYTES]
+_SUMMED = [*SECONDS, "processor_seconds", *FLOPS, "elementwise_flops", "formula_flops", "gpu_joules"]
+_LAST = ["state_bytes", "exemplars", "encoder_flops", *ANSWERS, *BYTES]
 
 
 def per_cell(records: pd.DataFrame) -> pd.DataFrame:

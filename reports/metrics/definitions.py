@@ -11,15 +11,18 @@ A metric of a plug-in is a function of a cell's predictions under :func:`metric`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.reports.forms.intervals import Kind
 from bench.reports.metrics import incremental, per_query
+from bench.reports.metrics.calibration import calibration_bounds, calibration_error
 from bench.reports.metrics.cost import COSTS
 from bench.reports.metrics.count_stacks import CountStack
+from bench.reports.metrics.influence import Influence, of_answers, of_values
 from bench.reports.records.keys import CELL
 from bench.reports.records.paired_predictions import PairedPredictions
 from bench.reports.utils.registry import Registry
@@ -30,7 +33,7 @@ Floats = NDArray[np.float64]
 FACTS = ["sessions", "episodes", "n_classes", "n_queries", "fidelity", "selection", "encoder", "branches"]
 """What a cell is, beside its scores and its cost."""
 
-_TAKEN = {*CELL, *FACTS, *COSTS, "seeds", "cell", "rank", "number"}
+_TAKEN = {*CELL, *FACTS, *COSTS, "seeds", "over", "cell", "rank", "number"}
 """Columns of the summary that are no metrics."""
 
 
@@ -53,11 +56,22 @@ class Metric:
         Cells of few-shot episodes have no counts in this form; their accuracy and recall are means over episodes.
     over_sessions : bool
         Whether it takes more than one session; null elsewhere.
+    influence : callable, optional
+        Gives the influence of a cell's queries, or None where it has none: from it come the interval over seeds and
+        queries, tests, and without ``of_counts`` the value. Without ``influence`` and ``per_query`` the interval is
+        over seeds alone.
     per_query : callable, optional
-        Gives values of a cell's queries [q] whose mean is the metric: they give its interval over seeds and queries,
-        and without ``of_counts`` its value. Without ``per_query`` the interval is over seeds alone.
+        Gives values of a cell's queries [q] whose mean is the metric, in place of ``influence``.
     per_episode : callable, optional
-        Gives values of few-shot episodes [e], where these are not the means of ``per_query`` in each episode.
+        Gives values of few-shot episodes [e], whose mean is the metric there; without it those of ``per_query``.
+    bounds : callable, optional
+        Gives the interval of the mean over seeds from the predictions of each, and whether they share their queries,
+        in place of the one by influence.
+    kind : str
+        Whether the metric is a ``share`` of right answers, a ``difference`` of two, or another ``mean``.
+    lower_is_better : bool
+    biased : bool
+        Whether its mean is off by more than its spread says, so that it has no interval and marks no method.
     low, high : float
         The range of the metric; bounds of intervals are cut there.
     percent : bool
@@ -72,8 +86,13 @@ class Metric:
     caveat: str = ""
     of_counts: Callable[[CountStack], Floats] | None = None
     over_sessions: bool = False
+    influence: Callable[[PairedPredictions], Influence | None] | None = None
     per_query: Callable[[PairedPredictions], Floats] | None = None
     per_episode: Callable[[PairedPredictions], Floats] | None = None
+    bounds: Callable[[Sequence[PairedPredictions], bool], tuple[float, float]] | None = None
+    kind: Kind = "share"
+    lower_is_better: bool = False
+    biased: bool = False
     low: float = 0.0
     high: float = 1.0
     percent: bool = True
@@ -85,8 +104,10 @@ class Metric:
                 f"a metric cannot be named {self.name!r}: its name is a column of the summary, so it must be a Python "
                 "identifier that is no other column's; rename it"
             )
-        if self.of_counts is None and self.per_query is None:
-            raise BenchError(f"metric {self.name!r} says neither `of_counts` nor `per_query`, so it has no value")
+        if self.of_counts is None and self.per_query is None and self.influence is None:
+            raise BenchError(
+                f"metric {self.name!r} says none of `of_counts`, `influence` and `per_query`, so it has no value"
+            )
 
     @property
     def column_head(self) -> str:
@@ -100,27 +121,36 @@ class Metric:
         return _checked(self, self.of_counts, counts, len(counts.cells))
 
     def from_predictions(self, predictions: PairedPredictions) -> float:
-        """Return the metric of a cell that has predictions: the mean over its queries, or its episodes."""
-        assert self.per_query is not None
-        return float(self._values(predictions).mean())
+        """Return the metric of a cell that has predictions; NaN where it has none."""
+        found = self.influence_on(predictions)
+        return float("nan") if found is None else found.value
 
-    def interval_values(self, predictions: PairedPredictions) -> Floats | None:
-        """Return the values that its interval is over: of queries [q], or of episodes [e]; None if there are none.
+    def influence_on(self, predictions: PairedPredictions) -> Influence | None:
+        """Return the influence of queries, of their clusters, or of few-shot episodes; None where there is none."""
+        if predictions.episode is not None:
+            values = self._of_episodes(predictions)
+            if values is None or np.isnan(values).any():
+                return None
+            return of_values(values) if self.kind == "mean" else of_answers(values)
+        if self.influence is not None:
+            found = self.influence(predictions)
+        elif self.per_query is not None:
+            values = _checked(self, self.per_query, predictions, len(predictions.labels))
+            found = None if np.isnan(values).any() else of_values(values)
+        else:
+            return None
+        if found is None or predictions.clusters is None:
+            return found
+        return found.clustered(predictions.clusters, strata=predictions.classes_drawn)
 
-        Values with NaN in them (top-5 accuracy of five classes) give no interval.
-        """
+    def _of_episodes(self, predictions: PairedPredictions) -> Floats | None:
+        """Return the values of few-shot episodes [e]; None where the metric has none."""
+        assert predictions.episode is not None
+        if self.per_episode is not None:
+            return _checked(self, self.per_episode, predictions, int(predictions.episode[-1]) + 1)
         if self.per_query is None:
             return None
-        values = self._values(predictions)
-        if predictions.episode is not None and self.per_episode is None:
-            values = predictions.by_episode(values)
-        return None if np.isnan(values).any() else values
-
-    def _values(self, predictions: PairedPredictions) -> Floats:
-        assert self.per_query is not None
-        if predictions.episode is not None and self.per_episode is not None:
-            return _checked(self, self.per_episode, predictions, int(predictions.episode[-1]) + 1)
-        return _checked(self, self.per_query, predictions, len(predictions.labels))
+        return predictions.by_episode(_checked(self, self.per_query, predictions, len(predictions.labels)))
 
 
 def _checked(metric: Metric, compute: Callable[..., Floats], of: object, n: int) -> Floats:
@@ -165,6 +195,7 @@ def metric(
                 meaning=meaning,
                 caveat=caveat,
                 per_query=compute,
+                kind="mean",
                 low=low,
                 high=high,
                 percent=percent,
@@ -177,31 +208,59 @@ def metric(
 
 
 CALIBRATION = (
-    "Calibration error compares accuracy with the softmax of a method's scores as the method gives them; no "
-    "temperature is fitted. Cosines have a softmax that is nearly flat, votes one that is nearly certain: a large "
-    "error of such a method says that its scores are no log-probabilities, not that its answers are worse."
+    "Calibration error: accuracy against confidence in 15 bins, without the part that chance adds; confidences are the "
+    "softmax of scores over a temperature that was fitted on held-out labelled images, and there is none where nothing "
+    "could be held out."
 )
+
+FORGETTING = (
+    "Forgetting: accuracy of a class when it arrived minus its last, mean over classes. Max forgetting: its best "
+    "earlier "
+    "accuracy minus its last (Chaudhry et al. 2018); the best of noisy numbers is too high, so it is above 0 where "
+    "nothing is forgotten, and has no interval."
+)
+
+
+def _calibration(predictions: PairedPredictions) -> Influence | None:
+    """Return the calibration error, which is the same function of all queries, whatever episode they are of."""
+    if not predictions.calibrated:
+        return None
+    value = calibration_error(predictions.correct, predictions.confidences)
+    nothing = np.zeros(len(predictions.correct))
+    return Influence(value, nothing, None, nothing + 1 / len(nothing))
+
+
+def _calibration_bounds(runs: Sequence[PairedPredictions], shared: bool) -> tuple[float, float]:
+    return calibration_bounds([(run.correct, run.confidences) for run in runs], shared=shared)
+
 
 _BUILT_IN = (
     Metric(
         name="accuracy",
         head="accuracy",
         of_counts=lambda counts: counts.accuracy[:, -1],
-        per_query=lambda predictions: predictions.correct.astype(np.float64),
+        influence=per_query.accuracy,
+        per_episode=lambda predictions: predictions.by_episode(predictions.correct),
     ),
     Metric(
         name="mean_class_recall",
         head="recall",
         meaning="Recall: mean over classes of the share of their queries that is answered rightly.",
         of_counts=lambda counts: counts.recall[:, -1],
-        per_query=per_query.recall,
+        influence=per_query.recall,
         per_episode=per_query.recall_by_episode,
     ),
-    Metric(name="top5_accuracy", head="top-5", per_query=per_query.top5, on_terminal=False),
+    Metric(
+        name="top5_accuracy",
+        head="top-5",
+        influence=per_query.top5,
+        per_episode=per_query.top5_by_episode,
+        on_terminal=False,
+    ),
     Metric(
         name="macro_f1",
         head="macro-F1",
-        per_query=lambda predictions: per_query.f1_parts(predictions.labels, predictions.predictions),
+        influence=per_query.f1,
         per_episode=per_query.f1_by_episode,
         on_terminal=False,
     ),
@@ -209,7 +268,10 @@ _BUILT_IN = (
         name="calibration_error",
         head="calibration error",
         caveat=CALIBRATION,
-        per_query=lambda predictions: per_query.calibration_parts(predictions.correct, predictions.confidences),
+        influence=_calibration,
+        bounds=_calibration_bounds,
+        kind="mean",
+        lower_is_better=True,
         on_terminal=False,
     ),
     Metric(
@@ -218,30 +280,44 @@ _BUILT_IN = (
         meaning="Avg inc: mean over sessions of the accuracy on all classes so far.",
         of_counts=lambda counts: incremental.average_incremental(counts.accuracy),
         over_sessions=True,
-        per_query=lambda predictions: predictions.per_query_incremental,
+        influence=per_query.average_incremental,
     ),
     Metric(name="old_accuracy", of_counts=lambda counts: counts.old_accuracy[:, -1], over_sessions=True),
     Metric(name="new_accuracy", of_counts=lambda counts: counts.new_accuracy[:, -1], over_sessions=True),
     Metric(
         name="forgetting",
         head="forgetting",
-        meaning="Forgetting: best earlier accuracy of a class minus its last, mean over classes.",
+        meaning=FORGETTING,
+        of_counts=lambda counts: -incremental.backward_transfer(counts.matrix, counts.arrival),
+        over_sessions=True,
+        influence=per_query.forgetting,
+        kind="difference",
+        lower_is_better=True,
+        low=-1.0,
+    ),
+    Metric(
+        name="max_forgetting",
+        head="max forgetting",
         of_counts=lambda counts: incremental.mean_over_classes(counts.forgetting),
         over_sessions=True,
+        biased=True,
+        lower_is_better=True,
+        on_terminal=False,
         low=-1.0,
     ),
     Metric(
         name="backward_transfer",
-        head="bwd transfer",
-        meaning="Bwd transfer: last accuracy of a class minus that at arrival, mean over classes.",
         of_counts=lambda counts: incremental.backward_transfer(counts.matrix, counts.arrival),
         over_sessions=True,
+        influence=per_query.backward_transfer,
+        kind="difference",
         low=-1.0,
     ),
     Metric(
         name="learning_accuracy",
         of_counts=lambda counts: incremental.learning_accuracy(counts.matrix, counts.arrival),
         over_sessions=True,
+        influence=per_query.learning_accuracy,
     ),
 )
 

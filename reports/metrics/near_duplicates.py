@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import pandas as pd
 
 from bench.reports.records.arrow_columns import plain
 from bench.reports.records.keys import GROUP
+from bench.reports.records.paired_predictions import Group
 from bench.reports.tables.table import percent
 from bench.reports.utils.text import condition_text
 
@@ -71,3 +74,19 @@ def warnings(audited: pd.DataFrame) -> list[str]:
             f"{percent(worst['accuracy'], 2)} to {percent(worst['accuracy_without'], 2)} % (see Audit)"
         )
     return lines
+
+
+def clustered(groups: Iterable[Group]) -> Iterator[str]:
+    """Yield a line a data set whose queries are near-duplicates of one another: these count as one draw."""
+    most: dict[tuple[str, str], tuple[int, int]] = {}
+    for group in groups:
+        for runs in group.predictions.values():
+            for run in runs.values():
+                if run.clusters is not None and not run.classes_drawn:
+                    key = (group.scenario, group.dataset)
+                    most[key] = max(most.get(key, (0, 0)), (len(run.queries), int(run.clusters.max()) + 1))
+    for (scenario, dataset), (queries, draws) in sorted(most.items()):
+        yield (
+            f"{scenario} on {dataset}: some of the {queries} queries are near-duplicates of one another; intervals and "
+            f"tests count {draws} draws"
+        )

@@ -19,6 +19,26 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
+class History:
+    """Answers of all sessions of a class-incremental cell, one row an answer.
+
+    Attributes
+    ----------
+    session : int64 array [r]
+        From 0.
+    place : int64 array [r]
+        Which of the last session's queries was asked.
+    label : int64 array [r]
+    correct : bool array [r]
+    """
+
+    session: NDArray[np.int64]
+    place: NDArray[np.int64]
+    label: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class PairedPredictions:
     """Predictions of one cell in the order of its queries, so that those of two methods pair.
 
@@ -36,12 +56,18 @@ class PairedPredictions:
         Whether the label is among the five classes with the largest scores.
     confidences : float64 array [q]
         Softmax probability of the prediction.
-    per_query_incremental : float64 array [q]
-        What a query adds to average incremental accuracy, times q: its mean is that metric.
     fingerprint : str
         Hash of the queries; equal ones pair.
     episode : int64 array [q] or None
         The episode of each query, 0 to e - 1 and ascending; None where there are no episodes.
+    history : History or None
+        The answers of all sessions; None where there is one session, or where sessions are episodes.
+    clusters : int64 array [q] or None
+        Queries that are drawn together, by number; None where each is drawn on its own.
+    classes_drawn : bool
+        Whether the clusters are the classes, which then are a sample of classes.
+    calibrated : bool
+        Whether the confidences are of scores over a temperature that was fitted on held-out labelled images.
     """
 
     queries: NDArray[np.object_]
@@ -50,9 +76,12 @@ class PairedPredictions:
     correct: NDArray[np.bool_]
     top5: NDArray[np.bool_]
     confidences: Floats
-    per_query_incremental: Floats
     fingerprint: str
     episode: NDArray[np.int64] | None = None
+    history: History | None = None
+    clusters: NDArray[np.int64] | None = None
+    classes_drawn: bool = False
+    calibrated: bool = False
 
     @property
     def per_query_accuracy(self) -> Floats | NDArray[np.bool_]:
@@ -85,9 +114,13 @@ class Group:
         return f"{self.scenario}|{self.dataset}|{self.condition}"
 
 
-def groups(run_table: RunTable) -> Iterator[Group]:
-    """Yield each group with its predictions; cells without them are left out."""
-    last = plain(run_table.records[[*GROUP, "cell", "method", "seed"]].drop_duplicates("cell", keep="last"))
+def groups(run_table: RunTable, *, classes: bool = False) -> Iterator[Group]:
+    """Yield each group with its predictions; cells without them are left out.
+
+    With ``classes``, the queries of a class are drawn together: what is computed from them speaks for new classes.
+    """
+    columns = [*GROUP, "cell", "method", "seed", *({"temperature"} & set(run_table.records))]
+    last = plain(run_table.records[columns].drop_duplicates("cell", keep="last"))
     of_episodes = independent(run_table.records)
     for (scenario, dataset, condition), part in last.groupby(GROUP, sort=True):
         table = run_table.predictions(part["cell"].tolist())
@@ -97,7 +130,11 @@ def groups(run_table: RunTable) -> Iterator[Group]:
             cell = str(row["cell"])
             paired = _all_episodes if cell in of_episodes else _last_session
             by_seed = by_method.setdefault(str(row["method"]), {})
-            by_seed[int(row["seed"])] = paired(by_cell[cell], run_table.queries[cell])
+            made = paired(by_cell[cell], run_table.queries[cell])
+            made = replace(made, calibrated=bool(pd.notna(row.get("temperature"))))
+            if classes and made.episode is None:
+                made = replace(made, clusters=np.unique(made.labels, return_inverse=True)[1], classes_drawn=True)
+            by_seed[int(row["seed"])] = made
         yield Group(str(scenario), str(dataset), str(condition), by_method)
 
 
@@ -113,24 +150,36 @@ def _last_session(table: pd.DataFrame, fingerprint: str) -> PairedPredictions:
     """Return the last of a cell's predictions, which are sorted by session and query."""
     session = table["session"].to_numpy()
     end = table[session == session.max()]
-    queries = end["query"].to_numpy()
     correct = (table["label"] == table["prediction"]).to_numpy()
-    sizes = np.bincount(session)
-    position = pd.Index(queries).get_indexer_for(table["query"]) if end["query"].is_unique else None
-    share = correct / sizes[session] / len(np.unique(session))
-    incremental = np.full(len(end), np.nan)
-    if position is not None and (position >= 0).all():
-        incremental = np.bincount(position, weights=share, minlength=len(end)) * len(end)
     return PairedPredictions(
-        queries=queries,
+        queries=end["query"].to_numpy(),
         labels=end["label"].to_numpy(),
         predictions=end["prediction"].to_numpy(),
         correct=correct[session == session.max()],
         top5=(end["rank"] < 5).to_numpy(),
         confidences=end["confidence"].to_numpy(dtype=np.float64),
-        per_query_incremental=incremental,
         fingerprint=fingerprint,
+        history=_history(table, end, correct),
+        clusters=_clusters(end),
     )
+
+
+def _clusters(end: pd.DataFrame) -> NDArray[np.int64] | None:
+    """Return numbers of the clusters of near-duplicate queries [q], a query without one alone; None without any."""
+    if "cluster" not in end or end["cluster"].isna().all():
+        return None
+    names = end["cluster"].astype(object)
+    alone = "query " + end["query"].astype(str)
+    return np.unique(names.where(names.notna(), alone).astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def _history(table: pd.DataFrame, end: pd.DataFrame, correct: NDArray[np.bool_]) -> History | None:
+    """Return the answers of all sessions; None for one session, or if a query is not among the last session's."""
+    session = np.unique(table["session"], return_inverse=True)[1].astype(np.int64)
+    if session.max(initial=0) == 0 or not end["query"].is_unique:
+        return None
+    place = np.asarray(pd.Index(end["query"]).get_indexer_for(table["query"]), dtype=np.int64)
+    return History(session, place, table["label"].to_numpy(), correct) if (place >= 0).all() else None
 
 
 def _all_episodes(table: pd.DataFrame, fingerprint: str) -> PairedPredictions:
@@ -142,7 +191,6 @@ def _all_episodes(table: pd.DataFrame, fingerprint: str) -> PairedPredictions:
         correct=(table["label"] == table["prediction"]).to_numpy(),
         top5=(table["rank"] < 5).to_numpy(),
         confidences=table["confidence"].to_numpy(dtype=np.float64),
-        per_query_incremental=np.full(len(table), np.nan),
         fingerprint=fingerprint,
         episode=np.unique(table["session"], return_inverse=True)[1].astype(np.int64),
     )

@@ -77,6 +77,8 @@ def _seed_warnings(done: pd.DataFrame, groups: dict[tuple[str, ...], dict[str, t
         alone = sorted({method for method, n in counts if n == 1})
         whose = f" of {', '.join(alone)}" if any(n > 1 for _, n in counts) else ""
         lines.append(f"one seed{whose}: there is no interval over seeds, the interval shown is over queries alone")
-    elif 1 < fewest < 5:
+    elif fewest == 2:
+        lines.append("two seeds: intervals over them say little, since one number alone tells how far seeds differ")
+    elif 2 < fewest < 5:
         lines.append(f"few seeds ({fewest}): intervals are wide and small differences stay undecided")
     return lines

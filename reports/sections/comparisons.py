@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from bench.reports.analysis import Analysis
-from bench.reports.statistics.paired_tests import ALPHA, REGION, PairedComparison, as_frame
+from bench.reports.statistics.across_encoders import EncoderComparison
+from bench.reports.statistics.estimates import ENOUGH_SEEDS, TAIL, Estimate
+from bench.reports.statistics.families import ALPHA
+from bench.reports.statistics.paired_tests import REGION, PairedComparison, as_frame
 from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Cell, Table, names_of, probability, share, without_constants
 from bench.reports.utils.text import natural
@@ -18,6 +21,8 @@ def section(analysis: Analysis) -> Iterator[Table | DataFile]:
     if comparisons:
         yield table(comparisons, REGION)
     yield DataFile("comparisons", as_frame(comparisons), parquet=True)
+    if analysis.across_encoders:
+        yield encoders_table(analysis.across_encoders)
 
 
 def table(comparisons: Sequence[PairedComparison], region: float) -> Table:
@@ -25,14 +30,15 @@ def table(comparisons: Sequence[PairedComparison], region: float) -> Table:
     rows = []
     for c in sorted(comparisons, key=lambda c: (c.scenario, c.dataset, natural(c.condition))):
         d = c.difference
-        needed = "more queries" if c.seeds_needed is None else str(c.seeds_needed)
+        labels = "" if c.unequal_labels is None else f" ({c.unequal_labels[0]} against {c.unequal_labels[1]} labels)"
         rows.append(
             (
                 *names_of({"scenario": c.scenario, "dataset": c.dataset, "condition": c.condition}),
                 Cell(c.a, c.a),
-                Cell(c.b, c.b),
+                Cell(f"{c.b}{labels}", c.b),
                 Cell(share(d.mean, d.low, d.high), float(d.mean)),
                 Cell(c.verdict, c.verdict, bold=c.verdict in ("better", "worse")),
+                Cell(_tail(d), float(d.p)),
                 Cell(probability(c.p_holm), float(c.p_holm)),
                 Cell(probability(c.p_permutation), float(c.p_permutation)),
                 Cell(
@@ -40,18 +46,64 @@ def table(comparisons: Sequence[PairedComparison], region: float) -> Table:
                     float(sum(p < ALPHA for p in c.p_mcnemar)),
                 ),
                 Cell(f"{c.superiority:.2f}", float(c.superiority)),
-                Cell(needed if len(c.seeds) > 1 else "-", float(c.seeds_needed or math.inf)),
+                Cell(str(c.seeds_needed or "-"), float((c.seeds_needed and c.seeds_needed.number) or math.inf)),
             )
         )
     head = (
-        *("scenario", "data set", "condition", "a", "b", "a - b, points", "a is", "p (Holm)", "p (permutation)"),
+        *("scenario", "data set", "condition", "a", "b", "a - b, points", "a is", "p", "p (Holm)", "p (permutation)"),
         *("McNemar p < 0.05", "P(a ahead)", "seeds needed"),
     )
-    over = "both" if any(len(c.seeds) > 1 for c in comparisons) else "the queries of one seed"
+    populations = sorted({c.difference.over for c in comparisons})
     caption = (
-        f"Accuracy of a minus accuracy of b on the same queries and seeds, with 95 % interval over {over}; p after "
-        f"Holm's correction over all {len(comparisons)} rows. Equivalent: the interval lies within +-{100 * region:g} "
-        "points. Permutation over queries and McNemar a seed speak of these seeds and new queries. Seeds needed: for "
-        "80 % power at this difference."
+        "Accuracy of a minus accuracy of b on the same queries and seeds, with 95 % interval. Intervals and p speak "
+        "for "
+        f"{'; '.join(populations)}. {_families(comparisons)} p: the level at which the interval reaches 0; below "
+        f"{TAIL:g} it is not told apart with fewer than {ENOUGH_SEEDS} seeds, and Holm's correction takes the larger "
+        "of "
+        "it and that of Student's t over seeds. Equivalent: the interval lies within "
+        f"+-{100 * region:g} points (no correction). Permutation over queries and McNemar a seed speak of these seeds. "
+        "Seeds needed: of what is undecided with p < 0.2, for 80 % power at this very difference, with 95 % limits "
+        "from "
+        "how well the spread of seeds is known."
     )
     return without_constants(Table("comparisons", "Paired comparisons", caption, head, tuple(rows)))
+
+
+def _tail(d: Estimate) -> str:
+    """Return a p-value, no closer than it is known."""
+    if 1 < d.n_seeds < ENOUGH_SEEDS and d.p < TAIL:
+        return f"< {TAIL:g}"
+    return probability(d.p)
+
+
+def _families(comparisons: Sequence[PairedComparison]) -> str:
+    """Return which comparisons are corrected together."""
+    families = {c.family.of: c.family for c in comparisons}
+    words = sorted({family.words for family in families.values()})
+    each = "A family is" if len(families) == 1 else "Each table of one scenario, data set and condition is a family:"
+    return f"{each} {' or '.join(words)}."
+
+
+def encoders_table(comparisons: Sequence[EncoderComparison]) -> Table:
+    """Return the comparisons of one method in the spaces of two encoders."""
+    rows = tuple(
+        (
+            *names_of({"scenario": c.scenario, "dataset": c.a, "condition": c.condition}),
+            Cell(c.b, c.b),
+            Cell(c.method, c.method),
+            Cell(share(c.difference.mean, c.difference.low, c.difference.high), c.difference.mean),
+            Cell(_tail(c.difference), c.difference.p),
+            Cell(probability(c.p_holm), c.p_holm, bold=c.p_holm < ALPHA),
+            Cell(str(c.seeds), float(c.seeds)),
+        )
+        for c in comparisons
+    )
+    caption = (
+        "Accuracy of a method on the first data set minus that on the second, which has the same images by another "
+        "encoder, paired query by query. "
+        f"Intervals and p speak for {'; '.join(sorted({c.difference.over for c in comparisons}))}. Holm's correction "
+        "over "
+        f"{' or '.join(str(n) for n in sorted({c.size for c in comparisons}))} comparisons."
+    )
+    head = ("scenario", "data set", "condition", "minus", "method", "difference, points", "p", "p (Holm)", "seeds")
+    return without_constants(Table("encoders", "Across encoders", caption, head, rows))

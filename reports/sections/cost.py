@@ -9,19 +9,20 @@ from typing import Any
 import pandas as pd
 
 from bench.reports.analysis import Analysis
-from bench.reports.metrics.cost import BYTES, FLOPS, PER_QUERY, PHASES, SECONDS
+from bench.reports.metrics.cost import ANSWERS, BYTES, FLOPS, PER_QUERY, PHASES, SECONDS
 from bench.reports.tables.table import Cell, Table, names_of, ordered, percent, without_constants
 from bench.reports.utils.text import natural
 
 
 def section(analysis: Analysis) -> Iterator[Table]:
-    """Yield the tables of seconds, FLOPs, stored bytes and edits of a memory."""
+    """Yield the tables of seconds, answers, FLOPs, stored bytes and edits of a memory."""
     yield from tables(analysis.means, analysis.edits)
 
 
 def tables(means: pd.DataFrame, edits: pd.DataFrame) -> list[Table]:
     """Return the tables about cost; one is there only if something in it was measured."""
     shown = [_seconds(means)]
+    shown += [_answers(means)] if means[ANSWERS].notna().any(axis=None) else []
     shown += [_flops(means)] if means[FLOPS].notna().any(axis=None) else []
     shown += [_bytes(means)] if means[BYTES].notna().any(axis=None) else []
     return [*shown, _edits(edits)] if len(edits) else shown
@@ -55,10 +56,14 @@ def _seconds(means: pd.DataFrame) -> Table:
     peaks = {"peak_bytes": "peak MiB", "peak_gpu_bytes": "GPU peak MiB"}
     peaks = {column: head for column, head in peaks.items() if means[column].notna().any()}
     energy = bool(means["gpu_joules"].notna().any())
+    processor = bool(means["processor_seconds"].notna().any())
     rows = []
     for row in ordered(means):
         seconds = [float(row[column]) for column in SECONDS]
         numbers = [("-" if math.isnan(v) else f"{v:.3f}", v) for v in (*seconds, sum(seconds))]
+        if processor:
+            busy = float(row["processor_seconds"])
+            numbers.append(("-" if math.isnan(busy) else f"{busy:.3f}", busy))
         numbers.append(_mebibytes(row["state_bytes"]))
         kept = float(row["exemplars"])
         numbers.append(("-" if math.isnan(kept) else f"{kept:.0f}", kept))
@@ -68,14 +73,39 @@ def _seconds(means: pd.DataFrame) -> Table:
             numbers.append(("-" if math.isnan(joules) else f"{joules:.1f}", joules))
         rows.append(_row(row, numbers))
     measured = [*peaks.values(), *(["GPU J"] if energy else [])]
-    head = (*_ABOUT, *(f"{p} s" for p in PHASES), "total s", "state MiB", "exemplars", *measured)
+    head = (
+        *_ABOUT,
+        *(f"{p} s" for p in PHASES),
+        "total s",
+        *(["CPU s"] if processor else []),
+        "state MiB",
+        "exemplars",
+        *measured,
+    )
     caption = (
         "Mean over seeds. Seconds are sums over sessions, on the machine named under provenance; the encoder is not "
-        "counted. State and exemplars are those after the last session; a dash is what was not measured."
+        "counted. CPU seconds are those of all threads. State and exemplars are those after the last session; a dash "
+        "is what was not measured."
     )
     if "peak_bytes" in peaks:
         caption += " Peak is all resident memory of the process, its libraries and the data included."
     return without_constants(Table("costs", "Cost", caption, head, tuple(rows)))
+
+
+def _answers(means: pd.DataFrame) -> Table:
+    """Return how long an answer takes as users feel it."""
+    rows = []
+    for row in ordered(means):
+        values = [float(row[column]) for column in ANSWERS]
+        texts = ["-" if math.isnan(v) else f"{v:.3g}" for v in values[:-1]] + [engineering(values[-1])]
+        rows.append(_row(row, list(zip(texts, values, strict=True))))
+    head = (*_ABOUT, "1 query ms", "95th percentile", "256 queries ms", "95th percentile of 256", "answers / s")
+    caption = (
+        "Milliseconds of an answer, search included and training and the encoder apart: the median and the 95th "
+        "percentile of one query at a time, and of 256 at a time; answers a second are those of 256 at a time. Mean "
+        "over seeds, after the last session; repetitions and the load of the machine are in the records."
+    )
+    return without_constants(Table("answers", "Time of an answer", caption, head, tuple(rows)))
 
 
 def _flops(means: pd.DataFrame) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,34 +11,30 @@ import pandas as pd
 from bench.reports.analysis import Analysis
 from bench.reports.metrics.definitions import METRICS, Metric
 from bench.reports.records.keys import GROUP
-from bench.reports.records.oracle import ORACLE
 from bench.reports.statistics.aggregate import summary
-from bench.reports.statistics.paired_tests import PairedComparison
+from bench.reports.statistics.table_marks import BEST, OPEN, Marks
 from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Cell, Table, names_of, ordered, share, without_constants
 
 
 def section(analysis: Analysis) -> Iterator[Table | DataFile]:
     """Yield scores over seeds as a table, and those of each seed with them as a file of numbers."""
-    yield table(analysis.means, analysis.comparisons[0])
+    yield table(analysis.means, analysis.marks)
     yield DataFile("summary", summary(analysis.cells, analysis.means), parquet=True)
 
 
-def table(means: pd.DataFrame, comparisons: Sequence[PairedComparison]) -> Table:
-    """Return the main table, best method first in each group; bold where no method is shown to be better."""
-    beaten = {(*_group(c), c.b) for c in comparisons if c.verdict == "better"}
-    beaten |= {(*_group(c), c.a) for c in comparisons if c.verdict == "worse"}
+def table(means: pd.DataFrame, marked: Marks) -> Table:
+    """Return the main table, best method first in each group, with the marks of each column."""
     shown = [metric for metric in METRICS if metric.head and means[metric.name].notna().any()]
     rows = []
     for row in ordered(means):
-        key = tuple(str(row[column]) for column in [*GROUP, "method"])
-        fair = key not in beaten and row["selection"] != ORACLE
+        scenario, dataset, condition, method = (str(row[column]) for column in [*GROUP, "method"])
         rows.append(
             (
                 *names_of(row),
-                Cell(str(row["method"]), str(row["method"]), bold=fair),
+                Cell(str(row["method"]), str(row["method"])),
                 *(
-                    Cell(text(metric, row), float(row[metric.name]), metric.name == "accuracy" and fair)
+                    _marked(metric, row, marked.get((scenario, dataset, condition, method, metric.name)))
                     for metric in shown
                 ),
                 Cell(str(row["seeds"]), float(row["seeds"])),
@@ -47,25 +43,35 @@ def table(means: pd.DataFrame, comparisons: Sequence[PairedComparison]) -> Table
         )
     heads = [metric.column_head for metric in shown]
     head = ("scenario", "data set", "condition", "method", *heads, "seeds", "queries")
-    caption = f"{_intervals(means)} {_BOLD}"
+    caption = f"{_intervals(means)} {_MARKS}"
     notes = [*(metric.meaning for metric in shown), *(metric.caveat for metric in shown)]
     caption += "".join(f" {note}" for note in notes if note)
     return without_constants(Table("scores", "Scores", caption, head, tuple(rows)))
 
 
-_BOLD = (
-    "Bold: no other method is shown to be better in accuracy. An oracle chose on the queries themselves: it is an "
-    "upper bound, stands last and is compared with no other."
+def _marked(metric: Metric, row: Mapping[str, Any], mark: str | None) -> Cell:
+    shown = text(metric, row)
+    return Cell(f"{shown} {DAGGER}" if mark == OPEN else shown, float(row[metric.name]), mark == BEST)
+
+
+DAGGER = "\u2020"
+
+_MARKS = (
+    f"Bold: the largest mean (of errors and forgetting the least). {DAGGER}: not shown to be worse than it, by the "
+    "p-values of all "
+    "pairs of methods in that column after Holm's correction; what has neither mark is. An oracle chose on the queries "
+    "themselves: it is an upper bound, stands last and is compared with no other."
 )
 
 
 def _intervals(means: pd.DataFrame) -> str:
-    """Return what the intervals of the table are over."""
-    if not (means["seeds"] > 1).any():
-        return "One seed: 95 % intervals are over its queries (or episodes) alone, and there is none over seeds."
-    alone = [metric.name.replace("_", " ") for metric in METRICS if metric.head and metric.per_query is None]
-    listed = " and ".join([", ".join(alone[:-1]), alone[-1]] if len(alone) > 1 else alone)
-    return f"Mean over seeds with 95 % intervals: over seeds and queries, for {listed} over seeds alone."
+    """Return what the intervals of the table speak for."""
+    populations = sorted(set(means["over"]) - {""})
+    if not populations:
+        return "There are no intervals: it takes predictions, or several seeds."
+    text = "95 % intervals speak for " + "; ".join(populations) + "."
+    alone = [metric.head for metric in METRICS if metric.head and metric.biased and means[metric.name].notna().any()]
+    return text + (f" {', '.join(alone)}: no interval." if alone else "")
 
 
 def text(metric: Metric, row: Mapping[str, Any]) -> str:
@@ -82,7 +88,3 @@ def _queries(number: int | str) -> Cell:
     """Return how many queries a method had: seeds with queries of their own can have unequal numbers."""
     each = sorted(map(int, str(number).split("/")))
     return Cell(str(each[0]) if len(each) == 1 else f"{each[0]} to {each[-1]}", float(each[0]))
-
-
-def _group(c: PairedComparison) -> tuple[str, str, str]:
-    return c.scenario, c.dataset, c.condition

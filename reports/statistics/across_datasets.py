@@ -1,22 +1,51 @@
-"""Results over several data sets: means with the hierarchical bootstrap, and ranks."""
+"""Results over several data sets: means, paired differences, and ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bench.reports.records.paired_predictions import Group
-from bench.reports.statistics.bootstrap import Sample, Values, over_datasets, percentile
+from bench.reports.statistics.families import holm
 from bench.reports.statistics.ranks import Ranking, rank
+from bench.reports.statistics.signed_rank import SignedRank, signed_rank
+from bench.reports.statistics.skewed_t import FEW, skewed_t
 from bench.results.selection_packs import SELECTION_PACKS
 from bench.utils.errors import BenchError
 
-FEWEST = 5
-"""Fewest data sets for an interval over data sets: a bootstrap of four or fewer is far too narrow."""
+POPULATION = "new data sets like these"
+
+_SIGNED_RANK = 5
+"""Fewest data sets of which the signed-rank posterior is shown."""
+
+
+@dataclass(frozen=True)
+class DatasetDifference:
+    """Method ``a`` against ``b`` over the data sets on which both ran; differences are a minus b.
+
+    Attributes
+    ----------
+    mean, low, high, p, p_holm : float
+    n : int
+        Data sets.
+    posterior : SignedRank or None
+        None with fewer than five data sets.
+    """
+
+    a: str
+    b: str
+    n: int
+    mean: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    posterior: SignedRank | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,7 +61,9 @@ class AcrossDatasets:
     accuracy : DataFrame [n, k]
         By data set and method, the mean over conditions.
     low, high : float64 arrays [k]
-        Bounds of the mean over data sets; NaN where there is no interval over data sets.
+        Bounds of the mean over data sets.
+    differences : tuple of DatasetDifference
+        All pairs, or all against the baseline; one family.
     ranking : Ranking or None
         None where there are too few data sets or methods to rank.
     """
@@ -43,10 +74,13 @@ class AcrossDatasets:
     accuracy: pd.DataFrame
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    differences: tuple[DatasetDifference, ...]
     ranking: Ranking | None
 
 
-def across_datasets(groups: Sequence[Group], means: pd.DataFrame) -> tuple[list[AcrossDatasets], list[str]]:
+def across_datasets(
+    groups: Sequence[Group], means: pd.DataFrame, *, region: float, baseline: str | None = None
+) -> tuple[list[AcrossDatasets], list[str]]:
     """Return what can be said over the data sets of each scenario that has several, and why not more.
 
     Data sets on which defaults were chosen (:data:`bench.results.selection_packs.SELECTION_PACKS`) are left out.
@@ -71,12 +105,20 @@ def across_datasets(groups: Sequence[Group], means: pd.DataFrame) -> tuple[list[
         # Conditions of one data set are no data sets of their own: they are averaged before anything is ranked.
         grid = rows.pivot_table("accuracy", ["dataset", "condition"], "method")[methods]
         accuracy = grid.groupby(level="dataset").mean()
+        if len(accuracy) < FEW:
+            notes.append(
+                f"{scenario}: {len(accuracy)} data sets are few; intervals over them are wide, and too short where "
+                "results "
+                "are very skewed"
+            )
         ranking = None
         try:
             ranking = rank(methods, accuracy.to_numpy())
         except BenchError as reason:
-            notes.append(f"{scenario}: no critical-difference diagram: {reason}")
-        low, high = _bounds(part, methods)
+            notes.append(f"{scenario}: no ranks: {reason}")
+        if ranking is not None and ranking.undecided:
+            notes.append(f"{scenario}: {ranking.undecided}")
+        low, high, _ = skewed_t(accuracy.to_numpy().T)
         results.append(
             AcrossDatasets(
                 scenario=scenario,
@@ -85,28 +127,39 @@ def across_datasets(groups: Sequence[Group], means: pd.DataFrame) -> tuple[list[
                 accuracy=accuracy,
                 low=low,
                 high=high,
+                differences=_differences(scenario, accuracy, region, baseline),
                 ranking=ranking,
             )
         )
     return results, notes
 
 
-def _bounds(groups: Sequence[Group], methods: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the bounds of each method's mean over data sets [k]; NaN where there is no interval."""
-    n = len({group.dataset for group in groups})
-    samples = [sample for group in groups if (sample := _sample(group, methods)) is not None]
-    if n >= FEWEST and len(samples) == len(groups) == n:
-        return percentile(over_datasets(samples))
-    return np.full(len(methods), np.nan), np.full(len(methods), np.nan)
-
-
-def _sample(group: Group, methods: Sequence[str]) -> Sample | None:
-    """Return the values of the seeds in which all methods have the same queries; None without such a seed."""
-    seeds = sorted(set.intersection(*(set(group.predictions[m]) for m in methods)))
-    runs = [[group.predictions[m][seed] for m in methods] for seed in seeds]
-    runs = [run for run in runs if len({paired.fingerprint for paired in run}) == 1]
-    if not runs:
-        return None
-    shared = len({run[0].fingerprint for run in runs}) == 1
-    values: tuple[Values, ...] = tuple(np.stack([paired.per_query_accuracy for paired in run]) for run in runs)  # type: ignore[misc]  # bool or float64, all of one type
-    return Sample(group.name, values, shared)
+def _differences(
+    scenario: str, accuracy: pd.DataFrame, region: float, baseline: str | None
+) -> tuple[DatasetDifference, ...]:
+    """Return the paired differences over data sets, corrected together."""
+    methods = list(accuracy.columns)
+    pairs = list(combinations(methods, 2))
+    if baseline is not None:
+        pairs = [(method, baseline) for method in methods if method != baseline and baseline in methods]
+    if not pairs:
+        return ()
+    d = np.stack([(accuracy[a] - accuracy[b]).to_numpy() for a, b in pairs])
+    low, high, p = skewed_t(d)
+    # Methods that are equal on every data set show no difference.
+    p = np.where((d == 0).all(1), 1.0, p)
+    corrected = holm(p)
+    return tuple(
+        DatasetDifference(
+            a=a,
+            b=b,
+            n=d.shape[1],
+            mean=float(d[i].mean()),
+            low=float(low[i]),
+            high=float(high[i]),
+            p=float(p[i]),
+            p_holm=float(corrected[i]),
+            posterior=signed_rank(d[i], region, f"{scenario}|{a}|{b}") if d.shape[1] >= _SIGNED_RANK else None,
+        )
+        for i, (a, b) in enumerate(pairs)
+    )

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from bench.reports.forms.intervals import t_interval
+from bench.reports.forms.limits import share_limits
 from bench.reports.metrics import cost
 from bench.reports.metrics.cost import COSTS
-from bench.reports.metrics.definitions import FACTS, METRICS
+from bench.reports.metrics.definitions import FACTS, METRICS, Metric
 from bench.reports.metrics.per_cell import Scores, counted_metrics
 from bench.reports.records import few_shot_episodes
 from bench.reports.records.arrow_columns import lengths, plain
 from bench.reports.records.keys import CELL, GROUP
-from bench.reports.records.paired_predictions import Group
-from bench.reports.statistics.intervals import Estimate, estimate, t_interval, wilson
+from bench.reports.records.paired_predictions import Group, PairedPredictions
+from bench.reports.statistics.designs import ONE_SEED, design_of
+from bench.reports.statistics.estimates import Design, estimate
 
 Key = tuple[str, str, str, str, str]
 """Scenario, data set, condition, method and metric."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The 95 % bounds of a mean over seeds, and what they speak for."""
+
+    low: float
+    high: float
+    n_seeds: int
+    over: str
 
 
 def from_predictions(groups: Iterable[Group]) -> pd.DataFrame:
@@ -33,19 +48,28 @@ def from_predictions(groups: Iterable[Group]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*CELL, *(metric.name for metric in metrics)])
 
 
-def intervals(groups: Iterable[Group]) -> Mapping[Key, Estimate]:
-    """Return the interval over seeds and queries of every metric that is a mean over queries."""
-    estimates: dict[Key, Estimate] = {}
+def intervals(groups: Iterable[Group]) -> Mapping[Key, Interval]:
+    """Return the interval over seeds and queries of every metric that has the influence of queries."""
+    found: dict[Key, Interval] = {}
     for group in groups:
         for method, seeds in group.predictions.items():
             runs = [seeds[seed] for seed in sorted(seeds)]
-            shared = len({run.fingerprint for run in runs}) == 1
+            design = design_of(runs)
             for metric in METRICS:
-                values = [v for run in runs if (v := metric.interval_values(run)) is not None]
-                if len(values) == len(runs):
-                    episodes = runs[0].episode is not None
-                    estimates[*group.key, method, metric.name] = estimate(values, shared=shared, episodes=episodes)
-    return estimates
+                interval = _interval(metric, runs, design)
+                if interval is not None:
+                    found[*group.key, method, metric.name] = interval
+    return found
+
+
+def _interval(metric: Metric, runs: Sequence[PairedPredictions], design: Design) -> Interval | None:
+    samples = [sample for run in runs if (sample := metric.influence_on(run)) is not None]
+    if len(samples) < len(runs):
+        return None
+    if metric.bounds is not None:
+        return Interval(*metric.bounds(runs, design.shared), len(runs), design.over)
+    whole = estimate(samples, design, metric.kind)
+    return Interval(whole.low, whole.high, whole.n_seeds, whole.over)
 
 
 def per_cell(records: pd.DataFrame, scored: Scores, predicted: pd.DataFrame) -> pd.DataFrame:
@@ -89,37 +113,46 @@ def per_session(records: pd.DataFrame, scored: Scores) -> pd.DataFrame:
     return cells[CELL].join(frame.drop(columns="place")).assign(cell=cells["cell"])
 
 
-def over_seeds(cells: pd.DataFrame, bounds: Mapping[Key, Estimate]) -> pd.DataFrame:
+def over_seeds(cells: pd.DataFrame, bounds: Mapping[Key, Interval]) -> pd.DataFrame:
     """Return one row a group and method: the mean over its seeds, with 95 % bounds of every metric.
 
-    ``bounds`` are the intervals over seeds and queries, where the predictions of all seeds give them; elsewhere the
-    bounds are Student's over seeds. With one seed those of accuracy are Wilson's over its queries, if it has no
-    episodes.
+    ``bounds`` are the intervals where the predictions of all seeds give them; elsewhere the bounds are Student's over
+    seeds. With one seed those of accuracy are Clopper and Pearson's over its queries, if it has no episodes. ``over``
+    is what the interval of accuracy speaks for.
     """
     keys = [*GROUP, "method"]
     rows = []
     for key, part in cells.groupby(keys, sort=True):
-        row = dict(zip(keys, key, strict=True)) | {"seeds": len(part)}
+        row = dict(zip(keys, key, strict=True)) | {"seeds": len(part), "over": ""}
         for metric in METRICS:
             values = part[metric.name].to_numpy(dtype=np.float64)
-            if len(values) == 1 and metric.name == "accuracy" and part["episodes"].isna().all():
-                n = int(part["n_queries"].iloc[0])
-                low, high = wilson(round(values[0] * n), n)
-            else:
-                low, high = t_interval(values)
-                wider = bounds.get((str(key[0]), str(key[1]), str(key[2]), str(key[3]), metric.name))
-                # Bounds from some of the seeds would lie around another mean than the one that is shown.
-                if wider is not None and wider.n_seeds == len(values):
-                    low, high = wider.low, wider.high
+            interval = _without_predictions(metric, part, values)
+            better = bounds.get((str(key[0]), str(key[1]), str(key[2]), str(key[3]), metric.name))
+            # Bounds from some of the seeds would lie around another mean than the one that is shown.
+            if better is not None and better.n_seeds == len(values):
+                interval = better
+            if metric.biased:
+                interval = Interval(np.nan, np.nan, len(values), "")
             mean = values.mean()
-            low, high = np.clip([low, high], metric.low, metric.high)
+            low, high = np.clip([interval.low, interval.high], metric.low, metric.high)
             # The same mean summed in another order differs in its last bit, which must not put it outside.
             row |= {metric.name: mean}
             row |= {f"{metric.name}_low": np.minimum(low, mean), f"{metric.name}_high": np.maximum(high, mean)}
+            if metric.name == "accuracy":
+                row["over"] = interval.over
         row |= {fact: _common(part[fact]) for fact in FACTS}
         row |= {str(name): mean for name, mean in part[COSTS].astype("float64").mean().items()}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _without_predictions(metric: Metric, part: pd.DataFrame, values: NDArray[np.float64]) -> Interval:
+    """Return the interval that the records alone give."""
+    if len(values) == 1 and metric.name == "accuracy" and part["episodes"].isna().all():
+        n = int(part["n_queries"].iloc[0])
+        low, high = share_limits(round(values[0] * n), n)
+        return Interval(float(low), float(high), 1, ONE_SEED)
+    return Interval(*t_interval(values), len(values), "new seeds, these queries" if len(values) > 1 else "")
 
 
 def _common(values: pd.Series) -> object:
@@ -132,8 +165,8 @@ def summary(cells: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of ``summary.csv``: a row a seed, then the row ``mean``, for each method of each group."""
     metrics = METRICS.names()
     bounds = [f"{name}_{side}" for name in metrics for side in ("low", "high")]
-    seeds = cells.drop(columns="cell").assign(seed=cells["seed"].astype(str), rank=0, number=cells["seed"])
+    seeds = cells.drop(columns="cell").assign(seed=cells["seed"].astype(str), over="", rank=0, number=cells["seed"])
     means = means.assign(seed="mean", rank=1, number=0)
     both = pd.concat([seeds, means], ignore_index=True)
     both = both.sort_values([*GROUP, "method", "rank", "number"], kind="stable", ignore_index=True)
-    return both[[*GROUP, "method", "seed", "seeds", *FACTS, *metrics, *bounds, *COSTS]]
+    return both[[*GROUP, "method", "seed", "seeds", "over", *FACTS, *metrics, *bounds, *COSTS]]

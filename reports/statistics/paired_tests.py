@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
-from bench.reports.records.paired_predictions import Group
-from bench.reports.statistics.intervals import Estimate, Floats, Spread, estimate
+from bench.reports.forms.intervals import Kind
+from bench.reports.forms.limits import mcnemar
+from bench.reports.metrics.definitions import METRICS, Metric
+from bench.reports.metrics.influence import Influence
+from bench.reports.records.paired_predictions import Group, PairedPredictions
+from bench.reports.statistics.designs import design_of
+from bench.reports.statistics.estimates import Design, Estimate, Floats, estimates
+from bench.reports.statistics.families import ALPHA, Family, family, holm
+from bench.reports.statistics.seeds_needed import SeedsNeeded, seeds_needed
 from bench.reports.utils.random import generator
 
 REGION = 0.01
 """Half-width of the region of practical equivalence: differences below one point of accuracy are no difference."""
 
-ALPHA = 0.05
-POWER = 0.8
-_MOST_SEEDS = 1000
 _FLIPS = 10_000
+
+LabelsSeen = Mapping[tuple[str, str, str, str], int]
+"""By scenario, data set, condition and method: how many labels of the target classes the method saw."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class PairedComparison:
     difference : Estimate
         Mean difference with its 95 % interval and p-value.
     p_holm : float
-        The p-value after Holm's correction over all comparisons shown.
+        The p-value after Holm's correction over the family.
+    family : Family
+        The comparisons that are corrected together.
     p_permutation : float
         Sign-flip permutation over queries: about these seeds and new queries, not about new seeds.
     p_mcnemar : tuple of float
@@ -42,8 +49,10 @@ class PairedComparison:
         Share of seeds in which a is ahead, a tie counting half (Bouthillier et al., MLSys 2021, arXiv:2103.03098).
     verdict : str
         ``better``, ``worse``, ``equivalent`` or ``undecided``.
-    seeds_needed : int or None
-        Seeds at which a true difference of this size is found with 80 % power; None if no number of seeds does it.
+    seeds_needed : SeedsNeeded or None
+        Only of what is undecided and shows a difference.
+    unequal_labels : tuple of int or None
+        How many labels of the target classes a and b saw, where the numbers differ.
     """
 
     scenario: str
@@ -53,82 +62,192 @@ class PairedComparison:
     b: str
     seeds: tuple[int, ...]
     difference: Estimate
+    family: Family
     p_permutation: float
     p_mcnemar: tuple[float, ...]
     superiority: float
-    seeds_needed: int | None
     p_holm: float = float("nan")
     verdict: str = "undecided"
+    seeds_needed: SeedsNeeded | None = None
+    unequal_labels: tuple[int, int] | None = None
 
 
-def paired_comparisons(groups: Iterable[Group], region: float = REGION) -> tuple[list[PairedComparison], list[str]]:
-    """Return every pair of methods in every group, corrected together, and what could not be paired and why."""
-    comparisons, notes = [], []
+def paired_comparisons(
+    groups: Iterable[Group],
+    *,
+    region: float = REGION,
+    baseline: str | None = None,
+    labels_seen: LabelsSeen | None = None,
+    unequal: bool = False,
+) -> tuple[list[PairedComparison], list[str]]:
+    """Return the comparisons of every group, each group a family, and what could not be compared and why.
+
+    Parameters
+    ----------
+    groups : iterable of Group
+    region : float
+        Half-width of the region of equivalence.
+    baseline : str, optional
+        The method that all others are compared with; all pairs are compared without it.
+    labels_seen : mapping, optional
+    unequal : bool
+        Whether methods that saw different numbers of labels are compared.
+    """
+    comparisons: list[PairedComparison] = []
+    notes: list[str] = []
     for group in groups:
-        for a, b in combinations(sorted(group.predictions), 2):
-            one, two = group.predictions[a], group.predictions[b]
-            common = sorted(set(one) & set(two))
-            seeds = tuple(s for s in common if one[s].fingerprint == two[s].fingerprint)
-            if len(seeds) < len(common):
+        pairs = list(combinations(sorted(group.predictions), 2))
+        if baseline is not None:
+            pairs = [(method, baseline) for method in sorted(group.predictions) if method != baseline]
+            if baseline not in group.predictions and pairs:
                 notes.append(
-                    f"{a} and {b} on {group.dataset} had different queries in {len(common) - len(seeds)} seeds, "
-                    "which are left out of their comparison"
+                    f"the baseline {baseline} has no predictions in {_place(group)}: nothing is compared there"
                 )
-            if seeds:
-                comparisons.append(_compare(group, a, b, seeds))
-    corrected = holm([c.difference.p for c in comparisons])
-    whole = [replace(c, p_holm=p) for c, p in zip(comparisons, corrected, strict=True)]
+                continue
+        allowed = []
+        for a, b in pairs:
+            seen = _unequal(group, a, b, labels_seen or {})
+            if seen is None or unequal:
+                allowed.append((a, b, seen))
+            else:
+                notes.append(
+                    f"{a} and {b} are not compared in {_place(group)}: they saw {seen[0]} and {seen[1]} labels of the "
+                    "target classes (`--compare-unequal-labels` compares them, marked)"
+                )
+        found, said = _compare(group, allowed, baseline, region)
+        comparisons += found
+        notes += said
     # Groups of one data set say the same where its conditions do.
-    return [replace(c, verdict=verdict(c, region)) for c in whole], list(dict.fromkeys(notes))
+    return comparisons, list(dict.fromkeys(notes))
 
 
-def as_frame(comparisons: Iterable[PairedComparison]) -> pd.DataFrame:
-    """Return the rows of ``comparisons.csv``."""
-    columns = [
-        *("scenario", "dataset", "condition", "a", "b", "seeds", "queries", "difference", "low", "high", "over", "p"),
-        *("p_holm", "p_permutation", "p_mcnemar", "superiority", "verdict", "seeds_needed"),
+def _place(group: Group) -> str:
+    return f"{group.scenario} on {group.dataset}"
+
+
+def _unequal(group: Group, a: str, b: str, labels_seen: LabelsSeen) -> tuple[int, int] | None:
+    one, two = (labels_seen.get((*group.key, method)) for method in (a, b))
+    return (one, two) if one is not None and two is not None and one != two else None
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two methods on the seeds in which both have the same queries."""
+
+    a: str
+    b: str
+    seeds: tuple[int, ...]
+    runs: tuple[tuple[PairedPredictions, PairedPredictions], ...]
+
+
+def pair(group: Group, a: str, b: str) -> tuple[Pair | None, int]:
+    """Return two methods of a group on the seeds they can be paired in, and how many seeds they cannot."""
+    one, two = group.predictions[a], group.predictions[b]
+    common = sorted(set(one) & set(two))
+    seeds = tuple(s for s in common if _alike(one[s], two[s]))
+    found = Pair(a, b, seeds, tuple((one[s], two[s]) for s in seeds)) if seeds else None
+    return found, len(common) - len(seeds)
+
+
+def _alike(a: PairedPredictions, b: PairedPredictions) -> bool:
+    return a.fingerprint == b.fingerprint and len(a.queries) == len(b.queries) and bool((a.queries == b.queries).all())
+
+
+def differences(pairs: Sequence[Pair], metric: Metric) -> list[Estimate | None]:
+    """Return the difference of a metric for each pair, a minus b; None where a run has no influence on it.
+
+    Pairs of one design are computed together.
+    """
+    known: dict[int, Influence | None] = {}
+
+    def influence(run: PairedPredictions) -> Influence | None:
+        if id(run) not in known:
+            known[id(run)] = metric.influence_on(run)
+        return known[id(run)]
+
+    kind: Kind = "mean" if metric.kind == "mean" else "difference"
+    by_design: dict[tuple[tuple[int, ...], Design], list[tuple[int, list[Influence]]]] = {}
+    designs: dict[tuple[int, ...], Design] = {}
+    for number, one in enumerate(pairs):
+        samples = [(influence(x), influence(y)) for x, y in one.runs]
+        if any(x is None or y is None for x, y in samples):
+            continue
+        key = tuple(id(x.queries) for x, _ in one.runs)
+        if key not in designs:
+            designs[key] = design_of([x for x, _ in one.runs])
+        apart = [x.minus(y) for x, y in samples if x is not None and y is not None]
+        by_design.setdefault((one.seeds, designs[key]), []).append((number, apart))
+    found: list[Estimate | None] = [None] * len(pairs)
+    for (_, design), members in by_design.items():
+        for (number, _), result in zip(members, estimates([s for _, s in members], design, kind), strict=True):
+            found[number] = result
+    return found
+
+
+def _compare(
+    group: Group, pairs: Sequence[tuple[str, str, tuple[int, int] | None]], baseline: str | None, region: float
+) -> tuple[list[PairedComparison], list[str]]:
+    """Return the comparisons of one group, corrected together."""
+    notes, whole = [], []
+    for a, b, seen in pairs:
+        found, left = pair(group, a, b)
+        if left:
+            notes.append(
+                f"{a} and {b} on {group.dataset} had different queries in {left} seeds, which are left out of their "
+                "comparison"
+            )
+        if found is not None:
+            whole.append((found, seen))
+    estimated = differences([found for found, _ in whole], METRICS["accuracy"])
+    rows = [(p, seen, d) for (p, seen), d in zip(whole, estimated, strict=True) if d is not None]
+    together = family(group.key, baseline, [d for *_, d in rows])
+    corrected = holm([d.p_holm_input for *_, d in rows])
+    return [
+        _comparison(group, p, d, together, float(corrected[i]), seen, region) for i, (p, seen, d) in enumerate(rows)
+    ], notes
+
+
+def _comparison(
+    group: Group,
+    pair: Pair,
+    difference: Estimate,
+    family: Family,
+    p_holm: float,
+    unequal: tuple[int, int] | None,
+    region: float,
+) -> PairedComparison:
+    apart = [x.per_query_accuracy.astype(np.float64) - y.per_query_accuracy for x, y in pair.runs]
+    # Near-duplicate queries change sign together.
+    drawn: list[Floats] = [
+        d if x.clusters is None else np.bincount(x.clusters, d).astype(np.float64)
+        for d, (x, _) in zip(apart, pair.runs, strict=True)
     ]
-    rows = [
-        (
-            *(c.scenario, c.dataset, c.condition, c.a, c.b, " ".join(map(str, c.seeds)), c.difference.n_queries),
-            *(c.difference.mean, c.difference.low, c.difference.high, c.difference.over, c.difference.p),
-            *(c.p_holm, c.p_permutation, " ".join(f"{p:.6g}" for p in c.p_mcnemar), c.superiority, c.verdict),
-            c.seeds_needed,
-        )
-        for c in comparisons
-    ]
-    return pd.DataFrame(rows, columns=columns).astype({"seeds_needed": "Int64"})
-
-
-def _compare(group: Group, a: str, b: str, seeds: tuple[int, ...]) -> PairedComparison:
-    one = [group.predictions[a][s] for s in seeds]
-    two = [group.predictions[b][s] for s in seeds]
-    differences = [
-        x.per_query_accuracy.astype(np.float64) - y.per_query_accuracy for x, y in zip(one, two, strict=True)
-    ]
-    shared = len({x.fingerprint for x in one}) == 1
-    mean = estimate(differences, shared=shared, episodes=one[0].episode is not None)
-    ahead = np.sign([d.mean() for d in differences])
-    return PairedComparison(
+    shared = design_of([x for x, _ in pair.runs]).shared
+    made = PairedComparison(
         scenario=group.scenario,
         dataset=group.dataset,
         condition=group.condition,
-        a=a,
-        b=b,
-        seeds=seeds,
-        difference=mean,
-        p_permutation=permutation(differences, shared=shared, purpose=f"{group.name}|{a}|{b}"),
-        p_mcnemar=tuple(mcnemar(int((d > 0).sum()), int((d < 0).sum())) for d in differences),
-        superiority=float((ahead + 1).mean() / 2),
-        seeds_needed=seeds_to_settle(mean.mean, mean.spread, mean.n_queries) if len(seeds) > 1 else None,
+        a=pair.a,
+        b=pair.b,
+        seeds=pair.seeds,
+        difference=difference,
+        family=family,
+        p_permutation=permutation(drawn, shared=shared, purpose=f"{group.name}|{pair.a}|{pair.b}"),
+        p_mcnemar=tuple(float(mcnemar(float((d > 0).sum()), float((d < 0).sum()))) for d in apart),
+        superiority=float((np.sign([d.mean() for d in apart]) + 1).mean() / 2),
+        p_holm=p_holm,
+        unequal_labels=unequal,
     )
+    made = replace(made, verdict=verdict(made, region))
+    return replace(made, seeds_needed=seeds_needed(difference) if made.verdict == "undecided" else None)
 
 
 def verdict(comparison: PairedComparison, region: float) -> str:
     """Return what the interval and the corrected p-value allow to say.
 
-    ``equivalent`` if the whole 95 % interval lies within +- region (two one-sided tests at 2.5 %; Schuirmann 1987);
-    else ``better`` or ``worse`` if the corrected p-value is below 5 %; else ``undecided``.
+    ``equivalent`` if the whole 95 % interval lies within +- region (two one-sided tests at 2.5 %; Schuirmann 1987),
+    which few queries cannot show since the interval is no narrower than what they could have missed; else ``better`` or
+    ``worse`` if the corrected p-value is below 5 %; else ``undecided``.
     """
     d = comparison.difference
     if d.low > -region and d.high < region:
@@ -138,12 +257,27 @@ def verdict(comparison: PairedComparison, region: float) -> str:
     return "undecided"
 
 
-def mcnemar(only_a: int, only_b: int) -> float:
-    """Return McNemar's exact two-sided p-value from the queries that only a, and only b, answered rightly.
-
-    min(1, 2 P(X <= min)) with X binomial(only_a + only_b, 1/2); McNemar, Psychometrika 1947.
-    """
-    return float(min(1.0, 2 * special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+def as_frame(comparisons: Iterable[PairedComparison]) -> pd.DataFrame:
+    """Return the rows of ``comparisons.csv``."""
+    columns = [
+        *("scenario", "dataset", "condition", "a", "b", "seeds", "queries", "difference", "low", "high", "over", "p"),
+        *("p_holm", "family", "family_size", "p_permutation", "p_mcnemar", "superiority", "verdict"),
+        *("seeds_needed", "seeds_needed_low", "seeds_needed_high", "labels_seen_a", "labels_seen_b"),
+    ]
+    rows = []
+    for c in comparisons:
+        d, needed = c.difference, c.seeds_needed
+        rows.append(
+            (
+                *(c.scenario, c.dataset, c.condition, c.a, c.b, " ".join(map(str, c.seeds)), d.n_units),
+                *(d.mean, d.low, d.high, d.over, d.p, c.p_holm, c.family.baseline or "all pairs", c.family.size),
+                *(c.p_permutation, " ".join(f"{p:.6g}" for p in c.p_mcnemar), c.superiority, c.verdict),
+                *((needed.number, needed.low, needed.high) if needed else (None, None, None)),
+                *(c.unequal_labels or (None, None)),
+            )
+        )
+    whole = [name for name in columns if name.startswith(("seeds_needed", "labels_seen"))]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(whole, "Int64"))
 
 
 def permutation(differences: Sequence[Floats], *, shared: bool, purpose: str) -> float:
@@ -157,43 +291,3 @@ def permutation(differences: Sequence[Floats], *, shared: bool, purpose: str) ->
     drawn = generator("permutation", purpose).binomial(counts, 0.5, (_FLIPS, len(counts)))
     flipped = np.abs((2 * drawn - counts) @ sizes)
     return float((1 + (flipped >= abs(sums.sum()) - 1e-9).sum()) / (1 + _FLIPS))
-
-
-def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Return p-values after Holm's step-down correction; NaN stays NaN and does not count.
-
-    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
-    """
-    values = np.asarray(p, dtype=np.float64)
-    out = values.copy()
-    given = np.flatnonzero(~np.isnan(values))
-    order = given[np.argsort(values[given], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    out[order] = np.minimum(1, np.maximum.accumulate(values[order] * factors))
-    return out
-
-
-def seeds_to_settle(mean: float, spread: Spread, n_queries: int, power: float = POWER) -> int | None:
-    """Return the least number of seeds at which a true difference of this size is found with a given power.
-
-    The least s with |mean| >= (t_{.975} + t_{power}) sqrt(v_s / s + v_q / q + v_e / (s q)), with Satterthwaite's
-    degrees of freedom at the expected mean squares. None if the queries alone leave too much doubt.
-    """
-    if mean == 0:
-        return None
-    for s in range(2, _MOST_SEEDS + 1):
-        error, df = expected_error(spread, s, n_queries)
-        if abs(mean) >= (special.stdtrit(df, 1 - ALPHA / 2) + special.stdtrit(df, power)) * error:
-            return s
-    return None
-
-
-def expected_error(spread: Spread, s: int, q: int) -> tuple[float, float]:
-    """Return the standard error and degrees of freedom to expect with s seeds and q queries."""
-    if spread.queries == 0 and spread.rest == 0:
-        return float(np.sqrt(spread.seeds / s)), s - 1
-    seeds = spread.rest + q * spread.seeds
-    queries = spread.rest + s * spread.queries
-    both = seeds + queries - spread.rest
-    df = both**2 / (seeds**2 / (s - 1) + queries**2 / (q - 1) + spread.rest**2 / ((s - 1) * (q - 1)))
-    return float(np.sqrt(both / (s * q))), float(df)

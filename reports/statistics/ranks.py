@@ -10,13 +10,13 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from bench.reports.statistics.paired_tests import ALPHA, holm
+from bench.reports.statistics.families import ALPHA, holm
 from bench.utils.errors import BenchError
 
 Floats = NDArray[np.float64]
 
-FEWEST = 6
-"""Fewest data sets that are ranked: with five, Wilcoxon's test cannot go below p = 2 / 2^5 = 0.0625."""
+FEWEST = 5
+"""Fewest data sets that are ranked: the distribution of Friedman's statistic is an approximation for many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,10 @@ class Ranking:
         Whether any method differs at all.
     critical_difference : float
         Nemenyi's: ranks that are closer do not differ at 5 %.
-    wilcoxon_p : float array [k, k]
-        Wilcoxon signed-rank p-values of pairs, Holm-corrected over all pairs.
+    wilcoxon_p : float array [k, k] or None
+        Wilcoxon signed-rank p-values of pairs, Holm-corrected over all pairs; None where none could be below 5 %.
+    least_p : float
+        The least p-value that Wilcoxon's test can reach after the correction.
     cliques : tuple of (int, int)
         First and last position of each group whose ranks differ by less than the critical difference.
     """
@@ -44,8 +46,20 @@ class Ranking:
     friedman_p: float
     iman_davenport_p: float
     critical_difference: float
-    wilcoxon_p: Floats
+    wilcoxon_p: Floats | None
+    least_p: float
     cliques: tuple[tuple[int, int], ...]
+
+    @property
+    def undecided(self) -> str:
+        """Why there is no signed-rank test of pairs; empty where there is."""
+        if self.wilcoxon_p is not None:
+            return ""
+        k = len(self.methods)
+        return (
+            f"no signed-rank test of pairs: with {self.n} data sets and {k * (k - 1) // 2} pairs its least p-value is "
+            f"{self.least_p:.3g} after Holm's correction, whatever the results"
+        )
 
 
 def rank(methods: Sequence[str], scores: ArrayLike) -> Ranking:
@@ -56,14 +70,14 @@ def rank(methods: Sequence[str], scores: ArrayLike) -> Ranking:
     Raises
     ------
     BenchError
-        If there are fewer than six data sets or three methods.
+        If there are fewer than five data sets or three methods.
     """
     x = np.asarray(scores, dtype=np.float64)
     n, k = x.shape
     if n < FEWEST or k < 3:
         raise BenchError(
-            f"{n} data sets and {k} methods are too few to rank: with fewer than {FEWEST} data sets no pair can differ "
-            "at 5 % whatever the results, and two methods need no ranks; run more data sets"
+            f"{n} data sets and {k} methods are too few to rank: it takes {FEWEST} data sets, and two methods need no "
+            "ranks; run more data sets"
         )
     ranks = scipy.stats.rankdata(-x, axis=1).mean(0)
     order = np.lexsort((np.asarray(methods), ranks))
@@ -71,10 +85,13 @@ def rank(methods: Sequence[str], scores: ArrayLike) -> Ranking:
     chi2, p = friedman(x)
     cd = nemenyi(k, n)
     pairs = list(combinations(range(k), 2))
-    corrected = holm([wilcoxon(x[:, i], x[:, j]) for i, j in pairs])
-    table = np.ones((k, k))
-    for (i, j), value in zip(pairs, corrected, strict=True):
-        table[i, j] = table[j, i] = value
+    least = min(1.0, len(pairs) * 2.0 ** (1 - n))
+    table = None
+    if least < ALPHA:
+        corrected = holm([wilcoxon(x[:, i], x[:, j]) for i, j in pairs])
+        table = np.ones((k, k))
+        for (i, j), value in zip(pairs, corrected, strict=True):
+            table[i, j] = table[j, i] = value
     return Ranking(
         methods=tuple(np.asarray(methods)[order].tolist()),
         n=n,
@@ -83,6 +100,7 @@ def rank(methods: Sequence[str], scores: ArrayLike) -> Ranking:
         iman_davenport_p=iman_davenport(chi2, n, k),
         critical_difference=cd,
         wilcoxon_p=table,
+        least_p=least,
         cliques=cliques(ranks, cd),
     )
 

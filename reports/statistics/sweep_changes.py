@@ -11,8 +11,9 @@ import pandas as pd
 
 from bench.reports.records.arrow_columns import plain
 from bench.reports.records.paired_predictions import Group, PairedPredictions
-from bench.reports.statistics.intervals import Estimate, Floats, estimate
-from bench.reports.statistics.paired_tests import holm
+from bench.reports.statistics.designs import ONE_SEED, SEEDS
+from bench.reports.statistics.estimates import Design, Estimate, Floats, of_differences
+from bench.reports.statistics.families import holm
 from bench.results.selection_packs import SELECTION_PACKS
 
 ALL = "mean of all"
@@ -222,7 +223,7 @@ def _compared(ends: Ends) -> Iterator[dict[str, object]]:
         common = [s for s in seeds if s in best and seeds[s].queries == best[s].queries]
         apart = _estimate([_less(seeds[s], best[s]) for s in common]) if method != order[0] and common else None
         # Seeds that differ by exactly the same say nothing of how sure that is.
-        decided = apart is not None and (apart.error > 0 or apart.mean == 0)
+        decided = apart is not None and (apart.high > apart.low or apart.mean == 0)
         yield {
             "method": method,
             "first": float(np.mean([end.first for end in seeds.values()])),
@@ -246,5 +247,8 @@ def _estimate(pairs: Sequence[End]) -> Estimate:
     """Return the mean change, over seeds and queries where all have predictions, else over seeds."""
     values = [end.change for end in pairs if end.change is not None]
     if len(values) < len(pairs):
-        return estimate([np.array([end.last - end.first]) for end in pairs], shared=False)
-    return estimate(values, shared=len({end.queries for end in pairs}) == 1, episodes=pairs[0].episodes)
+        means = [np.array([end.last - end.first]) for end in pairs]
+        return of_differences(means, Design(shared=False, overlap=0.0, over="new seeds, these queries"))
+    shared = len({end.queries for end in pairs}) == 1
+    over = SEEDS if len(pairs) > 1 else ONE_SEED
+    return of_differences(values, Design(shared=shared, overlap=0.0, over=over))

@@ -155,13 +155,19 @@ def _cell(cell: Cell, broken: bool) -> str:
     return rf"\textbf{{{text}}}" if cell.bold else text
 
 
-_MARKS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"}
-_MARKS |= {"<": "$<$", ">": "$>$"} | {mark: "\\" + mark for mark in "&%$#_{}"}
+_MARKS = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "\u2020": r"\textdagger{}",
+}
+_MARKS |= {"\u2020": r"\textdagger{}", "<": "$<$", ">": "$>$"} | {mark: "\\" + mark for mark in "&%$#_{}"}
 
 
 def escaped(text: str) -> str:
     """Return a text that LaTeX prints as it is."""
-    marked = re.sub(r"[\\~^|<>&%$#_{}]", lambda match: _MARKS[match.group()], text)
+    marked = re.sub(r"[\\~^|<>&%$#_{}\u2020]", lambda match: _MARKS[match.group()], text)
     # A bracket or a star at the head of a row would be an argument of the row before; a hyphen is no minus.
     marked = re.sub(r"^(?=[\[*])", "{}", marked.replace("+-", r"$\pm$"))
     return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", marked)

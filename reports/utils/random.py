@@ -13,7 +13,7 @@ SEED = 20260101
 def generator(*purpose: str | int) -> np.random.Generator:
     """Return a fresh generator at the start of the stream for a purpose.
 
-    SFC64 where :class:`bench.utils.random.Stream` itself gives Philox: a bootstrap draws billions of numbers.
+    SFC64 where :class:`bench.utils.random.Stream` itself gives Philox: permutations draw many numbers.
     """
     key = Stream(SEED).child("report", *purpose).key()
     return np.random.Generator(np.random.SFC64(int.from_bytes(key, "big")))

@@ -142,6 +142,15 @@ def test_alpha_and_beta_are_the_first_best_of_the_data_sets_own_range(
     assert (one.alpha, one.beta, one.held_out) == (start, 1.0, 0)
 
 
+def test_without_texts_ties_go_to_the_largest_beta() -> None:
+    task = few_shot(texts=False)
+    rows = torch.cat([(task.support.labels == c).nonzero()[:2, 0] for c in task.classes])
+    state = make("tip-adapter", beta_steps=5).build(
+        dataclasses.replace(task, support=task.support.take(rows)), rng=Stream(0)
+    )
+    assert state.beta == pytest.approx(4 * (30 - 0.1) / 5 + 0.1)
+
+
 def test_finetuning_starts_from_the_images_and_lowers_the_loss() -> None:
     task = few_shot()
     task = dataclasses.replace(task, prompts=dataclasses.replace(task.prompts, x=task.prompts.x.flip(0)))

@@ -23,7 +23,6 @@ SIDES = {
     "mml-train-epoch": ("found_before", "in_every_batch"),
     "incremental": ("extended", "rebuilt"),
     "report": ("scores", "naive"),
-    "bootstrap": ("poisson", "naive"),
 }
 """What stands side by side, the harness's own first."""
 ON_CPU_ONLY = ("faiss_flat", "numpy")

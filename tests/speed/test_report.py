@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bench.results.consolidated import write_joined
 from bench.results.run_folder import Store, encode
 from bench.utils.version import SCHEMA
-from tests.speed.quiet import QUIET, needs_quiet
+from tests.speed.quiet import QUIET
 
 METHODS, DATASETS, SESSIONS, CLASSES, QUERIES = 10, 5, 50, 100, 1000
 SEEDS = {"small": 4, "full": 400}
@@ -151,21 +151,6 @@ def test_a_report_over_many_records(tmp_path: Path) -> None:
     assert found["peak_bytes"] < BYTES
     if QUIET:
         assert found["seconds"] < SECONDS
-
-
-@needs_quiet
-def test_ten_thousand_resamples() -> None:
-    """10,000 resamples of 10 methods x 5 seeds x 50,000 queries that seeds share."""
-    from bench.reports.statistics.bootstrap import Sample, resampled_means
-
-    rng = np.random.default_rng(0)
-    values = tuple(rng.random((10, 50_000)) < 0.8 for _ in range(5))
-    start = time.process_time()
-    means = resampled_means(Sample("speed", values, shared=True), 10_000)
-    seconds = time.process_time() - start
-    print(f"\n{len(means)} resamples: {seconds:.1f} s of processor time")
-    # Processor time, which two cores share out between them.
-    assert seconds < 2 * RESAMPLE_SECONDS
 
 
 if __name__ == "__main__":

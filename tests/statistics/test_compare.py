@@ -1,16 +1,25 @@
-"""Paired comparisons against scipy, statsmodels-style definitions and brute force."""
+"""Paired comparisons against scipy, definitions and brute force."""
 
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.reports.records.paired_predictions import groups
+from bench.reports.forms.limits import mcnemar
+from bench.reports.metrics.definitions import METRICS
+from bench.reports.metrics.influence import of_answers
+from bench.reports.records.paired_predictions import Group, PairedPredictions, groups
 from bench.reports.records.run_table import read_runs
-from bench.reports.statistics.intervals import Spread
-from bench.reports.statistics.paired_tests import holm, mcnemar, paired_comparisons, permutation, seeds_to_settle
+from bench.reports.statistics.across_encoders import across_encoders
+from bench.reports.statistics.designs import SEEDS
+from bench.reports.statistics.estimates import Design, estimate
+from bench.reports.statistics.families import holm, undecidable
+from bench.reports.statistics.paired_tests import paired_comparisons, permutation
+from bench.reports.statistics.seeds_needed import seeds_needed
+from bench.reports.statistics.table_marks import BEST, OPEN, marks
 from tests.statistics.runs import make_run
 
 
@@ -42,14 +51,144 @@ def test_permutation_with_shared_queries_flips_a_query_in_all_seeds():
     assert permutation([d] * 3, shared=False, purpose="same") < once / 2
 
 
-def test_seeds_to_settle_falls_with_the_difference_and_gives_up_on_queries():
-    spread = Spread(seeds=0.0004, queries=0.02, rest=0.05)
-    few, many = seeds_to_settle(0.05, spread, 2000), seeds_to_settle(0.015, spread, 2000)
-    assert few is not None
-    assert many is not None
-    assert few < many
-    assert seeds_to_settle(0.005, spread, 100) is None
-    assert seeds_to_settle(0.0, spread, 2000) is None
+def answers(right, fingerprint="f", classes=4):
+    """Predictions of a cell that answers the queries in `right` rightly."""
+    right = np.asarray(right, dtype=bool)
+    n = len(right)
+    labels = np.arange(n) % classes
+    ids = np.array([f"q{i:04}" for i in range(n)], dtype=object)
+    return PairedPredictions(ids, labels, np.where(right, labels, classes), right, right, np.ones(n), fingerprint)
+
+
+def group(**methods):
+    """A group of methods with what each answers rightly in each seed [s, q]."""
+    return Group("s", "d", "{}", {m: dict(enumerate(map(answers, right))) for m, right in methods.items()})
+
+
+def only(comparisons):
+    (one,) = comparisons[0]
+    return one
+
+
+def test_two_methods_that_are_right_on_all_of_fifty_queries_are_not_equivalent():
+    right = np.ones((3, 50))
+    found = only(paired_comparisons([group(a=right, b=right)]))
+    assert found.verdict == "undecided"
+    assert found.difference.mean == 0
+    assert [found.difference.low, found.difference.high] == pytest.approx([-3.69 / 50, 3.69 / 50], rel=0.05)
+    right = np.ones((3, 400))
+    assert only(paired_comparisons([group(a=right, b=right)])).verdict == "equivalent"
+
+
+def test_equivalence_takes_as_many_queries_as_could_have_shown_a_difference():
+    # With no discordant pair among n queries a share of 1 % is missed with chance 0.99^n: 2.5 % at 368.
+    for n, verdict in ((360, "undecided"), (380, "equivalent")):
+        right = np.ones((1, n))
+        assert only(paired_comparisons([group(a=right, b=right)])).verdict == verdict
+
+
+def test_a_table_is_a_family_whatever_else_is_reported():
+    rng = np.random.default_rng(1)
+    a, b = rng.random((2, 5, 300)) < np.array([0.80, 0.76])[:, None, None]
+    alone = only(paired_comparisons([group(a=a, b=b)]))
+    others = [replace(group(a=a, b=b), dataset=f"d{i}") for i in range(6)]
+    beside = paired_comparisons([group(a=a, b=b), *others])[0][0]
+    assert alone.p_holm == beside.p_holm == alone.difference.p_holm_input
+    assert alone.family.words == "1 comparison (all pairs), corrected by Holm"
+
+
+def test_a_baseline_makes_a_family_of_those_that_are_compared_with_it():
+    rng = np.random.default_rng(2)
+    methods = {name: rng.random((5, 200)) < 0.7 for name in "abcd"}
+    comparisons, notes = paired_comparisons([group(**methods)], baseline="c")
+    assert [(c.a, c.b) for c in comparisons] == [("a", "c"), ("b", "c"), ("d", "c")]
+    assert {c.family.size for c in comparisons} == {3}
+    assert not notes
+    comparisons, notes = paired_comparisons([group(**methods)], baseline="nobody")
+    assert not comparisons
+    assert notes == ["the baseline nobody has no predictions in s on d: nothing is compared there"]
+
+
+def test_methods_that_saw_other_numbers_of_labels_are_compared_only_when_asked():
+    rng = np.random.default_rng(3)
+    one = group(a=rng.random((3, 100)) < 0.7, b=rng.random((3, 100)) < 0.7)
+    seen = {("s", "d", "{}", "a"): 592, ("s", "d", "{}", "b"): 37}
+    comparisons, notes = paired_comparisons([one], labels_seen=seen)
+    assert not comparisons
+    assert "they saw 592 and 37 labels" in notes[0]
+    assert only(paired_comparisons([one], labels_seen=seen, unequal=True)).unequal_labels == (592, 37)
+
+
+def test_a_family_that_two_seeds_cannot_decide_is_said():
+    # With one degree of freedom and 45 comparisons, t must be 573.
+    rng = np.random.default_rng(4)
+    methods = {f"m{i}": rng.random((2, 50)) < 0.2 + 0.06 * i for i in range(10)}
+    comparisons, _ = paired_comparisons([group(**methods)])
+    (line,) = undecidable(comparisons)
+    assert "could be decided with 2 seeds, whatever the difference: 45 comparisons (all pairs)" in line
+    assert not list(undecidable(paired_comparisons([group(a=methods["m0"], b=methods["m9"])])[0]))
+
+
+def rows(one):
+
+    return pd.DataFrame(
+        [
+            (
+                *one.key,
+                method,
+                *(
+                    np.mean([metric.from_predictions(run) for run in runs.values()])
+                    for metric in METRICS
+                    if metric.influence is not None
+                ),
+            )
+            for method, runs in one.predictions.items()
+        ],
+        columns=["scenario", "dataset", "condition", "method", *(m.name for m in METRICS if m.influence is not None)],
+    ).assign(max_forgetting=np.nan, old_accuracy=np.nan, new_accuracy=np.nan)
+
+
+def test_a_method_that_is_far_behind_is_neither_bold_nor_marked():
+    rng = np.random.default_rng(5)
+    methods = {
+        "best": rng.random((3, 2000)) < 0.85,
+        "near": rng.random((3, 2000)) < 0.845,
+        "far": rng.random((3, 2000)) < 0.603,
+    }
+    one = group(**methods)
+    found = marks([one], rows(one))
+    assert found["s", "d", "{}", "best", "accuracy"] == BEST
+    assert found["s", "d", "{}", "near", "accuracy"] == OPEN
+    assert ("s", "d", "{}", "far", "accuracy") not in found
+    assert ("s", "d", "{}", "far", "mean_class_recall") not in found
+
+
+def test_below_one_in_two_hundred_few_seeds_are_corrected_by_their_own_t():
+    rng = np.random.default_rng(6)
+    d = [of_answers((rng.random(2000) < 0.1 + 0.001 * s) * 1.0) for s in range(3)]
+    e = estimate(d, Design(shared=True, overlap=0.0, over=SEEDS), "difference")
+    assert e.p < 0.005
+    assert e.p_holm_input >= stats.ttest_1samp([x.value for x in d], 0).pvalue * (1 - 1e-9)
+
+
+def settled(difference, spread, n=5, queries=2000, seed=0):
+    rng = np.random.default_rng(seed)
+    shift = rng.normal(0, spread, n)
+    shift += difference - shift.mean()
+    d = [of_answers(np.where(rng.random(queries) < abs(s), np.sign(s), 0.0)) for s in shift]
+    return estimate(d, Design(shared=True, overlap=0.0, over=SEEDS), "difference")
+
+
+def test_seeds_needed_have_limits_and_are_none_without_a_difference():
+    needed = seeds_needed(settled(0.02, 0.02))
+    assert needed is not None
+    assert needed.number is not None
+    assert needed.low is not None
+    assert needed.low <= needed.number
+    assert needed.high is None or needed.number <= needed.high
+    assert str(needed).startswith(f"{needed.number} [")
+    assert seeds_needed(settled(0.0005, 0.02)) is None
+    assert seeds_needed(settled(0.02, 0.0, n=1)) is None
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +204,10 @@ def test_pairs_differences_and_verdicts(found):
     assert pairs["b", "c"].verdict == "worse"
     assert pairs["a", "c"].verdict in ("undecided", "equivalent")
     assert pairs["a", "b"].superiority == 1
-    assert pairs["a", "b"].difference.over == "seeds and queries"
+    assert pairs["a", "b"].difference.over == SEEDS
     assert all(p < 1e-6 for p in pairs["a", "b"].p_mcnemar)
     assert all(c.p_holm >= c.difference.p for c in found)
+    assert all(c.seeds_needed is None or c.verdict == "undecided" for c in found)
 
 
 def test_a_pair_with_different_queries_is_not_compared(tmp_path):
@@ -80,3 +220,19 @@ def test_a_pair_with_different_queries_is_not_compared(tmp_path):
     comparisons, said = paired_comparisons(groups(replace(run_table, records=records)))
     assert comparisons[0].seeds == (0, 2)
     assert "different queries in 1 seeds" in said[0]
+
+
+def test_two_encoders_of_the_same_images_are_paired_by_query():
+
+    rng = np.random.default_rng(8)
+    a = group(m=rng.random((3, 300)) < 0.9)
+    b = replace(group(m=rng.random((3, 300)) < 0.5), dataset="e")
+    for runs in b.predictions["m"].values():
+        assert runs.fingerprint == "f"
+    other = {m: {s: replace(r, fingerprint="g") for s, r in runs.items()} for m, runs in b.predictions.items()}
+    records = pd.DataFrame({"scenario": "s", "dataset": ["d", "e"], "condition": "{}", "items": "same"})
+    (found,) = across_encoders([a, replace(b, predictions=other)], records)
+    assert (found.a, found.b, found.method, found.seeds, found.size) == ("d", "e", "m", 3, 1)
+    assert found.difference.mean == pytest.approx(0.4, abs=0.05)
+    assert found.p_holm < 0.05
+    assert not across_encoders([a, b], records.assign(items=["one", "two"]))

@@ -52,10 +52,19 @@ def test_ranking_is_best_first_and_permutation_invariant():
 
 
 def test_too_few_data_sets_are_refused():
-    with pytest.raises(BenchError, match="5 data sets and 5 methods are too few"):
-        rank(list("abcde"), SCORES[:5])
+    with pytest.raises(BenchError, match="4 data sets and 5 methods are too few"):
+        rank(list("abcde"), SCORES[:4])
     with pytest.raises(BenchError, match="2 methods"):
         rank(list("ab"), SCORES[:, :2])
+
+
+def test_a_test_that_no_result_could_decide_is_left_out():
+    # Of six data sets the signed-rank test has p >= 2 / 2^6, which is 3 / 2^5 after Holm's correction over three pairs.
+    six = rank(list("abc"), SCORES[:6, :3])
+    assert six.wilcoxon_p is None
+    assert six.least_p == pytest.approx(0.09375)
+    assert "least p-value is 0.0938" in six.undecided
+    assert rank(list("abc"), SCORES[:7, :3]).wilcoxon_p is not None
 
 
 def test_cliques_are_the_widest_runs_below_the_difference():

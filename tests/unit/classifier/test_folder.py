@@ -63,6 +63,15 @@ def test_a_folder_that_was_changed_is_refused(folder: Path, change: Callable[[Pa
     assert "\n" not in str(caught.value)
 
 
+def test_what_state_and_items_share_is_stored_once(tmp_path: Path) -> None:
+    x, y = clouds(100)
+    rows = x.astype("float32").nbytes
+    for method in ("knn:k=3", "visual-memory"):
+        folder = Classifier(method).fit(x, y).save(tmp_path / method.partition(":")[0])
+        assert (folder / "arrays.safetensors").stat().st_size < 4 * rows, "as vectors, ids, sources and labels take"
+        assert Classifier.load(folder).explain(x[:1])[0].neighbours
+
+
 def test_its_card_may_be_edited(folder: Path) -> None:
     (folder / "README.md").write_text("ours")
     assert Classifier.load(folder).classes_.tolist() == list("abcd")

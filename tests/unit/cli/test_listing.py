@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from bench.cli import listing
 from bench.core.registry import METHODS, SCENARIOS
 from bench.encoders.registry import ENCODERS
+from bench.reports.figures.registry import FIGURES
+from bench.reports.metrics.definitions import METRICS
 from bench.search.registry import ENGINES
 
 
@@ -31,3 +37,16 @@ def test_a_row_that_is_read_is_the_row_that_is_asked_for(listed, registry, asked
 def test_all_that_is_built_in_can_be_read() -> None:
     for registry in (METHODS, SCENARIOS, ENCODERS, ENGINES):
         assert [entry.name for entry in registry.spec.built_in() if not entry.complete] == []
+
+
+def test_metrics_and_figures_are_listed_without_torch() -> None:
+    code = (
+        "import json, sys; from bench.cli.listing import figures, metrics; "
+        "print(json.dumps([metrics(), figures(), 'torch' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    shown, drawn, torch = json.loads(done.stdout)
+    assert not torch
+    assert {row["name"] for row in shown} == set(METRICS.names())
+    assert {(row["name"], row["section"]) for row in drawn} == {(one.name, one.section) for one in FIGURES}
+    assert all(row["summary"] for row in (*shown, *drawn))

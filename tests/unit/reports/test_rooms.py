@@ -19,6 +19,7 @@ ROOMS = (
     "utils",
     "tables",
     "records",
+    "forms",
     "metrics",
     "statistics",
     "published",

@@ -47,6 +47,7 @@ OTHER: dict[str, tuple[list[str], Any]] = {
     "shard": (["--shard", "1/2"], "1/2"),
     "load": (["--load", "there"], "there"),
     "save_states": (["--save-states"], True),
+    "latency": (["--latency"], True),
     "tune": (["--tune", "3"], 3),
     "selection": (["--selection", "validation-split"], "validation-split"),
     "calibrate": (["--no-calibrate"], False),

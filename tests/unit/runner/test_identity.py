@@ -102,8 +102,8 @@ def test_words_and_what_no_number_passes_through_leave_every_cell_as_it_is(tree:
 SHAPES: list[tuple[str, str, str, Callable[[str, str], bool]]] = [
     (
         "methods/knn.py",
-        "temperature: Annotated[float, Gt(0)] = 0.02",
         "temperature: Annotated[float, Gt(0)] = 0.03",
+        "temperature: Annotated[float, Gt(0)] = 0.02",
         lambda _, m: m == "knn",
     ),
     ("bench/functional/ridge.py", "_RANK = 1e-9", "_RANK = 1e-8", lambda _, m: m == "ranpac"),

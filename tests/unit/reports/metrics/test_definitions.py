@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,6 @@ def predictions(episode: list[int] | None = None) -> PairedPredictions:
         correct=correct,
         top5=correct,
         confidences=np.array([0.9, 0.8, 0.7, 0.6]),
-        per_query_incremental=correct.astype(float),
         fingerprint="f",
         episode=None if episode is None else np.array(episode),
     )
@@ -27,8 +28,12 @@ def predictions(episode: list[int] | None = None) -> PairedPredictions:
 
 def test_rows_are_the_metrics_of_the_documentation() -> None:
     assert METRICS.names()[:2] == ["accuracy", "mean_class_recall"]
-    assert all(metric.of_counts is not None or metric.per_query is not None for metric in METRICS)
-    assert {metric.name for metric in METRICS if metric.low < 0} == {"forgetting", "backward_transfer"}
+    assert all(metric.of_counts is not None or metric.influence is not None for metric in METRICS)
+    assert {metric.name for metric in METRICS if metric.low < 0} == {
+        "forgetting",
+        "max_forgetting",
+        "backward_transfer",
+    }
 
 
 @pytest.mark.parametrize("name", ["seeds", "n_queries", "accuracy_low", "state_bytes", "two words", "method"])
@@ -38,18 +43,31 @@ def test_a_name_that_is_another_column_is_refused(name: str) -> None:
 
 
 def test_a_metric_without_a_value_is_refused() -> None:
-    with pytest.raises(BenchError, match="says neither"):
+    with pytest.raises(BenchError, match="says none of"):
         Metric(name="nothing", head="nothing")
 
 
-def test_values_of_queries_become_those_of_episodes() -> None:
-    accuracy = METRICS["accuracy"]
-    assert accuracy.interval_values(predictions()) == pytest.approx([1, 0, 1, 1])
-    assert accuracy.interval_values(predictions([0, 0, 1, 1])) == pytest.approx([0.5, 1])
-    recall = METRICS["mean_class_recall"]
-    assert recall.interval_values(predictions([0, 0, 1, 1])) == pytest.approx([0.5, 1])
+def answers(name: str, of: PairedPredictions) -> list[float]:
+    found = METRICS[name].influence_on(of)
+    assert found is not None
+    assert found.answers is not None
+    assert found.value == pytest.approx(float(found.weights @ found.answers))
+    return found.answers.tolist()
 
 
-def test_values_that_are_not_known_give_no_interval() -> None:
-    assert METRICS["top5_accuracy"].interval_values(predictions()) is None
-    assert METRICS["forgetting"].interval_values(predictions()) is None
+def test_answers_of_queries_become_those_of_episodes() -> None:
+    assert answers("accuracy", predictions()) == pytest.approx([1, 0, 1, 1])
+    assert answers("accuracy", predictions([0, 0, 1, 1])) == pytest.approx([0.5, 1])
+    assert answers("mean_class_recall", predictions([0, 0, 1, 1])) == pytest.approx([0.5, 1])
+
+
+def test_queries_that_are_drawn_together_are_one_unit() -> None:
+    pairs = replace(predictions(), clusters=np.array([0, 0, 1, 1]))
+    assert answers("accuracy", pairs) == pytest.approx([0.5, 1])
+
+
+def test_what_is_not_known_has_no_influence() -> None:
+    assert METRICS["top5_accuracy"].influence_on(predictions()) is None
+    assert METRICS["forgetting"].influence_on(predictions()) is None
+    assert METRICS["calibration_error"].influence_on(predictions()) is None
+    assert METRICS["calibration_error"].influence_on(replace(predictions(), calibrated=True)) is not None

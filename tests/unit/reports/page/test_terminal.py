@@ -23,8 +23,8 @@ def test_a_pipe_gets_a_line_a_row(analysis: Analysis) -> None:
     lines = text(analysis.means, [WARNING], Path("out"), 5).splitlines()
     rows = lines[3:6]
     assert [row.split()[0] for row in rows] == ["good", "mml:temperature=0.01,vote=weighted", "[bold]"]
-    # Five intervals of two bounds each, and what it costs, in every row.
-    assert all(row.count("]") - row.startswith("[bold]") == 5 for row in rows)
+    # Four intervals of two bounds each, and what it costs, in every row.
+    assert all(row.count("]") - row.startswith("[bold]") == 4 for row in rows)
     assert set(lines[2]) == {"-"}
     assert f"warning: {WARNING.strip()}" in [line.strip() for line in lines]
     assert "\x1b" not in "".join(lines)

@@ -16,8 +16,8 @@ def test_one_seed_has_no_interval_over_seeds(tmp_path):
     text = build([folder], tmp_path / "out")
     assert "one seed: there is no interval over seeds, the interval shown is over queries alone" in text
     page = (tmp_path / "out" / "report.md").read_text()
-    assert "One seed: 95 % intervals are over its queries (or episodes) alone" in page
-    assert "with 95 % interval over the queries of one seed" in page
+    assert "95 % intervals speak for new images of these classes, this seed." in page
+    assert "Intervals and p speak for new images of these classes, this seed." in page
 
 
 def test_one_seed_of_some_methods_names_them(tmp_path):

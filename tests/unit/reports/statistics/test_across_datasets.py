@@ -19,12 +19,14 @@ def test_six_data_sets_get_a_diagram_and_two_are_told_why_not(tmp_path, n):
     assert [row[0].text for row in overall.rows] == ["o", "n", "m"]
     if n == 6:
         assert diagrams[0].data["method"].iloc[0] == "o"
-        assert "[" in overall.rows[0][1].text
-        assert not notes
+        (note,) = notes
+        assert "no signed-rank test of pairs: with 6 data sets and 3 pairs its least p-value is 0.0938" in note
     else:
         assert not diagrams
-        assert "[" not in overall.rows[0][1].text
-        assert "no critical-difference diagram: 2 data sets and 3 methods are too few" in notes[0]
+        assert "2 data sets are few" in notes[0]
+        assert "no ranks: 2 data sets and 3 methods are too few" in notes[1]
+    assert "[" in overall.rows[0][1].text
+    assert "speaks for new data sets like these" in overall.caption
 
 
 def test_data_sets_on_which_defaults_were_chosen_are_in_no_mean_and_no_rank(tmp_path):

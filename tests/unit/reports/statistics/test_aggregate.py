@@ -3,15 +3,15 @@
 import pandas as pd
 import pytest
 
+from bench.reports.forms.limits import share_limits
 from bench.reports.report import build
-from bench.reports.statistics.intervals import wilson
 from tests.statistics.runs import make_run
 
 
 @pytest.mark.parametrize("total", [1, 3, 7, 20, 360])
 def test_no_share_lies_outside_its_bounds(total):
     for correct in range(total + 1):
-        low, high = wilson(correct, total)
+        low, high = share_limits(correct, total)
         assert low <= correct / total <= high
 
 

@@ -12,7 +12,8 @@ from scipy import stats
 from bench.reports.records.paired_predictions import Group, PairedPredictions
 from bench.reports.report import build
 from bench.reports.sections.sweeps import table
-from bench.reports.statistics.intervals import two_way
+from bench.reports.statistics.designs import SEEDS
+from bench.reports.statistics.estimates import Design, Estimate, of_differences
 from bench.reports.statistics.sweep_changes import ALL, changes
 from tests.statistics.runs import make_run
 
@@ -47,12 +48,17 @@ def same(given: pd.DataFrame) -> dict[str, str]:
     return dict(zip(given["cell"], given["dataset"], strict=True))
 
 
+def paired(changed: np.ndarray) -> Estimate:
+    """Return the estimate of the changes [s, q] of queries that seeds share."""
+    return of_differences(list(changed), Design(shared=True, overlap=0.0, over=SEEDS))
+
+
 def answers(hits: np.ndarray, fingerprint: str) -> PairedPredictions:
     right = hits.astype(bool)
     n = len(right)
     labels = np.zeros(n, dtype=np.int64)
     ids = np.array([f"q{i}" for i in range(n)], dtype=object)
-    return PairedPredictions(ids, labels, 1 - right.astype(np.int64), right, right, np.ones(n), np.ones(n), fingerprint)
+    return PairedPredictions(ids, labels, 1 - right.astype(np.int64), right, right, np.ones(n), fingerprint)
 
 
 def predicted(
@@ -93,7 +99,7 @@ def test_without_predictions_a_change_is_over_seeds_and_p_is_scipys() -> None:
     assert np.isnan(found.loc["robust", "p"])
     assert found.loc["fragile", "low"] < -0.3 < found.loc["fragile", "high"] or found.loc["fragile", "high"] < -0.2
     assert (found["swept"] == "rate").all()
-    assert (found["over"] == "seeds").all()
+    assert (found["over"] == "new seeds, these queries").all()
     assert not said
 
 
@@ -101,19 +107,19 @@ def test_with_predictions_a_change_is_paired_by_query_as_comparisons_are() -> No
     given, groups, changed = predicted({"x": (0.8, 0.7), "y": (0.8, 0.6)}, {"a": 200}, np.random.default_rng(1))
     found = changes(given, groups, same(given))[0].set_index("method")
     for method in "xy":
-        whole = two_way(changed["a", method])
+        whole = paired(changed["a", method])
         assert found.loc[method, ["change", "low", "high"]].tolist() == pytest.approx(
             [whole.mean, whole.low, whole.high]
         )
-    assert found.loc["y", "p"] == pytest.approx(two_way(changed["a", "y"] - changed["a", "x"]).p)
-    assert (found["over"] == "seeds and queries").all()
+    assert found.loc["y", "p"] == pytest.approx(paired(changed["a", "y"] - changed["a", "x"]).p)
+    assert (found["over"] == SEEDS).all()
 
 
 def test_a_seed_without_predictions_leaves_seeds_alone() -> None:
     given, groups, changed = predicted({"x": (0.8, 0.7)}, {"a": 50}, np.random.default_rng(1))
     del groups[1].predictions["x"][3]
     (row,) = changes(given, groups, same(given))[0].to_dict("records")
-    assert row["over"] == "seeds"
+    assert row["over"] == "new seeds, these queries"
     assert row["seeds"] == 5
     assert row["change"] == pytest.approx(changed["a", "x"].mean())
 
@@ -158,13 +164,14 @@ def test_the_mean_over_data_sets_of_unequal_size_weighs_them_alike() -> None:
     for _ in range(20):
         given, groups, changed = predicted({"x": (0.9, 0.5)}, {"a": 40, "b": 400}, rng)
         row = changes(given, groups, same(given))[0].set_index("dataset").loc[f"{ALL} 2"]
-        assert row["over"] == "seeds and queries"
+        assert row["over"] == SEEDS
         assert row["change"] == pytest.approx((changed["a", "x"].mean() + changed["b", "x"].mean()) / 2)
         # Independent errors of two data sets add up: se^2 = (se_a^2 + se_b^2) / 4.
-        errors = [two_way(changed[dataset, "x"]).error for dataset in "ab"]
+        bounds = [paired(changed[dataset, "x"]) for dataset in "ab"]
+        errors = [(e.high - e.low) / (2 * 1.96) for e in bounds]
         ratios.append((row["high"] - row["low"]) / (1.96 * np.hypot(*errors)))
-    # Wider by what Student's t adds, and no more.
-    assert 1 < np.mean(ratios) < 1.35
+    # The errors of the parts hold Student's t of few seeds already.
+    assert 0.8 < np.mean(ratios) < 1.2
 
 
 def test_the_interval_of_the_mean_over_data_sets_covers() -> None:
@@ -233,9 +240,9 @@ def test_a_report_pairs_the_queries_of_a_sweep(tmp_path) -> None:
     folder = make_run(tmp_path / "r", {"m": 0.5, "n": 0.9}, conditions=swept, sessions=1, per=4)
     build([folder], tmp_path / "out")
     found = pd.read_csv(tmp_path / "out" / "sweeps.csv")
-    assert (found["over"] == "seeds and queries").all()
+    assert (found["over"] == SEEDS).all()
     assert "over seeds and queries where these have predictions" in (tmp_path / "out" / "report.md").read_text()
     for path in (folder / "predictions").iterdir():
         path.unlink()
     build([folder], tmp_path / "bare")
-    assert (pd.read_csv(tmp_path / "bare" / "sweeps.csv")["over"] == "seeds").all()
+    assert (pd.read_csv(tmp_path / "bare" / "sweeps.csv")["over"] == "new seeds, these queries").all()

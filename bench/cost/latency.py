@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from bench.utils.errors import Notice
+
 BATCHES = (1, 256)
+BUSY = 1.25
+"""Processes that run or wait for each core, on average over a minute, from which a machine counts as busy."""
 WARM_UP = 3
 """Calls that are not timed."""
 
@@ -65,5 +72,29 @@ def latency(answer: Callable[[Tensor], Any], queries: Tensor, batch: int, *, sec
 
 
 def latencies(answer: Callable[[Tensor], Any], queries: Tensor, *, seconds: float = 0.5) -> dict[str, Any]:
-    """Return the latency at each of :data:`BATCHES`, as plain values by batch."""
+    """Return the latency at each of :data:`BATCHES`, as plain values by batch; warn of a busy machine."""
+    if (load_per_core() or 0) > BUSY:
+        warnings.warn(Notice("the machine is busy, so that answers take longer than they would"), stacklevel=2)
     return {str(batch): asdict(latency(answer, queries, batch, seconds=seconds)) for batch in BATCHES}
+
+
+def load_per_core() -> float | None:
+    """Return how many processes ran or waited for each core, on average over a minute; None where nobody counts."""
+    try:
+        return os.getloadavg()[0] / (os.cpu_count() or 1)
+    except (AttributeError, OSError):
+        return None
+
+
+def columns(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the columns of a record for what :func:`latencies` returned."""
+    one, many = (found[str(batch)] for batch in BATCHES)
+    told = {"repetitions": [one["repetitions"], many["repetitions"]], "warm_up": WARM_UP, "load": load_per_core()}
+    return {
+        "answer_1_ms": one["median_ms"],
+        "answer_1_p95_ms": one["p95_ms"],
+        "answer_256_ms": many["median_ms"],
+        "answer_256_p95_ms": many["p95_ms"],
+        "answers_per_second": 1000 * BATCHES[1] / many["median_ms"],
+        "answer_details": json.dumps(told),
+    }
