@@ -31,11 +31,15 @@ from bench.utils.random import Stream
     "mml",
     paper="Kang et al., Memory-Modular Classification: Learning to Generalize with Memory Replacement, TMLR 2025",
     equation="eqs. 1-5",
-    adapted="training: logits times 50 for 16, Adam at 1e-4 in float32 for 1e-6 in float16, output matrices that start "
-    "at zero, at most 20 epochs, 5 without a better one, the start among those chosen from, for the best of 1000; "
-    "features of norm 10 and prototypes that are means of unit-norm features, for features as the encoder gives them; "
-    "integration without neighbours keeps the outer residual of eq. 3. `mml-official` has the official training, and "
-    "the official norms where a pack has other than unit norm",
+    adapted="optimiser: Adam at 1e-4 in float32 for 1e-6 in float16, where epsilon is as large as the rate; schedule: "
+    "at most 20 epochs, 5 without a better one, the start among those chosen from, for the best of 1000; "
+    "scale: logits times 50 for 16, at which queries that are right already are still pushed; initialisation: "
+    "output matrices at zero, since a random block costs accuracy before it is trained; normalisation: "
+    "features of norm 10, about CLIP's own, and prototypes that are means of unit-norm features, since packs "
+    "hold unit norms; integration without neighbours keeps the outer residual of eq. 3; ties go to the first "
+    "item; chosen on validation classes, or on images held out where the target's own are trained on; rate, "
+    "scale, start and image weight are candidates of docs/selection.md. `mml-official` trains as the official "
+    "code does, and takes norms as they are where they are not all 1",
     needs=("images",),
     selection="validation",
     stores_items=True,
@@ -279,7 +283,7 @@ class MML:
 
     def _adapted(self, state: Modular, task: Task, *, rng: Stream, known: Modular | None = None) -> Modular:
         """Return the state with weights trained on the task's own support, if ``adapt`` says so."""
-        wanted = self.adapt == "always" or (self.adapt == "auto" and state.weights.trained_on != "seen classes")
+        wanted = self.adapt == "always" or (self.adapt == "auto" and self.weights is None)
         if not wanted or not len(task.support):
             return state
         images = task.support
@@ -311,7 +315,7 @@ class MML:
             task.columns(shown.labels),
             Check(plugged, judged, task.columns(judged.labels), "images held out"),
             epochs=self.adapt_epochs,
-            on="support" if state.weights.trained_on in ("no", "support") else "seen classes, then support",
+            on="support" if self.weights is None else "seen classes, then support",
             rng=rng.child("adapt"),
         )
         return replace(state, weights=weights)

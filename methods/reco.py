@@ -28,10 +28,14 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Fusion:
-    """The trained part: one fusion layer for image queries and one for text queries."""
+    """The trained part: one fusion layer for image queries and one for text queries.
+
+    ``epoch`` is the one that was kept; 0 is the untrained start.
+    """
 
     image: Block
     text: Block
+    epoch: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +137,7 @@ class RECO:
             return float((scores.argmax(1) == validation.targets).float().mean())
 
         leaves = [*trainable.image.tensors(), *trainable.text.tensors()]
-        fit(
+        done = fit(
             leaves,
             loss,
             len(x),
@@ -146,9 +150,8 @@ class RECO:
             rng=rng.child("fit"),
             options=self.training_options,
         )
-        return replace(
-            self, weights=Fusion(trainable.image.map(torch.Tensor.detach), trainable.text.map(torch.Tensor.detach))
-        )
+        blocks = (block.map(torch.Tensor.detach) for block in (trainable.image, trainable.text))
+        return replace(self, weights=Fusion(*blocks, epoch=done.best_epoch))
 
     def build(self, task: Task, *, rng: Stream) -> Enriched:
         """Return the fusion layers with this task's memory."""
@@ -184,8 +187,10 @@ class RECO:
         return (self.logit_scale * scores).masked_fill(~state.has_text, -torch.inf)
 
     def describe(self, state: Enriched) -> dict[str, Any]:
-        """Return how many items each modality retrieves from and how many classes have no text."""
+        """Return how many items each modality retrieves from, how many classes have no text, and the epoch kept."""
         return {
+            "epoch": state.fusion.epoch,
+            "untrained_start_chosen": state.fusion.epoch == 0,
             "image_items": len(state.image.items),
             "text_items": len(state.text.items),
             "classes_without_text": int((~state.has_text).sum()),

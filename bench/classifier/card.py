@@ -9,9 +9,9 @@ import torch
 
 from bench.classifier.answers import NONE
 from bench.classifier.model import Model
+from bench.classifier.wilson import wilson
 from bench.core.protocols import Explains, Forgets
 from bench.core.state_bytes import StateBytes
-from bench.reports.forms.intervals import wilson
 from bench.utils.params import defaults
 from bench.utils.version import __version__
 

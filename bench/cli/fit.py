@@ -11,9 +11,9 @@ import click
 from bench.classifier import Classifier
 from bench.classifier.answers import NONE
 from bench.classifier.calibration import SHARE
+from bench.classifier.wilson import wilson
 from bench.cli import completion
 from bench.cli.options import ENCODER_HELP, notices_alone, warn
-from bench.reports.forms.intervals import wilson
 from bench.utils.names import printable
 
 

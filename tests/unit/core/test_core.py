@@ -283,7 +283,8 @@ def test_loading_makes_only_dataclasses_of_the_project(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     path = tmp_path / "evil.safetensors"
-    save_file({"x": torch.zeros(1)}, path, metadata={"state": '{"class": "os:system", "fields": {}}'})
+    tensors = {"x": torch.zeros(1)}
+    save_file(tensors, path, metadata={"state": states.sealed({"class": "os:system", "fields": {}}, tensors)})
     with pytest.raises(BenchError, match="no state of a registered method"):
         states.load(path)
     path.write_bytes(b"not safetensors")
