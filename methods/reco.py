@@ -150,15 +150,16 @@ class RECO:
             rng=rng.child("fit"),
             options=self.training_options,
         )
-        blocks = (block.map(torch.Tensor.detach) for block in (trainable.image, trainable.text))
-        return replace(self, weights=Fusion(*blocks, epoch=done.best_epoch))
+        image, text = (block.map(torch.Tensor.detach) for block in (trainable.image, trainable.text))
+        return replace(self, weights=Fusion(image, text, epoch=done.best_epoch))
 
     def build(self, task: Task, *, rng: Stream) -> Enriched:
         """Return the fusion layers with this task's memory."""
         fusion = self.weights
         if fusion is None:
             drawn = (Block.initial(task.dimension, rng.child("init", name)).at("zero") for name in ("image", "text"))
-            fusion = Fusion(*(block.map(lambda w: w.to(task.device)) for block in drawn))
+            image, text = (block.map(lambda w: w.to(task.device)) for block in drawn)
+            fusion = Fusion(image, text)
         images = task.image_memory
         at = task.columns(images.labels)
         pictures = normalise(class_means(normalise(images.x), at, task.n_classes))
