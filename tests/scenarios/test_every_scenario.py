@@ -176,13 +176,13 @@ def test_conditions_say_what_is_left_out_and_what_stands_in_for_a_memory(recipe:
     """A condition stands in every table, so none can be read as one about the data set as it is."""
     for condition in recipe.conditions(dataset()):
         said = {"classes", "memory"} & set(condition)
-        assert not said or condition["memory"] == "held-out support"
+        assert not said or condition["memory"] in ("held-out support", "rest of the support")
     texts = dataset().memory.texts.of_classes(range(8))
     data = dataset(images=False)
     data = replace(data, memory=data.memory.replace(texts=texts), prompts=data.prompts.of_classes(list(range(8))))
     for condition in replace(recipe, classes="with-texts").conditions(data):
         assert condition["classes"] == "with-texts"
-        assert ("memory" in condition) != (recipe in (LabelNoise(rates=(0.0, 0.4)), Incremental()))
+        assert ("memory" in condition) != (recipe in (LabelNoise(rates=(0.0, 0.4)), Incremental(), Supervised()))
         json.dumps(condition)
 
 

@@ -22,6 +22,7 @@ from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.names import known
 from bench.data.registry import resolve
 from bench.runner.api import run
+from bench.scenarios.supervised import Supervised
 from bench.search import top_k
 from bench.utils.errors import BenchError
 from tests.unit.pictures import lay_out
@@ -91,7 +92,7 @@ def test_the_threshold_is_the_data_sets_own_unless_another_is_asked_for(planted:
     # The automatic check of a run goes by the card too: its cells are others, and fewer queries count.
     runs = []
     for dataset in (planted, stricter):
-        (row,) = run("supervised", "knn", dataset, 1, device="cpu").to_dict("records")
+        (row,) = run(Supervised(shots=None), "knn", dataset, 1, device="cpu").to_dict("records")
         runs.append((row["cell"], row["n_near_duplicates"]))
     assert runs[0][0] != runs[1][0]
     assert runs[0][1] > runs[1][1]
@@ -145,7 +146,7 @@ def test_copies_are_found_by_their_pixels(tiny: Path, tmp_path: Path, monkeypatc
     }
     assert ("support", "test/a/copy.jpg", "train/a/copied.png", "pixels", True) in pairs
     assert ("support", "test/bb/same.png", "train/a/0.png", "file", False) in pairs
-    assert ("memory", "test/a/copy.jpg", "x:train:train/a/copied.png", "pixels", True) in pairs
+    assert ("memory", "test/a/copy.jpg", "train:train/a/copied.png", "pixels", True) in pairs
     assert {item for _, item, *_ in pairs} == {"test/a/copy.jpg", "test/bb/same.png"}
     monkeypatch.setenv("BENCH_PACKS", str(tmp_path))
     for name in ("x", str(tmp_path / "pack")):

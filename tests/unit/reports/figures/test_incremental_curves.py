@@ -44,6 +44,11 @@ def test_a_curve_over_edits_has_a_panel_for_old_and_one_for_later_classes(tmp_pa
             table[column] = [first, second, second]
         table["notes"] = [json.dumps({"edit": edit}) for edit in edits]
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+    for path in (folder / "predictions").iterdir():
+        table = pd.read_parquet(path)
+        second = table[table["session"] == 1]
+        table = pd.concat([table[table["session"] < 2], second.assign(session=np.int32(2))])
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
     build([folder], tmp_path / "out")
     (path,) = (tmp_path / "out" / "figures").glob("*curve.csv")
     data = pd.read_csv(path).query("method == 'n'").set_index("session")

@@ -47,9 +47,9 @@ def test_every_part_is_computed_once(analysis: Analysis, monkeypatch: pytest.Mon
     for name in ("paired_comparisons", "scores", "groups", "read_runs"):
         original = getattr(analysis_module, name)
 
-        def counted(*args: object, name: str = name, original: object = original) -> object:
+        def counted(*args: object, name: str = name, original: object = original, **chosen: object) -> object:
             calls.append(name)
-            return original(*args)  # type: ignore[operator]
+            return original(*args, **chosen)  # type: ignore[operator]
 
         monkeypatch.setattr(analysis_module, name, counted)
     fresh = Analysis.of([info.folder for info in analysis.run_table.runs])

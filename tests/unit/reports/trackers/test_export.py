@@ -48,7 +48,7 @@ def test_tensorboard_reads_what_was_written(run, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     said, warnings = export([run], "tensorboard", tmp_path / "out")
     assert said == f"tensorboard --logdir {tmp_path / 'out'}"
-    assert any(warning.startswith("few seeds (2)") for warning in warnings)
+    assert any(warning.startswith("two seeds") for warning in warnings)
     for track in tracks(Analysis.of([run])):
         read = accumulator.EventAccumulator(str(tmp_path / "out" / track.name))
         read.Reload()
