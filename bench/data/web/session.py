@@ -148,7 +148,8 @@ class _Watch:
             for one in self._sockets:
                 one.close()
             self._sockets.clear()
-        if self.over and isinstance(error, Exception):
+        # A connection's own time is over at the same moment, and may be first to say so.
+        if isinstance(error, Exception) and (self.over or time.monotonic() >= self.end):
             raise self.late() from None
 
     def late(self) -> OverLimit:
