@@ -40,6 +40,11 @@ def _of(values, *, own=False, difference=False):
     return apart(means, np.square(moves).sum(-1), **shares) if own else crossed(means, moves, **shares)
 
 
+def _draws(repetitions):
+    """How many draws tell a tail of p."""
+    return 200_000 if repetitions >= 1000 else 20_000
+
+
 def answers(rng, repetitions, seeds, queries, accuracy, sd, own=False):
     """Answers [r, s, q] and their true mean: easiness from a beta distribution, shifted seed by seed."""
     shape = (repetitions, seeds if own else 1, queries)
@@ -255,7 +260,7 @@ def _percent(value):
 def report(repetitions):
     """Yield the lines of the measured table."""
     error = 100 * np.sqrt(0.95 * 0.05 / repetitions)
-    yield f"{repetitions} repetitions a number, a standard error of {error:.1f} points; 200,000 for tails of p."
+    yield f"{repetitions} repetitions a number, a standard error of {error:.1f} points; {_draws(repetitions):,} for tails of p."
     yield ""
     yield "Accuracy, coverage % (width over that of Student's t with seeds - 1 degrees of freedom):"
     yield ""
@@ -300,7 +305,7 @@ def report(repetitions):
     yield "| --- | --- | --- | --- | --- | --- |"
     for seeds in (3, 5, 10):
         for ratio in (0.0, 0.1, 0.3, 1.0, 3.0, 10.0):
-            found = tail(seeds=seeds, ratio=ratio, repetitions=200_000 if repetitions >= 1000 else 20_000)
+            found = tail(seeds=seeds, ratio=ratio, repetitions=_draws(repetitions))
             yield f"| {seeds} | {ratio:g} | " + " | ".join(f"{x:.2f}" for x in found) + " |"
     yield ""
     yield "Any false difference after Holm, 500 queries:"
