@@ -260,7 +260,8 @@ def _percent(value):
 def report(repetitions):
     """Yield the lines of the measured table."""
     error = 100 * np.sqrt(0.95 * 0.05 / repetitions)
-    yield f"{repetitions} repetitions a number, a standard error of {error:.1f} points; {_draws(repetitions):,} for tails of p."
+    draws = _draws(repetitions)
+    yield f"{repetitions} repetitions a number, a standard error of {error:.1f} points; {draws:,} for tails of p."
     yield ""
     yield "Accuracy, coverage % (width over that of Student's t with seeds - 1 degrees of freedom):"
     yield ""
