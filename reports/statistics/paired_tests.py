@@ -104,16 +104,18 @@ def paired_comparisons(
                     f"the baseline {baseline} has no predictions in {_place(group)}: nothing is compared there"
                 )
                 continue
-        allowed = []
+        allowed: list[tuple[str, str, tuple[int, int] | None]] = []
+        left_out: list[tuple[str, str, tuple[int, int] | None]] = []
         for a, b in pairs:
             seen = _unequal(group, a, b, labels_seen or {})
-            if seen is None or unequal:
-                allowed.append((a, b, seen))
-            else:
-                notes.append(
-                    f"{a} and {b} are not compared in {_place(group)}: they saw {seen[0]} and {seen[1]} labels of the "
-                    "target classes (`--compare-unequal-labels` compares them, marked)"
-                )
+            (allowed if seen is None or unequal else left_out).append((a, b, seen))
+        if left_out:
+            counts = {name: n for a, b, seen in left_out if seen for name, n in zip((a, b), seen, strict=True)}
+            notes.append(
+                f"{len(left_out)} of {len(pairs)} pairs of methods are not compared in {_place(group)}, since they saw "
+                f"different numbers of labels of the target classes ({_listed(counts)}); `--compare-unequal-labels` "
+                "compares them, marked"
+            )
         found, said = _compare(group, allowed, baseline, region)
         comparisons += found
         notes += said
@@ -123,6 +125,13 @@ def paired_comparisons(
 
 def _place(group: Group) -> str:
     return f"{group.scenario} on {group.dataset}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """Return the methods by the number of labels that they saw, fewest first."""
+    numbers = sorted(set(counts.values()))
+    named = {number: ", ".join(sorted(name for name, n in counts.items() if n == number)) for number in numbers}
+    return "; ".join(f"{names}: {number}" for number, names in named.items())
 
 
 def _unequal(group: Group, a: str, b: str, labels_seen: LabelsSeen) -> tuple[int, int] | None:
