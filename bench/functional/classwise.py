@@ -171,8 +171,8 @@ def neighbour_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:
     """
     k = columns.shape[1]
     votes = _table(columns, n_classes, torch.float64)
-    # A neighbour: an addition and a comparison of places. A class: two comparisons, a sum, a product and a difference. A
-    # query: the product with its largest vote.
+    # A neighbour: an addition and a comparison of places. A class: two comparisons, a sum, a product, a difference.
+    # A query: the product with its largest vote.
     with counted_as(elementwise=2 * columns.numel() + 5 * votes.numel() + len(votes)):
         for part, rows in _parts(votes, k):
             reached = _add_up(part, columns[rows], weights[rows].double())
