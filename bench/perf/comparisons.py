@@ -216,9 +216,9 @@ def _report(device: str) -> Trial:
         accuracy = sums["class_correct"] / sums["class_total"]
         last = counts["session"] == counts["session"].max()
         now = counts[last].set_index(["cell", "classes"])["right"]
-        best = counts[~last].groupby(["cell", "classes"])["right"].max()
+        arrived = counts[~last].sort_values("session").groupby(["cell", "classes"])["right"].first()
         means = [accuracy.iloc[:, -1], accuracy.mean(axis=1), now.groupby("cell").mean()]
-        found: pd.DataFrame = pd.concat([*means, (best - now).dropna().groupby("cell").mean()], axis=1)
+        found: pd.DataFrame = pd.concat([*means, (arrived - now).dropna().groupby("cell").mean()], axis=1)
         return found
 
     return Trial(

@@ -134,7 +134,7 @@ def _memory(folder: Path) -> None:
 
 
 def _cut(folder: Path) -> str:
-    return str(subset(folder / "pack", folder / "out" / "part", per_class=1))
+    return str(subset(folder / "pack", folder / "out" / "part", per_class=1).relative_to(folder))
 
 
 def _class_list(name: str, text: str) -> Reader:

@@ -98,7 +98,7 @@ def test_a_noisy_web_like_memory_is_made_of_other_packs(packs: Path) -> None:
     (packs / "oxford_pets" / "pack.yaml").write_text(yaml.safe_dump(manifest))
     data = resolve(packs / "oxford_pets")
     sources = data.memory.images.sources.tolist()
-    assert sources.count("pets-web:shot8") == 296
+    assert sources.count("shot8") == 296
     assert sources.count("off-topic:dtd:shot1") == 40
     assert sources.count("imagenet:shot4") > 0, "cat and dog breeds of ImageNet, found by name"
     frame = run("web-zero-shot", ["knn", "protonet", "mml"], data, seeds=1, set={"mml.epochs": 1})
