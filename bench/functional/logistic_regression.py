@@ -86,7 +86,7 @@ class LogisticRegression:
     ) -> None:
         wide = x.double()
         # Centred by the mean that counts, weights that are next to nothing leave the biases where they are without any.
-        self._mean = wide.mean(0) if weights is None else weights.double() @ wide / weights.double().sum()
+        self._mean = wide.mean(0) if weights is None else wide.T.mv(weights.double()) / weights.double().sum()
         wide = wide - self._mean
         if len(wide) < wide.shape[1]:
             span, triangle = torch.linalg.qr(wide.T)
