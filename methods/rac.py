@@ -193,12 +193,12 @@ def _said(columns: Tensor, texts: Tensor, encoder: str, class_names: tuple[str, 
     columns : int64 Tensor [q, k]
         The neighbours' classes, nearest first.
     """
-    if encoder:
+    # Without neighbours there is nothing to read, and the mean of nothing is zero.
+    if encoder and columns.numel():
         # Alike neighbours are named alike, so each text is encoded once.
         rows, back = torch.unique(columns, dim=0, return_inverse=True)
         joined = [", ".join(class_names[c] for c in row) for row in rows.tolist()]
         told = loaded(encoder).encode_texts(joined)
-        share = float(told.truncated[back.cpu()].float().mean()) if len(back) else 0.0
-        return normalise(told.x.to(columns.device))[back] if joined else texts.new_zeros(0, texts.shape[1]), share
+        return normalise(told.x.to(columns.device))[back], float(told.truncated[back.cpu()].float().mean())
     parts = [normalise(texts[columns[a : a + _CHUNK]].sum(1)) for a in range(0, max(1, len(columns)), _CHUNK)]
     return torch.cat(parts), 0.0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image
 import pytest
 
 from bench.reports.report import build
@@ -145,6 +147,51 @@ def test_a_column_sorts_down_and_then_up(browser: Any, page: Path, by: str) -> N
     assert head.get_attribute("aria-sort") == "ascending"
     assert column(browser, "accuracy")[1] == sorted(before)
     assert len(set(before)) > 2
+
+
+def test_all_that_can_be_pressed_is_reached_by_the_keyboard(browser: Any, page: Path) -> None:
+    show(browser, page, 1280)
+    places = browser.execute_script(
+        "return [...document.querySelectorAll('a[href], button, input, [tabindex]')].map((e) => e.tabIndex);"
+    )
+    assert len(places) > 10
+    assert min(places) >= 0
+
+
+def test_light_and_dark_are_two_looks(browser: Any, page: Path) -> None:
+    shades = {}
+    for scheme in ("light", "dark"):
+        feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+        show(browser, page, 900)
+        shades[scheme] = matplotlib.image.imread(BytesIO(browser.get_screenshot_as_png()))[..., :3].mean()
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert shades["light"] > 0.8
+    assert shades["dark"] < 0.4
+
+
+def test_a_long_condition_leaves_the_accuracy_in_sight(browser: Any, tmp_path: Path) -> None:
+    steps = ["add-class", "add-source", "remove:0.1", "relabel:0.1", "prune:128", "prune-soft", "forget-class:seven"]
+    long = {"memory": "support split", "script": steps, "sources": "simulated for images"}
+    make_run(tmp_path / "r", {"m": 0.5, "n": 0.6}, conditions=({"shots": 1}, long), sessions=1)
+    build([tmp_path], tmp_path / "out")
+    show(browser, tmp_path / "out" / "report.html", 1000)
+    head, _ = column(browser, "accuracy")
+    assert 0 < browser.execute_script("return arguments[0].getBoundingClientRect().right", head) < 1000
+
+
+def test_every_column_fits_on_paper(browser: Any, page: Path) -> None:
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    show(browser, page, 1030)  # an A4 page on its side, less its margins, at 96 dots an inch
+    fits = browser.execute_script(
+        """
+        return [...document.querySelectorAll(".scroll, body")].map(
+          (e) => e.scrollWidth <= e.clientWidth && getComputedStyle(e).overflowX !== "auto");
+        """
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert len(fits) > 5
+    assert all(fits)
 
 
 def test_the_filter_leaves_the_rows_that_hold_every_word(browser: Any, page: Path) -> None:

@@ -336,7 +336,7 @@ def test_a_name_that_resolves_to_loopback_is_found_out(hostile: Hostile, monkeyp
 
 
 def test_a_look_up_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(20))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(20) or [])
     session = BoundedSession()
     session.limits = Limits(0.3)
     start = time.monotonic()

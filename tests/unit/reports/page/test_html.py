@@ -1,9 +1,6 @@
-"""The page, its tables and figures; in a browser where there is one."""
+"""The page, its tables and figures."""
 
-import json
 import re
-import shutil
-import subprocess
 
 import pandas as pd
 import pytest
@@ -11,10 +8,6 @@ import pytest
 from bench.reports.page.html import _code
 from bench.reports.report import build
 from tests.statistics.runs import make_run
-
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 
 
 @pytest.fixture(scope="module")
@@ -82,107 +75,6 @@ def test_comparisons_csv_agrees_with_the_summary(report):
     for row in found.itertuples():
         assert row.difference == pytest.approx(means[row.a] - means[row.b], abs=2e-6)
         assert row.low < row.difference < row.high
-
-
-def browse(tmp_path, page, *options):
-    done = subprocess.run(
-        [
-            str(CHROMIUM),
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-            f"--user-data-dir={tmp_path / 'profile'}",
-            *options,
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-500:]
-    return done.stdout
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_tables_sort_and_filter_in_a_browser(report, tmp_path):
-    script = """
-    const table = document.getElementById("scores-table");
-    const column = [...table.tHead.rows[0].cells].findIndex((th) => th.textContent.includes("accuracy"));
-    const button = table.tHead.rows[0].cells[column].querySelector("button");
-    const shown = () => [...table.tBodies[0].rows].filter((r) => !r.hidden);
-    const read = () => shown().map((r) => Number(r.cells[column].dataset.v));
-    button.click(); const down = read();
-    button.click(); const up = read();
-    const input = document.querySelector('input[data-for="scores-table"]');
-    input.value = "MML"; input.dispatchEvent(new Event("input"));
-    const images = [...document.images].map((i) => { i.loading = "eager"; return i.decode(); });
-    const tabs = [...document.querySelectorAll("a[href], button, input, [tabindex='0']")].every((e) => e.tabIndex >= 0);
-    Promise.all(images).then(() => { document.title = JSON.stringify({ down, up, left: read().length, tabs,
-      sort: table.tHead.rows[0].cells[column].getAttribute("aria-sort"),
-      wide: document.documentElement.scrollWidth <= window.innerWidth,
-      images: [...document.images].every((i) => i.naturalWidth > 100) }); });
-    """
-    page = tmp_path / "page.html"
-    text = (report / "report.html").read_text().replace("</body>", f"<script>{script}</script></body>")
-    page.write_text(text)
-    dom = browse(tmp_path, page, "--virtual-time-budget=5000", "--window-size=1200,900", "--dump-dom")
-    found = json.loads(re.search(r"<title>(.*?)</title>", dom).group(1).replace("&quot;", '"'))
-    assert found["down"] == sorted(found["down"], reverse=True)
-    assert found["up"] == found["down"][::-1]
-    assert found["left"] == 1
-    assert found["sort"] == "ascending"
-    assert found["images"]
-    assert found["wide"]
-    assert found["tabs"]
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_light_and_dark_are_two_looks(report, tmp_path):
-    import matplotlib.image
-
-    shades = []
-    for name, options in (("light", ()), ("dark", ("--blink-settings=preferredColorScheme=0",))):
-        shot = tmp_path / f"{name}.png"
-        browse(tmp_path, report / "report.html", "--window-size=900,700", f"--screenshot={shot}", *options)
-        shades.append(matplotlib.image.imread(shot)[..., :3].mean())
-    assert shades[0] > 0.8
-    assert shades[1] < 0.4
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_a_long_condition_leaves_the_accuracy_in_sight(tmp_path):
-    steps = ["add-class", "add-source", "remove:0.1", "relabel:0.1", "prune:128", "prune-soft", "forget-class:seven"]
-    long = {"memory": "support split", "script": steps, "sources": "simulated for images"}
-    make_run(tmp_path / "r", {"m": 0.5, "n": 0.6}, conditions=({"shots": 1}, long), sessions=1)
-    build([tmp_path], tmp_path / "out")
-    script = """
-    const table = document.getElementById("scores-table");
-    const head = [...table.tHead.rows[0].cells].find((th) => th.textContent.includes("accuracy"));
-    document.title = JSON.stringify([head.getBoundingClientRect().right, window.innerWidth]);
-    """
-    page = tmp_path / "page.html"
-    text = (tmp_path / "out" / "report.html").read_text().replace("</body>", f"<script>{script}</script></body>")
-    page.write_text(text)
-    dom = browse(tmp_path, page, "--window-size=1000,900", "--dump-dom")
-    right, width = json.loads(re.search(r"<title>(.*?)</title>", dom).group(1))
-    assert 0 < right < width
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_every_column_fits_on_paper(report, tmp_path):
-    script = """
-    document.title = JSON.stringify([...document.querySelectorAll(".scroll, body")].map(
-      (e) => e.scrollWidth <= e.clientWidth && getComputedStyle(e).overflowX !== "auto"));
-    """
-    text = (report / "report.html").read_text()
-    assert text.count("@media print") == 1
-    page = tmp_path / "page.html"
-    page.write_text(
-        text.replace("@media print", "@media screen").replace("</body>", f"<script>{script}</script></body>")
-    )
-    # An A4 page on its side, less its margins, at 96 dots an inch.
-    dom = browse(tmp_path, page, "--window-size=1030,700", "--dump-dom")
-    fits = json.loads(re.search(r"<title>(.*?)</title>", dom).group(1))
-    assert len(fits) > 5
-    assert all(fits)
 
 
 def test_figures_stand_in_the_order_of_their_numbers(tmp_path):
