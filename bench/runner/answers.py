@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,10 @@ from torch import Tensor
 
 from bench.core.protocols import Method
 from bench.core.task import Task
-from bench.cost.meter import Repeats, phase, uncounted
+from bench.cost.meter import phase, uncounted
 from bench.runner.handover import Blocks, Handed
-from bench.utils.errors import BenchError, Notice
+from bench.runner.scoring import Scorer
+from bench.utils.errors import BenchError
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,12 @@ def answer(
     method: Method, state: Any, task: Task, blocks: Blocks, handed: Handed, label: str, temperature: float = 1.0
 ) -> Answers:
     """Return what a method answers to the queries of a session; its scoring is charged to the phase ``score``."""
-    repeats, scored, start = Repeats(), [], 0
-    for block in blocks.parts:
+    scored, start = [], 0
+    scorer = Scorer(method, state, label)
+    for block in scorer.parts(blocks.parts):
         with handed.block(block) as part, torch.no_grad():
-            with phase("score"), repeats.like(len(part)):
-                scores = _scores(method, state, part, label)
+            with phase("score"):
+                scores = scorer(part)
             # What the harness makes of the scores is no cost of the method.
             with uncounted():
                 check_scores(label, scores, len(part), task)
@@ -52,21 +53,6 @@ def answer(
         start += len(block)
     with uncounted():
         return Answers(*(blocks.dealt(torch.cat(column)) for column in zip(*scored, strict=True)))
-
-
-def _scores(method: Method, state: Any, queries: Tensor, label: str) -> Tensor:
-    """Return a method's scores of a block; where the device is too full for it, those of its halves."""
-    try:
-        return method.score(state, queries)
-    except torch.OutOfMemoryError:
-        if len(queries) < 2:
-            raise
-    # Outside the handler, so that the failed attempt's tensors are free before the next one.
-    half = (len(queries) + 1) // 2
-    warnings.warn(
-        Notice(f"{label}: the GPU is too full to score {len(queries)} queries at a time, so {half} are"), stacklevel=2
-    )
-    return torch.cat([method.score(state, part) for part in queries.split(half)])
 
 
 def check_scores(label: str, scores: Any, n_queries: int, task: Task) -> None:

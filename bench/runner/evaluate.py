@@ -120,6 +120,8 @@ def missing_requirement(about: About, episode: Episode, *, trained: bool = False
         )
     if "training" in about.needs and episode.training is None and not trained:
         return "needs seen classes to train on, and this scenario has none"
+    if about.sees == "set" and min(len(session.queries) for session in episode.sessions) < 2:
+        return "needs several queries to look at together, and this scenario deals one"
     return None
 
 

@@ -34,6 +34,7 @@ def common(run: Run, spec: EpisodeSpec, named: LabelledRecipe, cell: str, proven
         "method_params": json.dumps(named.params, sort_keys=True, default=str),
         "fidelity": recipe.about.fidelity,
         "selection": recipe.about.selection,
+        "sees": recipe.about.sees,
         "experiment": run.manifest["experiment"],
         "scenario": spec.scenario.label,
         "scenario_params": json.dumps(defaults(spec.scenario.recipe), sort_keys=True, default=str),
