@@ -42,7 +42,6 @@ class Described:
     needs=("texts",),
     variants={
         "text-memory-dclip": {"form": "cosines"},
-        "text-memory-waffle": {"form": "waffle"},
         "text-memory-shuffled": {"form": "shuffled"},
     },
 )

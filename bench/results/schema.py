@@ -96,6 +96,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "string",
         "`held-out support`, `validation split`, `validation images`, `validation classes`, or `none: REASON`",
     ),
+    "measures": (
+        "string",
+        "JSON: what the scenario measures beside accuracy, by name a value and the limits of its 95 % interval over "
+        "resampled queries; null where it measures nothing else",
+    ),
     "missing_parts": ("string", "what the method ran without: `class texts`, `text branch`; null if nothing"),
     "support_items": ("int", "labelled images dealt in the session"),
     "memory_items": ("int", "memory items dealt in the session"),

@@ -28,18 +28,34 @@ class Answers:
         How many classes score above the right one.
     confidences : float32 Tensor [q]
         Softmax probability of the prediction, of the scores over ``temperature``.
+    scores : Tensor [q, c] or None
+        On the CPU, where they are kept.
     """
 
     columns: Tensor
     ranks: Tensor
     confidences: Tensor
+    scores: Tensor | None = None
+
+    def first(self, n: int) -> Answers:
+        """Return the answers to the first n, without their scores."""
+        return Answers(self.columns[:n], self.ranks[:n], self.confidences[:n])
 
 
 def answer(
-    method: Method, state: Any, task: Task, blocks: Blocks, handed: Handed, label: str, temperature: float = 1.0
+    method: Method,
+    state: Any,
+    task: Task,
+    blocks: Blocks,
+    handed: Handed,
+    label: str,
+    temperature: float = 1.0,
+    *,
+    keep_scores: bool = False,
 ) -> Answers:
     """Return what a method answers to the queries of a session; its scoring is charged to the phase ``score``."""
-    scored, start = [], 0
+    scored, start, known = [], 0, torch.tensor(task.classes)
+    kept: list[Tensor] = []
     scorer = Scorer(method, state, label)
     for block in scorer.parts(blocks.parts):
         with handed.block(block) as part, torch.no_grad():
@@ -49,10 +65,16 @@ def answer(
             with uncounted():
                 check_scores(label, scores, len(part), task)
                 labels = blocks.labels[start : start + len(part)].to(scores.device)
+                # Of a stranger there is no right column; nobody reads its rank.
+                labels = torch.where(torch.isin(labels, known.to(labels.device)), labels, task.classes[0])
                 scored.append(_answer(scores, task.columns(labels), temperature))
+                if keep_scores:
+                    kept.append(scores.cpu())
         start += len(block)
     with uncounted():
-        return Answers(*(blocks.dealt(torch.cat(column)) for column in zip(*scored, strict=True)))
+        whole = blocks.dealt(torch.cat(kept)) if kept else None
+        columns, ranks, confidences = (blocks.dealt(torch.cat(column)) for column in zip(*scored, strict=True))
+        return Answers(columns, ranks, confidences, whole)
 
 
 def check_scores(label: str, scores: Any, n_queries: int, task: Task) -> None:
