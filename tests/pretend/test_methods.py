@@ -43,16 +43,16 @@ def outcomes(name: str, episode: Episode) -> list[Outcome]:
 
 
 _WITHOUT = {
-    **dict.fromkeys(("few-to-many-shot", "incremental", "label-noise"), {"training"}),
-    **dict.fromkeys(("memory-noise", "memory-size", "memory-swap", "web-zero-shot"), {"support"}),
-    "lifecycle": {"support", "training"},
+    **dict.fromkeys(("few-to-many-shot", "incremental", "label-noise"), frozenset({"training"})),
+    **dict.fromkeys(("memory-noise", "memory-size", "memory-swap", "web-zero-shot"), frozenset({"support"})),
+    "lifecycle": frozenset({"support", "training"}),
 }
 """What a scenario does not deal."""
 
 
 def lacking(data: str, scenario: str) -> set[str]:
     """Return what a method may need and does not get."""
-    return _WITHOUT.get(scenario, set()) | ({"texts", "prompts"} if data == "digits" else set())
+    return {*_WITHOUT.get(scenario, ()), *(("texts", "prompts") if data == "digits" else ())}
 
 
 def cases(*, possible: bool) -> Iterator[Any]:
