@@ -33,6 +33,8 @@ _BRIEF = {
     "hidden": 8,
     "k": 3,
     "hard_count": 2,
+    "alpha_steps": 3,
+    "beta_steps": 5,
     "prototype_items": 2,
 }
 _LENGTHS = ("epochs", "adapt_epochs", "min_steps", "steps", "max_iterations")
