@@ -89,7 +89,7 @@ class Cache:
         """Return what the queries say of one [d], weighed by affinity, [c]."""
         near = (beta * (self.keys @ x - 1)).exp()
         near = near.masked_fill(self.entropies.isinf(), 0.0)
-        return near.sum(1) if self.values is None else near.flatten() @ self.values.flatten(0, 1)
+        return near.sum(1) if self.values is None else (near.reshape(1, -1) @ self.values.flatten(0, 1))[0]
 
 
 @method(

@@ -52,6 +52,26 @@ class Given:
     rest: Tensor = field(metadata=MEMORY)
 
 
+@dataclass(frozen=True, eq=False)
+class _Shots:
+    """Labelled images [n, d] with their columns, and the links of each to its nearest queries."""
+
+    x: Tensor
+    columns: Tensor
+    links: Graph
+
+    @staticmethod
+    def of(x: Tensor, shots: Tensor, columns: Tensor) -> _Shots:
+        """Return labelled images beside queries [q, d]."""
+        near = top_k(shots, x, min(_NEIGHBOURS, len(x)))
+        return _Shots(shots, columns, Graph(near.positions, near.similarities.to(x.dtype)))
+
+    def said(self, given: Tensor, out: Tensor) -> Tensor:
+        """Return ``out`` [q, c] with what each is assigned to added to the queries that it is linked to."""
+        told = (self.links.weights.unsqueeze(2) * given.unsqueeze(1)).flatten(0, 1)
+        return out.index_add_(0, self.links.to.flatten(), told)
+
+
 @method(
     "transclip",
     paper="Zanella et al., Boosting Vision-Language Models with Transduction, NeurIPS 2024, arXiv:2406.01837",
@@ -100,36 +120,36 @@ class TransCLIP:
     def score(self, state: Given, queries: Tensor) -> Tensor:
         """Return the logarithms of the assignments of all queries, [q, c]."""
         x = normalise(queries)
-        if len(x) < 2 or not len(state.shots):
-            return self._solve(state, x, state.shots, state.columns, 0.0).log()
+        among = _among(x)
+        if not len(state.shots):
+            return self._solve(state, x, among, _Shots.of(x, state.shots, state.columns), 0.0).log()
         gamma = self.default_gamma if self.gamma is None else self.gamma
         if len(state.check):
             near = top_k(state.check, x, 1).positions[:, 0]
-            shots, columns = state.shots[state.rest], state.columns[state.rest]
-            found = [self._solve(state, x, shots, columns, g).argmax(1)[near] for g in _GAMMAS]
+            some = _Shots.of(x, state.shots[state.rest], state.columns[state.rest])
+            found = [self._solve(state, x, among, some, g).argmax(1)[near] for g in _GAMMAS]
             gamma = _GAMMAS[first_best([(one == state.wanted).sum() for one in found])]
-        return self._solve(state, x, state.shots, state.columns, gamma).log()
+        return self._solve(state, x, among, _Shots.of(x, state.shots, state.columns), gamma).log()
 
-    def _solve(self, state: Given, x: Tensor, shots: Tensor, columns: Tensor, gamma: float) -> Tensor:
+    def _solve(self, state: Given, x: Tensor, among: Graph, shots: _Shots, gamma: float) -> Tensor:
         """Return the assignments [q, c]; zeros are raised to the least number that has a logarithm."""
         q, d = x.shape
-        few = len(shots) > 0
+        few = len(shots.x) > 0
         y = (LOGIT_SCALE * x @ state.texts.T).log_softmax(1)
         prior, z = (0.5 if few else 1.0) * y, y.exp()
-        given = F.one_hot(columns, len(state.texts)).to(x.dtype)
-        among, between = _links(x, shots)
+        given = F.one_hot(shots.columns, len(state.texts)).to(x.dtype)
         # What labelled images say of the queries they are linked to is the same in all updates.
-        said = torch.zeros_like(z).index_add_(0, between.to.flatten(), _told(between, given)) if few else 0.0
-        mu = normalise(given.T @ shots) if few else _surest(x, z)
+        said = shots.said(given, torch.zeros_like(z)) if few else 0.0
+        mu = normalise(given.T @ shots.x) if few else _surest(x, z)
         variance = x.new_full((d,), 1 / d)
-        weight = _SHOTS * gamma / max(1, len(shots))
+        weight = _SHOTS * gamma / max(1, len(shots.x))
         for round_ in range(self.rounds + 1):
             far = _squares(x, mu, 1 / variance)
             for _ in range(self.updates):
                 z = (prior - far / 100 + (among.times(z) + said) / (2 * _NEIGHBOURS)).softmax(1)
             if round_ == self.rounds:
                 break
-            mu, variance = _moments(x, z / q, shots, given * weight, mu)
+            mu, variance = _moments(x, z / q, shots.x, given * weight, mu)
         return z.clamp(min=torch.finfo(z.dtype).tiny)
 
     def describe(self, state: Given) -> dict[str, Any]:
@@ -137,20 +157,13 @@ class TransCLIP:
         return {"held_out": len(state.check), "configurations": len(_GAMMAS) if len(state.check) else 1}
 
 
-def _links(x: Tensor, shots: Tensor) -> tuple[Graph, Graph]:
-    """Return the links of queries to their nearest others, and of labelled images to their nearest queries."""
+def _among(x: Tensor) -> Graph:
+    """Return the links of queries to their nearest others."""
     found = Index(x).search(x, _NEIGHBOURS + 1)
     own = found.positions == torch.arange(len(x), device=x.device).unsqueeze(1)
     # The query itself comes first unless another is its equal; the last is left out where it is not among them.
     order = own.to(torch.int8).sort(dim=1, stable=True).indices[:, : min(_NEIGHBOURS, max(0, len(x) - 1))]
-    among = Graph(found.positions.gather(1, order), found.similarities.gather(1, order).to(x.dtype))
-    near = top_k(shots, x, min(_NEIGHBOURS, len(x)))
-    return among, Graph(near.positions, near.similarities.to(x.dtype))
-
-
-def _told(links: Graph, given: Tensor) -> Tensor:
-    """Return what each link of a labelled image says, [n k, c]."""
-    return (links.weights.unsqueeze(2) * given.unsqueeze(1)).flatten(0, 1)
+    return Graph(found.positions.gather(1, order), found.similarities.gather(1, order).to(x.dtype))
 
 
 def _surest(x: Tensor, z: Tensor) -> Tensor:
@@ -171,6 +184,6 @@ def _moments(x: Tensor, z: Tensor, shots: Tensor, given: Tensor, mu: Tensor) -> 
     total = z.sum(0) + given.sum(0)
     sums = z.T @ x + given.T @ shots
     mean = torch.where((total > 0).unsqueeze(1), normalise(sums), mu)
-    squares = z.sum(1) @ (x * x) + given.sum(1) @ (shots * shots)
-    spread = squares - 2 * (sums * mean).sum(0) + total @ (mean * mean)
+    squares = (x * x).T @ z.sum(1) + (shots * shots).T @ given.sum(1)
+    spread = squares - 2 * (sums * mean).sum(0) + (mean * mean).T @ total
     return mean, (spread / total.sum()).clamp(min=1e-12)
