@@ -70,9 +70,9 @@ class Net:
         none, plain = torch.zeros(0, d, device=device), torch.zeros(0, d, d, device=device)
         wide = math.sqrt(1 / d)
         bound = torch.empty(d).uniform_(-wide, wide, generator=draw).to(device)
-        attention = [normal(wide) for _ in range(4)]
+        query, key, value, out = (normal(wide) for _ in range(4))
         ones, zeros = torch.ones(d, device=device), torch.zeros(d, device=device)
-        return Net(plain, none, plain, none, none, *attention, bound, ones, zeros)
+        return Net(plain, none, plain, none, none, query, key, value, out, bound, ones, zeros)
 
     def grown(self, rng: Stream, start: Start) -> Net:
         """Return the weights with a projection of each modality and three prompts more."""

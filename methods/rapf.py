@@ -183,4 +183,5 @@ def fuse(old: Tensor, new: Tensor, floor: float) -> Tensor:
     after = u.T @ new
     changed = (after - before).abs()
     share = (changed / changed.max().clamp(min=1e-12) + floor).clamp(max=1)
-    return u @ (share * after + (1 - share) * before)
+    fused: Tensor = u @ (share * after + (1 - share) * before)
+    return fused
