@@ -135,6 +135,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         "audit": Lazy(
             "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
         ),
+        "certify": Lazy(
+            "bench.cli.certify:certify",
+            "Say how many items of the memory must be removed, relabelled or inserted to change the answers of a RUN.",
+        ),
         "explain": Lazy(
             "bench.cli.explain:explain",
             "Say why the methods of a RUN answered a query as they did, and what an edited memory would change.",
