@@ -147,7 +147,7 @@ def explain(
     dataset = same_data(data if data is not None else str(first["dataset"]), {str(k): v for k, v in first.items()})
     scenario = recipe_of(manifest, "scenarios", SCENARIOS, str(first["scenario"]))
     seed = int(first["seed"])
-    episode = dealt_again(scenario, dataset, first, manifest).to(device)
+    episode = dealt_again(scenario, dataset, first.to_dict(), manifest).to(device)
     number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
     wanted = _relabels(relabel, dataset, exclude)
     edited = intervene(episode, number, exclude, wanted) if exclude or wanted else None
