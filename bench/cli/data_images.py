@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
-from bench.cli.options import ENCODER_HELP, PATH, encoding, notices_alone, role_options, say, split_names, warn
+from bench.cli.options import (
+    ENCODER_HELP,
+    PATH,
+    encoding,
+    notices_alone,
+    role_options,
+    say,
+    split_names,
+    texts_option,
+    warn,
+)
 from bench.data.images import open_source
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.standard import encode_declared
@@ -28,6 +38,7 @@ from bench.device.choose import choose_device
 @click.option("--licence", default="unknown", help="Licence of the data.")
 @click.option("--citation", default="", help="Who made it.")
 @role_options
+@texts_option
 @encoding
 def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **given: Any) -> None:
     """Encode images into a feature pack.
@@ -53,6 +64,7 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
 @click.option("--root", required=True, type=PATH, help="Where the data set lies.")
 @click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
 @click.option("--out", type=PATH, help="The pack's folder.  [default: packs/NAME]")
+@texts_option
 @encoding
 def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **given: Any) -> None:
     """Check that a standard data set is laid out as it should be, say what is missing, and encode it."""

@@ -87,7 +87,7 @@ def encode_declared(
     options: EncodeOptions | None = None,
     progress: bool = False,
 ) -> Encoded:
-    """Encode a standard data set into a feature pack; ``options`` may set precision, device and the like."""
+    """Encode a standard data set into a feature pack; ``options`` may set precision, device, name and the like."""
     found = prepare(name, root)
     declared = found.declaration
     base = options or EncodeOptions(encoder=encoder, name=name)
@@ -95,7 +95,7 @@ def encode_declared(
     full = replace(
         base,
         encoder=encoder,
-        name=name,
+        name=base.name or name,
         display=found.display,
         class_split=found.class_split,
         template_strings=declared.templates if base.templates == "auto" else (),
