@@ -32,6 +32,8 @@ from bench.device.choose import choose_device
 @click.option("--out", required=True, type=PATH, help="The pack's folder.")
 @click.option("--name", help="The data set's name.  [default: the pack's folder]")
 @click.option("--root", type=PATH, help="Folder that paths in a CSV or JSON start from.")
+@click.option("--class-names", type=PATH, help="Names of class folders (lines FOLDER NAME) or of class numbers.")
+@click.option("--nested", is_flag=True, help="Class folders lie in folders of groups: GROUP/CLASS/IMAGE.")
 @click.option("--templates", default="auto", help="Prompts: auto, imagenet-80, imagenet-7, photo, name, or a file.")
 @click.option("--near", type=click.FloatRange(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
 @click.option("--no-projection", is_flag=True, help="Image features before the projection; there are no texts then.")
@@ -40,10 +42,19 @@ from bench.device.choose import choose_device
 @role_options
 @texts_option
 @encoding
-def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **given: Any) -> None:
+def encode(
+    path: Path,
+    out: Path,
+    root: Path | None,
+    class_names: Path | None,
+    nested: bool,
+    no_projection: bool,
+    **given: Any,
+) -> None:
     """Encode images into a feature pack.
 
-    PATH is a folder SPLIT/CLASS/IMAGE or CLASS/IMAGE, a CSV or JSON of path and class, or webdataset shards.
+    PATH is a folder SPLIT/CLASS/IMAGE or CLASS/IMAGE, a CSV or JSON of path and class (or CoOp's split), webdataset
+    shards, Parquet files of datasets, or an .npz of MedMNIST.
     """
     for role in ("support", "query", "validation", "memory"):
         given[role] = split_names(given[role])
@@ -53,9 +64,8 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
         "projected": not no_projection,
     }
     with notices_alone():
-        made = encode_pack(
-            open_source(path, root=root), out, EncodeOptions(**given), cache=FeatureCache(cache_root()), progress=True
-        )
+        source = open_source(path, root=root, names_file=class_names, nested=nested)
+        made = encode_pack(source, out, EncodeOptions(**given), cache=FeatureCache(cache_root()), progress=True)
     say(made)
 
 

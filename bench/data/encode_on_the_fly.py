@@ -92,7 +92,8 @@ def _encode(
     called = f"{name}@{encoder_slug(encoder)}" if several else name
     asked = [] if options.templates == "auto" else [options.templates]
     out = cache.root / PACKS / f"{called}-{digest(str(origin.resolve()), encoder, *asked)[:12]}"
-    options = replace(options, name=called)
+    where = str(origin.resolve())
+    options = replace(options, name=called, images=f"{declared}:{where}" if declared else where)
     if declared:
         made = encode_declared(declared, origin, out, encoder=encoder, cache=cache, options=options, progress=progress)
     else:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.encoders.pooled import Pooled
+from bench.encoders.transformers_files import quietly
 from bench.utils.errors import BenchError, one_line
 
 SUFFIX = ":texts=synthesised"
@@ -122,7 +123,7 @@ def sentence_encoder() -> tuple[Sentences, Tokens]:
         ) from None
     folder = Path(package.get_model_path())
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), quietly(transformers):
             bert = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # transformers raises many kinds for damaged files

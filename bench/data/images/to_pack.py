@@ -16,7 +16,7 @@ from bench.core.dataset import Card
 from bench.core.features import Features
 from bench.data.class_names import check_class_names
 from bench.data.images.encode import EncodedImages, encode_source, encode_texts
-from bench.data.images.items import ImageSource, SetAside
+from bench.data.images.items import Caption, ImageSource, SetAside
 from bench.data.manifest import FORMAT
 from bench.data.pack import encode_strings, write_arrays, write_manifest, write_texts
 from bench.data.splits import choose_roles, held_out
@@ -56,6 +56,10 @@ class EncodeOptions:
         Splits that serve in a role; left out, the usual names decide.
     class_split : mapping of str to sequence of str
         Names of the classes that are ``seen``, ``validation`` and ``unseen``, where the field fixed them.
+    captions : tuple of Caption
+        Texts about the source's classes, for the text memory; left out where the encoder has no texts.
+    images : str
+        Where the images lie, for the pack to say; empty says nothing.
     texts : {"own", "synthesised"}
         As :func:`bench.encoders.load_encoder` takes it.
     near : float or None
@@ -84,6 +88,8 @@ class EncodeOptions:
     licence: str = "unknown"
     citation: str = ""
     description: str = ""
+    images: str = ""
+    captions: tuple[Caption, ...] = ()
     near: float | None = None
 
 
@@ -170,6 +176,8 @@ def encode_pack(
         "near": options.near or (NEAR if options.encoder == BUNDLED else Card.near),
         "set_aside": len(aside),
     }
+    if options.images:
+        manifest["images"] = options.images
     if options.class_split:
         manifest["class_split"] = {
             part: sorted(label_of[name] for name in names) for part, names in options.class_split.items()
@@ -184,7 +192,11 @@ def encode_pack(
     if aside:
         warnings.append(f"{len(aside)} files set aside, e.g. {aside[0].id}: {aside[0].reason}; see {SET_ASIDE_FILE}")
     if encoder.has_texts:
+        if source.templates and not options.template_strings and options.templates == "auto":
+            options = replace(options, template_strings=source.templates)
         manifest["prompts"] = _write_prompts(out, encoder, shown, options, cache, manifest, warnings)
+        if options.captions:
+            manifest["texts"] = _write_captions(out, encoder, options.captions, label_of, cache)
     else:
         warnings.append(f"{encoder.without_texts}; the pack holds no class texts")
     if options.memory:
@@ -246,6 +258,18 @@ def _write_prompts(
         [f"prompt/{n}" for n in range(len(names))],
         ["prompt"] * len(names),
     )
+
+
+def _write_captions(
+    out: Path,
+    encoder: Encoder,
+    captions: Sequence[Caption],
+    label_of: Mapping[str, int],
+    cache: FeatureCache | None,
+) -> dict[str, Any]:
+    x, _ = encode_texts(encoder, [one.text for one in captions], cache=cache)
+    labels = torch.tensor([label_of[one.class_name] for one in captions])
+    return write_texts(out, "texts", x, labels, [one.id for one in captions], ["sentence"] * len(captions))
 
 
 def _templates(encoder: Encoder, options: EncodeOptions) -> tuple[Template, ...]:

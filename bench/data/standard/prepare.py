@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cache.store import FeatureCache
-from bench.data.images.items import ImageSource
+from bench.data.images.items import Caption, ImageSource
 from bench.data.images.to_pack import Encoded, EncodeOptions, encode_pack
 from bench.data.import_features import distinct
 from bench.data.standard.declaration import Declaration, declarations
@@ -27,6 +27,8 @@ class Prepared:
         The name in prompts of each class of the source.
     class_split : mapping of str to sequence of str
         Classes that are ``seen``, ``validation`` and ``unseen``; empty where the field fixed none.
+    captions : sequence of Caption
+        Texts about classes that come with the images.
     """
 
     declaration: Declaration
@@ -34,6 +36,7 @@ class Prepared:
     display: Mapping[str, str]
     class_split: Mapping[str, Sequence[str]]
     warnings: tuple[str, ...]
+    captions: Sequence[Caption] = ()
 
 
 def prepare(name: str, root: Path) -> Prepared:
@@ -69,7 +72,7 @@ def prepare(name: str, root: Path) -> Prepared:
         warnings.append(f"{name} has {declaration.classes} classes, {len(source.class_names)} are here")
     shown = distinct([found.display.get(c, c) for c in source.class_names], warnings)
     display = dict(zip(source.class_names, shown, strict=True))
-    return Prepared(declaration, source, display, found.class_split, tuple(warnings))
+    return Prepared(declaration, source, display, found.class_split, tuple(warnings), found.captions)
 
 
 def _there(folder: Path, path: str) -> bool:
@@ -103,6 +106,7 @@ def encode_declared(
         licence=declared.licence,
         citation=declared.citation,
         description=declared.title,
+        captions=tuple(found.captions),
         **roles,
     )
     made = encode_pack(found.source, out, full, cache=cache, progress=progress)
