@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from bench.cli.options import (
 )
 from bench.data.images import open_source
 from bench.data.images.to_pack import EncodeOptions, encode_pack
-from bench.data.standard import encode_declared
+from bench.data.standard import declared, encode_declared
 from bench.data.standard import prepare as check
+from bench.data.standard.fetch import fetch
 from bench.device.choose import choose_device
 
 
@@ -74,10 +76,13 @@ def encode(
 @click.option("--root", required=True, type=PATH, help="Where the data set lies.")
 @click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
 @click.option("--out", type=PATH, help="The pack's folder.  [default: packs/NAME]")
+@click.option("--download", is_flag=True, help="Fetch what is missing, where the licence allows it.")
 @texts_option
 @encoding
-def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **given: Any) -> None:
+def prepare(name: str, root: Path, encoder: str | None, out: Path | None, download: bool, **given: Any) -> None:
     """Check that a standard data set is laid out as it should be, say what is missing, and encode it."""
+    if download:
+        fetch(declared(name), root, say=lambda said: click.echo(said, err=True), progress=sys.stderr.isatty())
     if encoder is None:
         found = check(name, root)
         warn(found.warnings)

@@ -11,9 +11,9 @@ from bench.cache.store import FeatureCache
 from bench.data.images.items import Caption, ImageSource
 from bench.data.images.to_pack import Encoded, EncodeOptions, encode_pack
 from bench.data.import_features import distinct
-from bench.data.standard.declaration import Declaration, declarations
+from bench.data.standard.declaration import Declaration, declared
 from bench.data.standard.readers import READERS
-from bench.utils.errors import BenchError, suggest
+from bench.utils.errors import BenchError
 from bench.utils.names import expand
 
 
@@ -54,16 +54,13 @@ def prepare(name: str, root: Path) -> Prepared:
     BenchError
         One line that names everything that is missing and where to get it.
     """
-    known = declarations()
-    if name not in known:
-        raise BenchError(f"no standard data set is called {name!r}{suggest(name, known)}")
-    declaration = known[name]
+    declaration = declared(name)
     root = expand(root)
     folder = root / declaration.folder if (root / declaration.folder).is_dir() else root
     missing = {path: what for path, what in declaration.requires.items() if not _there(folder, path)}
     if missing:
         lacks = "; ".join(f"{path} ({what})" for path, what in missing.items())
-        raise BenchError(f"{name}: {folder} lacks {lacks}. Get it from {declaration.home}")
+        raise BenchError(f"{name}: {folder} lacks {lacks}. {declaration.how_to_get(root)}")
     arguments = {key: value for key, value in declaration.reader.items() if key != "kind"}
     found = READERS[declaration.reader["kind"]](folder, **arguments)
     source = ImageSource(str(folder), found.items, tuple(found.classes))
@@ -92,20 +89,20 @@ def encode_declared(
 ) -> Encoded:
     """Encode a standard data set into a feature pack; ``options`` may set precision, device, name and the like."""
     found = prepare(name, root)
-    declared = found.declaration
+    about = found.declaration
     base = options or EncodeOptions(encoder=encoder, name=name)
-    roles: dict[str, Any] = {role: tuple(splits) for role, splits in declared.roles.items()}
+    roles: dict[str, Any] = {role: tuple(splits) for role, splits in about.roles.items()}
     full = replace(
         base,
         encoder=encoder,
         name=base.name or name,
         display=found.display,
         class_split=found.class_split,
-        template_strings=declared.templates if base.templates == "auto" else (),
-        revision=declared.revision,
-        licence=declared.licence,
-        citation=declared.citation,
-        description=declared.title,
+        template_strings=about.templates if base.templates == "auto" else (),
+        revision=about.revision,
+        licence=about.licence,
+        citation=about.citation,
+        description=about.title,
         captions=tuple(found.captions),
         **roles,
     )
