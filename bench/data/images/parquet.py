@@ -77,12 +77,8 @@ def _in_order(known: Sequence[str], items: Sequence[ImageItem]) -> tuple[str, ..
 def _splits(files: Sequence[Path]) -> dict[Path, str]:
     told = {}
     for file in files:
-        words = [
-            word
-            for part in (file.stem, file.parent.name)
-            for word in re.split(r"[^A-Za-z]+", part)
-            if usual_role(word) is not None
-        ]
+        words = [*re.split(r"[^A-Za-z]+", file.stem), file.parent.name]
+        words = [word for word in words if usual_role(word) is not None]
         if words:
             told[file] = words[0]
     return told if len(told) == len(files) else dict.fromkeys(files, "all")

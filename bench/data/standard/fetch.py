@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import urllib3
 from tqdm import tqdm
 
 from bench.data.standard.declaration import Declaration, Download
@@ -124,7 +125,7 @@ def _answer(url: str, part: Path) -> Iterator[tuple[requests.Response, int, int 
                 start = 0
             length = reply.headers.get("Content-Length", "")
             yield reply, start, start + int(length) if length.isdigit() else None
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _Broken(f"the transfer broke ({one_line(error, longest=80)})") from None
 
 
@@ -134,7 +135,8 @@ def _write(reply: requests.Response, part: Path, start: int, total: int | None, 
         tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=not progress) as bar,
     ):
         done = start
-        for block in reply.iter_content(_BLOCK):
+        # What has arrived is kept, where iter_content would lose what is less than a block.
+        for block in iter(lambda: reply.raw.read1(_BLOCK), b""):
             done += len(block)
             if total is not None and done > total:
                 raise _Broken("the server sends more than it said")
