@@ -130,3 +130,23 @@ class Dataset:
         for name, features in self.splits.items():
             features.check(f"{self.name}, split {name}")
         self.prompts.check(f"{self.name}, class texts")
+
+
+def require_same_space(one: Dataset, other: Dataset) -> None:
+    """Refuse two data sets whose features one encoder cannot have made.
+
+    Raises
+    ------
+    BenchError
+        For another dimension, or another encoder where both name theirs.
+    """
+    if one.dimension != other.dimension:
+        raise BenchError(
+            f"data sets {one.name} (d = {one.dimension}) and {other.name} (d = {other.dimension}) are not in one "
+            "space; encode both with the same encoder"
+        )
+    if one.card.space and other.card.space and one.card.space != other.card.space:
+        raise BenchError(
+            f"data sets {one.name} and {other.name} come from different encoders ({one.card.space} and "
+            f"{other.card.space}); encode both with the same one"
+        )

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench.core.dataset import Dataset
+from bench.core.dataset import Dataset, require_same_space
 from bench.data.encode_on_the_fly import encode_all
 from bench.data.registry import resolve
 from bench.device.choose import choose_device
@@ -198,7 +198,8 @@ def _episodes(
         if source is not None:
             source.check()
         for dataset in datasets:
-            _same_space(dataset, source)
+            if source is not None:
+                require_same_space(source, dataset)
             for condition, seed in product(named.recipe.conditions(dataset), seeds):
                 what = {
                     **shared,
@@ -216,18 +217,3 @@ def _episodes(
                     weights = [loaded.fingerprint] if loaded else []
                     cells[label] = digest({**what, **recipe}, *weights)[:20]
                 yield EpisodeSpec(named, dataset, source, condition, seed, cells)
-
-
-def _same_space(dataset: Dataset, source: Dataset | None) -> None:
-    if source is None:
-        return
-    if source.dimension != dataset.dimension:
-        raise BenchError(
-            f"data sets {source.name} (d = {source.dimension}) and {dataset.name} (d = {dataset.dimension}) are not in "
-            "one space; encode both with the same encoder"
-        )
-    if source.card.space and dataset.card.space and source.card.space != dataset.card.space:
-        raise BenchError(
-            f"data sets {source.name} and {dataset.name} come from different encoders ({source.card.space} and "
-            f"{dataset.card.space}); encode both with the same one"
-        )
