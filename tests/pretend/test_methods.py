@@ -17,11 +17,11 @@ from bench.runner.evaluate import Outcome, missing_requirement, run_cell
 from bench.runner.handover import Handover
 from bench.utils.random import Stream
 from tests.pretend.device import pretend_cuda
-from tests.pretend.recipes import SCENARIOS, method
+from tests.pretend.recipes import MEASURED, SCENARIOS, method
 
 
 def test_every_scenario_is_tested_here() -> None:
-    assert {recipe.name for recipe in SCENARIOS} == set(REGISTERED.names())
+    assert {recipe.name for recipe in (*SCENARIOS, *MEASURED)} == set(REGISTERED.names())
 
 
 @pytest.fixture(scope="session")
@@ -59,9 +59,15 @@ def cases(*, possible: bool) -> Iterator[Any]:
     """Yield a data set, a scenario and a method that gets what it needs, or one that does not.
 
     On the pack all of them; on the others a scenario once and a method without its variants, whose arithmetic is that
-    of the method.
+    of the method. Methods that need class texts meet three scenarios on the pack; scenarios that deal few-shot tasks
+    and measure more meet a method of each kind.
     """
-    names = METHODS.names()
+    texts = [name for name in METHODS.names() if "prompts" in METHODS.get(name).cls.about.needs and name != "zero-shot"]
+    if possible:
+        some = SCENARIOS[0], SCENARIOS[-2], SCENARIOS[-1]
+        for recipe, name in (*product(MEASURED, ("protonet", "tda", "zlap")), *product(some, texts)):
+            yield pytest.param("pack", recipe, name, id=f"pack-{recipe.name}-{name}")
+    names = [name for name in METHODS.names() if name not in texts]
     plain = [name for name in names if not METHODS.get(name).preset]
     once = {recipe.name: recipe for recipe in reversed(SCENARIOS)}.values()
     for data, recipes, methods in (("pack", SCENARIOS, names), ("digits", once, plain), ("glyphs", once, plain)):
