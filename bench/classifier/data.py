@@ -77,8 +77,8 @@ def photographs(
         splits[split].check(f"{path}, split {split}")
     strings: tuple[str, ...] = ()
     prompts = Features.empty(encoder_dimension(splits), names)
-    if encoder.projected:
-        chosen = auto_templates(encoder.name, templates)
+    if encoder.has_texts:
+        chosen = auto_templates(encoder, templates)
         strings = tuple(template("{}") for template in chosen)
         said = [name.replace("_", " ") for name in names]
         texts = class_texts(lambda t: encode_texts(encoder, t, cache=cache), said, chosen)
@@ -92,6 +92,7 @@ def photographs(
         licence=licence,
         encoder=encoder.name,
         space=space_of(encoder),
+        encoder_texts=encoder.texts if encoder.has_texts else "none",
     )
     dataset = Dataset(
         card=card,

@@ -22,6 +22,13 @@ class Card:
     near : float
         Cosine from which two of its images count as near-duplicates. It belongs to the encoder's space: 0.97 suits
         CLIP on photographs, and a space in which different images lie closer together declares more.
+    encoder_flops : int or None
+        What the encoder computes for one image; None if unknown.
+    encoder_licence : str
+        Of the encoder's weights.
+    encoder_texts : str
+        ``joint`` if texts lie where its images do, ``synthesised`` if they were made of a classifier's rows, ``none``
+        if it has no text tower; empty if unknown.
     """
 
     name: str
@@ -32,6 +39,9 @@ class Card:
     space: str = ""
     description: str = ""
     near: float = 0.97
+    encoder_flops: int | None = None
+    encoder_licence: str = "unknown"
+    encoder_texts: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

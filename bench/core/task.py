@@ -275,9 +275,12 @@ class Episode(Movable):
         Classes (or images) on which a method may choose; disjoint from the queries of ``sessions``.
     independent : bool
         Whether each session is a problem of its own (few-shot episodes), so that nothing is carried to the next.
+    without_texts : str
+        Why no class has a text, where the encoder has none to give; empty otherwise.
     """
 
     sessions: tuple[Session, ...]
     training: Session | None = None
     validation: Session | None = None
     independent: bool = False
+    without_texts: str = ""

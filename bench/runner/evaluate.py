@@ -116,8 +116,12 @@ def missing_requirement(about: About, episode: Episode, *, trained: bool = False
     if "images" in about.needs and not len(first.labelled):
         return "needs images in the support or in the memory, and there are none"
     if "texts" in about.needs and not len(first.text_memory):
+        if episode.without_texts:
+            return f"needs texts, and {episode.without_texts}"
         return "needs texts, and the data set has none; import it with --texts"
     if "prompts" in about.needs and len(task.prompts) < task.n_classes:
+        if episode.without_texts and not len(task.prompts):
+            return f"needs a text for every class, and {episode.without_texts}"
         without = task.n_classes - len(task.prompts)
         return (
             f"needs a text for every class, and {without} of {task.n_classes} classes have none; "

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.dataset import Card
 from bench.cost.encoder_flops import encoder_flops
 from bench.runner.evaluate import Outcome
 from bench.utils.hashing import digest
@@ -41,7 +42,7 @@ def common(run: Run, spec: EpisodeSpec, named: LabelledRecipe, cell: str, proven
         "scenario_params": json.dumps(defaults(spec.scenario.recipe), sort_keys=True, default=str),
         "dataset": spec.dataset.name,
         "encoder": spec.dataset.card.encoder,
-        "encoder_flops": encoder_flops(spec.dataset.card.encoder),
+        "encoder_flops": _encoder_flops(spec.dataset.card),
         "condition": json.dumps(dict(spec.condition), sort_keys=True, default=str),
         "precision": run.config.precision,
         "seed": spec.seed,
@@ -49,6 +50,10 @@ def common(run: Run, spec: EpisodeSpec, named: LabelledRecipe, cell: str, proven
         "items": spec.dataset.items,
         "provenance": provenance,
     }
+
+
+def _encoder_flops(card: Card) -> int | None:
+    return encoder_flops(card.encoder) if card.encoder_flops is None else card.encoder_flops
 
 
 def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
