@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -20,7 +22,7 @@ class Rehearsed:
     """The network and the exemplars, best first within a class."""
 
     net: Net
-    kept: Features
+    exemplars: Features
 
 
 @method(
@@ -37,17 +39,19 @@ class Rehearsed:
 class Replay(SessionTraining):
     """Train one classifier on the new images and the exemplars of earlier sessions."""
 
+    hidden: Annotated[int, Ge(1)] = 64
+
     def build(self, task: Task, *, rng: Stream) -> Rehearsed:
         """Return the state after the first session."""
         return self._session(self.initial(task, rng.child("init")), None, task, rng)
 
     def extend(self, state: Rehearsed, task: Task, *, rng: Stream) -> Rehearsed:
         """Return the state after a further session."""
-        return self._session(state.net.grow(task.n_classes, rng.child("init")), state.kept, task, rng)
+        return self._session(state.net.grow(task.n_classes, rng.child("init")), state.exemplars, task, rng)
 
-    def _session(self, net: Net, kept: Features | None, task: Task, rng: Stream) -> Rehearsed:
+    def _session(self, net: Net, exemplars: Features | None, task: Task, rng: Stream) -> Rehearsed:
         new = new_images(task)
-        data = joined(kept, new)
+        data = joined(exemplars, new)
         columns = task.columns(data.labels)
         trainable = net.trainable()
 
@@ -58,7 +62,7 @@ class Replay(SessionTraining):
             trainable.tensors(), loss, data, owner="replay", rng=rng.child("fit"), tower=trainable.tower_tensors()
         )
         net = trainable.detached()
-        return Rehearsed(net, choose_exemplars(net, kept, new, task))
+        return Rehearsed(net, choose_exemplars(net, exemplars, new, task))
 
     def score(self, state: Rehearsed, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
