@@ -1,0 +1,63 @@
+"""Kills of processes that work together."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from tests.faults.children import Broken
+from tests.faults.commands import of_runs
+
+PROCESSES = ("parent", "one worker", "all workers")
+"""What is killed of ``bench run --jobs 2``."""
+
+
+def jobs_round(folder: Path, rng: random.Random, whom: str) -> int:
+    """Kill the parent, one worker or all workers of ``bench run --jobs 2``, go on, and compare; return the kills."""
+    words = [sys.executable, "-m", "bench", "run", "--methods", "protonet,mml", "--data", "digits", "--seeds", "6"]
+    words += ["--quiet", "--device", "cpu", "--set", "mml.epochs=1", "--set", "mml.adapt_epochs=1"]
+    serial = folder / "serial"
+    if not serial.exists():
+        serial.mkdir(parents=True)
+        subprocess.run(words, cwd=serial, check=True, capture_output=True)
+    place = folder / "parallel"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    # Files and not pipes: a worker that outlives its parent for a moment would hold a pipe open.
+    with subprocess.Popen(
+        [*words, "--jobs", "2"], cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as parent:
+        workers: list[psutil.Process] = []
+        wanted = rng.randrange(6)
+        while parent.poll() is None and (
+            len(workers) < 2 or len(list(place.glob("runs/*/records/*.parquet"))) < wanted
+        ):
+            time.sleep(0.05)
+            with suppress(psutil.Error):
+                workers = psutil.Process(parent.pid).children()
+        kills = 0
+        chosen = workers if whom == "all workers" else workers[:1] if whom == "one worker" else []
+        for process in chosen:
+            with suppress(psutil.Error):
+                process.kill()
+                kills += 1
+        if whom == "parent" and parent.poll() is None:
+            parent.kill()
+            kills += 1
+        parent.wait()
+        psutil.wait_procs(workers, timeout=60)
+    subprocess.run(words, cwd=place, check=True, capture_output=True)
+    a, b = of_runs(serial), of_runs(place)
+    if a != b:
+        raise Broken(f"{whom}: after a kill records are otherwise")
+    left = list(place.rglob("*.tmp"))
+    if left:
+        raise Broken(f"{whom}: left behind: {left[:3]}")
+    return kills
