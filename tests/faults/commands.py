@@ -158,11 +158,11 @@ def _nothing(folder: Path) -> None:
 
 
 KINDS: Mapping[str, Kind] = {
-    "run": Kind(_nothing, lambda folder: execute(planned(folder)), of_runs, at_steps=True, often=6),
+    "run": Kind(_nothing, lambda folder: execute(planned(folder, calibrate=False)), of_runs, at_steps=True, often=5),
     "training": Kind(_nothing, lambda folder: execute(_trained(folder)), of_runs, at_steps=True, often=6),
-    "import": Kind(_arrays, _import, _of_pack, often=6),
+    "import": Kind(_arrays, _import, _of_pack, often=8),
     "encode": Kind(_images, _encode, _of_pack),
-    "merge": Kind(_shards, _merge, of_runs, often=6),
-    "report": Kind(_made_up, _report, _files("out")),
+    "merge": Kind(_shards, _merge, of_runs, often=12),
+    "report": Kind(_made_up, _report, _files("out"), often=2),
 }
 """Commands that are killed in a process of their own."""

@@ -69,10 +69,7 @@ class Harness:
                 before = now
         in_child(lambda: often(lambda: self.kind.work(place)))
         again = self.kind.made(place)
-        differ = sorted(key for key in made.keys() | again.keys() if made.get(key) != again.get(key))
-        if differ:
-            first = _difference(made.get(differ[0]), again.get(differ[0]))
-            raise Broken(f"{self.name}: after {kills} kills these are otherwise: {differ[:5]}; the first: {first}")
+        require_equal(made, again, f"{self.name}, after {kills} kills")
         left = [
             path for path in place.rglob("*") if path.name.endswith(".tmp") or path.name in ("training", "unfinished")
         ]
@@ -90,6 +87,14 @@ class Harness:
         if choice == "moment":
             return choice, rng.uniform(0.001, max(seconds, 0.01))
         return choice, rng.randrange(counts[choice])
+
+
+def require_equal(made: Mapping[str, object], again: Mapping[str, object], when: str) -> None:
+    """Raise :class:`Broken` if two commands did not make the same, and say what of it is otherwise."""
+    differ = sorted(key for key in made.keys() | again.keys() if made.get(key) != again.get(key))
+    if differ:
+        first = _difference(made.get(differ[0]), again.get(differ[0]))
+        raise Broken(f"{when}: {len(differ)} of {len(made)} are otherwise: {differ[:3]}; the first: {first}")
 
 
 def _difference(one: object, other: object) -> str:

@@ -38,7 +38,7 @@ def test_what_a_kill_changes_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     harness = Harness("odd", tmp_path)
     harness.__dict__["whole"] = ({"result": "once"}, 0.1, {"Path.touch": 2})
     monkeypatch.setattr(Harness, "_moment", lambda *_: ("Path.touch", 1))
-    with pytest.raises(Broken, match="these are otherwise"):
+    with pytest.raises(Broken, match="1 of 1 are otherwise"):
         harness.round(random.Random(0), 1)
 
 

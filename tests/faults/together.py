@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -14,9 +15,13 @@ import psutil
 
 from tests.faults.children import Broken
 from tests.faults.commands import of_runs
+from tests.faults.harness import require_equal
 
 PROCESSES = ("parent", "one worker", "all workers")
 """What is killed of ``bench run --jobs 2``."""
+
+_HERE = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+"""The environment of commands that run the code beside this file, whatever else is installed."""
 
 
 def jobs_round(folder: Path, rng: random.Random, whom: str) -> int:
@@ -26,13 +31,13 @@ def jobs_round(folder: Path, rng: random.Random, whom: str) -> int:
     serial = folder / "serial"
     if not serial.exists():
         serial.mkdir(parents=True)
-        subprocess.run(words, cwd=serial, check=True, capture_output=True)
+        _run(words, serial)
     place = folder / "parallel"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     # Files and not pipes: a worker that outlives its parent for a moment would hold a pipe open.
     with subprocess.Popen(
-        [*words, "--jobs", "2"], cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*words, "--jobs", "2"], cwd=place, env=_HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as parent:
         workers: list[psutil.Process] = []
         wanted = rng.randrange(6)
@@ -53,11 +58,15 @@ def jobs_round(folder: Path, rng: random.Random, whom: str) -> int:
             kills += 1
         parent.wait()
         psutil.wait_procs(workers, timeout=60)
-    subprocess.run(words, cwd=place, check=True, capture_output=True)
-    a, b = of_runs(serial), of_runs(place)
-    if a != b:
-        raise Broken(f"{whom}: after a kill records are otherwise")
+    _run(words, place)
+    require_equal(of_runs(serial), of_runs(place), f"{whom}, after {kills} kills")
     left = list(place.rglob("*.tmp"))
     if left:
         raise Broken(f"{whom}: left behind: {left[:3]}")
     return kills
+
+
+def _run(words: list[str], folder: Path) -> None:
+    done = subprocess.run(words, cwd=folder, env=_HERE, capture_output=True, text=True)
+    if done.returncode:
+        raise Broken(f"a command that nobody killed left with status {done.returncode}: {done.stderr[-500:]}")
