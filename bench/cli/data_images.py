@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
-from bench.cli.options import ENCODER_HELP, PATH, encoding, notices_alone, role_options, say, split_names, warn
+from bench.cli.options import ENCODER_HELP, PATH, Number, encoding, notices_alone, role_options, say, split_names, warn
 from bench.data.images import open_source
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.standard import encode_declared
@@ -23,7 +23,7 @@ from bench.device.choose import choose_device
 @click.option("--name", help="The data set's name.  [default: the pack's folder]")
 @click.option("--root", type=PATH, help="Folder that paths in a CSV or JSON start from.")
 @click.option("--templates", default="auto", help="Prompts: auto, imagenet-80, imagenet-7, photo, name, or a file.")
-@click.option("--near", type=click.FloatRange(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
+@click.option("--near", type=Number(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
 @click.option("--no-projection", is_flag=True, help="Image features before the projection; there are no texts then.")
 @click.option("--licence", default="unknown", help="Licence of the data.")
 @click.option("--citation", default="", help="Who made it.")

@@ -23,8 +23,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from bench.utils.errors import BenchError
-from tests.faults.readers import READERS, Reader
+from tests.faults.reader import Reader
+from tests.faults.readers import READERS
 
 SECONDS = 10
 BYTES = 2 << 30
@@ -228,6 +231,8 @@ def _read_apart(reader: Reader, folder: Path, good: str) -> str:
 
 
 def _in_child(reader: Reader, folder: Path, good: str) -> str:
+    # A fork has none of the threads that torch began before it, and would wait for them.
+    torch.set_num_threads(1)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     os.dup2(sys.stderr.fileno(), 2)
     pages = int(Path("/proc/self/statm").read_text().split()[0])

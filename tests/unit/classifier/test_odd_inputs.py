@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from bench import BenchError, Classifier
+from bench.data.import_features import Options, import_pack
+from bench.utils.errors import Notice
 from tests.unit.classifier.clouds import clouds
 
 
@@ -60,3 +62,15 @@ def test_what_a_strangers_manifest_names_is_not_removed(made: Classifier, tmp_pa
     assert (tmp_path / "victim.safetensors").read_text() == "mine"
     assert (tmp_path / "c" / "victim.safetensors").read_text() == "mine"
     assert Classifier.load(tmp_path / "c").classes_.tolist() == list("abcd")
+
+
+def test_a_memory_that_holds_the_queries_does_not_answer_for_them(tmp_path: Path) -> None:
+    """A pack as its own memory: every query would be its own nearest neighbour."""
+    x, y = clouds(6, spread=4.0)
+    names, labels = np.unique(y, return_inverse=True)
+    np.savez(tmp_path / "in.npz", train_x=x[::2], train_y=labels[::2], test_x=x[1::2], test_y=labels[1::2])
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    import_pack([tmp_path / "in.npz"], tmp_path / "names.txt", tmp_path / "pack", Options(name="clouds"))
+    with pytest.warns(Notice, match="12 of 12 queries lie in the memory"):
+        made = Classifier("knn:k=1", hold_out=0.0).fit(tmp_path / "pack", memory=[tmp_path / "pack"])
+    assert "queries" not in made.measured_

@@ -95,8 +95,8 @@ def test_arrays_of_one_name_in_two_files_are_refused(tmp_path: Path) -> None:
         (lambda a: a | {"test_x": a["test_x"] * 0}, "zero vector"),
         (lambda a: a | {"test_x": a["test_x"][:0], "test_y": a["test_y"][:0]}, "'test' has no rows"),
         (lambda a: a | {"train_x": a["train_x"][:0], "train_y": a["train_y"][:0]}, "'train' has no rows"),
-        (lambda a: a | {"test_x": a["test_x"].astype(object)}, "it holds objects"),
-        (lambda a: a | {"test_y": a["test_y"].astype(object)}, "it holds objects"),
+        (lambda a: a | {"test_x": a["test_x"].astype(object)}, "one of objects"),
+        (lambda a: a | {"test_y": a["test_y"].astype(object)}, "one of objects"),
     ],
 )  # fmt: skip
 def test_arrays_that_are_no_features(

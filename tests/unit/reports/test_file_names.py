@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.reports.analysis import Choices
 from bench.reports.report import build
 from bench.reports.utils.text import condition_name, file_name, slug
+from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
 
 ODD = [
@@ -85,3 +87,12 @@ def test_a_report_of_names_that_are_alike(tmp_path: Path) -> None:
     assert {"incremental-a_b-base-0-increment-2-curve.svg", "incremental-a-b-base-0-increment-2-curve.svg"} < set(
         curves
     )
+
+
+@pytest.mark.parametrize(("baseline", "said"), [("god", "did you mean 'good'"), ("", "known: bad, good"), ("a\nb", "")])
+def test_a_baseline_that_no_method_is_called(tmp_path: Path, baseline: str, said: str) -> None:
+    make_run(tmp_path / "run", {"good": 0.7, "bad": 0.5}, seeds=(0,), sessions=1)
+    with pytest.raises(BenchError, match=f"no method of these runs.*{said}") as caught:
+        build([tmp_path / "run"], tmp_path / "out", choices=Choices(baseline=baseline))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()

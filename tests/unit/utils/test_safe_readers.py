@@ -132,7 +132,8 @@ def test_parameters_on_the_command_line(name: str, text: str, value: object) -> 
 @pytest.mark.parametrize(
     ("name", "text"),
     [("k", "true"), ("k", "1:30"), ("k", "1.5"), ("rate", "false"), ("rate", "1:30"), ("ks", "[1, true]"),
-     ("either", "true"), ("k", "{a: 1, a: 2}"), ("k", "[" * 500), ("rate", "inf"), ("rate", "-.inf"), ("rate", "nan"), ("rate", ".nan")],
+     ("either", "true"), ("k", "{a: 1, a: 2}"), ("k", "[" * 500), ("rate", "inf"), ("rate", "-.inf"), ("rate", "nan"),
+     ("rate", ".nan"), ("rate", "1e400")],
 )  # fmt: skip
 def test_what_is_no_number_is_refused_where_one_is_meant(name: str, text: str) -> None:
     with pytest.raises(BenchError) as caught:
