@@ -145,7 +145,7 @@ RESULTS: Mapping[str, Reader] = {
     "joined records with their hash": Reader(_joined, _rejoined, (f"run/{NAME}",)),
     "state": Reader(_state, _loaded, ("state.safetensors",), sealed=True),
     "classifier": Reader(_classifier, _answered, (f"c/{CLASSIFIER}", "c/*.safetensors"), sealed=True),
-    "classifier with its hashes": Reader(_classifier, _resealed, (f"c/{CLASSIFIER}", "c/*.safetensors")),
+    "classifier with their hashes": Reader(_classifier, _resealed, (f"c/{CLASSIFIER}", "c/*.safetensors")),
     "sentences": Reader(_sentences, _read_sentences, ("texts.json",)),
     "features to answer": Reader(_asked, _read_asked, ("asked.npy",)),
 }
