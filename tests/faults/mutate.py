@@ -192,7 +192,7 @@ def mutate(name: str, seed: int, templates: Templates, folder: Path) -> tuple[st
     done = f"{name}, seed {seed}: {done} of {path.relative_to(inner)}"
     before = _seen(folder)
     # What is not there is told in a warning, and what else is there is read.
-    absent = done.partition(": ")[2].startswith(("gone", "link to nowhere"))
+    absent = done.partition(": ")[2].startswith(("gone", "link to nowhere", "link to itself"))
     came = _read_apart(replace(reader, sealed=False) if absent else reader, inner, good)
     beyond = [one for one in _seen(folder) ^ before if not one.startswith(("given/out/", "given/out"))]
     # Those that put right a hash write where the input is.

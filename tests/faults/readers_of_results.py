@@ -110,7 +110,9 @@ def _resealed(folder: Path) -> str:
     path = folder / "c" / CLASSIFIER
     try:
         content = parse_yaml(path.read_text())
-        content["arrays"]["tree"] = tree_digest(folder / "c" / str(content["arrays"]["file"]))
+        arrays = folder / "c" / str(content["arrays"]["file"])
+        if arrays.is_file():
+            content["arrays"]["tree"] = tree_digest(arrays)
         content["checksum"] = digest({key: value for key, value in content.items() if key != "checksum"})
         path.write_text(dump_yaml(content))
     except (OSError, YamlError, KeyError, TypeError, ValueError, AttributeError):

@@ -126,6 +126,10 @@ def encode_pack(
     )
     shown = [options.display.get(name, name) for name in source.class_names]
     check_class_names(shown, source.origin)
+    # Before hours of encoding: what can be refused at once.
+    templates = _templates(options) if options.projected else ()
+    if out.exists() and not out.is_dir():
+        raise BenchError(f"{out} is a file and no folder; choose another --out")
     encoder = load_encoder(
         options.encoder,
         precision=options.precision,
@@ -179,7 +183,7 @@ def encode_pack(
     if aside:
         warnings.append(f"{len(aside)} files set aside, e.g. {aside[0].id}: {aside[0].reason}; see {SET_ASIDE_FILE}")
     if options.projected:
-        manifest["prompts"] = _write_prompts(out, encoder, shown, options, cache, manifest, warnings)
+        manifest["prompts"] = _write_prompts(out, encoder, shown, templates, cache, manifest, warnings)
     else:
         warnings.append("features before the projection have no text in their space; the pack holds no class texts")
     if options.memory:
@@ -219,12 +223,11 @@ def _write_prompts(
     out: Path,
     encoder: Encoder,
     shown: Sequence[str],
-    options: EncodeOptions,
+    templates: Sequence[Template],
     cache: FeatureCache | None,
     manifest: dict[str, Any],
     warnings: list[str],
 ) -> dict[str, Any]:
-    templates = _templates(options)
     names = [name.replace("_", " ") for name in shown]
     made = class_texts(lambda texts: encode_texts(encoder, texts, cache=cache), names, templates)
     manifest["encoder"] |= {"templates": [template("{}") for template in templates], "truncated": made.truncated}
