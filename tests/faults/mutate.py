@@ -9,6 +9,7 @@ memory is missed, and a file outside the output folder is noticed.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import random
 import resource
@@ -231,6 +232,8 @@ def _read_apart(reader: Reader, folder: Path, good: str) -> str:
 
 
 def _in_child(reader: Reader, folder: Path, good: str) -> str:
+    # A crash is what is looked for, and its trace would go into the log of the tests.
+    faulthandler.disable()
     # A fork has none of the threads that torch began before it, and would wait for them.
     torch.set_num_threads(1)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115

@@ -148,7 +148,7 @@ def test_what_can_be_refused_before_anything_is_encoded(
     (tmp_path / "bare.txt").write_text("a photo\n")
     (tmp_path / "empty.txt").write_text("\ufeff# none\n\n")
     # An encoder that cannot be loaded, so that asking for it would be told instead.
-    options = EncodeOptions(encoder="nowhere:nothing", name="x", hold_out=0.4, templates=templates)
+    options = EncodeOptions(encoder="nowhere:nothing", name="x", templates=templates)
     with pytest.raises(BenchError, match=said) as caught:
         encode_pack(image_folder(folder), Path(out), options, cache=None)
     assert "\n" not in str(caught.value)
