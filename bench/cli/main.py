@@ -143,6 +143,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         "audit": Lazy(
             "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
         ),
+        "certify": Lazy(
+            "bench.cli.certify:certify",
+            "Say how many items of the memory must be removed, relabelled or inserted to change the answers of a RUN.",
+        ),
         "explain": Lazy(
             "bench.cli.explain:explain",
             "Say why the methods of a RUN answered a query as they did, and what an edited memory would change.",
@@ -171,6 +175,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.report:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
         ),
         "run": Lazy("bench.cli.run:run", "Run a comparison; a stopped run goes on where it stopped."),
+        "value": Lazy(
+            "bench.cli.value:value",
+            "Say what the labelled images in the memory of a RUN are worth, by source, class or item.",
+        ),
         "verify": Lazy(
             "bench.cli.compare:verify", "Check a RUN of a paper's table or figure against the published numbers."
         ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.dataset import Dataset
 from bench.core.registry import Registry
 from bench.core.task import Episode
-from bench.data.registry import resolve
+from bench.data.registry import encoded_packs, resolve
 from bench.explain.interventions import nearest
 from bench.results.checks import require_agreement
 from bench.results.run_folder import read_predictions, read_records
@@ -43,10 +43,13 @@ class Which:
     condition: Mapping[str, str] | None = None
 
 
-def select(folder: Path, queries: Sequence[str], which: Which) -> tuple[pd.DataFrame, dict[tuple[str, str], int]]:
-    """Return the records of one episode and session that asked the queries, a row a method, and the predictions.
+def finished(folder: Path, which: Which) -> pd.DataFrame:
+    """Return the records of the finished cells that are meant, a row a session.
 
-    The predictions are class ids, by cell and query.
+    Raises
+    ------
+    BenchError
+        If nothing is finished, or the run has no such method, scenario, data set, seed or condition.
     """
     records = read_records(folder)
     records = records[records["status"] == "ok"]
@@ -69,6 +72,15 @@ def select(folder: Path, queries: Sequence[str], which: Which) -> tuple[pd.DataF
         if text not in set(values):
             raise BenchError(f"no condition of the run has {key} = {text}{suggest(text, set(values))}")
         records = records[values == text]
+    return records
+
+
+def select(folder: Path, queries: Sequence[str], which: Which) -> tuple[pd.DataFrame, dict[tuple[str, str], int]]:
+    """Return the records of one episode and session that asked the queries, a row a method, and the predictions.
+
+    The predictions are class ids, by cell and query.
+    """
+    records = finished(folder, which)
     asked = read_predictions(folder, sorted(records["cell"].unique()))
     require_agreement(records, asked, folder)
     for query in queries:
@@ -98,11 +110,29 @@ def _as_text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def _encoded(name: str, row: Mapping[str, Any]) -> Dataset | None:
+    """Return the pack of the cache that has a name and made a record; None if there is none."""
+    for folder in encoded_packs(name):
+        try:
+            dataset = resolve(folder)
+        except BenchError:
+            continue
+        if dataset.fingerprint == row["features_fingerprint"]:
+            return dataset
+    return None
+
+
 def same_data(wanted: str | Path | Dataset, row: Mapping[str, Any]) -> Dataset:
-    """Return the data set that a record was made with; one with another fingerprint raises :class:`BenchError`."""
+    """Return the data set that a record was made with; one with another fingerprint raises :class:`BenchError`.
+
+    A name may also be that of images which ``bench run --encoder`` encoded: their packs lie in the cache.
+    """
     try:
         dataset = resolve(wanted)
     except BenchError as error:
+        found = _encoded(str(wanted), row)
+        if found is not None:
+            return found
         raise BenchError(f"{error}; or name the pack of this run with --data") from None
     if dataset.fingerprint != row["features_fingerprint"]:
         raise BenchError(

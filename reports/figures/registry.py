@@ -24,6 +24,7 @@ from bench.utils.errors import BenchError, suggest
 
 SectionKey = Literal[
     "scores",
+    "measures",
     "costs",
     "comparisons",
     "datasets",

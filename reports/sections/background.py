@@ -19,14 +19,15 @@ def background(analysis: Analysis) -> list[Table]:
 
 def _methods(records: pd.DataFrame) -> Table:
     """Return what was run: each method's parameters, fidelity and selection."""
-    columns = ["method", "fidelity", "selection", "method_params"]
+    columns = ["method", "fidelity", "selection", "sees", "method_params"]
     rows = records[columns].drop_duplicates().sort_values(columns)
     cells = tuple(tuple(Cell(str(v), str(v)) for v in row) for row in rows.itertuples(index=False))
     caption = (
         "Faithful methods follow their papers; adapted ones depart from them as `bench list methods` says. Selection "
-        "is where hyperparameters were chosen; oracle means on the queries, which is no fair figure."
+        "is where hyperparameters were chosen; oracle means on the queries, which is no fair figure. A method sees "
+        "each query alone, the stream of those before it too, or the set of all."
     )
-    return Table("methods", "Methods", caption, ("method", "fidelity", "selection", "parameters"), cells)
+    return Table("methods", "Methods", caption, ("method", "fidelity", "selection", "sees", "parameters"), cells)
 
 
 def _runs(run_table: RunTable) -> Table:

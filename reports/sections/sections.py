@@ -14,6 +14,7 @@ from bench.reports.sections import (
     cost,
     differences,
     evidence,
+    measures,
     near_duplicates,
     published,
     scores,
@@ -53,6 +54,7 @@ class Section:
 
 SECTIONS = (
     Section("scores", "Scores", scores.section),
+    Section("measures", "What the scenario measures", measures.section),
     Section("costs", "What methods cost", cost.section),
     Section("comparisons", "Paired comparisons", comparisons.section),
     Section("datasets", "Over data sets", across_datasets.section),

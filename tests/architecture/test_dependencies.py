@@ -25,9 +25,12 @@ ROOMS = {
     "align": "bench.encoders.",
     "energy": "bench.cost.",
     "export": "bench.reports.",
+    "hf": "bench.encoders.",
     "milvus": "bench.search.",
     "onnx": "bench.classifier.",
+    "photos": "bench.encoders.",
     "ray": "bench.runner.",
+    "texts": "bench.encoders.",
     "web": "bench.data.web.",
 }
 """The part of the package that each extra serves; no other imports what it brings."""

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bench.cache import FeatureCache
-from bench.data.images import image_folder, image_table
+from bench.data.images import image_folder, image_table, to_pack
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.registry import resolve
 from bench.encoders import class_texts, load_encoder, read_templates
@@ -141,14 +141,14 @@ def test_a_table_with_splits(spec: str, folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_can_be_refused_before_anything_is_encoded(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, templates: str, out: str, said: str
+    spec: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, templates: str, out: str, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "latin.txt").write_bytes("ein Bild für {}\n".encode("latin-1"))
     (tmp_path / "bare.txt").write_text("a photo\n")
     (tmp_path / "empty.txt").write_text("\ufeff# none\n\n")
-    # An encoder that cannot be loaded, so that asking for it would be told instead.
-    options = EncodeOptions(encoder="nowhere:nothing", name="x", templates=templates)
+    monkeypatch.setattr(to_pack, "encode_source", None)
+    options = EncodeOptions(encoder=spec, name="x", templates=templates)
     with pytest.raises(BenchError, match=said) as caught:
         encode_pack(image_folder(folder), Path(out), options, cache=None)
     assert "\n" not in str(caught.value)
