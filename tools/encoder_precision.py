@@ -22,13 +22,14 @@ from bench.functional.classwise import normalise
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--encoder", required=True)
 @click.option("--count", default=64, show_default=True, help="Images, spread over the source.")
-def main(source: Path, encoder: str, count: int) -> None:
+@click.option("--precision", "precisions", multiple=True, type=click.Choice(["bf16", "fp16"]))
+def main(source: Path, encoder: str, count: int, precisions: tuple[str, ...]) -> None:
     items = open_source(source).items
     chosen = items[:: max(1, len(items) // count)][:count]
     full = load_encoder(encoder)
     pixels = [full.transform(decode(item.read())) for item in chosen]
     exact = None
-    for precision in ("fp32", "bf16", "fp16"):
+    for precision in ("fp32", *(precisions or ("bf16",))):
         coder = full if precision == "fp32" else load_encoder(encoder, precision=precision)  # type: ignore[arg-type]
         before = time.process_time()
         found = normalise(coder.encode_pixels(pixels).float())
