@@ -163,6 +163,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.report:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
         ),
         "run": Lazy("bench.cli.run:run", "Run a comparison; a stopped run goes on where it stopped."),
+        "table": Lazy(
+            "bench.cli.table:table",
+            "Write a paper's table: methods by data sets, a block for each condition, of one metric.",
+        ),
         "verify": Lazy(
             "bench.cli.compare:verify", "Check a RUN of a paper's table or figure against the published numbers."
         ),

@@ -32,6 +32,7 @@ ROOMS = (
     "reports",
     "classifier",
     "perf",
+    "notebook",
     "cli",
 )
 """From the ground up: a room imports itself and those before it."""
