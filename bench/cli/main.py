@@ -135,6 +135,11 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         "audit": Lazy(
             "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
         ),
+        "choose": Lazy(
+            "bench.cli.choose:choose",
+            "Say which method to choose under a budget: the best that keeps it, what is as good, and the next step's "
+            "price.",
+        ),
         "explain": Lazy(
             "bench.cli.explain:explain",
             "Say why the methods of a RUN answered a query as they did, and what an edited memory would change.",

@@ -9,8 +9,8 @@ import click
 
 from bench.cli.options import PATH, warn
 from bench.reports.analysis import Analysis
-from bench.reports.tables.paper import paper_table
-from bench.reports.tables.paper_text import paper_csv, paper_latex, paper_markdown
+from bench.reports.paper.forms import paper_csv, paper_latex, paper_markdown
+from bench.reports.paper.table import paper_table
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
 
@@ -31,7 +31,9 @@ _ENDINGS = {".tex": "latex", ".md": "markdown", ".csv": "csv"}
 @click.option("--methods", default="", help="Those shown, in this order, separated by commas.  [default: all]")
 @click.option("--datasets", default="", help="Those shown, in this order, separated by commas.  [default: all]")
 @click.option("--format", "form", type=click.Choice([*_FORMS]), help="[default: by --out, else markdown]")
-@click.option("--out", type=PATH, multiple=True, help="File .tex, .md or .csv instead of the terminal; may be repeated.")
+@click.option(
+    "--out", type=PATH, multiple=True, help="File .tex, .md or .csv instead of the terminal; may be repeated."
+)
 def table(
     folders: Sequence[Path],
     metric: str,

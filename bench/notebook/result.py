@@ -17,10 +17,10 @@ from bench.reports.figures.registry import FIGURES
 from bench.reports.figures.style import Figure
 from bench.reports.metrics.cost import COSTS, SECONDS
 from bench.reports.metrics.definitions import METRICS
+from bench.reports.paper.table import Spread, paper_table
 from bench.reports.records.keys import GROUP
 from bench.reports.report import build
 from bench.reports.statistics.paired_tests import as_frame
-from bench.reports.tables.paper import Spread, paper_table
 from bench.runner.events import CellSummary, RunSummary
 from bench.utils.errors import BenchError, suggest
 
@@ -128,7 +128,7 @@ class Result:
     ) -> Tables:
         """Return a paper's table, as ``bench table`` does: it shows itself, and is LaTeX, Markdown and CSV.
 
-        Arguments are those of :func:`bench.reports.tables.paper.paper_table`.
+        Arguments are those of :func:`bench.reports.paper.table.paper_table`.
         """
         made = paper_table(self.analysis, metric=metric, spread=spread, methods=methods, datasets=datasets)
         return Tables(made)

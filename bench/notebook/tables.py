@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.reports.tables.paper import PaperTable
-from bench.reports.tables.paper_text import paper_csv, paper_frame, paper_html, paper_latex, paper_markdown
+from bench.reports.paper.forms import paper_csv, paper_frame, paper_html, paper_latex, paper_markdown
+from bench.reports.paper.table import PaperTable
 
 
 @dataclass(frozen=True, eq=False, repr=False)

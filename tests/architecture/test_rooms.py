@@ -32,6 +32,7 @@ ROOMS = (
     "reports",
     "classifier",
     "perf",
+    "racing",
     "notebook",
     "cli",
 )

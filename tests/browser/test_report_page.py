@@ -117,6 +117,61 @@ def test_the_last_column_of_a_table_can_be_scrolled_to(browser: Any, page: Path,
     assert 0 < last[0] < last[1] <= width
 
 
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a report with every cost measured and eight methods on two data sets."""
+    folder = tmp_path_factory.mktemp("full")
+    names = ("zero-shot", "knn", "slda", "gda", "mml", "icarl(prototypes=cross-modal)", "linear-probe", "protonet")
+    costs = {f"{phase}_flops": 1e9 for phase in ("train", "build", "retrieve", "score")} | {"encoder_flops": 5e9}
+    times = {"answer_1_ms": 0.1, "answer_1_p95_ms": 0.2, "answer_256_ms": 9.0, "answer_256_p95_ms": 9.5}
+    rates = {name: 0.5 + n / 20 for n, name in enumerate(names)}
+    several = {"datasets": ("pets", "flowers"), "sessions": 2, "seeds": (0, 1), "answers_per_second": 28_000.0}
+    make_run(folder / "a", rates, **several, **costs, **times, processor_seconds=0.1)  # type: ignore[arg-type]
+    build([folder], folder / "out")
+    return folder / "out" / "report.html"
+
+
+def test_no_table_of_a_full_report_is_wider_than_1280_pixels(browser: Any, full: Path) -> None:
+    show(browser, full, 1280)
+    wide = browser.execute_script(
+        """
+        return [...document.querySelectorAll(".scroll")].filter((e) => e.scrollWidth > e.clientWidth)
+          .map((e) => [e.getAttribute("aria-label"), e.scrollWidth, e.clientWidth]);
+        """
+    )
+    assert wide == []
+
+
+def test_the_method_stays_in_sight_on_a_phone(browser: Any, full: Path) -> None:
+    show(browser, full, 400)
+    box = browser.find_element("css selector", "#scores .scroll")
+    browser.execute_script("arguments[0].scrollLeft = 1e6;", box)
+    left, edge, above = browser.execute_script(
+        """
+        const cell = arguments[0].querySelector("tbody td.k");
+        const place = cell.getBoundingClientRect();
+        cell.scrollIntoView({ block: "center" });
+        const seen = cell.getBoundingClientRect();
+        const top = document.elementFromPoint(seen.left + 4, seen.top + seen.height / 2);
+        return [place.left, arguments[0].getBoundingClientRect().left, cell.contains(top)];
+        """,
+        box,
+    )
+    assert abs(left - edge) < 3
+    assert above
+
+
+def test_the_first_screen_answers_the_question(browser: Any, full: Path) -> None:
+    show(browser, full, 1280)
+    sentences = [e.text for e in browser.find_elements("css selector", "#answer p.answer")]
+    assert len(sentences) == 3
+    assert "protonet has the highest mean accuracy" in sentences[0]
+    figure = browser.find_element("css selector", "#answer figure img")
+    assert 0 < browser.execute_script("return arguments[0].getBoundingClientRect().top", figure) < 900
+    first_table = browser.find_element("css selector", "table")
+    assert first_table.location["y"] > figure.location["y"]
+
+
 def column(browser: Any, title: str) -> tuple[Any, list[float]]:
     """Return the head of a column of the scores, and its visible values from top to bottom."""
     heads = browser.find_elements("css selector", "#scores-table thead th")

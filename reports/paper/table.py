@@ -102,7 +102,7 @@ class PaperTable:
         return [block.title for block in self.blocks] if self.by_condition else list(self.datasets)
 
     def grid(self) -> Iterator[tuple[str, list[tuple[str, list[Entry | None], float]]]]:
-        """Yield each block of rows: its title, and method, entries in the order of the columns, and mean of each row."""
+        """Yield each block of rows: its title, and of each row the method, the entries by column, and the mean."""
         if self.by_condition:
             (place,) = self.datasets
             yield "", [(m, [b.entries.get((m, place)) for b in self.blocks], math.nan) for m in self.methods]
@@ -151,14 +151,15 @@ def paper_table(
     oracles = set(means.loc[means["selection"] == ORACLE, "method"])
     found: dict[str, dict[tuple[str, str], Entry]] = {title: {} for title in dict.fromkeys(titles.values())}
     for row in means.to_dict("records"):
-        key = tuple(str(row[column]) for column in [*GROUP, "method"])
-        found[titles[key[:3]]][key[3], key[1]] = Entry(
+        scenario, place, condition, method = (str(row[column]) for column in [*GROUP, "method"])
+        key = (scenario, place, condition, method)
+        found[titles[key[:3]]][method, place] = Entry(
             mean=float(row[metric]),
             low=float(row[f"{metric}_low"]),
             high=float(row[f"{metric}_high"]),
             sd=float(spreads.get(key, math.nan)),
             seeds=int(row["seeds"]),
-            mark=analysis.marks.get((*key, metric), ""),  # type: ignore[call-overload]
+            mark=analysis.marks.get((*key, metric), ""),
         )
     blocks = tuple(_block(title, entries, places) for title, entries in found.items())
     order = chosen if methods else _by_mean(chosen, blocks, shown, oracles)
@@ -194,7 +195,7 @@ def _chosen(kind: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]
 
 
 def _titles(means: pd.DataFrame) -> dict[tuple[str, ...], str]:
-    """Return the title of the block of each group: what varies within a data set, and the scenario if there are several.
+    """Return the title of the block of each group: what varies within a data set, and the scenario of several.
 
     What differs between data sets alone, such as how many sessions their classes make, tells no blocks apart.
     """
@@ -257,8 +258,8 @@ def _caption(
         words[0] += " and standard deviation over seeds"
     if any(entry.mark for block in blocks for entry in block.entries.values()):
         words.append(
-            f"Bold: the {'least' if metric.lower_is_better else 'largest'} mean of a column and block; \u2020: not shown "
-            "to be worse than it (paired tests of all pairs of methods, Holm's correction)"
+            f"Bold: the {'least' if metric.lower_is_better else 'largest'} mean of a column and block; \u2020: not "
+            "shown to be worse than it (paired tests of all pairs of methods, Holm's correction)"
         )
     averaged = [block for block in blocks if len(block.over) > 1]
     if averaged:
@@ -268,4 +269,3 @@ def _caption(
                 words.append(f"{block.title or 'Here'}: over {', '.join(block.over)}")
     words += [metric.meaning.rstrip(".")] if metric.meaning else []
     return ". ".join(words) + "."
-

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pandas as pd
 from markupsafe import Markup, escape
 
+from bench.reports.paper.table import Entry, PaperTable
 from bench.reports.statistics.table_marks import BEST, OPEN
 from bench.reports.tables.files import csv_bytes
 from bench.reports.tables.latex import GAP, LINE, escaped
 from bench.reports.tables.markdown import name, words
-from bench.reports.tables.paper import Entry, PaperTable
 
 DAGGER = "\u2020"
 _SMALL = 7 / 8
@@ -33,7 +33,10 @@ def paper_latex(table: PaperTable) -> str:
             lines += [r"\midrule"]
             lines += [rf"\multicolumn{{{1 + len(panel)}}}{{l}}{{\emph{{{escaped(title)}}}}} \\"] if title else []
             for method, entries, mean in part:
-                cells = [*(_latex(table, entry) for entry in entries), *([_number(table, mean)] if table.averaged else [])]
+                cells = [
+                    *(_latex(table, entry) for entry in entries),
+                    *([_number(table, mean)] if table.averaged else []),
+                ]
                 lines += [" & ".join([escaped(method), *(cells[c] for c in panel)]) + r" \\"]
         lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*lines, r"\end{table}", ""])
@@ -48,11 +51,11 @@ def _panels(table: PaperTable) -> list[list[int]]:
         widths.append(max(len(head), longest) + GAP)
     widths += [5.0 + GAP] if table.averaged else []
     panels: list[list[int]] = [[]]
-    left = LINE - names
+    left = float(LINE - names)
     for c, width in enumerate(widths):
         if panels[-1] and width > left:
             panels.append([])
-            left = LINE - names
+            left = float(LINE - names)
         panels[-1].append(c)
         left -= width
     return panels
