@@ -40,7 +40,7 @@ _RUNS = ("max_ms", "max_mib", "labels")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of a race.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True, help="Of a race.")
 @click.pass_context
-def choose(ctx: click.Context, folders: Sequence[Path], data: str | None, out: Path | None, **options: Any) -> None:
+def choose(ctx: click.Context, /, folders: Sequence[Path], data: str | None, out: Path | None, **options: Any) -> None:
     """Say which method to choose under a budget: the best that keeps it, what is as good, and the next step's price.
 
     Each RUN is a run or a folder of runs; without any, the folder `runs`. With --data, methods race on held-out

@@ -140,6 +140,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "Say which method to choose under a budget: the best that keeps it, what is as good, and the next step's "
             "price.",
         ),
+        "edit": Lazy(
+            "bench.cli.edit:edit",
+            "Change a kept classifier exactly: as if it had been fitted with, or had never seen, the items.",
+        ),
         "explain": Lazy(
             "bench.cli.explain:explain",
             "Say why the methods of a RUN answered a query as they did, and what an edited memory would change.",

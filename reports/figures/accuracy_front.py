@@ -36,14 +36,16 @@ def fronts(analysis: Analysis) -> Iterator[Figure]:
         frame = frame.assign(accuracy_low=np.nan, accuracy_high=np.nan)
     if len(frame) < 2:
         return
-    key = tuple(groups.iloc[0]) if not several else ("", f"mean over {len(groups)} data sets and conditions", "{}")
+    scenario, dataset, condition = map(str, groups.iloc[0])
+    if several:
+        scenario, dataset, condition = "", f"mean over {len(groups)} data sets and conditions", "{}"
     yield _drawn(
         frame,
         analysis.methods,
-        title(*key[1:]),
-        "front" if several else file_name(*key, "front"),
+        title(dataset, condition),
+        "front" if several else file_name(scenario, dataset, condition, "front"),
         known.ms_means,
-        place(*key) if not several else key[1].capitalize(),
+        dataset.capitalize() if several else place(scenario, dataset, condition),
     )
 
 
