@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
+from bench.cli import completion
 from bench.cli.options import ENCODER_HELP, PATH, encoding, notices_alone, role_options, say, split_names, warn
 from bench.data.images import open_source
 from bench.data.images.to_pack import EncodeOptions, encode_pack
@@ -49,7 +50,7 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.standard)
 @click.option("--root", required=True, type=PATH, help="Where the data set lies.")
 @click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
 @click.option("--out", type=PATH, help="The pack's folder.  [default: packs/NAME]")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench.data.declaration import parse
 from bench.data.images.decode import decode
 from bench.data.registry import resolve
 from bench.data.standard import declarations, encode_declared, prepare
-from bench.data.standard.declaration import parse
 from bench.encoders import load_encoder
 from bench.utils.errors import BenchError
 from tests.unit.pictures import lay_out
