@@ -168,10 +168,19 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.predict:predict",
             "Say which class each of the INPUTS shows: images, folders of images, or files of features.",
         ),
+        "pull": Lazy(
+            "bench.cli.share:pull",
+            "Copy what was pushed to an ADDRESS into a new FOLDER, after the hash of every file was checked.",
+        ),
+        "push": Lazy(
+            "bench.cli.share:push",
+            "Copy a run, a folder of runs, a pack or a classifier to an ADDRESS, with the hash of every file.",
+        ),
         "report": Lazy(
             "bench.cli.report:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
         ),
         "run": Lazy("bench.cli.run:run", "Run a comparison; a stopped run goes on where it stopped."),
+        "serve": Lazy("bench.cli.serve:serve", "Answer over HTTP which class an image shows: POST it to /v1/predict."),
         "table": Lazy(
             "bench.cli.table:table",
             "Write a paper's table: methods by data sets, a block for each condition, of one metric.",

@@ -28,11 +28,14 @@ ROOMS = {
     "milvus": "bench.search.",
     "onnx": "bench.classifier.",
     "ray": "bench.runner.",
+    "serve": "bench.serving.",
+    "share": "bench.sharing.",
     "web": "bench.data.web.",
 }
 """The part of the package that each extra serves; no other imports what it brings."""
 
 THROUGH_OTHERS = {
+    "huggingface-hub": "fsspec opens hf:// with it",
     "milvus-lite": "pymilvus opens a FILE.db with it",
     "seaborn": "figures of reports",
     "tensorboard": "torch.utils.tensorboard writes with it",

@@ -33,6 +33,8 @@ ROOMS = (
     "classifier",
     "perf",
     "racing",
+    "serving",
+    "sharing",
     "notebook",
     "cli",
 )

@@ -85,9 +85,8 @@ def test_standard_data_sets_are_listed_and_whether_they_are_there(
 def test_a_shell_completes_names_without_torch() -> None:
     code = (
         "import sys; from bench.cli import completion as c; "
-        "print([i.value for i in c.methods(None, None, 'knn,proto')], [i.value for i in c.scenarios(None, None, 'inc')], "
-        "[i.value for i in c.datasets(None, None, 'dig')], [i.value for i in c.standard(None, None, 'cifar')], "
-        "'torch' in sys.modules)"
+        "asked = ((c.methods, 'knn,proto'), (c.scenarios, 'inc'), (c.datasets, 'dig'), (c.standard, 'cifar')); "
+        "print(*([i.value for i in kind(None, None, text)] for kind, text in asked), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = "['knn,protonet'] ['incremental'] ['digits'] ['cifar10', 'cifar100'] False"
