@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import requests
 
@@ -95,7 +96,7 @@ class _Web:
         self._address = address
 
     def read(self, name: str) -> Iterator[bytes]:
-        where = f"{self._address}/{requests.utils.quote(name)}"
+        where = f"{self._address}/{quote(name)}"
         try:
             with requests.get(where, stream=True, timeout=_TIMEOUT) as answer:
                 if answer.status_code != 200:
