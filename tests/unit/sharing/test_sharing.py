@@ -160,10 +160,11 @@ def test_the_commands_say_what_they_did_or_why_not(run: Path, tmp_path: Path) ->
     done = bench("push", run, tmp_path / "store")
     assert done.exit_code == 0, done.output
     assert f"{tmp_path / 'store'}: run, " in done.output
+    (tmp_path / "empty").mkdir()
     assert "next: bench report" in bench("pull", tmp_path / "store", tmp_path / "here").output
     for words, why in (
         (("pull", tmp_path / "store", tmp_path / "here"), "is there already"),
-        (("push", tmp_path, tmp_path / "x"), "is no run, folder of runs, pack or classifier"),
+        (("push", tmp_path / "empty", tmp_path / "x"), "is no run, folder of runs, pack or classifier"),
         (("push", tmp_path / "gone", tmp_path / "x"), "is no folder"),
         (("pull", "nothing-knows-this://x", tmp_path / "y"), "cannot be opened"),
         (("pull", "https://user:secret@127.0.0.1/x", tmp_path / "y"), "an address"),
