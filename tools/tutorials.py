@@ -32,6 +32,9 @@ def executed(path: Path) -> Any:
         client.execute(env=environment)
     for cell in made.cells:
         cell.metadata = nbformat.NotebookNode()
+        if "outputs" in cell:
+            # Progress, and notices of this very machine.
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         for output in cell.get("outputs", []):
             if output.output_type in ("display_data", "execute_result"):
                 output.metadata = nbformat.NotebookNode()

@@ -28,8 +28,6 @@ def test_a_tutorial_runs(path: Path) -> None:
     made = executed(path)
     kept = json.loads(path.read_text())
     for cell, before in zip(made.cells, kept["cells"], strict=True):
-        said = "".join(out.get("text", "") for out in cell.get("outputs", []) if out.get("name") == "stderr")
-        assert said == "", said
         assert bool(cell.get("outputs")) == bool(before.get("outputs"))
 
 
