@@ -4,18 +4,32 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types tests check-full speed gpu docs pages clean
+.PHONY: demo demo-photos test lint types tests check-full speed gpu docs pages clean
 
 demo: $(STAMP)
 	$(BIN)/bench run --methods zero-shot,knn,protonet,slda,mml,icarl --seeds 3
 	$(BIN)/bench report
+
+# On real photographs, with no hub: PHOTOS is a folder of class folders. Without it, the stamps of the Debian package
+# tuxpaint-stamps-default, where they are installed. Elsewhere: make demo-photos PHOTOS=cifar100:data ENCODER=ViT-B-32:openai TEXTS=own
+STAMPS := /usr/share/tuxpaint/stamps
+PHOTOS ?= $(if $(wildcard $(STAMPS)),tuxpaint_stamps:$(STAMPS))
+ENCODER ?= photos
+TEXTS ?= synthesised
+demo-photos: $(STAMP)
+	@test -n '$(PHOTOS)' || { echo 'name a folder of class folders: make demo-photos PHOTOS=DIR' >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos,texts]'
+	$(BIN)/bench run --data '$(PHOTOS)' --encoder '$(ENCODER)' --texts '$(TEXTS)' --seeds 3 \
+	  --scenario few-to-many-shot --set 'few-to-many-shot.shots=[3]' \
+	  --methods zero-shot,knn,knn:k=1,protonet,mml,tip-adapter,linear-probe,rac
+	$(BIN)/bench report --galleries 6
 
 test: lint types tests
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,align,web,milvus,onnx,ray,export,serve,share]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,align,hf,photos,web,milvus,onnx,ray,export,serve,share]'
 	touch $(STAMP)
 
 lint: $(STAMP)

@@ -25,7 +25,7 @@ class Compressed:
     """The network of one branch and the exemplars, best first within a class."""
 
     net: Net
-    kept: Features
+    exemplars: Features
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +100,12 @@ class Foster(SessionTraining):
     def extend(self, state: Compressed, task: Task, *, rng: Stream) -> Compressed:
         """Return the state after a further session: boosted by a branch and compressed into one again."""
         new = new_images(task)
-        data = joined(state.kept, new)
+        data = joined(state.exemplars, new)
         columns = task.columns(data.labels)
         counts = class_counts(columns, task.n_classes)
         boosted = self._boost(state.net, data, columns, balance(counts, self.beta_boost), rng.child("boost"))
         net = self._compress(state.net, boosted, data, balance(counts, self.beta_compress), rng.child("compress"))
-        return Compressed(net, choose_exemplars(net, state.kept, new, task))
+        return Compressed(net, choose_exemplars(net, state.exemplars, new, task))
 
     def _boost(self, old: Net, data: Features, columns: Tensor, weights: Tensor, rng: Stream) -> Boosted:
         known = len(old.head)

@@ -25,7 +25,7 @@ class Exemplars:
     """The network, the exemplars (best first within a class), and the mean of each class's, unit norm [c, d]."""
 
     net: Net
-    kept: Features
+    exemplars: Features
     means: Tensor = field(metadata=STATISTICS)
     counts: Tensor = field(metadata=STATISTICS)
 
@@ -59,11 +59,11 @@ class ICaRL(SessionTraining):
 
     def extend(self, state: Exemplars, task: Task, *, rng: Stream) -> Exemplars:
         """Return the state after a further session."""
-        return self._session(state.net.grow(task.n_classes, rng.child("init")), state.net, state.kept, task, rng)
+        return self._session(state.net.grow(task.n_classes, rng.child("init")), state.net, state.exemplars, task, rng)
 
-    def _session(self, net: Net, old: Net | None, kept: Features | None, task: Task, rng: Stream) -> Exemplars:
+    def _session(self, net: Net, old: Net | None, exemplars: Features | None, task: Task, rng: Stream) -> Exemplars:
         new = new_images(task)
-        data = joined(kept, new)
+        data = joined(exemplars, new)
         columns = task.columns(data.labels)
         trainable = net.trainable()
         with torch.no_grad():
@@ -82,7 +82,7 @@ class ICaRL(SessionTraining):
         )
         net = trainable.detached()
         # A float32 mean and an int64 count of each class.
-        chosen = choose_exemplars(net, kept, new, task, beside=task.n_classes * (4 * net.head.shape[1] + 8))
+        chosen = choose_exemplars(net, exemplars, new, task, beside=task.n_classes * (4 * net.head.shape[1] + 8))
         at = task.columns(chosen.labels)
         means = normalise(class_means(normalise(net.embed(chosen.x)), at, task.n_classes))
         return Exemplars(net, chosen, means, class_counts(at, task.n_classes))

@@ -20,7 +20,7 @@ class Rehearsed:
     """The network and the exemplars, best first within a class."""
 
     net: Net
-    kept: Features
+    exemplars: Features
 
 
 @method(
@@ -43,11 +43,11 @@ class Replay(SessionTraining):
 
     def extend(self, state: Rehearsed, task: Task, *, rng: Stream) -> Rehearsed:
         """Return the state after a further session."""
-        return self._session(state.net.grow(task.n_classes, rng.child("init")), state.kept, task, rng)
+        return self._session(state.net.grow(task.n_classes, rng.child("init")), state.exemplars, task, rng)
 
-    def _session(self, net: Net, kept: Features | None, task: Task, rng: Stream) -> Rehearsed:
+    def _session(self, net: Net, exemplars: Features | None, task: Task, rng: Stream) -> Rehearsed:
         new = new_images(task)
-        data = joined(kept, new)
+        data = joined(exemplars, new)
         columns = task.columns(data.labels)
         trainable = net.trainable()
 
@@ -58,7 +58,7 @@ class Replay(SessionTraining):
             trainable.tensors(), loss, data, owner="replay", rng=rng.child("fit"), tower=trainable.tower_tensors()
         )
         net = trainable.detached()
-        return Rehearsed(net, choose_exemplars(net, kept, new, task))
+        return Rehearsed(net, choose_exemplars(net, exemplars, new, task))
 
     def score(self, state: Rehearsed, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""

@@ -21,6 +21,7 @@ from bench.reports.records.oracle import ORACLE
 from bench.reports.records.paired_predictions import Group, groups, without_oracles
 from bench.reports.records.run_differences import Differences, differences
 from bench.reports.records.run_table import RunTable, read_runs
+from bench.reports.records.sees import marked
 from bench.reports.statistics import aggregate, sweep_changes
 from bench.reports.statistics.across_datasets import AcrossDatasets, across_datasets
 from bench.reports.statistics.across_encoders import EncoderComparison, across_encoders
@@ -91,6 +92,12 @@ class Analysis:
         return self.run_table.class_names
 
     @cached_property
+    def baseline(self) -> str | None:
+        """The method that all others are compared with, by the name that it has in the records."""
+        wanted = self.choices.baseline
+        return None if wanted is None else marked(wanted, self.records["method"].unique().tolist())
+
+    @cached_property
     def groups(self) -> list[Group]:
         """Predictions by group, method and seed."""
         return list(groups(self.run_table, classes=self.choices.classes))
@@ -130,7 +137,7 @@ class Analysis:
         """The comparisons of every group, and what could not be compared."""
         return paired_comparisons(
             self.fair_groups,
-            baseline=self.choices.baseline,
+            baseline=self.baseline,
             labels_seen=labels_seen(self.records),
             unequal=self.choices.unequal_labels,
         )
@@ -143,7 +150,7 @@ class Analysis:
     @cached_property
     def across_datasets(self) -> tuple[list[AcrossDatasets], list[str]]:
         """Scenarios over several data sets, and why there is not more to say."""
-        return across_datasets(self.fair_groups, self.means, region=REGION, baseline=self.choices.baseline)
+        return across_datasets(self.fair_groups, self.means, region=REGION, baseline=self.baseline)
 
     @cached_property
     def across_encoders(self) -> list[EncoderComparison]:

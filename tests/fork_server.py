@@ -44,7 +44,7 @@ class ForkServer:
     """A process that waits for commands; started with the first of them."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def run(
         self,
@@ -66,28 +66,38 @@ class ForkServer:
                 "env": dict(os.environ if env is None else env),
                 "streams": [os.devnull, str(out), str(err)],
             }
-            server = self._server()
-            assert server.stdin is not None
-            server.stdin.write(json.dumps(order) + "\n")
-            server.stdin.flush()
-            pid = self._answer(timeout)
-            code = None if pid is None else self._answer(timeout)
+            pid = code = None
+            try:
+                self._order(order)
+                pid = self._answer(timeout)
+                code = None if pid is None else self._answer(timeout)
+            finally:
+                # Whatever ended the wait, an answer that is still to come belongs to no later order.
+                if code is None:
+                    self.close(pid)
             if code is None:
-                self.close(pid)
                 raise subprocess.TimeoutExpired(command, timeout)
             return subprocess.CompletedProcess(command, code, out.read_text(), err.read_text())
 
-    def _server(self) -> subprocess.Popen[str]:
+    def _server(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             # Without the folder of this file on the path, where `statistics` is a package of tests.
             command = [sys.executable, "-P", __file__]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         return self._process
+
+    def _order(self, order: Mapping[str, Any]) -> None:
+        stdin = self._server().stdin
+        assert stdin is not None
+        left = (json.dumps(order) + "\n").encode()
+        while left:
+            left = left[stdin.write(left) :]
 
     def _answer(self, timeout: float) -> int | None:
         """Return the next number from the server; None if it takes too long."""
         stdout = self._server().stdout
         assert stdout is not None
+        # Nothing is read ahead: what lay in a buffer here would never be ready there.
         ready, _, _ = select.select([stdout], [], [], timeout)
         return int(stdout.readline()) if ready else None
 

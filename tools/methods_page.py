@@ -20,6 +20,8 @@ why.
 - *Forgets*: the method removes items exactly; its scores then equal those of a state that never saw the items.
 - *Adapted* says what differs from the paper or its code, *faithful* that both were run beside each other, or beside the
   formula, in `tests/parity/`. Answers with equal scores go to the first column unless a method says otherwise.
+- *Sees*: what an answer depends on: that `query` alone, the `stream` of those before it too, or the `set` of all of a
+  session ([what that means](concepts/run.md#what-a-method-sees-of-the-queries)).
 - *Stores items*: the state holds the items themselves, so an exemplar budget limits what it may answer from.
 """
 
@@ -33,6 +35,7 @@ def _row(entry: dict[str, Any]) -> str:
         f"`{entry['name']}`",
         ", ".join(entry["needs"]),
         entry["selection"],
+        entry["sees"],
         *(_mark(entry[key]) for key in ("trains", "extends", "forgets", "stores_items")),
     ]
     return f"| {' | '.join(cells)} |"
@@ -74,8 +77,8 @@ def page() -> str:
     own = [entry for entry in found if not entry["preset"]]
     lines = [
         _HEAD,
-        "| method | needs | chooses on | trains on seen classes | extends | forgets | stores items |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| method | needs | chooses on | sees | trains on seen classes | extends | forgets | stores items |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(_row(entry) for entry in own),
     ]
     for entry in own:

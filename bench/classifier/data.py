@@ -13,7 +13,7 @@ import torch
 from bench.cache import FeatureCache, cache_root
 from bench.classifier.items import renumbered, row_ids
 from bench.classifier.reference import EncoderReference, space_of
-from bench.core.dataset import Card, Dataset
+from bench.core.dataset import Card, Dataset, require_same_space
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
 from bench.core.task import Session, Task
@@ -77,8 +77,8 @@ def photographs(
         splits[split].check(f"{path}, split {split}")
     strings: tuple[str, ...] = ()
     prompts = Features.empty(encoder_dimension(splits), names)
-    if encoder.projected:
-        chosen = auto_templates(encoder.name, templates)
+    if encoder.has_texts:
+        chosen = auto_templates(encoder, templates)
         strings = tuple(template("{}") for template in chosen)
         said = [name.replace("_", " ") for name in names]
         texts = class_texts(lambda t: encode_texts(encoder, t, cache=cache), said, chosen)
@@ -92,6 +92,7 @@ def photographs(
         licence=licence,
         encoder=encoder.name,
         space=space_of(encoder),
+        encoder_texts=encoder.texts if encoder.has_texts else "none",
     )
     dataset = Dataset(
         card=card,
@@ -192,7 +193,7 @@ def memory_of(read: Sequence[Read], like: Dataset) -> Memory:
     images, texts = [like.memory.images], [like.memory.texts]
     for one in read:
         other = one.dataset
-        same_space(other, like)
+        require_same_space(other, like)
         table = torch.tensor([ours.get(plain(name), -1) for name in other.class_names])
         rows = [Items.of_features(part, other.name) for part in other.splits.values()]
         for found, kept in ((Items.concat([*rows, other.memory.images]), images), (other.memory.texts, texts)):
@@ -205,20 +206,6 @@ def memory_of(read: Sequence[Read], like: Dataset) -> Memory:
                 f"e.g. {other.class_names[0]!r}"
             )
     return Memory(Items.concat(images), Items.concat(texts))
-
-
-def same_space(other: Dataset, like: Dataset) -> None:
-    """Raise :class:`BenchError` if two data sets cannot be of one encoder."""
-    if other.dimension != like.dimension:
-        raise BenchError(
-            f"{other.name} has d = {other.dimension} and {like.name} has d = {like.dimension}; encode both with the "
-            "same encoder"
-        )
-    if other.card.space and like.card.space and other.card.space != like.card.space:
-        raise BenchError(
-            f"{other.name} is of encoder {other.card.space} and {like.name} of {like.card.space}; encode both with "
-            "the same encoder"
-        )
 
 
 def text_items(path: Path, encode: Callable[[list[str]], torch.Tensor], like: Dataset) -> Items:
@@ -258,7 +245,7 @@ def seen_classes(read: Read, like: Dataset, asked: Sequence[Features], seed: int
     the data set, or its support.
     """
     other = read.dataset
-    same_space(other, like)
+    require_same_space(other, like)
     memory, origin = other.memory, "declared"
     if not len(memory.images):
         memory, origin = memory.replace(images=Items.of_features(other.role("support"), "support")), "support split"

@@ -112,7 +112,7 @@ def chosen_method(wanted: Any, params: Mapping[str, Any] | None = None) -> tuple
     if len(found) != 1:
         raise BenchError(f"{wanted!r} means {len(found)} methods; a classifier is one: give each parameter one value")
     label, method = found[0].label, found[0].recipe
-    if getattr(method.about, "sees", "query") != "query":
+    if method.about.sees != "query":
         raise BenchError(
             f"{label} looks at more than one query at a time, so its answer to an image would depend on the others; "
             "choose another method"

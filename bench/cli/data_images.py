@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,22 @@ import click
 
 from bench.cache import FeatureCache, cache_root
 from bench.cli import completion
-from bench.cli.options import ENCODER_HELP, PATH, encoding, notices_alone, role_options, say, split_names, warn
+from bench.cli.options import (
+    ENCODER_HELP,
+    PATH,
+    encoding,
+    notices_alone,
+    role_options,
+    say,
+    split_names,
+    texts_option,
+    warn,
+)
 from bench.data.images import open_source
 from bench.data.images.to_pack import EncodeOptions, encode_pack
-from bench.data.standard import encode_declared
+from bench.data.standard import declared, encode_declared
 from bench.data.standard import prepare as check
+from bench.data.standard.fetch import fetch
 from bench.device.choose import choose_device
 
 
@@ -23,17 +35,29 @@ from bench.device.choose import choose_device
 @click.option("--out", required=True, type=PATH, help="The pack's folder.")
 @click.option("--name", help="The data set's name.  [default: the pack's folder]")
 @click.option("--root", type=PATH, help="Folder that paths in a CSV or JSON start from.")
+@click.option("--class-names", type=PATH, help="Names of class folders (lines FOLDER NAME) or of class numbers.")
+@click.option("--nested", is_flag=True, help="Class folders lie in folders of groups: GROUP/CLASS/IMAGE.")
 @click.option("--templates", default="auto", help="Prompts: auto, imagenet-80, imagenet-7, photo, name, or a file.")
 @click.option("--near", type=click.FloatRange(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
 @click.option("--no-projection", is_flag=True, help="Image features before the projection; there are no texts then.")
 @click.option("--licence", default="unknown", help="Licence of the data.")
 @click.option("--citation", default="", help="Who made it.")
 @role_options
+@texts_option
 @encoding
-def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **given: Any) -> None:
+def encode(
+    path: Path,
+    out: Path,
+    root: Path | None,
+    class_names: Path | None,
+    nested: bool,
+    no_projection: bool,
+    **given: Any,
+) -> None:
     """Encode images into a feature pack.
 
-    PATH is a folder SPLIT/CLASS/IMAGE or CLASS/IMAGE, a CSV or JSON of path and class, or webdataset shards.
+    PATH is a folder SPLIT/CLASS/IMAGE or CLASS/IMAGE, a CSV or JSON of path and class (or CoOp's split), webdataset
+    shards, Parquet files of datasets, or an .npz of MedMNIST.
     """
     for role in ("support", "query", "validation", "memory"):
         given[role] = split_names(given[role])
@@ -43,9 +67,8 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
         "projected": not no_projection,
     }
     with notices_alone():
-        made = encode_pack(
-            open_source(path, root=root), out, EncodeOptions(**given), cache=FeatureCache(cache_root()), progress=True
-        )
+        source = open_source(path, root=root, names_file=class_names, nested=nested)
+        made = encode_pack(source, out, EncodeOptions(**given), cache=FeatureCache(cache_root()), progress=True)
     say(made)
 
 
@@ -54,9 +77,13 @@ def encode(path: Path, out: Path, root: Path | None, no_projection: bool, **give
 @click.option("--root", required=True, type=PATH, help="Where the data set lies.")
 @click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
 @click.option("--out", type=PATH, help="The pack's folder.  [default: packs/NAME]")
+@click.option("--download", is_flag=True, help="Fetch what is missing, where the licence allows it.")
+@texts_option
 @encoding
-def prepare(name: str, root: Path, encoder: str | None, out: Path | None, **given: Any) -> None:
+def prepare(name: str, root: Path, encoder: str | None, out: Path | None, download: bool, **given: Any) -> None:
     """Check that a standard data set is laid out as it should be, say what is missing, and encode it."""
+    if download:
+        fetch(declared(name), root, say=lambda said: click.echo(said, err=True), progress=sys.stderr.isatty())
     if encoder is None:
         found = check(name, root)
         warn(found.warnings)

@@ -62,6 +62,7 @@ def _methods_read(entry: Declared) -> Iterator[dict[str, Any]]:
             "fidelity": "adapted" if adapted else "faithful",
             "needs": [*options.get("needs", ()), *options.get("also_needs", {}).get(name, ())],
             "selection": options.get("selection", "none"),
+            "sees": options.get("sees", "query"),
             "trains": "train" in entry.functions,
             "extends": "extend" in entry.functions,
             "forgets": "forget" in entry.functions,
@@ -85,6 +86,7 @@ def method_row(entry: Entry) -> dict[str, Any]:
         "fidelity": about.fidelity,
         "needs": list(about.needs),
         "selection": about.selection,
+        "sees": about.sees,
         "trains": hasattr(recipe, "train"),
         "extends": hasattr(recipe, "extend"),
         "forgets": hasattr(recipe, "forget"),
@@ -181,6 +183,7 @@ def as_text(found: list[dict[str, Any]]) -> str:
     lines = []
     for entry in found:
         marks = [mark for mark in ("trains", "extends", "forgets") if entry.get(mark)]
+        marks += [f"sees a {entry['sees']}"] if entry.get("sees", "query") != "query" else []
         marks += [entry["fidelity"]] if "fidelity" in entry else []
         marks += [f"needs {'+'.join(entry['needs'])}"] if entry.get("needs") else []
         marks += [f"chooses on {entry['selection']}"] if entry.get("selection", "none") != "none" else []

@@ -15,7 +15,9 @@ import click
 from bench.utils.errors import Notice
 from bench.utils.names import expand, printable
 
-ENCODER_HELP = "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, align:NAME, or glyphs."
+ENCODER_HELP = (
+    "NAME:PRETRAINED of open_clip, NAME:FILE for a local checkpoint, timm:NAME, hf:NAME, align:NAME, photos, or glyphs."
+)
 
 
 class _Path(click.Path):
@@ -59,6 +61,15 @@ def encoding(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
+
+
+texts_option = click.option(
+    "--texts",
+    type=click.Choice(["own", "synthesised"]),
+    default="own",
+    help="The encoder's own texts, or made of an ImageNet classifier's rows.",
+)
+"""The option that says where class texts come from."""
 
 
 @contextmanager

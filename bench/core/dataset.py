@@ -22,6 +22,13 @@ class Card:
     near : float
         Cosine from which two of its images count as near-duplicates. It belongs to the encoder's space: 0.97 suits
         CLIP on photographs, and a space in which different images lie closer together declares more.
+    encoder_flops : int or None
+        What the encoder computes for one image; None if unknown.
+    encoder_licence : str
+        Of the encoder's weights.
+    encoder_texts : str
+        ``joint`` if texts lie where its images do, ``synthesised`` if they were made of a classifier's rows, ``none``
+        if it has no text tower; empty if unknown.
     """
 
     name: str
@@ -32,6 +39,9 @@ class Card:
     space: str = ""
     description: str = ""
     near: float = 0.97
+    encoder_flops: int | None = None
+    encoder_licence: str = "unknown"
+    encoder_texts: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,3 +130,23 @@ class Dataset:
         for name, features in self.splits.items():
             features.check(f"{self.name}, split {name}")
         self.prompts.check(f"{self.name}, class texts")
+
+
+def require_same_space(one: Dataset, other: Dataset) -> None:
+    """Refuse two data sets whose features one encoder cannot have made.
+
+    Raises
+    ------
+    BenchError
+        For another dimension, or another encoder where both name theirs.
+    """
+    if one.dimension != other.dimension:
+        raise BenchError(
+            f"data sets {one.name} (d = {one.dimension}) and {other.name} (d = {other.dimension}) are not in one "
+            "space; encode both with the same encoder"
+        )
+    if one.card.space and other.card.space and one.card.space != other.card.space:
+        raise BenchError(
+            f"data sets {one.name} and {other.name} come from different encoders ({one.card.space} and "
+            f"{other.card.space}); encode both with the same one"
+        )

@@ -23,6 +23,10 @@ Selection = Literal["none", "support-heldout", "validation", "oracle"]
 looks at the query labels; it exists as an upper bound only and is marked in every table."""
 
 
+Sees = Literal["query", "stream", "set"]
+"""What a method looks at when it answers a query: that query alone; those that came before it too, in an order that
+tells nothing of their labels; or all queries of a session at once."""
+
 Condition = Mapping[str, Any]
 """What one cell of a scenario varies (a noise rate, a number of shots), as plain values by name."""
 
@@ -34,6 +38,7 @@ class About:
     ``stores_items``: its state holds the items themselves, so an exemplar budget limits what it may answer from;
     a method that only learns from items is limited in what it may carry to the next session.
     ``grid``: the values of its parameters that ``--tune`` tries.
+    ``sees``: which queries an answer depends on; comparisons across kinds are marked.
     """
 
     paper: str
@@ -44,6 +49,7 @@ class About:
     selection: Selection = "none"
     stores_items: bool = False
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    sees: Sees = "query"
 
 
 @runtime_checkable
@@ -60,7 +66,25 @@ class Method(Protocol):
         """Return the state: a value (a dataclass of tensors) that holds all that scoring needs."""
 
     def score(self, state: Any, queries: Tensor) -> Tensor:
-        """Return scores [q, c] of queries [q, d]; larger is closer; column j is ``task.classes[j]``."""
+        """Return scores [q, c] of queries [q, d]; larger is closer; column j is ``task.classes[j]``.
+
+        A ``query`` method answers each for itself. A ``set`` method is given all of them at once. A ``stream`` method
+        takes them as a stream of their own, from its beginning.
+        """
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A method that meets queries one by one, answers each before it sees the next, and may keep what it saw."""
+
+    def begin(self, state: Any) -> Any:
+        """Return what is kept of a stream before its first query; a state is left as it is."""
+
+    def step(self, state: Any, seen: Any, queries: Tensor) -> Tensor:
+        """Return scores [q, c] of the next queries [q, d], of whose order nothing is used; may write into ``seen``.
+
+        The harness gives one query at a time.
+        """
 
 
 @runtime_checkable

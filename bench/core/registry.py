@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from bench.core.dataset import Dataset
-from bench.core.protocols import About, Need, Selection
+from bench.core.protocols import About, Need, Sees, Selection
 from bench.utils.params import check_on_construction, convert
 from bench.utils.registry import DATASET, METHOD, SCENARIO, Entry, Registry
 
@@ -47,6 +47,7 @@ def method(
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     also_needs: Mapping[str, tuple[Need, ...]] | None = None,
     faithful: tuple[str, ...] = (),
+    sees: Sees = "query",
 ) -> Callable[[T], T]:
     """Register a method class, whose constructor checks its parameters by their type hints from then on.
 
@@ -73,6 +74,8 @@ def method(
         What a variant needs beside ``needs``, by its name.
     faithful : tuple of str
         The variants of an adapted method that are as the paper or its code has it, by name.
+    sees : str
+        What it looks at when it answers a query: ``query``, ``stream`` or ``set``.
     """
 
     def register(cls: T) -> T:
@@ -86,6 +89,7 @@ def method(
             selection=selection,
             stores_items=stores_items,
             grid=MappingProxyType({key: tuple(values) for key, values in (grid or {}).items()}),
+            sees=sees,
         )
         cls.about = _Declared(about, tuple((variants or {})[variant] for variant in faithful))
         check_on_construction(cls)

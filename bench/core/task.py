@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.core.features import Features
+from bench.core.measure import Measure
 from bench.core.memory import Items, Memory
 from bench.cost.meter import uncounted
 from bench.device.moving import Movable
@@ -228,6 +229,16 @@ class Session(Movable):
 
     ``edit`` says that the session's task is that of the session before it with an edited memory; it is whole, not
     what is new. ``evidence`` is on how many queries the harness looks at what answers rest on; 0 for none.
+
+    Attributes
+    ----------
+    strangers : Features or None
+        Further queries that count in no accuracy: of classes that the task does not have, or before a shift. They are
+        asked among the queries.
+    measure : Measure or None
+        What is measured of the answers beside accuracy.
+    order : tuple of int or None
+        Positions of the queries in the order in which they are asked, which may tell of their labels; None shuffles.
     """
 
     task: Task
@@ -235,6 +246,14 @@ class Session(Movable):
     notes: Mapping[str, Any] = field(default_factory=dict)
     edit: Edit | None = None
     evidence: int = 0
+    strangers: Features | None = None
+    measure: Measure | None = None
+    order: tuple[int, ...] | None = None
+
+    @cached_property
+    def asked(self) -> Features:
+        """The queries, and the strangers behind them."""
+        return self.queries if self.strangers is None else Features.concat([self.queries, self.strangers])
 
     @cached_property
     def targets(self) -> Tensor:
@@ -256,9 +275,12 @@ class Episode(Movable):
         Classes (or images) on which a method may choose; disjoint from the queries of ``sessions``.
     independent : bool
         Whether each session is a problem of its own (few-shot episodes), so that nothing is carried to the next.
+    without_texts : str
+        Why no class has a text, where the encoder has none to give; empty otherwise.
     """
 
     sessions: tuple[Session, ...]
     training: Session | None = None
     validation: Session | None = None
     independent: bool = False
+    without_texts: str = ""

@@ -15,6 +15,28 @@ from bench.utils.yaml12 import YamlError, parse_yaml
 _TEXTS = ("name", "title", "revision", "licence", "citation", "home", "folder", "templates")
 
 
+@dataclass(frozen=True)
+class Download:
+    """A file that may be fetched.
+
+    Attributes
+    ----------
+    url : str
+    algorithm, digest : str
+        Its hash.
+    into : str
+        The folder below the root that it is unpacked in.
+    makes : str
+        A file or folder that is there when it is unpacked.
+    """
+
+    url: str
+    algorithm: str
+    digest: str
+    into: str
+    makes: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
     """The declaration of one standard data set.
@@ -36,6 +58,8 @@ class Declaration:
         Splits by role, where their names do not tell.
     classes : int
         How many there are in the whole data set.
+    downloads : tuple of Download
+        What may be fetched; empty where the licence or the authors want people to get it themselves.
     """
 
     name: str
@@ -50,6 +74,16 @@ class Declaration:
     templates: tuple[str, ...]
     classes: int
     roles: Mapping[str, list[str]] = field(default_factory=dict)
+    downloads: tuple[Download, ...] = ()
+
+    def how_to_get(self, root: Path) -> str:
+        """Return how its files are got, for messages."""
+        if not self.downloads:
+            return f"Get it from {self.home}"
+        return (
+            f"Get it from {self.home}; or `bench data prepare {self.name} --root {root} --download` fetches what "
+            f"may be fetched (licence: {self.licence})"
+        )
 
 
 def parse(path: Path) -> Declaration:
@@ -61,11 +95,21 @@ def parse(path: Path) -> Declaration:
     if not isinstance(content, dict):
         raise BenchError(f"{path} holds no names with values; see the other declarations")
     known = {f.name for f in fields(Declaration)}
-    needed = known - {"roles"}
+    needed = known - {"roles", "downloads"}
     if set(content) - known or needed - set(content):
         wrong = sorted(set(content) - known or needed - set(content))[0]
         raise BenchError(f"{path}: {'unknown' if wrong in content else 'missing'} key {wrong!r}{suggest(wrong, known)}")
-    return Declaration(**{**content, "templates": tuple(content["templates"])})
+    downloads = _downloads(content.get("downloads"), str(path))
+    return Declaration(**{**content, "templates": tuple(content["templates"]), "downloads": downloads})
+
+
+def _downloads(entries: Any, where: str) -> tuple[Download, ...]:
+    made = []
+    for entry in entries or ():
+        if not isinstance(entry, Mapping) or set(entry) != {"url", "md5", "into", "makes"}:
+            raise BenchError(f"{where}: a download has url, md5, into and makes")
+        made.append(Download(str(entry["url"]), "md5", str(entry["md5"]), str(entry["into"]), str(entry["makes"])))
+    return tuple(made)
 
 
 @cache
@@ -73,3 +117,11 @@ def declarations() -> Mapping[str, Declaration]:
     """Return every declared data set by name."""
     found = [parse(path) for path in sorted((Path(__file__).parent / "standard").glob("*.yaml"))]
     return {declaration.name: declaration for declaration in found}
+
+
+def declared(name: str) -> Declaration:
+    """Return the declaration of a name; an unknown one raises :class:`BenchError` and suggests the nearest."""
+    known = declarations()
+    if name not in known:
+        raise BenchError(f"no standard data set is called {name!r}{suggest(name, known)}")
+    return known[name]

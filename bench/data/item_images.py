@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data.declaration import declarations
 from bench.data.images.decode import decode
 from bench.data.images.items import ImageItem, Unusable
+from bench.data.images.open import open_source
+from bench.data.standard.prepare import prepare
 from bench.utils.errors import BenchError, Unsuitable
+
+
+class _AtOrigin(Mapping[str, Callable[[], bytes]]):
+    """Images by id, listed when the first is asked for."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+
+    @cached_property
+    def _found(self) -> Mapping[str, Callable[[], bytes]]:
+        name, _, root = self.origin.partition(":")
+        try:
+            if not Path(self.origin).exists() and root and name in declarations():
+                source = prepare(name, Path(root)).source
+            else:
+                source = open_source(Path(self.origin))
+        except BenchError:
+            return {}
+        return {item.id: item.read for item in source.items}
+
+    def __getitem__(self, name: str) -> Callable[[], bytes]:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +73,15 @@ class Pictures:
     @staticmethod
     def of_folder(encoder: str, folder: Path, weights: str = "") -> Pictures:
         """Return the pictures of a folder of class folders, or of another source that ``bench data encode`` takes."""
-        from bench.data.images.open import open_source
-
         return Pictures.of(encoder, open_source(folder).items, weights)
+
+    @staticmethod
+    def of_origin(encoder: str, origin: str, weights: str = "") -> Pictures:
+        """Return the pictures of what ``bench run --encoder`` took; they are looked for when one is wanted.
+
+        ``origin`` is a path, or ``NAME:FOLDER`` of a standard data set. If it is not there any more, there are none.
+        """
+        return Pictures(encoder, _AtOrigin(origin), weights)
 
     def check(self) -> None:
         """Raise :class:`BenchError` if the encoder's weights are not those that made the features."""

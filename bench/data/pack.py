@@ -251,6 +251,9 @@ def _open(folder: Path, resolve: Resolve) -> Dataset:
             space=str(encoder.get("space", "")),
             description=str(manifest.get("description", "")),
             near=float(manifest.get("near", Card.near)),
+            encoder_flops=_whole(encoder.get("flops")),
+            encoder_licence=str(encoder.get("licence", "unknown")),
+            encoder_texts=str(encoder.get("texts", "")),
         ),
         class_names=names,
         splits=splits,
@@ -259,6 +262,11 @@ def _open(folder: Path, resolve: Resolve) -> Dataset:
         memory=Memory(images, texts),
         class_split={k: tuple(v) for k, v in (manifest.get("class_split") or {}).items()},
     )
+
+
+def _whole(value: Any) -> int | None:
+    """Return a count that a manifest tells; None for anything else, since people write manifests too."""
+    return value if type(value) is int and value >= 0 else None
 
 
 def _near(folder: Path, other: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from bench.cache.location import PACKS, cache_root
 from bench.core.dataset import Dataset
 from bench.core.registry import DATASETS
 from bench.data.manifest import MANIFEST, read_manifest
@@ -56,8 +57,12 @@ def _open_once(folder: Path, stamp: float) -> Dataset:
     from bench.data.item_images import Pictures
 
     encoder = manifest.get("encoder") or {}
-    images = _beside(folder, manifest["images"])
-    pictures = Pictures.of_folder(dataset.card.encoder, images, str(encoder.get("weights", "")))
+    weights = str(encoder.get("weights", ""))
+    if folder.parent == (cache_root() / PACKS).resolve():
+        # Written by this user's own `bench run --encoder`, of images wherever they lie.
+        pictures = Pictures.of_origin(dataset.card.encoder, manifest["images"], weights)
+    else:
+        pictures = Pictures.of_folder(dataset.card.encoder, _beside(folder, manifest["images"]), weights)
     return replace(dataset, pictures=pictures)
 
 

@@ -6,30 +6,35 @@ arXiv:2102.05918. transformers is an optional package and is imported here alone
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from bench.device.precision import DTYPES, Precision
 from bench.encoders.encoder import SOFTWARE, Encoder
+from bench.encoders.lower_precision import lower_precision
 from bench.encoders.projection import Tower
 from bench.encoders.registry import encoder
-from bench.utils.errors import BenchError, one_line
-from bench.utils.hashing import digest
+from bench.encoders.transformers_files import (
+    image_transform,
+    licence_of,
+    quietly,
+    reading,
+    settings,
+    transformers,
+    unfit_weights,
+    vocabulary,
+)
+from bench.utils.errors import BenchError
 
 CONTEXT_LENGTH = 64
 """Word pieces of a text, marks included: the longest that ALIGN was trained with (section 5.1)."""
-
-_NORMALISATIONS = (nn.LayerNorm, nn.BatchNorm2d)
 
 
 class AlignTowers(nn.Module):
@@ -109,14 +114,14 @@ def load_align(
         Without transformers; for a folder or model that is not there, lacks a file, is not ALIGN, has no safetensors,
         or whose weights do not fit its configuration.
     """
-    transformers = _transformers()
+    library = transformers("align")
     local = Path(place).is_dir()
     if not local and not re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", place):
         raise BenchError(f"{place!r} is no folder; write align:FOLDER, or align:kakaobrain/align-base for the hub's")
-    _check_kind(transformers, place, local)
-    with _reading(place, local), _quietly(transformers), torch.random.fork_rng(devices=[]):
-        processor = transformers.AlignProcessor.from_pretrained(place, local_files_only=local, trust_remote_code=False)
-        model, found = transformers.AlignModel.from_pretrained(
+    _check_kind(library, place, local)
+    with reading(place, local, "ALIGN", "align"), quietly(library), torch.random.fork_rng(devices=[]):
+        processor = library.AlignProcessor.from_pretrained(place, local_files_only=local, trust_remote_code=False)
+        model, found = library.AlignModel.from_pretrained(
             place,
             local_files_only=local,
             use_safetensors=True,
@@ -128,13 +133,13 @@ def load_align(
     context = min(CONTEXT_LENGTH, config.text_config.max_position_embeddings, tokenizer.model_max_length)
     towers = AlignTowers(model.float())
     if precision != "fp32":
-        _lower(towers, DTYPES[precision])
+        lower_precision(towers, DTYPES[precision])
     pieces = WordPieces(tokenizer, context)
     notes = ("ALIGN does not project images: their features are the same before and after",) if not projected else ()
     return Encoder(
         name=f"align:{place}",
         model=towers.to(device).eval().requires_grad_(False),
-        transform=_transform(processor.image_processor),
+        transform=image_transform(processor.image_processor, place),
         tokenizer=pieces,
         token_count=pieces.count,
         context_length=context,
@@ -142,103 +147,33 @@ def load_align(
             "image": json.loads(processor.image_processor.to_json_string()),
             "image_class": type(processor.image_processor).__name__,
             # Weights say neither which piece a number stands for, nor the activation, nor a normalisation's epsilon.
-            "vocabulary": _vocabulary(tokenizer),
-            "text_model": _settings(config.text_config),
-            "image_model": _settings(config.vision_config),
+            "vocabulary": vocabulary(tokenizer),
+            "text_model": settings(config.text_config),
+            "image_model": settings(config.vision_config),
         },
         precision=precision,
         device=torch.device(device),
         projected=projected,
         notes=notes,
         software=(*SOFTWARE, "tokenizers", "transformers"),
+        licence=licence_of(Path(place)) if local else "unknown",
     )
 
 
-def _transformers() -> Any:
-    try:
-        return importlib.import_module("transformers")
-    except ImportError:
-        raise BenchError("ALIGN needs transformers; `pip install 'retrieval-bench[align]'`") from None
-
-
-def _check_kind(transformers: Any, place: str, local: bool) -> None:
-    with _reading(place, local), _quietly(transformers):
-        content, _ = transformers.PretrainedConfig.get_config_dict(place, local_files_only=local)
+def _check_kind(library: Any, place: str, local: bool) -> None:
+    with reading(place, local, "ALIGN", "align"), quietly(library):
+        content, _ = library.PretrainedConfig.get_config_dict(place, local_files_only=local)
     kind = content.get("model_type", "unknown")
     if kind != "align":
         raise BenchError(f"{place} is a model of kind {kind!r}, not ALIGN; give a folder or model of ALIGN")
 
 
-def _check_complete(place: str, found: Mapping[str, Any], tokenizer: Any, vocabulary: int) -> None:
+def _check_complete(place: str, found: Mapping[str, Any], tokenizer: Any, pieces: int) -> None:
     """Raise for what transformers fills up by itself: random weights, and a tokenizer that knows no word."""
-    unfit = [*found["missing_keys"], *(entry[0] for entry in found["mismatched_keys"])]
-    unfit = sorted(name for name in unfit if not name.startswith("text_model.pooler."))
-    if unfit:
+    missing = [name for name in found["missing_keys"] if name.startswith("text_model.pooler.")]
+    unfit_weights(place, found, allowed=missing)
+    if len(tokenizer) != pieces:
         raise BenchError(
-            f"the weights of {place} do not fit its config.json: {len(unfit)} tensors are missing or of another shape, "
-            f"e.g. {unfit[0]}; take both from one model"
-        )
-    if len(tokenizer) != vocabulary:
-        raise BenchError(
-            f"the tokenizer of {place} knows {len(tokenizer)} word pieces and its model {vocabulary}; "
+            f"the tokenizer of {place} knows {len(tokenizer)} word pieces and its model {pieces}; "
             "put the tokenizer.json or vocab.txt of that model beside the weights"
         )
-
-
-@contextmanager
-def _reading(place: str, local: bool) -> Iterator[None]:
-    """Turn what transformers raises, of many kinds, into one line."""
-    try:
-        yield
-    except Exception as error:
-        if local:
-            advice = "the folder needs config.json, model.safetensors, tokenizer and image processor files that fit"
-        else:
-            advice = "without a network give align:FOLDER, a folder that save_pretrained wrote"
-        raise BenchError(f"ALIGN cannot be read from {place} ({one_line(error)}); {advice}") from None
-
-
-@contextmanager
-def _quietly(transformers: Any) -> Iterator[None]:
-    """Keep transformers' bars and reports out of the output; what they tell is checked by the caller."""
-    log = transformers.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity(log.CRITICAL)
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()
-
-
-def _transform(processor: Any) -> Callable[[Image.Image], Tensor]:
-    def transform(image: Image.Image) -> Tensor:
-        pixels: Tensor = processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
-        return pixels
-
-    return transform
-
-
-def _vocabulary(tokenizer: Any) -> str:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return digest(backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items()))
-
-
-def _settings(config: Any) -> dict[str, Any]:
-    """Return a configuration without what does not shape features: versions, paths, and the type it was saved in."""
-    left_out = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"}
-    content: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
-    return {name: value for name, value in content.items() if name not in left_out}
-
-
-def _lower(module: nn.Module, dtype: torch.dtype) -> None:
-    """Cast all weights but those of the normalisations, which compute in float32 and hand on ``dtype``."""
-    for part in module.modules():
-        if isinstance(part, _NORMALISATIONS):
-            part.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
-            part.register_forward_hook(lambda _, inputs, output: output.to(dtype))
-        else:
-            for weight in part.parameters(recurse=False):
-                weight.data = weight.data.to(dtype)

@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from bench.cost.encoder_flops import encoder_flops
 from bench.device.precision import DTYPES, Precision, full_float32
 from bench.encoders.batching import WithinMemory, ahead, groups
 from bench.encoders.projection import Tower, before_projection
+from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
+
+TextSpace = Literal["joint", "synthesised", "none"]
+"""Whether an encoder's texts lie where its images do: trained so, made from a classifier's rows, or not at all."""
 
 SOFTWARE = ("open_clip_torch", "pillow", "torch", "torchvision")
 """Packages whose version shapes the features of every encoder."""
@@ -54,8 +60,9 @@ class Encoder:
         says itself what lies before its projection.
     transform : callable
         Image to the float32 Tensor [3, h, w] that the model was trained on.
-    tokenizer : callable
-        Texts to the int64 Tensor [n, context_length] of tokens, or whatever the model's ``encode_text`` takes.
+    tokenizer : callable or None
+        Texts to the int64 Tensor [n, context_length] of tokens, or whatever the model's ``encode_text`` takes. None
+        for a model without a text tower.
     token_count : callable
         The number of tokens of a text before any is cut off, marks included.
     preprocessing : mapping
@@ -66,6 +73,13 @@ class Encoder:
         What the user should know, such as an activation that was put right.
     software : tuple of str
         Packages whose versions are part of the cache key.
+    texts : {"joint", "synthesised", "none"}
+        Whether texts lie in the space of its images; where they do not, there are no class texts.
+    templates : str
+        The prompts that class names are put into where nobody asks for others, a name of
+        :func:`bench.encoders.read_templates`.
+    licence : str
+        Of the weights.
     within_memory : mapping
         For each tower, how many rows fit into the device's memory at a time, as far as was found out.
     """
@@ -73,15 +87,18 @@ class Encoder:
     name: str
     model: nn.Module
     transform: Callable[[Image.Image], Tensor]
-    tokenizer: Callable[[list[str]], Tensor]
-    token_count: Callable[[str], int]
-    context_length: int
     preprocessing: Mapping[str, Any]
+    tokenizer: Callable[[list[str]], Tensor] | None = None
+    token_count: Callable[[str], int] = len
+    context_length: int = 0
     precision: Precision = "fp32"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     projected: bool = True
     notes: tuple[str, ...] = ()
     software: tuple[str, ...] = SOFTWARE
+    texts: TextSpace = "joint"
+    templates: str = "imagenet-80"
+    licence: str = "unknown"
     within_memory: Mapping[Tower, WithinMemory] = field(
         default_factory=lambda: {"image": WithinMemory("images"), "text": WithinMemory("texts")}, repr=False
     )
@@ -96,6 +113,45 @@ class Encoder:
     def dtype(self) -> torch.dtype:
         """The type of its features."""
         return DTYPES[self.precision]
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether texts can be encoded into the space of its images."""
+        return self.projected and self.tokenizer is not None and self.texts != "none"
+
+    @property
+    def without_texts(self) -> str:
+        """Why there are no texts in the space of its images; empty if there are."""
+        if self.has_texts:
+            return ""
+        if self.tokenizer is None or self.texts == "none":
+            return f"encoder {self.name} has no text tower"
+        return "features before the projection have no text in their space"
+
+    @cached_property
+    def _one(self) -> tuple[int, int]:
+        """The number of dimensions of a feature, and the FLOPs of one image as torch counts its products."""
+        pixels = self.transform(Image.new("RGB", (64, 64)))[None]
+        fast = torch.backends.mha.get_fastpath_enabled()
+        # The fused layers of transformers are not counted.
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                feature = self._forward("image", self._moved("image", pixels))
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+        return int(feature.shape[1]), int(counter.get_total_flops())
+
+    @property
+    def dimension(self) -> int:
+        """The number of dimensions d of its features."""
+        return self._one[0]
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of the image tower on one image: by formula where one is known, else as torch counts its products."""
+        known = encoder_flops(self.name)
+        return known if known is not None else self._one[1]
 
     @cached_property
     def space(self) -> dict[str, Any]:
@@ -142,8 +198,17 @@ class Encoder:
         return self._run("image", (torch.stack(group) for group in groups(pixels, batch)), advance)
 
     def encode_texts(self, texts: Sequence[str], *, batch: int = 256, advance: Advance | None = None) -> Texts:
-        """Return unit-norm features of texts, and which of them were longer than the context."""
-        tokens = (self.tokenizer(group) for group in groups(texts, batch))
+        """Return unit-norm features of texts, and which of them were longer than the context.
+
+        Raises
+        ------
+        BenchError
+            If the encoder has no text tower.
+        """
+        if self.tokenizer is None or self.texts == "none":
+            raise BenchError(f"{self.without_texts}, so it can encode no text; use one with both towers")
+        tokenizer = self.tokenizer
+        tokens = (tokenizer(group) for group in groups(texts, batch))
         truncated = torch.tensor([self.token_count(text) > self.context_length for text in texts], dtype=torch.bool)
         return Texts(self._run("text", tokens, advance), truncated)
 

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any, Literal
+
 import torch
 
 from bench.device.precision import Precision
 from bench.encoders.encoder import Encoder
 from bench.encoders.open_clip_models import SCHEMES, load_open_clip
 from bench.encoders.registry import ENCODERS
+from bench.encoders.synthesised_texts import SUFFIX
 from bench.utils.errors import BenchError
+from bench.utils.hashing import digest
+
+TextsOf = Literal["own", "synthesised"]
+"""Where an encoder's texts come from."""
+
+
+def named_with_texts(spec: str) -> str:
+    """Return the name of an encoder whose texts are synthesised."""
+    return spec if spec.endswith(SUFFIX) else spec + SUFFIX
+
+
+def encoder_slug(spec: str) -> str:
+    """Return an encoder's name as a part of the name of a file: paths by their last part, other signs as dashes."""
+    parts = [part.rpartition("/")[2] if "/" in part else part for part in spec.split(":")]
+    short = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-")[:60]
+    # Two checkpoints of one name in two folders are two encoders.
+    return short if "/" not in spec else f"{short}-{digest(spec)[:6]}"
 
 
 def load_encoder(
@@ -18,6 +39,7 @@ def load_encoder(
     device: str | torch.device = "cpu",
     projected: bool = True,
     quick_gelu: bool | None = None,
+    texts: TextsOf = "own",
 ) -> Encoder:
     """Return the encoder of a specification.
 
@@ -26,8 +48,9 @@ def load_encoder(
     spec : str
         ``ARCHITECTURE:TAG`` for weights that open_clip fetches, ``ARCHITECTURE:PATH`` for a local checkpoint,
         ``local-dir:FOLDER`` for a folder with ``open_clip_config.json`` and weights, ``hf-hub:ORG/MODEL``,
-        ``align:ORG/MODEL`` or ``align:FOLDER`` for ALIGN through transformers, ``glyphs`` for the bundled encoder, or
-        the name or scheme of a plug-in.
+        ``align:ORG/MODEL`` or ``align:FOLDER`` for ALIGN through transformers, ``hf:ORG/MODEL`` or ``hf:FOLDER`` for
+        other models of transformers, ``timm:NAME`` or ``timm:NAME:FILE``, ``photos`` for the encoder that a package
+        brings, ``glyphs`` for the bundled one, or the name or scheme of a plug-in.
     precision : {"fp32", "fp16", "bf16"}
         Type of the matrix weights and of the features; normalisation layers stay in float32, as in open_clip.
     projected : bool
@@ -35,19 +58,34 @@ def load_encoder(
     quick_gelu : bool, optional
         The activation of a local checkpoint, where the architecture's own is not the one it was trained with.
         Weights known to open_clip bring theirs: it is put right, with a note, where the architecture differs.
+    texts : {"own", "synthesised"}
+        ``synthesised`` makes texts of an ImageNet classifier's rows, for an encoder without a text tower; see
+        :mod:`bench.encoders.synthesised_texts`. The name then ends with ``:texts=synthesised``, and so may ``spec``.
 
     Raises
     ------
     BenchError
         For an unknown encoder, weights that cannot be fetched or read, and a plug-in that cannot be loaded.
     """
+    if spec.endswith(SUFFIX):
+        spec, texts = spec.removesuffix(SUFFIX), "synthesised"
     name, colon, place = spec.partition(":")
     entry = None if spec.startswith(SCHEMES) else ENCODERS.find(name + colon)
+    options: dict[str, Any] = {}
+    if texts == "synthesised":
+        if entry is None or not entry.options.get("synthesises"):
+            raise BenchError(
+                f"the texts of {spec} cannot be synthesised: that takes a classifier of ImageNet, such as photos or "
+                "timm:NAME; leave --texts synthesised out"
+            )
+        options["texts"] = texts
+    if entry is None and colon and ENCODERS.find(name) is not None:
+        raise BenchError(f"there is one encoder {name}; leave out {colon + place!r}")
     if entry is None:
         return load_open_clip(spec, precision=precision, device=device, projected=projected, quick_gelu=quick_gelu)
     if quick_gelu is not None:
         raise BenchError(f"the activation of {name} is a part of it; leave quick_gelu out")
-    made = entry.cls(place, precision=precision, device=device, projected=projected)
+    made = entry.cls(place, precision=precision, device=device, projected=projected, **options)
     if not isinstance(made, Encoder):
         raise BenchError(f"encoder {name!r} ({entry.cls.__module__}) returns no bench.encoders.Encoder; mend it")
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 import torch
 
 from bench.device.precision import Precision
+from bench.encoders.checkpoints import read_pickle
 from bench.encoders.encoder import Encoder
+from bench.encoders.hub import one_try
 from bench.encoders.registry import encoder
 from bench.utils.errors import BenchError, one_line, suggest
 
@@ -126,12 +127,11 @@ def _checkpoint(name: str, pretrained: str) -> Path:
         if len(found) > 1:
             raise BenchError(f"{place} holds several weights files ({', '.join(p.name for p in found)}); leave one")
         return found[0]
+    config = get_pretrained_cfg(name, pretrained) if scheme != "hf-hub" else None
     try:
-        if scheme == "hf-hub":
-            return Path(download_pretrained_from_hf(place))
-        config = get_pretrained_cfg(name, pretrained)
-        if config:
-            return Path(download_pretrained(config))
+        if scheme == "hf-hub" or config:
+            with one_try():
+                return Path(download_pretrained(config) if config else download_pretrained_from_hf(place))
     except Exception as error:  # the hub client and urllib raise many kinds
         raise BenchError(
             f"the weights of {name}{':' + pretrained if pretrained else ''} cannot be fetched ({one_line(error)}); "
@@ -147,19 +147,7 @@ def _refuse_unsafe(path: Path) -> None:
     """Raise for a checkpoint that cannot be read without running code from it."""
     if path.suffix in (".safetensors", ".npz", ".npy"):
         return
-    try:
-        content = torch.load(path, map_location="meta", weights_only=True)
-    except pickle.UnpicklingError:
-        raise BenchError(
-            f"{path} is a pickle with more than weights in it and was not opened, since that runs code; "
-            "save its state_dict as safetensors"
-        ) from None
-    except Exception as error:  # a damaged archive, a TorchScript program
-        raise BenchError(
-            f"{path} cannot be read as weights: {one_line(error)}; save a state_dict as safetensors"
-        ) from None
-    if not isinstance(content, dict) or not content:
-        raise BenchError(f"{path} holds a {type(content).__name__} instead of a state_dict; save model.state_dict()")
+    read_pickle(path, device="meta")
 
 
 def _activation(name: str, pretrained: str, checkpoint: Path, asked: bool | None) -> tuple[bool | None, list[str]]:

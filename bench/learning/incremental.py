@@ -118,12 +118,12 @@ def new_images(task: Task) -> Features:
     return Features(items.x, items.labels, items.ids, task.support.class_names)
 
 
-def joined(kept: Features | None, new: Features) -> Features:
+def joined(exemplars: Features | None, new: Features) -> Features:
     """Return the exemplars of earlier sessions and the new images."""
-    return new if kept is None else Features.concat([kept, new])
+    return new if exemplars is None else Features.concat([exemplars, new])
 
 
-def choose_exemplars(net: Net, kept: Features | None, new: Features, task: Task, *, beside: int = 0) -> Features:
+def choose_exemplars(net: Net, exemplars: Features | None, new: Features, task: Task, *, beside: int = 0) -> Features:
     """Return the exemplars after a session, best first within a class.
 
     New classes are herded in the network's own space; old classes lose the tail of their lists. A budget in bytes
@@ -131,4 +131,4 @@ def choose_exemplars(net: Net, kept: Features | None, new: Features, task: Task,
     """
     quota = task.quota(reserved=nbytes(net) + beside)
     chosen = keep_features(new, quota, lambda x: normalise(net.embed(x)))
-    return chosen if kept is None else Features.concat([kept.take(cut(kept.labels, quota)), chosen])
+    return chosen if exemplars is None else Features.concat([exemplars.take(cut(exemplars.labels, quota)), chosen])

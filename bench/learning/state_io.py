@@ -34,6 +34,13 @@ FORMER = {
 
 _RENAMED = {"bench.trained:Trained": "SavedWeights"}
 
+FORMER_FIELDS = {
+    "bench.methods.foster:Compressed": {"kept": "exemplars"},
+    "bench.methods.icarl:Exemplars": {"kept": "exemplars"},
+    "bench.methods.replay:Rehearsed": {"kept": "exemplars"},
+}
+"""What fields were called once, by the class that has them."""
+
 
 def flatten(value: Any) -> tuple[Any, dict[str, Tensor]]:
     """Return a JSON description of a state and its tensors by path.
@@ -161,7 +168,8 @@ def restore(description: Any, tensors: Mapping[str, Tensor], origin: str, allowe
         cls = _class(content, allowed)
         if cls is None:
             raise BenchError(f"{origin} holds a {content}, which is no state of a registered method; do not load it")
-        fields = {key: make(value) for key, value in part["fields"].items()}
+        former = FORMER_FIELDS.get(f"{cls.__module__}:{cls.__qualname__}", {})
+        fields = {former.get(key, key): make(value) for key, value in part["fields"].items()}
         try:
             return cls(**fields)
         except TypeError:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -41,6 +42,24 @@ class Fitted:
     scores: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class WarmUp:
+    """The first steps of a training, at smaller rates.
+
+    Attributes
+    ----------
+    steps : int
+    start : float
+        The learning rate of the first step.
+    rising : bool
+        Whether it rises from there in even steps, or stays until they are over.
+    """
+
+    steps: int
+    start: float = 1e-5
+    rising: bool = True
+
+
 def epochs_of(steps: int, n: int, batch: int) -> int:
     """Return how many whole epochs over n rows take so many steps at least; 0 without rows."""
     return math.ceil(steps / math.ceil(n / batch)) if n else 0
@@ -57,6 +76,7 @@ def fit(
     batch: int,
     rng: Stream,
     cosine: bool = False,
+    warm_up: WarmUp | None = None,
     validate: Callable[[], float] | None = None,
     patience: int | None = None,
     start_counts: bool = True,
@@ -78,6 +98,8 @@ def fit(
         The method's name, for the message when training diverges.
     cosine : bool
         Let the learning rate fall to zero along half a cosine.
+    warm_up : WarmUp, optional
+        The first steps, with ``cosine``, which begins when they are over.
     validate : callable, optional
         Returns a score, larger is better; asked before training and after each epoch. Ties keep the earlier.
     patience : int, optional
@@ -96,9 +118,7 @@ def fit(
     """
     if not n:
         return Fitted(0, 0, (), ())
-    schedule = (
-        torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs * math.ceil(n / batch)) if cosine else None
-    )
+    schedule = _schedule(optimiser, epochs * math.ceil(n / batch), warm_up) if cosine else None
     keeper = _keeper(options, weights, owner, optimiser, rng, (n, epochs, batch, cosine, patience))
     begun = spent_so_far()
     left = keeper.load()
@@ -162,6 +182,22 @@ def fit(
     if validate:
         _put(weights, best_weights)
     return Fitted(len(losses), best_epoch if validate else len(losses), tuple(losses), tuple(scores))
+
+
+def _schedule(
+    optimiser: torch.optim.Optimizer, steps: int, warm_up: WarmUp | None
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the schedule of the learning rates over so many steps."""
+    if warm_up is None:
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps)
+    first = [warm_up.start / group["lr"] for group in optimiser.param_groups]
+
+    def factor(low: float, step: int) -> float:
+        if step < warm_up.steps:
+            return low + (1 - low) * step / warm_up.steps if warm_up.rising else low
+        return (1 + math.cos(math.pi * (step - warm_up.steps) / max(1, steps - warm_up.steps))) / 2
+
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, [partial(factor, low) for low in first])
 
 
 def as_parameter(tensor: Tensor) -> Tensor:

@@ -28,6 +28,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "method_params": ("string", "JSON: every parameter of the method"),
     "fidelity": ("string", "`faithful` or `adapted`"),
     "selection": ("string", "where hyperparameters are chosen: none, support-heldout, validation, oracle"),
+    "sees": (
+        "string",
+        "what the method looks at when it answers a query: `query` that query alone, `stream` those before it too, "
+        "`set` all queries of the session",
+    ),
     "experiment": ("string", "the table or figure of a paper that was run by name; null otherwise"),
     "scenario": ("string", "the scenario's name"),
     "scenario_params": ("string", "JSON: every parameter of the scenario"),
@@ -90,6 +95,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "temperature_from": (
         "string",
         "`held-out support`, `validation split`, `validation images`, `validation classes`, or `none: REASON`",
+    ),
+    "measures": (
+        "string",
+        "JSON: what the scenario measures beside accuracy, by name a value and the limits of its 95 % interval over "
+        "resampled queries; null where it measures nothing else",
     ),
     "missing_parts": ("string", "what the method ran without: `class texts`, `text branch`; null if nothing"),
     "support_items": ("int", "labelled images dealt in the session"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,10 @@ from torch import Tensor
 
 from bench.core.protocols import Method
 from bench.core.task import Task
-from bench.cost.meter import Repeats, phase, uncounted
+from bench.cost.meter import phase, uncounted
 from bench.runner.handover import Blocks, Handed
-from bench.utils.errors import BenchError, Notice
+from bench.runner.scoring import Scorer
+from bench.utils.errors import BenchError
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,45 +28,53 @@ class Answers:
         How many classes score above the right one.
     confidences : float32 Tensor [q]
         Softmax probability of the prediction, of the scores over ``temperature``.
+    scores : Tensor [q, c] or None
+        On the CPU, where they are kept.
     """
 
     columns: Tensor
     ranks: Tensor
     confidences: Tensor
+    scores: Tensor | None = None
+
+    def first(self, n: int) -> Answers:
+        """Return the answers to the first n, without their scores."""
+        return Answers(self.columns[:n], self.ranks[:n], self.confidences[:n])
 
 
 def answer(
-    method: Method, state: Any, task: Task, blocks: Blocks, handed: Handed, label: str, temperature: float = 1.0
+    method: Method,
+    state: Any,
+    task: Task,
+    blocks: Blocks,
+    handed: Handed,
+    label: str,
+    temperature: float = 1.0,
+    *,
+    keep_scores: bool = False,
 ) -> Answers:
     """Return what a method answers to the queries of a session; its scoring is charged to the phase ``score``."""
-    repeats, scored, start = Repeats(), [], 0
-    for block in blocks.parts:
+    scored, start, known = [], 0, torch.tensor(task.classes)
+    kept: list[Tensor] = []
+    scorer = Scorer(method, state, label)
+    for block in scorer.parts(blocks.parts):
         with handed.block(block) as part, torch.no_grad():
-            with phase("score"), repeats.like(len(part)):
-                scores = _scores(method, state, part, label)
+            with phase("score"):
+                scores = scorer(part)
             # What the harness makes of the scores is no cost of the method.
             with uncounted():
                 check_scores(label, scores, len(part), task)
                 labels = blocks.labels[start : start + len(part)].to(scores.device)
+                # Of a stranger there is no right column; nobody reads its rank.
+                labels = torch.where(torch.isin(labels, known.to(labels.device)), labels, task.classes[0])
                 scored.append(_answer(scores, task.columns(labels), temperature))
+                if keep_scores:
+                    kept.append(scores.cpu())
         start += len(block)
     with uncounted():
-        return Answers(*(blocks.dealt(torch.cat(column)) for column in zip(*scored, strict=True)))
-
-
-def _scores(method: Method, state: Any, queries: Tensor, label: str) -> Tensor:
-    """Return a method's scores of a block; where the device is too full for it, those of its halves."""
-    try:
-        return method.score(state, queries)
-    except torch.OutOfMemoryError:
-        if len(queries) < 2:
-            raise
-    # Outside the handler, so that the failed attempt's tensors are free before the next one.
-    half = (len(queries) + 1) // 2
-    warnings.warn(
-        Notice(f"{label}: the GPU is too full to score {len(queries)} queries at a time, so {half} are"), stacklevel=2
-    )
-    return torch.cat([method.score(state, part) for part in queries.split(half)])
+        whole = blocks.dealt(torch.cat(kept)) if kept else None
+        columns, ranks, confidences = (blocks.dealt(torch.cat(column)) for column in zip(*scored, strict=True))
+        return Answers(columns, ranks, confidences, whole)
 
 
 def check_scores(label: str, scores: Any, n_queries: int, task: Task) -> None:

@@ -16,6 +16,7 @@ from bench.functional.temperature import fitted_temperature
 from bench.learning.holdout import spared
 from bench.runner.answers import check_scores
 from bench.runner.handover import QUERY_BLOCK, Handed, Handover
+from bench.runner.scoring import Scorer
 from bench.runner.states import SessionState, build_session, session_stream
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.random import Stream
@@ -134,9 +135,10 @@ class Calibrator:
 
     def _scored(self, held: SessionState, task: Task, images: Features) -> Scored:
         blocks = []
-        for block in images.x.float().split(QUERY_BLOCK):
+        scorer = Scorer(self._method, held.state, self._label)
+        for block in scorer.parts(images.x.float().split(QUERY_BLOCK)):
             with self._handed.block(block) as part, torch.no_grad():
-                scores = self._method.score(held.state, part)
+                scores = scorer(part)
                 check_scores(self._label, scores, len(part), task)
             blocks.append(scores.cpu())
         return torch.cat(blocks), task.columns(images.labels).cpu()

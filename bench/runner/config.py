@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -145,8 +145,22 @@ class RunConfig(BaseModel):
         Names, Option("Data set: a name, or a feature pack's folder; may be repeated.", repeated=True, default="glyphs")
     ] = ("glyphs",)
     encoder: Annotated[
-        str | None, Option("Encode first: --data is then a folder or table of images, shards, or glyphs.")
-    ] = None
+        tuple[str, ...],
+        BeforeValidator(_lines),
+        Option(
+            "Encode first: --data is then a folder or table of images, shards, or glyphs; may be repeated.",
+            metavar="NAME",
+            repeated=True,
+            default="",
+        ),
+    ] = ()
+    texts: Annotated[
+        Literal["own", "synthesised"],
+        Option("Texts of --encoder: its own, or made of an ImageNet classifier's rows.", metavar="own|synthesised"),
+    ] = "own"
+    templates: Annotated[
+        str, Option("Prompts of --encoder: auto, imagenet-80, imagenet-7, photo, name, or a file.")
+    ] = "auto"
     seeds: Annotated[
         tuple[int, ...],
         BeforeValidator(parse_seeds),

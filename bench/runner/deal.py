@@ -28,6 +28,8 @@ def deal_episode(spec: EpisodeSpec) -> Episode:
                 f"data set {spec.dataset.name}: session {session.task.session} has no queries; give its role 'query' "
                 "a split that holds its classes"
             )
+    if spec.dataset.card.encoder_texts == "none":
+        episode = replace(episode, without_texts=f"encoder {spec.dataset.card.encoder} has no text tower")
     targets = {c for session in episode.sessions for c in session.task.classes}
     check_select_on(spec.select_on, episode.validation, targets, spec.scenario.recipe.name)
     return _with_images_to_choose_on(episode, spec.dataset) if spec.select_on == "validation-split" else episode

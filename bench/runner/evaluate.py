@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from bench.core.measure import Answered, Measured
 from bench.core.protocols import About, Describes, Explains, Method, RunsWithout, Trains, WantsPixels
 from bench.core.state_bytes import StateBytes, nbytes
 from bench.core.task import Episode, Session
@@ -19,12 +20,13 @@ from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions, wi
 from bench.runner.answers import answer
 from bench.runner.calibration import Calibrator, Temperature
 from bench.runner.evidence_metrics import evidence_means
-from bench.runner.handover import Handed, Handover, method_stream
+from bench.runner.handover import Blocks, Handed, Handover, method_stream
 from bench.runner.in_pixels import in_pixels
 from bench.runner.states import SessionState, against_budget, build_session, check_edit, session_stream
 from bench.runner.tuning import Budget, Choice, choose
 from bench.search.query_log import SearchCall, listening
 from bench.utils.errors import Unsuitable
+from bench.utils.random import Stream
 
 DEFAULTS = Budget()
 UNCALIBRATED = Temperature(None, "none: not asked for")
@@ -59,6 +61,8 @@ class Outcome:
         Of how many labelled images of the target classes it has read the label so far.
     missing_parts : tuple of str
         What it ran without.
+    measures : mapping
+        What the scenario measures beside accuracy, each with its interval.
     """
 
     session: Session
@@ -76,6 +80,7 @@ class Outcome:
     choice: Choice
     temperature: Temperature
     missing_parts: tuple[str, ...] = ()
+    measures: Measured = field(default_factory=dict)
 
     @property
     def configurations(self) -> int:
@@ -111,8 +116,12 @@ def missing_requirement(about: About, episode: Episode, *, trained: bool = False
     if "images" in about.needs and not len(first.labelled):
         return "needs images in the support or in the memory, and there are none"
     if "texts" in about.needs and not len(first.text_memory):
+        if episode.without_texts:
+            return f"needs texts, and {episode.without_texts}"
         return "needs texts, and the data set has none; import it with --texts"
     if "prompts" in about.needs and len(task.prompts) < task.n_classes:
+        if episode.without_texts and not len(task.prompts):
+            return f"needs a text for every class, and {episode.without_texts}"
         without = task.n_classes - len(task.prompts)
         return (
             f"needs a text for every class, and {without} of {task.n_classes} classes have none; "
@@ -120,6 +129,8 @@ def missing_requirement(about: About, episode: Episode, *, trained: bool = False
         )
     if "training" in about.needs and episode.training is None and not trained:
         return "needs seen classes to train on, and this scenario has none"
+    if about.sees == "set" and min(len(session.queries) for session in episode.sessions) < 2:
+        return "needs several queries to look at together, and this scenario deals one"
     return None
 
 
@@ -200,7 +211,7 @@ def run_cell(
             seen = in_pixels(session)
             dealt = replace(episode, sessions=tuple(seen if s is session else s for s in episode.sessions))
             desk = Handover(dealt, handover.seed)
-        blocks = desk.blocks_of(desk.episode.sessions[number].queries)
+        blocks = desk.blocks_of(desk.episode.sessions[number].asked, session.order)
         with metered(meter), listening() as questions:
             with phase("build"):
                 held = build_session(method, desk, handed, number, held, stream)
@@ -209,7 +220,9 @@ def run_cell(
             handed.count(handover.nameless(session.task).choose_on)  # type: ignore[arg-type]
         temperature = calibrator.fit(number, held) if calibrator is not None else UNCALIBRATED
         with metered(meter), listening() as more:
-            answers = answer(method, held.state, session.task, blocks, handed, label, temperature.value or 1.0)
+            scale, keep = temperature.value or 1.0, session.measure is not None
+            whole = answer(method, held.state, session.task, blocks, handed, label, scale, keep_scores=keep)
+        answers = whole.first(len(session.queries))
         details = dict(method.describe(held.state)) if isinstance(method, Describes) else {}
         if choice.configurations > 1:
             details["tuned"] = dict(choice.details)
@@ -240,11 +253,22 @@ def run_cell(
                 labels_seen=handed.labels_seen(),
                 choice=choice,
                 temperature=temperature,
+                measures=_measures(session, whole.scores, blocks, scale, handover.seed),
                 missing_parts=method.runs_without(held.task) if isinstance(method, RunsWithout) else (),
             )
         )
         searched = []
     return CellResult(outcomes, method if has_trained else None)
+
+
+def _measures(session: Session, scores: Tensor | None, blocks: Blocks, temperature: float, seed: int) -> Measured:
+    """Return what the scenario measures beside accuracy."""
+    if session.measure is None or scores is None:
+        return {}
+    met = blocks.order.cpu().argsort()
+    targets = session.task.columns(session.queries.labels).cpu()
+    answered = Answered(scores=scores, targets=targets, met=met, temperature=temperature)
+    return session.measure(answered, rng=Stream(seed).child("measure"))
 
 
 def _latency(method: Method, state: Any, queries: Tensor) -> dict[str, Any]:

@@ -96,13 +96,13 @@ class Handover:
     @cached_property
     def blocks(self) -> tuple[Blocks, ...]:
         """The queries of each session; sessions that ask the same queries share them, so that a search serves all."""
-        return tuple(self.blocks_of(session.queries) for session in self.episode.sessions)
+        return tuple(self.blocks_of(session.asked, session.order) for session in self.episode.sessions)
 
-    def blocks_of(self, queries: Features) -> Blocks:
-        """Return queries in an order that tells nothing: by hashes of their ids."""
+    def blocks_of(self, queries: Features, asked: tuple[int, ...] | None = None) -> Blocks:
+        """Return queries in the order that they are asked in, or in one that tells nothing: by hashes of their ids."""
         known = self._blocks.get(id(queries))
         if known is None:
-            order = torch.from_numpy(self._queries.order(queries.ids))
+            order = torch.from_numpy(self._queries.order(queries.ids)) if asked is None else torch.tensor(asked)
             x, labels = queries.x[order.to(queries.x.device)].float(), queries.labels[order.to(queries.labels.device)]
             known = self._blocks[id(queries)] = queries, Blocks(order, labels, tuple(torch.split(x, QUERY_BLOCK)))
         return known[1]
@@ -232,7 +232,7 @@ class _Nameless(Mover):
         if isinstance(part, Task):
             part = replace(part, support=self._shuffled(part.support), pictures=self._images(part))
         elif isinstance(part, Session):
-            part = replace(part, notes={}, edit=None)
+            part = replace(part, notes={}, edit=None, strangers=None, measure=None, order=None)
         made = super()._move(part)
         vars(made).pop("fingerprint", None)
         return made

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench.core.dataset import Dataset
+from bench.core.dataset import Dataset, require_same_space
 from bench.data.encode_on_the_fly import encode_all
 from bench.data.registry import resolve
 from bench.device.choose import choose_device
@@ -153,19 +153,31 @@ def _check_selection(config: RunConfig, dataset: Dataset) -> None:
 
 
 def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:
-    """Return the options with the data in the space of their encoder, if they name one, which is then done with.
+    """Return the options with the data in the spaces of their encoders, if they name any, which are then done with.
 
     ``said`` is told of each pack that was made; see :func:`bench.data.encode_on_the_fly.encode_all`.
     """
-    if config.encoder is None:
+    if not config.encoder:
+        beside = [name for name in ("texts", "templates") if name in config.model_fields_set]
+        if beside and getattr(config, beside[0]) != RunConfig.model_fields[beside[0]].default:
+            raise BenchError(f"--{beside[0]} is about texts that --encoder makes; name an encoder, or leave it out")
         return config
     for one in config.data:
         if not isinstance(one, (str, Path)):
             raise BenchError(f"--encoder makes features of images; {type(one).__name__} has them; leave one out")
     device = choose_device(config.device)
     wanted = [str(one) for one in config.data]
-    packs = encode_all(wanted, config.encoder, device=device, progress=config.progress, said=said)
-    return config.model_copy(update={"data": tuple(packs), "encoder": None})
+    packs = encode_all(
+        wanted,
+        config.encoder,
+        device=device,
+        progress=config.progress,
+        said=said,
+        texts=config.texts,
+        templates=config.templates,
+    )
+    done_with = {name: RunConfig.model_fields[name].default for name in ("encoder", "texts", "templates")}
+    return config.model_copy(update={"data": tuple(packs), **done_with})
 
 
 def _episodes(
@@ -186,7 +198,8 @@ def _episodes(
         if source is not None:
             source.check()
         for dataset in datasets:
-            _same_space(dataset, source)
+            if source is not None:
+                require_same_space(source, dataset)
             for condition, seed in product(named.recipe.conditions(dataset), seeds):
                 what = {
                     **shared,
@@ -204,18 +217,3 @@ def _episodes(
                     weights = [loaded.fingerprint] if loaded else []
                     cells[label] = digest({**what, **recipe}, *weights)[:20]
                 yield EpisodeSpec(named, dataset, source, condition, seed, cells)
-
-
-def _same_space(dataset: Dataset, source: Dataset | None) -> None:
-    if source is None:
-        return
-    if source.dimension != dataset.dimension:
-        raise BenchError(
-            f"data sets {source.name} (d = {source.dimension}) and {dataset.name} (d = {dataset.dimension}) are not in "
-            "one space; encode both with the same encoder"
-        )
-    if source.card.space and dataset.card.space and source.card.space != dataset.card.space:
-        raise BenchError(
-            f"data sets {source.name} and {dataset.name} come from different encoders ({source.card.space} and "
-            f"{dataset.card.space}); encode both with the same one"
-        )

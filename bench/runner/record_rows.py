@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.dataset import Card
 from bench.cost.encoder_flops import encoder_flops
 from bench.runner.evaluate import Outcome
 from bench.utils.hashing import digest
@@ -34,12 +36,13 @@ def common(run: Run, spec: EpisodeSpec, named: LabelledRecipe, cell: str, proven
         "method_params": json.dumps(named.params, sort_keys=True, default=str),
         "fidelity": recipe.about.fidelity,
         "selection": recipe.about.selection,
+        "sees": recipe.about.sees,
         "experiment": run.manifest["experiment"],
         "scenario": spec.scenario.label,
         "scenario_params": json.dumps(defaults(spec.scenario.recipe), sort_keys=True, default=str),
         "dataset": spec.dataset.name,
         "encoder": spec.dataset.card.encoder,
-        "encoder_flops": encoder_flops(spec.dataset.card.encoder),
+        "encoder_flops": _encoder_flops(spec.dataset.card),
         "condition": json.dumps(dict(spec.condition), sort_keys=True, default=str),
         "precision": run.config.precision,
         "seed": spec.seed,
@@ -47,6 +50,10 @@ def common(run: Run, spec: EpisodeSpec, named: LabelledRecipe, cell: str, proven
         "items": spec.dataset.items,
         "provenance": provenance,
     }
+
+
+def _encoder_flops(card: Card) -> int | None:
+    return encoder_flops(card.encoder) if card.encoder_flops is None else card.encoder_flops
 
 
 def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
@@ -84,6 +91,7 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
         "temperature": outcome.temperature.value,
         "temperature_from": outcome.temperature.source,
         "calibrate_seconds": outcome.temperature.seconds,
+        "measures": _measures(outcome),
         "missing_parts": ", ".join(outcome.missing_parts) or None,
         "support_items": len(task.support),
         "memory_items": len(task.memory),
@@ -95,6 +103,18 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
         "memory_fingerprint": task.memory.fingerprint,
         "queries_fingerprint": queries.fingerprint,
     }
+
+
+def _measures(outcome: Outcome) -> str | None:
+    """Return what the scenario measures beside accuracy, as JSON."""
+    if not outcome.measures:
+        return None
+    return json.dumps({name: _known(values) for name, values in outcome.measures.items()})
+
+
+def _known(values: tuple[float, float, float]) -> list[float | None]:
+    """Return a measure with its limits; None for what is not a number."""
+    return [None if math.isnan(value) else value for value in values]
 
 
 def predictions(

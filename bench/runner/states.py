@@ -16,6 +16,7 @@ from bench.core.state_parts import strings
 from bench.core.task import Episode, Session, Task
 from bench.learning.exemplars import carry
 from bench.runner.handover import Handed, Handover
+from bench.runner.scoring import Scorer
 from bench.utils.random import Stream
 
 
@@ -111,9 +112,10 @@ def check_edit(
     if held.kind == "forgotten":
         never = method.build(handed.give(handover.nameless(session.task)), rng=rng)
         largest = scale = 0.0
-        for block in handover.blocks[number].parts:
+        scorers = Scorer(method, held.state, method.name), Scorer(method, never, method.name)
+        for block in scorers[0].parts(handover.blocks[number].parts):
             with torch.no_grad(), handed.block(block) as part:
-                ours, theirs = method.score(held.state, part), method.score(never, part)
+                ours, theirs = (scorer(part) for scorer in scorers)
             # Equal infinities (a class without items) differ by nothing.
             gap = torch.where(ours == theirs, 0.0, (ours - theirs).abs())
             size = torch.where(theirs.isinf(), 0.0, theirs.abs())

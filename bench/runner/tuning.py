@@ -16,6 +16,7 @@ from bench.core.task import Session, Task
 from bench.learning.training_options import TrainingOptions, with_training_options
 from bench.runner.answers import check_scores
 from bench.runner.handover import QUERY_BLOCK, Handed, Handover, method_stream
+from bench.runner.scoring import Scorer
 from bench.runner.selection import SelectOn
 from bench.runner.states import session_stream
 from bench.utils.errors import BenchError
@@ -154,14 +155,13 @@ def _right(method: Method, problem: _Problem, handover: Handover, label: str, op
     session = Session(task=problem.task, queries=problem.images)
     stream = session_stream(rng, session, problem.number)
     state = method.build(handed.give(handover.nameless(problem.task)), rng=stream)
-    right = 0
-    columns = problem.task.columns(problem.images.labels).cpu()
-    for block, wanted in zip(problem.images.x.float().split(QUERY_BLOCK), columns.split(QUERY_BLOCK), strict=True):
+    best, scorer = [], Scorer(method, state, label)
+    for block in scorer.parts(problem.images.x.float().split(QUERY_BLOCK)):
         with handed.block(block) as part, torch.no_grad():
-            scores = method.score(state, part)
+            scores = scorer(part)
             check_scores(label, scores, len(part), problem.task)
-        right += int((scores.argmax(1).cpu() == wanted).sum())
-    return right
+        best.append(scores.argmax(1).cpu())
+    return int((torch.cat(best) == problem.task.columns(problem.images.labels).cpu()).sum())
 
 
 def check_select_on(select_on: SelectOn, episode_validation: Session | None, targets: set[int], scenario: str) -> None:

@@ -25,6 +25,7 @@ from bench.utils.errors import BenchError, suggest
 SectionKey = Literal[
     "answer",
     "scores",
+    "measures",
     "costs",
     "comparisons",
     "datasets",

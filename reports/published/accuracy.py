@@ -13,6 +13,7 @@ import pandas as pd
 from bench.reports.published import costs as published_costs
 from bench.reports.records.arrow_columns import plain
 from bench.reports.records.keys import GROUP
+from bench.reports.records.sees import unmarked
 from bench.runner.experiments import Published, names
 from bench.runner.experiments import published as numbers
 
@@ -118,7 +119,7 @@ def _answers(number: Published, own: Sequence[Published], rows: Sequence[Row]) -
 
 def _name(row: Row) -> str:
     """Return a method's name, or that of its variant, without the parameters that tell two of them apart."""
-    return str(row["method"]).split(":", 1)[0]
+    return unmarked(str(row["method"])).split(":", 1)[0]
 
 
 def _same_settings(settings: Mapping[str, Any], row: Row) -> bool:

@@ -21,6 +21,7 @@ from bench.reports.records.oracle import mark
 from bench.reports.records.repetitions import HOME, contradictions, require_single
 from bench.reports.records.run_info import RunInfo
 from bench.reports.records.scenario_settings import TOLD, with_settings
+from bench.reports.records.sees import mark_sees
 from bench.reports.records.warnings import record_warnings, unanswered_lines
 from bench.results.checks import require_agreement
 from bench.results.compact import narrow
@@ -146,7 +147,7 @@ def read_runs(folders: Sequence[Path]) -> RunTable:
     warnings += contradictions(frame, infos)
     frame, repeated = newest(join_experiments(with_settings(frame)), len(infos))
     frame = label_settings(frame, "method", "method_params", GROUP)
-    frame = mark(frame)
+    frame = mark_sees(mark(frame))
     frame = label_settings(frame, "scenario", TOLD, ["dataset", "condition"])
     own = frame["dataset"]
     frame = label_datasets(frame)

@@ -21,6 +21,10 @@ def record_warnings(done: pd.DataFrame, unanswered: pd.DataFrame) -> list[str]:
     oracles = ", ".join(sorted(done.loc[done["selection"] == ORACLE, "method"].unique()))
     if oracles:
         lines.append(f"chose hyperparameters on the queries themselves (oracle), so no fair figure: {oracles}")
+    for kind, what in (("stream", "the queries before it too"), ("set", "all queries of a session together")):
+        seers = ", ".join(sorted(done.loc[done["sees"] == kind, "method"].unique()))
+        if seers:
+            lines.append(f"looked at {what}, which methods that answer each query alone do not see: {seers}")
     over = sorted(done.loc[mentions(done["details"], '"over_budget": true'), "method"].unique())
     if over:
         lines.append(f"carried more than the budget in bytes, so not compared at equal memory: {', '.join(over)}")

@@ -22,7 +22,7 @@ def section(analysis: Analysis) -> Iterator[Table | Note]:
     for result in results:
         yield means_table(result)
         if result.differences:
-            yield differences_table(result, analysis.choices.baseline)
+            yield differences_table(result, analysis.baseline)
         if result.ranking is not None:
             yield ranks_table(result.scenario, result.ranking)
     yield from map(Note, notes)

@@ -20,18 +20,19 @@ def background(analysis: Analysis) -> list[Table]:
 
 def _methods(records: pd.DataFrame) -> Table:
     """Return what was run: each method's parameters, fidelity with what is adapted, and selection."""
-    columns = ["method", "fidelity", "method_name", "selection", "method_params"]
+    columns = ["method", "fidelity", "method_name", "selection", "sees", "method_params"]
     rows = records[columns].drop_duplicates().sort_values(columns)
     changes = adaptations()
     cells = []
-    for method, fidelity, name, selection, parameters in rows.astype("str").itertuples(index=False, name=None):
+    for method, fidelity, name, *others in rows.astype("str").itertuples(index=False, name=None):
         reason = changes.get(name, "") if fidelity == "adapted" else ""
-        cells.append(tuple(Cell(text, text) for text in (method, fidelity, reason, selection, parameters)))
+        cells.append(tuple(Cell(text, text) for text in (method, fidelity, reason, *others)))
     caption = (
         "Faithful methods follow their papers; of adapted ones it says what they change, as this version has it. "
-        "Selection is where hyperparameters were chosen; oracle means on the queries, which is no fair figure."
+        "Selection is where hyperparameters were chosen; oracle means on the queries, which is no fair figure. A "
+        "method sees each query alone, the stream of those before it too, or the set of all."
     )
-    head = ("method", "fidelity", "what is adapted", "selection", "parameters")
+    head = ("method", "fidelity", "what is adapted", "selection", "sees", "parameters")
     return Table("methods", "Methods", caption, head, tuple(cells))
 
 

@@ -31,11 +31,12 @@ def table(comparisons: Sequence[PairedComparison], region: float) -> Table:
     for c in sorted(comparisons, key=lambda c: (c.scenario, c.dataset, natural(c.condition))):
         d = c.difference
         labels = "" if c.unequal_labels is None else f" ({c.unequal_labels[0]} against {c.unequal_labels[1]} labels)"
+        kinds = "" if c.sees is None else f" (sees a {c.sees[0]} against a {c.sees[1]})"
         rows.append(
             (
                 *names_of({"scenario": c.scenario, "dataset": c.dataset, "condition": c.condition}),
                 Cell(c.a, c.a),
-                Cell(f"{c.b}{labels}", c.b),
+                Cell(f"{c.b}{labels}{kinds}", c.b),
                 Cell(share(d.mean, d.low, d.high), float(d.mean)),
                 Cell(c.verdict, c.verdict, bold=c.verdict in ("better", "worse")),
                 Cell(_tail(d), float(d.p)),

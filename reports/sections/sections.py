@@ -15,6 +15,7 @@ from bench.reports.sections import (
     cost,
     differences,
     evidence,
+    measures,
     near_duplicates,
     published,
     scores,
@@ -55,6 +56,7 @@ class Section:
 SECTIONS = (
     Section("answer", "In short", answer.section),
     Section("scores", "Scores", scores.section),
+    Section("measures", "What the scenario measures", measures.section),
     Section("costs", "What methods cost", cost.section),
     Section("comparisons", "Paired comparisons", comparisons.section),
     Section("datasets", "Over data sets", across_datasets.section),

@@ -14,6 +14,7 @@ from bench.reports.forms.limits import mcnemar
 from bench.reports.metrics.definitions import METRICS, Metric
 from bench.reports.metrics.influence import Influence
 from bench.reports.records.paired_predictions import Group, PairedPredictions
+from bench.reports.records.sees import seen_by
 from bench.reports.statistics.designs import design_of
 from bench.reports.statistics.estimates import Design, Estimate, Floats, estimates
 from bench.reports.statistics.families import ALPHA, Family, family, holm
@@ -53,6 +54,8 @@ class PairedComparison:
         Only of what is undecided and shows a difference.
     unequal_labels : tuple of int or None
         How many labels of the target classes a and b saw, where the numbers differ.
+    sees : tuple of str or None
+        What a and b look at when they answer a query, where that differs.
     """
 
     scenario: str
@@ -70,6 +73,7 @@ class PairedComparison:
     verdict: str = "undecided"
     seeds_needed: SeedsNeeded | None = None
     unequal_labels: tuple[int, int] | None = None
+    sees: tuple[str, str] | None = None
 
 
 def paired_comparisons(
@@ -247,7 +251,8 @@ def _comparison(
         p_holm=p_holm,
         unequal_labels=unequal,
     )
-    made = replace(made, verdict=verdict(made, region))
+    sees = seen_by(pair.a), seen_by(pair.b)
+    made = replace(made, verdict=verdict(made, region), sees=sees if sees[0] != sees[1] else None)
     return replace(made, seeds_needed=seeds_needed(difference) if made.verdict == "undecided" else None)
 
 
@@ -272,6 +277,7 @@ def as_frame(comparisons: Iterable[PairedComparison]) -> pd.DataFrame:
         *("scenario", "dataset", "condition", "a", "b", "seeds", "queries", "difference", "low", "high", "over", "p"),
         *("p_holm", "family", "family_size", "p_permutation", "p_mcnemar", "superiority", "verdict"),
         *("seeds_needed", "seeds_needed_low", "seeds_needed_high", "labels_seen_a", "labels_seen_b"),
+        *("sees_a", "sees_b"),
     ]
     rows = []
     for c in comparisons:
@@ -283,6 +289,7 @@ def as_frame(comparisons: Iterable[PairedComparison]) -> pd.DataFrame:
                 *(c.p_permutation, " ".join(f"{p:.6g}" for p in c.p_mcnemar), c.superiority, c.verdict),
                 *((needed.number, needed.low, needed.high) if needed else (None, None, None)),
                 *(c.unequal_labels or (None, None)),
+                *(seen_by(c.a), seen_by(c.b)),
             )
         )
     whole = [name for name in columns if name.startswith(("seeds_needed", "labels_seen"))]

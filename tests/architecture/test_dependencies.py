@@ -25,11 +25,14 @@ ROOMS = {
     "align": "bench.encoders.",
     "energy": "bench.cost.",
     "export": "bench.reports.",
+    "hf": "bench.encoders.",
     "milvus": "bench.search.",
     "onnx": "bench.classifier.",
+    "photos": "bench.encoders.",
     "ray": "bench.runner.",
     "serve": "bench.serving.",
     "share": "bench.sharing.",
+    "texts": "bench.encoders.",
     "web": "bench.data.web.",
 }
 """The part of the package that each extra serves; no other imports what it brings."""

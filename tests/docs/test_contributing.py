@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import indent
 
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.fork_server import ForkServer
 from tests.statistics.runs import make_run
 from tools import effort
 
@@ -44,30 +46,39 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def inside(repository: Path, *command: str) -> str:
-    """Run a module in the copy and return what it printed; its failure is one of the test's."""
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=repository, env=environment, capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+Inside = Callable[..., str]
+
+
+@pytest.fixture
+def inside(repository: Path, fork_server: ForkServer) -> Inside:
+    """Return a function that runs a module in the copy and returns what it printed; its failure is the test's."""
+
+    def run(*command: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(repository)}
+        if command[0] == "ruff":
+            done = subprocess.run([sys.executable, "-m", *command], cwd=repository, capture_output=True, text=True)
+        else:
+            done = fork_server.run(command, module=True, cwd=repository, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
 
 
 PYTEST = ("pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "--benchmark-disable")
 
 
-def checked(repository: Path, path: str, code: str, name: str, suite: str) -> None:
+def checked(repository: Path, inside: Inside, path: str, code: str, name: str, suite: str) -> None:
     """Add a file to the copy and run the style check, its suite and the tests of the docs; nothing else is written."""
     (repository / path).write_text(code)
-    inside(repository, "ruff", "check", path)
-    inside(repository, "ruff", "format", "--check", path)
-    assert inside(repository, *PYTEST, suite, "-k", name, "-rA").count("PASSED") >= 4
+    inside("ruff", "check", path)
+    inside("ruff", "format", "--check", path)
+    assert inside(*PYTEST, suite, "-k", name, "-rA").count("PASSED") >= 4
     # What is new is not on its page yet: a reminder and no failure.
-    assert "make pages" in inside(repository, *PYTEST, "tests/docs/test_pages.py")
+    assert "make pages" in inside(*PYTEST, "tests/docs/test_pages.py")
 
-    inside(repository, "tools.pages")
-    assert "make pages" not in inside(repository, *PYTEST, "tests/docs/test_pages.py")
+    inside("tools.pages")
+    assert "make pages" not in inside(*PYTEST, "tests/docs/test_pages.py")
 
 
 def test_the_effort_is_counted() -> None:
@@ -80,17 +91,17 @@ def test_the_effort_is_counted() -> None:
     assert set(counted.values()) == {"1 file", "1 place"}
 
 
-def test_a_method_is_one_file_of_forty_lines(repository: Path) -> None:
+def test_a_method_is_one_file_of_forty_lines(repository: Path, inside: Inside) -> None:
     code = block("method")
     assert len(code.splitlines()) <= 40
-    checked(repository, "methods/median.py", code, "median", "tests/contract")
+    checked(repository, inside, "methods/median.py", code, "median", "tests/contract")
     assert "## median" in (repository / "docs" / "methods.md").read_text()
 
 
-def test_a_scenario_is_one_file_of_sixty_lines(repository: Path) -> None:
+def test_a_scenario_is_one_file_of_sixty_lines(repository: Path, inside: Inside) -> None:
     code = block("scenario")
     assert len(code.splitlines()) <= 60
-    checked(repository, "scenarios/imbalance.py", code, "imbalance", "tests/scenarios")
+    checked(repository, inside, "scenarios/imbalance.py", code, "imbalance", "tests/scenarios")
     assert "## imbalance" in (repository / "docs" / "scenarios.md").read_text()
 
 
@@ -103,13 +114,13 @@ def test_a_scenario_is_one_file_of_sixty_lines(repository: Path) -> None:
     ],
 )
 def test_a_data_set_an_encoder_and_an_engine_are_one_file(
-    repository: Path, kind: str, path: str, listed: str, options: tuple[str, ...]
+    repository: Path, inside: Inside, kind: str, path: str, listed: str, options: tuple[str, ...]
 ) -> None:
     (repository / path).write_text(block(kind))
-    inside(repository, "ruff", "check", path)
-    inside(repository, "ruff", "format", "--check", path)
+    inside("ruff", "check", path)
+    inside("ruff", "format", "--check", path)
     name = Path(path).stem
-    assert any(line.startswith(f"{name} ") for line in inside(repository, "bench", "list", listed).splitlines())
+    assert any(line.startswith(f"{name} ") for line in inside("bench", "list", listed).splitlines())
     for label in ("cat", "dog"):
         for n in range(8):
             place = repository / "photos" / label / f"{n}.png"
@@ -118,20 +129,20 @@ def test_a_data_set_an_encoder_and_an_engine_are_one_file(
     given = {"--data": "digits"} | dict(zip(options[::2], options[1::2], strict=True))
     words = [part for pair in given.items() for part in pair]
     scenario = ("--scenario", "supervised", "--set", "supervised.shots=2")
-    done = inside(repository, "bench", "run", *scenario, "--methods", "knn", "--seeds", "1", "--quiet", *words)
+    done = inside("bench", "run", *scenario, "--methods", "knn", "--seeds", "1", "--quiet", *words)
     assert "next: bench report" in done
 
 
-def test_a_metric_is_one_row_and_a_figure_one_file(repository: Path) -> None:
+def test_a_metric_is_one_row_and_a_figure_one_file(repository: Path, inside: Inside) -> None:
     definitions, figure = repository / "reports/metrics/definitions.py", repository / "reports/figures/certainty.py"
     before, end = definitions.read_text(), "\n)\n\nMETRICS: Registry"
     assert before.count(end) == 1
     definitions.write_text(before.replace(end, "\n" + indent(block("metric").rstrip(), "    ") + "," + end))
     figure.write_text(block("figure"))
     for command in (("ruff", "check"), ("ruff", "format", "--check")):
-        inside(repository, *command, str(definitions), str(figure))
+        inside(*command, str(definitions), str(figure))
     run = make_run(repository / "run", {"bad": 0.4, "good": 0.8})
-    shown = inside(repository, "bench", "report", str(run), "--out", str(run / "report"))
+    shown = inside("bench", "report", str(run), "--out", str(run / "report"))
     assert "overconfidence" in shown
     summary = pd.read_csv(run / "report" / "summary.csv").query("seed == 'mean'")
     assert {"overconfidence", "overconfidence_low", "overconfidence_high"} <= set(summary)
@@ -165,17 +176,17 @@ assert len(bench.run(**given, warm_up=True).frame) == 1
 """
 
 
-def test_a_run_option_is_one_field(repository: Path) -> None:
+def test_a_run_option_is_one_field(repository: Path, inside: Inside) -> None:
     config = repository / "bench/runner/config.py"
     before, end = config.read_text(), "\n    def __init__(self, **values"
     assert before.count(end) == 1
     config.write_text(before.replace(end, indent(block("run option"), "    ") + end))
-    inside(repository, "ruff", "check", str(config))
-    inside(repository, "ruff", "format", "--check", str(config))
-    assert "--warm-up" in inside(repository, "bench", "run", "--help")
+    inside("ruff", "check", str(config))
+    inside("ruff", "format", "--check", str(config))
+    assert "--warm-up" in inside("bench", "run", "--help")
     (repository / "script.py").write_text(OPTION)
-    inside(repository, "script")
-    inside(repository, "tools.pages")
+    inside("script")
+    inside("tools.pages")
     assert (
         "| `--warm-up` | `warm_up` |  | Begin trainings with small steps. |"
         in (repository / "docs" / "options.md").read_text()

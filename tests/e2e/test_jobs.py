@@ -241,6 +241,8 @@ def test_workers_record_failures_and_finish_the_others(bench: Bench, tmp_path: P
     assert "failed sickly on digits, seeds 0, 1: ValueError: no luck" in done.stderr.splitlines()
     store = Store(run_folder(tmp_path / "runs"))
     assert (len(store.finished()), len(store.failed())) == (2, 2)
+    if "--ray" in pool:
+        return  # what follows is the scheduler's, which knows nothing of what its workers are
     stopped = bench(*work, *pool, "--fail-fast", "--out", "fast", env=env | {"SICK": "1"})
     assert stopped.returncode == 1
     assert "bench: stopped at the first failure; the same command goes on where it stopped" in stopped.stderr

@@ -74,8 +74,8 @@ def test_trains_the_tower_and_leaves_the_encoder_as_it_was(glyphs: Dataset, name
     assert scores.shape == (len(second.queries), 8)
     torch.testing.assert_close(scores, alone, atol=2e-4, rtol=1e-4)
     if name != "lwf":
-        assert later.kept.dimension == 3 * 48 * 48, "exemplars are pixels"
-        assert len(later.kept) == 8
+        assert later.exemplars.dimension == 3 * 48 * 48, "exemplars are pixels"
+        assert len(later.exemplars) == 8
     save(later, tmp_path / "state.safetensors")
     with torch.no_grad():
         assert torch.equal(method.score(load_state(tmp_path / "state.safetensors"), second.queries.x), scores)

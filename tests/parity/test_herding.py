@@ -53,9 +53,9 @@ def test_icarl_answers_by_the_nearest_mean_of_exemplars() -> None:
     task = type(task)(**{**{f: getattr(task, f) for f in task.__dataclass_fields__}, "budget": Budget(items=9)})
     method = METHODS.get("icarl").cls(epochs=3)
     state = method.build(task, rng=Stream(0))
-    assert len(state.kept) == 9
-    embedded = normalise(state.net.embed(state.kept.x))
-    means = normalise(class_means(embedded, task.columns(state.kept.labels), 3))
+    assert len(state.exemplars) == 9
+    embedded = normalise(state.net.embed(state.exemplars.x))
+    means = normalise(class_means(embedded, task.columns(state.exemplars.labels), 3))
     queries = toy.dataset().splits["test"].of_classes((7, 3, 9)).x
     distances = torch.cdist(normalise(state.net.embed(queries)), means)
     assert torch.equal(method.score(state, queries).argmax(1), distances.argmin(1))

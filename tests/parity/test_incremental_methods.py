@@ -91,17 +91,17 @@ def test_exemplars_stay_in_the_budget_and_are_the_herded_ones(name: str) -> None
     _, states = lived(name, 12, epochs=2, min_steps=2)
     for number, state in enumerate(states):
         quota = 12 // (2 * number + 2)
-        labels, counts = state.kept.labels.unique(return_counts=True)
+        labels, counts = state.exemplars.labels.unique(return_counts=True)
         assert sorted(labels.tolist()) == sorted(ORDER[: 2 * number + 2])
         assert (counts == quota).all()
     last, data = states[2], session(2).support
     for label in ORDER[4:]:
         own = data.of_classes([label])
         chosen = own.ids[herd(normalise(last.net.embed(own.x)), 2).numpy()]
-        assert last.kept.of_classes([label]).ids.tolist() == chosen.tolist()
+        assert last.exemplars.of_classes([label]).ids.tolist() == chosen.tolist()
     # An old class loses the tail of its list.
-    before = states[1].kept.take(cut(states[1].kept.labels, 2))
-    assert set(before.ids) <= set(last.kept.ids)
+    before = states[1].exemplars.take(cut(states[1].exemplars.labels, 2))
+    assert set(before.ids) <= set(last.exemplars.ids)
 
 
 @pytest.mark.parametrize("name", TRAINERS)

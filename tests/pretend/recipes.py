@@ -7,12 +7,19 @@ from typing import Any
 
 from bench.core.registry import METHODS
 from bench.scenarios.few_to_many_shot import FewToManyShot
+from bench.scenarios.generalized import Generalized
+from bench.scenarios.hierarchy import ClassHierarchy
 from bench.scenarios.incremental import Incremental
 from bench.scenarios.label_noise import LabelNoise
 from bench.scenarios.lifecycle import Lifecycle
+from bench.scenarios.long_tail import LongTail
 from bench.scenarios.memory_noise import MemoryNoise
 from bench.scenarios.memory_size import MemorySize
 from bench.scenarios.memory_swap import MemorySwap
+from bench.scenarios.open_set import OpenSet
+from bench.scenarios.poison import Poison
+from bench.scenarios.shift import Shift
+from bench.scenarios.stream import QueryStream
 from bench.scenarios.supervised import Supervised
 from bench.scenarios.web_zero_shot import WebZeroShot
 
@@ -26,6 +33,8 @@ _BRIEF = {
     "hidden": 8,
     "k": 3,
     "hard_count": 2,
+    "alpha_steps": 3,
+    "beta_steps": 5,
     "prototype_items": 2,
 }
 _LENGTHS = ("epochs", "adapt_epochs", "min_steps", "steps", "max_iterations")
@@ -46,6 +55,17 @@ SCENARIOS: tuple[Any, ...] = (
     Supervised(),
     WebZeroShot(),
 )
+
+MEASURED: tuple[Any, ...] = (
+    ClassHierarchy(shots=2),
+    Generalized(shots=2),
+    LongTail(ratios=(1.0, 2.0)),
+    OpenSet(shots=2),
+    Poison(counts=(0, 2), shots=2),
+    QueryStream(shots=2),
+    Shift(shots=2),
+)
+"""Those whose tasks are few-shot ones like those of the others, of whose answers more is measured."""
 
 
 def parameters(name: str) -> dict[str, Any]:

@@ -59,6 +59,17 @@ def test_candidates_are_measured_and_the_first_of_the_best_is_chosen() -> None:
     assert best(tried(1.0, 3.0, 3.0)) == 1
 
 
+def test_what_a_folder_holds_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of = Candidates(tasks=("shots",), why="A test.", candidates=({"k": 1}, {"k": 32, "vote": "majority"}))
+    first = measure("knn", of, SMALL, tmp_path)
+
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("was to be run once")
+
+    monkeypatch.setattr(METHODS.get("knn").cls, "score", fails)
+    assert measure("knn", of, SMALL, tmp_path) == first
+
+
 def test_a_block_is_replaced_and_others_stay() -> None:
     of = Candidates(tasks=("shots",), why="A test.", candidates=({"k": 1}, {"k": 2}))
     first = put("", SMALL, {"knn": block("knn", of, tried(1.0, 2.0)), "a": "## a\n\nkept\n"})

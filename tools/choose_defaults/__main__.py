@@ -22,7 +22,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "selection.md"
 @click.option(
     "--out", type=click.Path(path_type=Path), default=PAGE, help="Page to write.  [default: docs/selection.md]"
 )
-def main(methods: str, out: Path) -> None:
+@click.option("--runs", type=click.Path(path_type=Path), help="Keep runs there, and take what is there already.")
+def main(methods: str, out: Path, runs: Path | None) -> None:
     """Try every candidate of every method on the data sets of the protocol, and write which are best."""
     try:
         of = protocol()
@@ -30,7 +31,7 @@ def main(methods: str, out: Path) -> None:
         every = {name: candidates(name, of) for name in wanted}
         for name, one in every.items():
             start = time.process_time()
-            tried = measure(name, one, of)
+            tried = measure(name, one, of, runs)
             # Written after each method, so that what was measured is not lost.
             page = out.read_text(encoding="utf-8") if out.exists() else ""
             write_atomically(out, put(page, of, {name: block(name, one, tried)}).encode())

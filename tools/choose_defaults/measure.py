@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from bench.core.dataset import Dataset
 from bench.core.registry import METHODS
@@ -39,10 +42,11 @@ def dataset(name: str, of: Protocol) -> Dataset:
     return replace(found, roles={**found.roles, **roles}) if roles else found
 
 
-def measure(name: str, candidates: Candidates, of: Protocol) -> list[Tried]:
+def measure(name: str, candidates: Candidates, of: Protocol, runs: Path | None = None) -> list[Tried]:
     """Return all candidates of a method with what they reach: the mean over seeds, conditions and sessions.
 
-    A data set on which the method lacks something it needs (class texts) is left out for all its candidates.
+    A data set on which the method lacks something it needs (class texts) is left out for all its candidates. What is
+    in the folder ``runs`` already is not run again: each seed is a run of its own.
 
     Raises
     ------
@@ -55,7 +59,20 @@ def measure(name: str, candidates: Candidates, of: Protocol) -> list[Tried]:
     for task in candidates.tasks:
         setting = of.tasks[task]
         for data in of.data:
-            frame = run(setting.scenario, recipes, dataset(data, of), of.seeds, set=setting.assignments(data))
+            frame = pd.concat(
+                run(
+                    setting.scenario,
+                    recipes,
+                    dataset(data, of),
+                    [seed],
+                    set=setting.assignments(data),
+                    out=runs,
+                    # Confidences are not looked at.
+                    calibrate=False,
+                    progress=False,
+                )
+                for seed in range(of.seeds)
+            )
             failed = frame[frame["status"] == "failed"]
             if len(failed):
                 row = failed.iloc[0]

@@ -30,6 +30,7 @@ from bench.encoders.encoder import Encoder
 from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.encoders.glyphs.load import NEAR
 from bench.encoders.glyphs.prompts import PROMPTS
+from bench.encoders.load import encoder_slug
 from bench.encoders.prompts import of_strings
 from bench.utils.errors import BenchError
 from bench.utils.hashing import code_digest, digest
@@ -197,12 +198,15 @@ def load(
         rows = slice(start, start + len(items))
         splits[split] = Features(x[rows].clone(), labels[rows], ids[rows], names)
         start += len(items)
-    texts = class_texts(
-        lambda wanted: encode_texts(coder, wanted, cache=cache), names, of_strings(PROMPTS, "the glyph prompts")
-    )
+    prompts = Features.empty(x.shape[1], names)
+    if coder.has_texts:
+        texts = class_texts(
+            lambda wanted: encode_texts(coder, wanted, cache=cache), names, of_strings(PROMPTS, "the glyph prompts")
+        )
+        prompts = Features(texts.x, torch.arange(len(names)), np.array([f"prompt/{c.label}" for c in chosen]), names)
     return Dataset(
         card=Card(
-            name="glyphs",
+            name="glyphs" if encoder == BUNDLED else f"glyphs@{encoder_slug(encoder)}",
             revision=digest(state, coder.weights_digest, repr(size))[:12],
             licence="Apache-2.0; fonts DejaVu (Bitstream Vera licence); names Unicode (Unicode Licence)",
             citation="docs/glyphs.md",
@@ -210,14 +214,15 @@ def load(
             space=f"{encoder}@{coder.weights_digest[:12]}",
             description="Unicode characters by name, drawn from fonts; open_clip encoder; memory from a simulated web",
             near=NEAR if encoder == BUNDLED else Card.near,
+            encoder_texts=coder.texts if coder.has_texts else "none",
         ),
         class_names=names,
         splits=splits,
         roles={"support": ("support",), "query": ("query",), "validation": ("validation",)},
-        prompts=Features(texts.x, torch.arange(len(names)), np.array([f"prompt/{c.label}" for c in chosen]), names),
+        prompts=prompts,
         memory=Memory(
             Items(x[start:].clone(), labels[start:], ids[start:], np.array(sources)),
-            _sentences(coder, chosen, size, cache),
+            _sentences(coder, chosen, size, cache) if coder.has_texts else Items.empty(x.shape[1]),
         ),
         class_split={part: tuple(n for n, c in enumerate(chosen) if c.split == part) for part in SPLITS},
         pictures=Pictures.of(encoder, every, coder.weights_digest),

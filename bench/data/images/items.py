@@ -54,6 +54,15 @@ class ImageItem:
     key: str | None = None
 
 
+@dataclass(frozen=True)
+class Caption:
+    """A text about a class that comes with the images, for the text memory, with an id of its own."""
+
+    class_name: str
+    text: str
+    id: str
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSource:
     """Labelled images of one place.
@@ -66,6 +75,8 @@ class ImageSource:
         Files and folders that were left out before any image was decoded.
     notes : tuple of str
         What else the user should know.
+    templates : tuple of str
+        Prompts that come with the images, with ``{}`` for the name.
     """
 
     origin: str
@@ -73,6 +84,7 @@ class ImageSource:
     class_names: tuple[str, ...]
     set_aside: tuple[SetAside, ...] = ()
     notes: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names, self.origin)

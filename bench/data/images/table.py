@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,13 +16,16 @@ from bench.utils.json_text import parse_json
 from bench.utils.names import expand, shown
 from bench.utils.texts import read_text
 
+_COOP = ("train", "val", "test")
+
 
 def image_table(table: Path, *, root: Path | None = None) -> ImageSource:
     """Return the images that a table lists.
 
     A CSV file has a header with ``path`` and ``class`` and may have ``split``; a JSON file is a list of such objects
-    or of ``[path, class]`` pairs, or an object of path to class. Classes are in the order of their names. A path may be
-    written with backslashes, and a link is followed within the folder.
+    or of ``[path, class]`` pairs, an object of path to class, or a split of CoOp (``split_zhou_*.json``: lists of
+    ``[path, label, class]`` under ``train``, ``val`` and ``test``). Classes are in the order of their names. A path
+    may be written with backslashes, and a link is followed within the folder.
 
     Parameters
     ----------
@@ -35,10 +38,11 @@ def image_table(table: Path, *, root: Path | None = None) -> ImageSource:
         For a table that is not UTF-8, a row without a path or class, a path that leaves the folder, an image that is
         listed twice, and class names that differ only in case.
     """
-    base = expand(root or table.parent).resolve()
+    rows = list(_rows(table))
+    base = expand(root or _base(table, rows)).resolve()
     items = []
     changed: dict[str, str] = {}
-    for number, row in enumerate(_rows(table), start=1):
+    for number, row in enumerate(rows, start=1):
         path, written = row.get("path"), row.get("class")
         if not isinstance(path, str) or not path or written in (None, ""):
             raise BenchError(f"{table}: row {number} has no {'path' if not path else 'class'}; give path and class")
@@ -57,6 +61,18 @@ def image_table(table: Path, *, root: Path | None = None) -> ImageSource:
         else []
     )
     return ImageSource(str(table), items, tuple(sorted({item.class_name for item in items})), (), tuple(notes))
+
+
+def _base(table: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Return the table's folder, or the one in it that holds the first image: CoOp's paths start there."""
+    first = rows[0].get("path") if rows else None
+    if not isinstance(first, str) or not first or "\0" in first or (table.parent / first).exists():
+        return table.parent
+    try:
+        below = sorted(path for path in table.parent.iterdir() if path.is_dir() and (path / first).is_file())
+    except OSError:
+        return table.parent
+    return below[0] if len(below) == 1 else table.parent
 
 
 def _place(base: Path, name: str, where: str) -> Path:
@@ -83,7 +99,9 @@ def _rows(table: Path) -> Iterator[Mapping[str, Any]]:
         content = parse_json(text)
     except ValueError as error:
         raise BenchError(f"{table} is damaged: {one_line(error)}") from None
-    if isinstance(content, dict):
+    if isinstance(content, dict) and set(content) & set(_COOP) and set(content) <= set(_COOP):
+        yield from _coop(table, content)
+    elif isinstance(content, dict):
         yield from ({"path": path, "class": name} for path, name in content.items())
     elif isinstance(content, list):
         for number, entry in enumerate(content, start=1):
@@ -95,6 +113,21 @@ def _rows(table: Path) -> Iterator[Mapping[str, Any]]:
                 raise BenchError(f"{table}: entry {number} is neither an object nor a [path, class] pair")
     else:
         raise BenchError(f"{table} holds neither a list nor an object; see `bench data encode --help`")
+
+
+def _coop(table: Path, content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    names: dict[Any, Any] = {}
+    for split, rows in content.items():
+        if not isinstance(rows, list):
+            raise BenchError(f"{table}: {split!r} holds no list of [path, label, class]; fetch the split again")
+        for number, row in enumerate(rows, start=1):
+            whole = isinstance(row, list) and len(row) == 3 and isinstance(row[0], str) and isinstance(row[2], str)
+            if not whole or type(row[1]) is not int:
+                raise BenchError(f"{table}: {split} {number} is no [path, label, class]; fetch the split again")
+            path, label, name = row
+            if names.setdefault(label, name) != name:
+                raise BenchError(f"{table}: label {label} is both {names[label]!r} and {name!r}; fetch it again")
+            yield {"path": path, "class": name, "split": split}
 
 
 def _csv(table: Path, text: str) -> Iterator[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from bench.core.dataset import Card
 from bench.core.features import Features
 from bench.data.class_names import check_class_names
 from bench.data.images.encode import EncodedImages, encode_source, encode_texts
-from bench.data.images.items import ImageSource, SetAside
+from bench.data.images.items import Caption, ImageSource, SetAside
 from bench.data.manifest import FORMAT
 from bench.data.pack import encode_strings, write_arrays, write_manifest, write_texts
 from bench.data.splits import choose_roles, held_out
@@ -25,6 +25,7 @@ from bench.encoders import class_texts, load_encoder, read_templates
 from bench.encoders.encoder import Encoder
 from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.encoders.glyphs.load import NEAR
+from bench.encoders.load import TextsOf
 from bench.encoders.prompts import Template, of_strings
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
@@ -55,6 +56,12 @@ class EncodeOptions:
         Splits that serve in a role; left out, the usual names decide.
     class_split : mapping of str to sequence of str
         Names of the classes that are ``seen``, ``validation`` and ``unseen``, where the field fixed them.
+    captions : tuple of Caption
+        Texts about the source's classes, for the text memory; left out where the encoder has no texts.
+    images : str
+        Where the images lie, for the pack to say; empty says nothing.
+    texts : {"own", "synthesised"}
+        As :func:`bench.encoders.load_encoder` takes it.
     near : float or None
         Cosine from which two images count as near-duplicates; None takes 0.97, or the bundled encoder's own.
     """
@@ -68,6 +75,7 @@ class EncodeOptions:
     device: str = "cpu"
     projected: bool = True
     quick_gelu: bool | None = None
+    texts: TextsOf = "own"
     batch: int = 64
     workers: int | None = None
     hold_out: float | None = None
@@ -80,6 +88,8 @@ class EncodeOptions:
     licence: str = "unknown"
     citation: str = ""
     description: str = ""
+    images: str = ""
+    captions: tuple[Caption, ...] = ()
     near: float | None = None
 
 
@@ -132,6 +142,7 @@ def encode_pack(
         device=options.device,
         projected=options.projected,
         quick_gelu=options.quick_gelu,
+        texts=options.texts,
     )
     label_of = {name: label for label, name in enumerate(source.class_names)}
     encoded = {
@@ -165,6 +176,8 @@ def encode_pack(
         "near": options.near or (NEAR if options.encoder == BUNDLED else Card.near),
         "set_aside": len(aside),
     }
+    if options.images:
+        manifest["images"] = options.images
     if options.class_split:
         manifest["class_split"] = {
             part: sorted(label_of[name] for name in names) for part, names in options.class_split.items()
@@ -178,10 +191,14 @@ def encode_pack(
         )
     if aside:
         warnings.append(f"{len(aside)} files set aside, e.g. {aside[0].id}: {aside[0].reason}; see {SET_ASIDE_FILE}")
-    if options.projected:
+    if encoder.has_texts:
+        if source.templates and not options.template_strings and options.templates == "auto":
+            options = replace(options, template_strings=source.templates)
         manifest["prompts"] = _write_prompts(out, encoder, shown, options, cache, manifest, warnings)
+        if options.captions:
+            manifest["texts"] = _write_captions(out, encoder, options.captions, label_of, cache)
     else:
-        warnings.append("features before the projection have no text in their space; the pack holds no class texts")
+        warnings.append(f"{encoder.without_texts}; the pack holds no class texts")
     if options.memory:
         manifest["memory"] = {"seed": 0, "images": [{"split": split} for split in options.memory]}
     write_atomically(
@@ -198,6 +215,9 @@ def _describe(encoder: Encoder) -> dict[str, Any]:
         "weights": encoder.weights_digest,
         "precision": encoder.precision,
         "projected": encoder.projected,
+        "texts": encoder.texts if encoder.has_texts else "none",
+        "licence": encoder.licence,
+        "flops": encoder.flops,
     }
 
 
@@ -224,7 +244,7 @@ def _write_prompts(
     manifest: dict[str, Any],
     warnings: list[str],
 ) -> dict[str, Any]:
-    templates = _templates(options)
+    templates = _templates(encoder, options)
     names = [name.replace("_", " ") for name in shown]
     made = class_texts(lambda texts: encode_texts(encoder, texts, cache=cache), names, templates)
     manifest["encoder"] |= {"templates": [template("{}") for template in templates], "truncated": made.truncated}
@@ -240,18 +260,30 @@ def _write_prompts(
     )
 
 
-def _templates(options: EncodeOptions) -> tuple[Template, ...]:
-    if options.template_strings:
+def _write_captions(
+    out: Path,
+    encoder: Encoder,
+    captions: Sequence[Caption],
+    label_of: Mapping[str, int],
+    cache: FeatureCache | None,
+) -> dict[str, Any]:
+    x, _ = encode_texts(encoder, [one.text for one in captions], cache=cache)
+    labels = torch.tensor([label_of[one.class_name] for one in captions])
+    return write_texts(out, "texts", x, labels, [one.id for one in captions], ["sentence"] * len(captions))
+
+
+def _templates(encoder: Encoder, options: EncodeOptions) -> tuple[Template, ...]:
+    if options.template_strings and encoder.texts == "joint":
         return of_strings(options.template_strings, options.name)
-    return auto_templates(options.encoder, options.templates)
+    return auto_templates(encoder, options.templates)
 
 
-def auto_templates(encoder: str, wanted: str = "auto") -> tuple[Template, ...]:
-    """Return the templates of a name or file; ``auto`` takes CLIP's 80, or the bundled encoder's own four."""
+def auto_templates(encoder: Encoder, wanted: str = "auto") -> tuple[Template, ...]:
+    """Return the templates of a name or file; ``auto`` takes those that suit the encoder: for most, CLIP's 80."""
     if wanted != "auto":
         return read_templates(wanted)
-    if encoder == BUNDLED:
+    if encoder.name == BUNDLED:
         from bench.encoders.glyphs.prompts import PROMPTS
 
         return of_strings(PROMPTS, "the bundled prompts")
-    return read_templates("imagenet-80")
+    return read_templates(encoder.templates)

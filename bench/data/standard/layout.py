@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.data.images.items import ImageItem
+from bench.data.images.items import Caption, ImageItem
 from bench.utils.errors import BenchError
 from bench.utils.texts import read_text
 
@@ -23,12 +23,15 @@ class RawDataset:
         How a class is called in prompts, where its own name is a code.
     class_split : mapping of str to sequence of str
         Classes by part, where the field fixed them.
+    captions : sequence of Caption
+        Texts about classes that come with the images.
     """
 
     items: list[ImageItem]
     classes: Sequence[str]
     display: Mapping[str, str] = field(default_factory=dict)
     class_split: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    captions: Sequence[Caption] = ()
 
 
 def lines(path: Path) -> list[str]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.cache.store import FeatureCache
-from bench.data.declaration import Declaration, declarations
-from bench.data.images.items import ImageSource
+from bench.data.declaration import Declaration, declared
+from bench.data.images.items import Caption, ImageSource
 from bench.data.images.to_pack import Encoded, EncodeOptions, encode_pack
 from bench.data.import_features import distinct
 from bench.data.standard.readers import READERS
-from bench.utils.errors import BenchError, suggest
+from bench.utils.errors import BenchError
 from bench.utils.names import expand
 
 
@@ -27,6 +27,8 @@ class Prepared:
         The name in prompts of each class of the source.
     class_split : mapping of str to sequence of str
         Classes that are ``seen``, ``validation`` and ``unseen``; empty where the field fixed none.
+    captions : sequence of Caption
+        Texts about classes that come with the images.
     """
 
     declaration: Declaration
@@ -34,6 +36,7 @@ class Prepared:
     display: Mapping[str, str]
     class_split: Mapping[str, Sequence[str]]
     warnings: tuple[str, ...]
+    captions: Sequence[Caption] = ()
 
 
 def prepare(name: str, root: Path) -> Prepared:
@@ -51,16 +54,13 @@ def prepare(name: str, root: Path) -> Prepared:
     BenchError
         One line that names everything that is missing and where to get it.
     """
-    known = declarations()
-    if name not in known:
-        raise BenchError(f"no standard data set is called {name!r}{suggest(name, known)}")
-    declaration = known[name]
+    declaration = declared(name)
     root = expand(root)
     folder = root / declaration.folder if (root / declaration.folder).is_dir() else root
     missing = {path: what for path, what in declaration.requires.items() if not _there(folder, path)}
     if missing:
         lacks = "; ".join(f"{path} ({what})" for path, what in missing.items())
-        raise BenchError(f"{name}: {folder} lacks {lacks}. Get it from {declaration.home}")
+        raise BenchError(f"{name}: {folder} lacks {lacks}. {declaration.how_to_get(root)}")
     arguments = {key: value for key, value in declaration.reader.items() if key != "kind"}
     found = READERS[declaration.reader["kind"]](folder, **arguments)
     source = ImageSource(str(folder), found.items, tuple(found.classes))
@@ -69,7 +69,7 @@ def prepare(name: str, root: Path) -> Prepared:
         warnings.append(f"{name} has {declaration.classes} classes, {len(source.class_names)} are here")
     shown = distinct([found.display.get(c, c) for c in source.class_names], warnings)
     display = dict(zip(source.class_names, shown, strict=True))
-    return Prepared(declaration, source, display, found.class_split, tuple(warnings))
+    return Prepared(declaration, source, display, found.class_split, tuple(warnings), found.captions)
 
 
 def _there(folder: Path, path: str) -> bool:
@@ -87,22 +87,23 @@ def encode_declared(
     options: EncodeOptions | None = None,
     progress: bool = False,
 ) -> Encoded:
-    """Encode a standard data set into a feature pack; ``options`` may set precision, device and the like."""
+    """Encode a standard data set into a feature pack; ``options`` may set precision, device, name and the like."""
     found = prepare(name, root)
-    declared = found.declaration
+    about = found.declaration
     base = options or EncodeOptions(encoder=encoder, name=name)
-    roles: dict[str, Any] = {role: tuple(splits) for role, splits in declared.roles.items()}
+    roles: dict[str, Any] = {role: tuple(splits) for role, splits in about.roles.items()}
     full = replace(
         base,
         encoder=encoder,
-        name=name,
+        name=base.name or name,
         display=found.display,
         class_split=found.class_split,
-        template_strings=declared.templates if base.templates == "auto" else (),
-        revision=declared.revision,
-        licence=declared.licence,
-        citation=declared.citation,
-        description=declared.title,
+        template_strings=about.templates if base.templates == "auto" else (),
+        revision=about.revision,
+        licence=about.licence,
+        citation=about.citation,
+        description=about.title,
+        captions=tuple(found.captions),
         **roles,
     )
     made = encode_pack(found.source, out, full, cache=cache, progress=progress)

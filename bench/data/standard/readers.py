@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from bench.data.images.folder import SUFFIXES
 from bench.data.images.items import ImageItem, read_file
+from bench.data.splits import held_out
 from bench.data.standard.cifar import cifar
 from bench.data.standard.layout import RawDataset, inside, lines
+from bench.data.standard.lists import listed
+from bench.data.standard.shifts import imagenet_real, imagenet_shift, objectnet
+from bench.data.standard.stamps import stamps
 from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json
 from bench.utils.random import Stream
@@ -48,6 +55,8 @@ def class_folders(
     subset: str | None = None,
     class_split: str | None = None,
     shares: Mapping[str, int] | None = None,
+    last_words: int | None = None,
+    queries: float | None = None,
 ) -> RawDataset:
     """Read one folder a class below one folder a split.
 
@@ -62,6 +71,11 @@ def class_folders(
     class_split : str, optional
         JSON file of ``seen``, ``validation`` and ``unseen`` to lists of folders. Where it is not there and ``shares``
         is given, so many classes of each part are drawn, by a fixed seed.
+    last_words : int, optional
+        A class is called by so many of the last words of its folder's name, which ``_`` joins.
+    queries : float, optional
+        This share of each class of the one split, drawn by a fixed seed, becomes the split ``test``, the rest
+        ``train``.
     """
     display = dict(line.split(maxsplit=1) for line in lines(root / names)) if names else {}
     wanted = [line.split()[0] for line in lines(root / subset)] if subset else None
@@ -97,6 +111,13 @@ def class_folders(
     strangers = [name for part in parts.values() for name in part if name not in classes]
     if strangers:
         raise BenchError(f"{root / str(class_split)} names class {strangers[0]!r}, which is not there")
+    if last_words:
+        display = {name: " ".join(name.split("_")[-last_words:]) for name in ordered}
+    if queries is not None:
+        test = held_out(np.array([item.class_name for item in items]), queries, len(splits))
+        items = [
+            replace(item, split="test" if asked else "train") for item, asked in zip(items, test.tolist(), strict=True)
+        ]
     return RawDataset(items, ordered, display, parts)
 
 
@@ -195,6 +216,11 @@ READERS: Mapping[str, Callable[..., RawDataset]] = {
     "class_folders": class_folders,
     "coop_split": coop_split,
     "cub": cub,
+    "imagenet_real": imagenet_real,
+    "imagenet_shift": imagenet_shift,
+    "listed": listed,
     "mini_imagenet": mini_imagenet,
+    "objectnet": objectnet,
+    "stamps": stamps,
     "webvision": webvision,
 }

@@ -88,12 +88,16 @@ def build_memory(
                 f"{images.origin if images else ''}: folder {name!r} is none of the classes; add it to them"
             )
     encoder = load_encoder(options.encoder, precision=options.precision, device=options.device)
-    templates = of_strings(("{}",), "the bare name") if options.encoder == "glyphs" else read_templates("imagenet-80")
+    if sentences and not encoder.has_texts:
+        raise BenchError(f"{encoder.without_texts}, so a memory of its space holds no texts; leave --texts out")
+    bare_names = options.encoder == "glyphs"
+    templates = of_strings(("{}",), "the bare name") if bare_names else read_templates(encoder.templates)
 
     def texts(wanted: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         return encode_texts(encoder, wanted, cache=cache)
 
-    prompts = class_texts(texts, [name.replace("_", " ") for name in class_names], templates)
+    said = [name.replace("_", " ") for name in class_names]
+    prompts = class_texts(texts, said, templates) if encoder.has_texts else None
     found: EncodedImages | None = None
     if images is not None:
         found = encode_source(
@@ -101,7 +105,7 @@ def build_memory(
         )
     refused = [SetAside(str(entry["url"]), str(entry["reason"])) for entry in provenance if "reason" in entry]
     aside = [*set_aside, *refused, *(images.set_aside if images else ()), *(found.set_aside if found else ())]
-    d = prompts.x.shape[1]
+    d = encoder.dimension
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": options.name,
@@ -109,7 +113,7 @@ def build_memory(
         "licence": options.licence,
         "description": "a memory found by class names",
         "encoder": {"name": encoder.name, "space": f"{encoder.name}@{digest(encoder.space)[:12]}"},
-        "dimension": int(d),
+        "dimension": d,
         "classes": list(class_names),
         "splits": {"web": _write_images(out, found, label_of, d)},
         "roles": {"support": [], "query": [], "validation": []},
@@ -117,10 +121,13 @@ def build_memory(
         "memory": {"seed": 0, "images": [{"split": "web"}]},
     }
     n = len(class_names)
-    manifest["prompts"] = write_texts(
-        out, "prompts", prompts.x, torch.arange(n), [f"prompt/{c}" for c in range(n)], ["prompt"] * n
-    )
     warnings = [*encoder.notes, *(images.notes if images else ())]
+    if prompts is not None:
+        manifest["prompts"] = write_texts(
+            out, "prompts", prompts.x, torch.arange(n), [f"prompt/{c}" for c in range(n)], ["prompt"] * n
+        )
+    else:
+        warnings.append(f"{encoder.without_texts}; the memory holds no class texts")
     if sentences:
         x, truncated = texts([s.text for s in sentences])
         labels = torch.tensor([label_of[s.keyword] for s in sentences])

@@ -16,8 +16,10 @@ from safetensors.torch import save_file
 from bench.core.features import Features
 from bench.core.memory import Items
 from bench.functional.attention import Block
-from bench.learning.state_io import FORMER, load, save, sealed, to_bytes
+from bench.learning.incremental_net import Net
+from bench.learning.state_io import FORMER, FORMER_FIELDS, flatten, load, save, sealed, to_bytes
 from bench.methods.reco import Fusion
+from bench.methods.replay import Rehearsed
 from bench.runner.saved_weights import SavedWeights
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -68,6 +70,25 @@ def test_every_former_name_leads_to_a_module_that_is_there() -> None:
 
     for module in FORMER.values():
         assert importlib.import_module(module)
+
+
+def test_a_field_of_a_former_name_is_read(tmp_path: Path) -> None:
+    net = Net.initial(4, 2, hidden=0, device=torch.device("cpu"), rng=Stream(0))
+    state = Rehearsed(net, toy.dataset().splits["test"])
+    description, tensors = flatten(state)
+    fields = description["fields"]
+    description["fields"] = {"net": fields["net"], "kept": fields["exemplars"]}
+    save_file(tensors, tmp_path / "state.safetensors", metadata={"state": sealed(description, tensors)})
+    again = load(tmp_path / "state.safetensors")
+    assert again.exemplars.ids.tolist() == state.exemplars.ids.tolist()
+
+
+def test_every_field_that_had_another_name_is_there() -> None:
+    import importlib
+
+    for written_as, names in FORMER_FIELDS.items():
+        module, _, name = written_as.partition(":")
+        assert set(names.values()) <= set(getattr(importlib.import_module(module), name).__dataclass_fields__)
 
 
 def written(path: Path, text: str) -> None:

@@ -35,7 +35,9 @@ OTHER: dict[str, tuple[list[str], Any]] = {
     "experiment": (["--experiment", "t05", "--data", "glyphs"], "t05"),
     "methods": (["--methods", "knn,knn:k=3"], ["knn", "knn:k=3"]),
     "data": (["--data", "digits", "--data", "glyphs"], ["digits", "glyphs"]),
-    "encoder": (["--encoder", "glyphs"], "glyphs"),
+    "encoder": (["--encoder", "glyphs", "--encoder", "photos"], ["glyphs", "photos"]),
+    "texts": (["--texts", "synthesised"], "synthesised"),
+    "templates": (["--templates", "photo"], "photo"),
     "seeds": (["--seeds", "0,7"], [0, 7]),
     "out": (["--out", "elsewhere"], "elsewhere"),
     "set": (["--set", "knn.k=3"], {"knn.k": 3}),
@@ -56,6 +58,9 @@ OTHER: dict[str, tuple[list[str], Any]] = {
     "progress": (["--quiet"], False),
 }
 """A value of each option that is not its default, as it is written on the command line and as a plain value."""
+
+ENCODING = ("encoder", "texts", "templates")
+"""What makes packs of images before a run is planned."""
 
 
 def test_each_option_has_its_example_here() -> None:
@@ -89,7 +94,7 @@ def test_python_hands_on_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Planned(config)
 
     monkeypatch.setattr(api, "plan", stop)
-    plain = {name: value for name, (_, value) in OTHER.items() if name not in ("experiment", "encoder")}
+    plain = {name: value for name, (_, value) in OTHER.items() if name not in {"experiment", *ENCODING}}
     with pytest.raises(Planned) as caught:
         package.run(**plain)
     assert caught.value.args[0] == RunConfig(**plain)
@@ -101,7 +106,7 @@ def test_workers_get_every_option(tmp_path: Path) -> None:
     assert again.config == run.config.model_copy(update={"device": run.device})
 
 
-@pytest.mark.parametrize("name", sorted(set(OTHER) - {"experiment", "encoder", "load"}))
+@pytest.mark.parametrize("name", sorted(set(OTHER) - {"experiment", "load", *ENCODING}))
 def test_only_what_shapes_records_is_part_of_a_runs_identity(name: str, tmp_path: Path) -> None:
     def cells(**options: Any) -> set[str]:
         run = plan(RunConfig(**{"methods": "knn", "data": "digits", "seeds": 1, "device": "cpu", **options}))

@@ -26,6 +26,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reco": {"reco.epochs": 4, "reco.k": 3},
     "rac": {"rac.steps": 6, "rac.batch": 8},
     "tip-adapter-f": {"tip-adapter-f.epochs": 4},
+    "clap": {"clap.epochs": 4, "clap.batch": 16},
+    "cross-modal-probe": {"cross-modal-probe.steps": 6},
+    "real-linear": {"real-linear.steps": 6, "real-linear.batch": 16},
     **{name: {f"{name}.epochs": 3, f"{name}.min_steps": 3} for name in ("icarl", "lwf", "replay", "foster")},
 }
 SEEN = ("mml", "reco")

@@ -1,0 +1,79 @@
+"""Images to choose a method's settings on, and what is left to build from meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.core.memory import Items
+from bench.core.task import Task
+from bench.functional.classwise import normalise
+from bench.learning.holdout import hold_out
+
+_ALIASES = {
+    "oxford_flowers": "flowers102",
+    "fgvc": "fgvc_aircraft",
+    "imagenet_1k": "imagenet",
+    "pets": "oxford_pets",
+    "flowers": "flowers102",
+    "cars": "stanford_cars",
+}
+"""Other names of the same images."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Labelled images to choose on.
+
+    Attributes
+    ----------
+    x : Tensor [h, d]
+        Unit norm.
+    columns : int64 Tensor [h]
+    rest : bool Tensor [n]
+        Which of the labelled images of the task are left to build from.
+    """
+
+    x: Tensor
+    columns: Tensor
+    rest: Tensor
+
+
+def held_images(task: Task, items: Items, *, limit: int = 4) -> Held | None:
+    """Return the images to choose on; None where there are none.
+
+    Those that the run gives (``--selection validation-split``), beside which all labelled images are left, or
+    ``min(limit, n // 2)`` of the n labelled images of each class. Items found by keyword are never chosen on: their
+    labels are not known.
+    """
+    split = task.choose_on
+    if split is not None and len(split):
+        rest = torch.ones(len(items), dtype=torch.bool, device=items.x.device)
+        return Held(normalise(split.x), task.columns(split.labels), rest)
+    if not items.annotated:
+        return None
+    columns = task.columns(items.labels)
+    test = hold_out(columns, items.ids, limit=limit)
+    return Held(normalise(items.x[test]), columns[test], ~test) if bool(test.any()) else None
+
+
+def canonical(dataset: str) -> str:
+    """Return the name under which the papers' settings for a data set are kept."""
+    name = dataset.lower().replace("-", "_")
+    return _ALIASES.get(name, name)
+
+
+def steps(start: float, end: float, count: int) -> list[float]:
+    """Return start + i (end - start) / count for i from 0 to count - 1, as the official searches have it."""
+    return [start + i * (end - start) / count for i in range(count)]
+
+
+def first_best(hits: list[Tensor]) -> int:
+    """Return the position of the first of the largest counts, each a tensor of one number; read back together.
+
+    One by one would wait for the device at each of some hundred settings.
+    """
+    right = torch.stack(hits).tolist()
+    return right.index(max(right))

@@ -1,0 +1,1 @@
+"""What scenarios measure beside accuracy: one question a module."""
