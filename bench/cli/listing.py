@@ -150,7 +150,7 @@ def datasets() -> list[dict[str, Any]]:
     ]
     for name, one in declarations().items():
         if name not in here:
-            origin = f"bench data prepare {name} FOLDER --encoder ENCODER makes it, from {one.home}"
+            origin = f"bench data prepare {name} --root FOLDER --encoder ENCODER makes it, from {one.home}"
             found.append({"name": name, "summary": one.title, "origin": origin, "there": False})
     return found
 

@@ -74,7 +74,7 @@ def test_standard_data_sets_are_listed_and_whether_they_are_there(
     assert not rows["cifar10"]["there"]
     text = listing.as_text(list(rows.values()))
     assert "CIFAR-10  [not here]" in text
-    assert "bench data prepare cifar10 FOLDER" in text
+    assert "bench data prepare cifar10 --root FOLDER" in text
     pack = tmp_path / "packs" / "cifar10"
     monkeypatch.setattr("bench.cli.listing.known", lambda: {"cifar10": Known("cifar10", str(pack), "CIFAR", pack)})
     (row,) = [row for row in listing.datasets() if row["name"] == "cifar10"]
