@@ -101,3 +101,15 @@ def resolve(wanted: str | Path | Dataset) -> Dataset:
             f"--encoder NAME:PRETRAINED --out packs/{wanted}` does it"
         )
     raise BenchError(f"{name!r} is neither the path of a pack nor a known data set{suggest(name, known())}")
+
+
+def encoded_packs(name: str) -> list[Path]:
+    """Return the packs of a name that ``bench run --encoder`` made of images, in the cache."""
+    found = []
+    for path in sorted((cache_root() / PACKS).glob(f"*/{MANIFEST}")):
+        try:
+            if str(read_manifest(path.parent)["name"]) == name:
+                found.append(path.parent)
+        except BenchError:
+            continue
+    return found

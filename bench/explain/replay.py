@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.dataset import Dataset
 from bench.core.registry import Registry
 from bench.core.task import Episode
-from bench.data.registry import resolve
+from bench.data.registry import encoded_packs, resolve
 from bench.explain.interventions import nearest
 from bench.results.checks import require_agreement
 from bench.results.run_folder import read_predictions, read_records
@@ -98,11 +98,29 @@ def _as_text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def _encoded(name: str, row: Mapping[str, Any]) -> Dataset | None:
+    """Return the pack of the cache that has a name and made a record; None if there is none."""
+    for folder in encoded_packs(name):
+        try:
+            dataset = resolve(folder)
+        except BenchError:
+            continue
+        if dataset.fingerprint == row["features_fingerprint"]:
+            return dataset
+    return None
+
+
 def same_data(wanted: str | Path | Dataset, row: Mapping[str, Any]) -> Dataset:
-    """Return the data set that a record was made with; one with another fingerprint raises :class:`BenchError`."""
+    """Return the data set that a record was made with; one with another fingerprint raises :class:`BenchError`.
+
+    A name may also be that of images which ``bench run --encoder`` encoded: their packs lie in the cache.
+    """
     try:
         dataset = resolve(wanted)
     except BenchError as error:
+        found = _encoded(str(wanted), row)
+        if found is not None:
+            return found
         raise BenchError(f"{error}; or name the pack of this run with --data") from None
     if dataset.fingerprint != row["features_fingerprint"]:
         raise BenchError(

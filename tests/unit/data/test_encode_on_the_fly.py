@@ -17,7 +17,9 @@ from bench.data.encode_on_the_fly import encode_all
 from bench.data.glyphs.dataset import Size, load
 from bench.data.names import GLYPHS_WITH
 from bench.data.registry import resolve
+from bench.data.thumbnails import thumbnails
 from bench.encoders import load_encoder
+from bench.explain.replay import same_data
 from bench.scenarios.supervised import Supervised
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -48,6 +50,13 @@ def test_a_folder_without_splits_becomes_records(spec: str, tmp_path: Path) -> N
     assert (pack.rows, pack.encoder, pack.readable) == (10, spec, True)
     dataset = resolve(pack.folder)
     assert (dataset.name, len(dataset.role("query")), len(dataset.role("support"))) == ("animals", 2, 8)
+    # An explanation finds the pack by the name in the records, and its images where they lay.
+    records = pd.concat(pd.read_parquet(file) for file in Path("runs").rglob("records/*.parquet"))
+    again = same_data("animals", {str(k): v for k, v in records.iloc[0].items()})
+    show = thumbnails(again)
+    assert all(show(name) for name in again.role("query").ids.tolist())
+    with pytest.raises(BenchError, match="no feature pack"):
+        same_data("animals", {"features_fingerprint": "other"})
     # A second run encodes nothing and finds its records again; a changed image is noticed.
     assert "2 cells" in run("--encoder", spec, "--data", "animals").output
     assert len(list(Path("runs").iterdir())) == 1
