@@ -24,7 +24,7 @@ def _methods(records: pd.DataFrame) -> Table:
     rows = records[columns].drop_duplicates().sort_values(columns)
     changes = adaptations()
     cells = []
-    for method, fidelity, name, *others in rows.astype("str").itertuples(index=False, name=None):
+    for method, fidelity, name, *others in (map(_said, row) for row in rows.itertuples(index=False, name=None)):
         reason = changes.get(name, "") if fidelity == "adapted" else ""
         cells.append(tuple(Cell(text, text) for text in (method, fidelity, reason, *others)))
     caption = (
@@ -34,6 +34,11 @@ def _methods(records: pd.DataFrame) -> Table:
     )
     head = ("method", "fidelity", "what is adapted", "selection", "sees", "parameters")
     return Table("methods", "Methods", caption, head, tuple(cells))
+
+
+def _said(value: Any) -> str:
+    """Return a value as text; a dash for what older records do not say."""
+    return "-" if pd.isna(value) else str(value)
 
 
 def _runs(run_table: RunTable) -> Table:

@@ -299,7 +299,7 @@ def test_unknown_names_and_declarations(tmp_path: Path) -> None:
     bad.write_text("name: x\n")
     with pytest.raises(BenchError, match="missing key"):
         parse(bad)
-    good = Path(parse.__code__.co_filename).parent / "dtd.yaml"
+    good = Path(parse.__code__.co_filename).parent / "standard" / "dtd.yaml"
     bad.write_text(good.read_text() + "nmae: y\n")
     with pytest.raises(BenchError, match="unknown key 'nmae'; did you mean 'name'"):
         parse(bad)
