@@ -10,13 +10,16 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from bench.core.certificate import Certificate, Edit
 from bench.core.explanation import Explanation, neighbours
 from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
+from bench.functional.certificates import insertions_into_votes, relabellings_of_votes, removals_of_votes
 from bench.functional.classwise import class_counts, class_votes
 from bench.learning.unlearning import named
+from bench.utils.errors import Unsuitable
 from bench.utils.random import Stream
 
 _MOST = 32
@@ -100,6 +103,26 @@ class KNN:
         votes = class_votes(columns, torch.ones_like(found.similarities), len(state.class_rank))
         # Votes are whole numbers, so less than one vote in all decides ties and nothing else.
         return votes.sub_(0.5 * state.class_rank / len(state.class_rank))
+
+    def certify(self, state: Voters, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:
+        """Return how many items must leave, come or be relabelled; exact, for as many voters as there are."""
+        found = state.items.index.search(queries, state.k + most)
+        if not all(name.startswith("exact") for name in found.by):
+            raise Unsuitable("an approximate search may miss items, so that nothing is certain; search exactly")
+        columns, rank, counted = state.columns[found.positions], state.class_rank, self.vote == "majority"
+        if counted:
+            weights = torch.ones_like(found.similarities, dtype=torch.float64)
+        else:
+            # The softmax but for a factor that all votes of a query share; 1 for an item at the query itself.
+            weights = ((found.similarities.double() - 1) / self.temperature).exp()
+        if edit == "relabel":
+            if not counted:
+                raise Unsuitable("there is no rule for relabelled items whose votes are weighed")
+            least = relabellings_of_votes(columns, rank, state.k, most)
+        else:
+            rule = removals_of_votes if edit == "remove" else insertions_into_votes
+            least = rule(columns, weights, rank, state.k, most, counted=counted)
+        return Certificate(least, torch.ones_like(least, dtype=torch.bool))
 
     def explain(self, state: Voters, task: Task, query: Tensor) -> Explanation:
         """Return the neighbours with the weight of each one's vote."""

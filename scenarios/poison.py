@@ -25,7 +25,7 @@ class Poison:
     """m labelled images are changed before a method learns from them; one condition per m, and more include fewer.
 
     Measured beside it is certified accuracy: the share of queries that a plain vote of the k nearest images answers
-    rightly whatever m images are changed. Feature collision: Shafahi et al., NeurIPS 2018, arXiv:1804.00792.
+    rightly whatever m images are changed so (exact). Feature collision: Shafahi et al., NeurIPS 2018, arXiv:1804.00792.
 
     Attributes
     ----------
@@ -56,4 +56,4 @@ class Poison:
         clean, m = frame.shots(condition["shots"], rng), condition["changed"]
         support, notes = attacked(clean, frame.ids, m, self.action, self.chosen, rng.child("poison"))
         session = frame.session(support, *declared_or_bare(dataset, "none", "poison.memory"), notes)
-        return Episode(sessions=(replace(session, measure=certificate(clean, session, m, self.k)),))
+        return Episode(sessions=(replace(session, measure=certificate(clean, session, m, self.k, self.action)),))

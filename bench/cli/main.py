@@ -144,6 +144,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.edit:edit",
             "Change a kept classifier exactly: as if it had been fitted with, or had never seen, the items.",
         ),
+        "certify": Lazy(
+            "bench.cli.certify:certify",
+            "Say how many items of the memory must be removed, relabelled or inserted to change the answers of a RUN.",
+        ),
         "explain": Lazy(
             "bench.cli.explain:explain",
             "Say why the methods of a RUN answered a query as they did, and what an edited memory would change.",
@@ -184,6 +188,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         "table": Lazy(
             "bench.cli.table:table",
             "Write a paper's table: methods by data sets, a block for each condition, of one metric.",
+        ),
+        "value": Lazy(
+            "bench.cli.value:value",
+            "Say what the labelled images in the memory of a RUN are worth, by source, class or item.",
         ),
         "verify": Lazy(
             "bench.cli.compare:verify", "Check a RUN of a paper's table or figure against the published numbers."

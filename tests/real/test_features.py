@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from bench.core.dataset import Dataset
 from bench.core.memory import Memory
@@ -14,6 +16,7 @@ from bench.core.registry import METHODS
 from bench.data.import_features import Options, import_pack
 from bench.data.inspect import inspect_dataset
 from bench.data.registry import resolve
+from bench.explain.value import values_of
 from bench.runner.api import run
 from bench.sampling.sessions import make_task
 from bench.utils.random import Stream
@@ -128,3 +131,20 @@ def test_a_partial_set_of_texts_runs_on_the_classes_that_have_one(packs: Path) -
     )
     assert set(frame["status"]) == {"ok"}
     assert torch.tensor(frame["classes"].iloc[-1]).unique().numel() == 14
+
+
+@pytest.mark.parametrize("name", ["oxford_pets", "oxford_flowers"])
+def test_margins_and_values_find_wrong_labels(packs: Path, name: str) -> None:
+    """A fifth of the labels of 16 shots is wrong, those of the judges too."""
+    data = resolve(packs / name)
+    support, classes = data.splits["shot16"], len(data.class_names)
+    draw = Stream(0).child("wrong").numpy()
+    wrong = draw.uniform(size=len(support)) < 0.2
+    other = (support.labels + torch.tensor(draw.integers(1, classes, len(support)))) % classes
+    spoilt = replace(support, labels=torch.where(torch.from_numpy(wrong), other, support.labels))
+    task = make_task(data, tuple(range(classes)), support=spoilt, memory=Memory.empty(data.dimension))
+    found = values_of(task.all_images, task, 10, "right")
+    by_margin, by_value = (roc_auc_score(wrong, -found[column]) for column in ("margin", "shapley"))
+    print(f"{name}: margin {by_margin:.3f}, Shapley {by_value:.3f}")
+    assert by_margin > 0.97
+    assert 0.75 < by_value < by_margin
