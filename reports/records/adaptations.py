@@ -17,3 +17,5 @@ def adaptations() -> dict[str, str]:
         }
     except BenchError:
         return {}
+    # Tables show words as they are.
+    return {name: " ".join(text.replace("`", "").split()) for name, text in found.items() if text}
