@@ -12,9 +12,7 @@ from bench.utils.registry import METHOD
 def adaptations() -> dict[str, str]:
     """Return, by registered name, what a built-in method changes of its paper; nothing where a file cannot be read."""
     try:
-        return {
-            entry.name: str(entry.options["adapted"]) for entry in METHOD.built_in() if entry.options.get("adapted")
-        }
+        found = {entry.name: str(entry.options.get("adapted", "")) for entry in METHOD.built_in()}
     except BenchError:
         return {}
     # Tables show words as they are.
