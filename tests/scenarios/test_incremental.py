@@ -124,6 +124,6 @@ def test_two_budgets_at_once_are_refused() -> None:
 
 def test_who_keeps_fewer_exemplars_saw_the_labels_that_they_were_chosen_from() -> None:
     methods = ["zero-shot", "knn:k=1", "protonet", "slda"]
-    frame = bench.run(Incremental(base=0, increment=5, exemplars_per_class=2), methods, dataset(), seeds=1)
+    frame = bench.run(Incremental(base=0, increment=5, exemplars_per_class=2), methods, dataset(), seeds=1).frame
     seen = frame.sort_values("session").groupby("method")["labels_seen"].agg(list).to_dict()
     assert seen == {"zero-shot": [0, 0], "knn(k=1)": [30, 60], "protonet": [30, 60], "slda": [30, 60]}
