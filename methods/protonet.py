@@ -11,12 +11,15 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
+from bench.core.certificate import Certificate, Edit
 from bench.core.explanation import Explanation
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
+from bench.functional.certificates import insertions_into_means, removals_from_means
 from bench.functional.classwise import class_counts, class_sums, normalise
 from bench.learning.unlearning import named
+from bench.utils.errors import Unsuitable
 from bench.utils.random import Stream
 
 
@@ -84,6 +87,20 @@ class ProtoNet:
         """Return cosines divided by the temperature, [q, c]; a class without images gets minus infinity."""
         scores = normalise(queries) @ state.prototypes.T / self.temperature
         return scores.masked_fill(state.counts == 0, -torch.inf)
+
+    def certify(self, state: Prototypes, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:
+        """Return how many items must come, exactly, or leave: exactly if it is one, else at least."""
+        unit, sums = normalise(queries).double(), state.sums
+        if edit == "insert":
+            least = insertions_into_means(sums, unit @ normalise(sums).double().T, most)
+            return Certificate(least, torch.ones_like(least, dtype=torch.bool))
+        if edit == "relabel":
+            raise Unsuitable("there is no rule for relabelled items of class means")
+        items = task.labelled
+        if len(items) != int(state.counts.sum()):
+            raise Unsuitable("its state keeps sums alone, and not the items of earlier sessions that might leave")
+        columns = task.columns(items.labels)
+        return Certificate(*removals_from_means(sums, state.counts, normalise(items.x), columns, unit, most))
 
     def explain(self, state: Prototypes, task: Task, query: Tensor) -> Explanation:
         """Return the cosine to the mean of each class; 0 for a class without images."""

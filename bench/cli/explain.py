@@ -67,7 +67,7 @@ def explain(
         session=session,
         scenario=scenario,
         dataset=dataset,
-        condition=dict(_pair(line) for line in condition),
+        condition=condition_of(condition),
     )
     (case,) = explained(one_run(run), query, which, exclude=exclude, relabel=relabel, data=data, device=device)
     if html is not None:
@@ -86,8 +86,12 @@ def one_run(folder: Path) -> Path:
     return found[0]
 
 
-def _pair(line: str) -> tuple[str, str]:
-    key, equals, value = line.partition("=")
-    if not equals:
-        raise BenchError(f"--condition {line!r} is not KEY=VALUE; write for instance shots=4")
-    return key.strip(), value.strip()
+def condition_of(lines: Sequence[str]) -> dict[str, str]:
+    """Return the values of a condition from ``KEY=VALUE``."""
+    found = {}
+    for line in lines:
+        key, equals, value = line.partition("=")
+        if not equals:
+            raise BenchError(f"--condition {line!r} is not KEY=VALUE; write for instance shots=4")
+        found[key.strip()] = value.strip()
+    return found

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data.declaration import declarations
 from bench.data.images.decode import decode
 from bench.data.images.items import ImageItem, Unusable
 from bench.data.images.open import open_source
-from bench.data.standard.declaration import declarations
 from bench.data.standard.prepare import prepare
 from bench.utils.errors import BenchError, Unsuitable
 

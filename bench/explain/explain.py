@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,29 +13,21 @@ from torch import Tensor
 
 from bench.core.dataset import Dataset
 from bench.core.explanation import Explanation
-from bench.core.protocols import Explains, Method, Trains, WantsPixels
+from bench.core.protocols import Explains, Method
 from bench.core.registry import METHODS, SCENARIOS
 from bench.core.task import Episode
-from bench.data.registry import resolve
 from bench.device.choose import choose_device
 from bench.device.exactness import conscientiously
 from bench.explain.interventions import intervene, parse_relabels
+from bench.explain.rebuild import built_again, dealt_again, trained_again, tuned
 from bench.explain.replay import Which, identity_of, recipe_of, same_data, select, session_number
-from bench.learning.state_io import load
 from bench.learning.training_options import TrainingOptions, with_training_options
-from bench.results.run_folder import STATES
 from bench.results.run_json import read_manifest
-from bench.runner.deal import deal_episode
-from bench.runner.evaluate import missing_requirement
-from bench.runner.handover import Handed, Handover, method_stream
+from bench.runner.handover import Handover, method_stream
 from bench.runner.identity import evaluation_fingerprint
-from bench.runner.plan import EpisodeSpec
 from bench.runner.recipes import LabelledRecipe
-from bench.runner.saved_weights import SavedWeights
-from bench.runner.states import SessionState, build_session, session_stream
+from bench.runner.states import SessionState
 from bench.utils.errors import BenchError, Unsuitable
-from bench.utils.params import evolve
-from bench.utils.random import Stream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,12 +146,8 @@ def explain(
     first = rows.iloc[0]
     dataset = same_data(data if data is not None else str(first["dataset"]), {str(k): v for k, v in first.items()})
     scenario = recipe_of(manifest, "scenarios", SCENARIOS, str(first["scenario"]))
-    train_on = getattr(scenario.recipe, "train_on", None)
-    condition, seed = json.loads(first["condition"]), int(first["seed"])
-    source = resolve(train_on) if train_on else None
-    episode = deal_episode(
-        EpisodeSpec(scenario, dataset, source, condition, seed, {}, manifest.get("selection", "support"))
-    ).to(device)
+    seed = int(first["seed"])
+    episode = dealt_again(scenario, dataset, first.to_dict(), manifest).to(device)
     number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
     wanted = _relabels(relabel, dataset, exclude)
     edited = intervene(episode, number, exclude, wanted) if exclude or wanted else None
@@ -209,11 +196,14 @@ def _explained(
     """Return what a method says of each query, ``places`` among those of its session, before and after an edit."""
     rng = method_stream(seed, named.recipe.name)
     handover = Handover(episode, seed)
-    tuned = json.loads(row["details"] or "{}").get("tuned", {}).get("parameters", {})
-    chosen = evolve(named.recipe, **tuned) if tuned else named.recipe
-    recipe = _trained(with_training_options(chosen, options), handover, rng, folder, row)
-    before = _built(recipe, handover, number, rng, named.label)
-    after = _built(recipe, Handover(edited, seed), number, rng, named.label) if edited is not None else None
+    recipe = trained_again(with_training_options(tuned(named.recipe, row), options), handover, rng, folder, row)
+    before = built_again(recipe, handover, number, rng, named.label)
+    after = None
+    if edited is not None:
+        try:
+            after = built_again(recipe, Handover(edited, seed), number, rng, named.label)
+        except Unsuitable as error:
+            raise BenchError(f"after the intervention {named.label} {error}; leave more items in") from None
     session = episode.sessions[number]
     temperature = float(row["temperature"]) if row["temperature"] == row["temperature"] and row["temperature"] else 1.0
     answers = []
@@ -256,44 +246,6 @@ def _methods(
             "no method of the run can say what its answers rest on; name one with --method to see its scores alone"
         )
     return found
-
-
-def _trained(method: Method, handover: Handover, rng: Stream, folder: Path, row: Mapping[str, Any]) -> Method:
-    """Return the method with the weights that the run kept, or trained again on seen classes."""
-    if isinstance(method, WantsPixels) and method.wants_pixels:
-        raise BenchError(f"{row['method']} trained from pixels, which is not repeated for one query; explain another")
-    kept = folder / STATES / f"{row['cell']}.safetensors"
-    if kept.is_file():
-        trained = load(kept, allowed=("bench", "methods", type(method).__module__.split(".")[0]))
-        if isinstance(trained, SavedWeights):
-            return trained.plugged_into(method, handover.episode)
-    origin = json.loads(row["details"] or "{}").get("loaded_from")
-    if origin is not None:
-        raise BenchError(f"{row['method']} used weights loaded from {origin}; run again with --save-states")
-    training, validation = handover.episode.training, handover.episode.validation
-    if isinstance(method, Trains) and training is not None:
-        handed = Handed(str(row["method"]))
-        parts = (handed.give(handover.nameless(part)) if part is not None else None for part in (training, validation))
-        return method.train(*parts, rng=rng.child("train"))  # type: ignore[arg-type]
-    return method
-
-
-def _built(method: Method, handover: Handover, number: int, rng: Stream, label: str) -> SessionState:
-    """Return what a method holds after session ``number``."""
-    episode, handed = handover.episode, Handed(label)
-    reason = missing_requirement(method.about, episode)
-    if reason:
-        raise BenchError(f"after the intervention {label} {reason}; leave more items in")
-    held: SessionState | None = None
-    try:
-        # Independent sessions are problems of their own; elsewhere a state is made of those before it.
-        for n in range(number if episode.independent else 0, number + 1):
-            stream = session_stream(rng, episode.sessions[n], n)
-            held = build_session(method, handover, handed, n, held, stream)
-    except Unsuitable as error:
-        raise BenchError(f"after the intervention {label} {error}; leave more items in") from None
-    assert held is not None
-    return held
 
 
 def _answer(method: Method, held: SessionState, handover: Handover, query: Tensor, temperature: float) -> Answer:

@@ -43,10 +43,13 @@ class Which:
     condition: Mapping[str, str] | None = None
 
 
-def select(folder: Path, queries: Sequence[str], which: Which) -> tuple[pd.DataFrame, dict[tuple[str, str], int]]:
-    """Return the records of one episode and session that asked the queries, a row a method, and the predictions.
+def finished(folder: Path, which: Which) -> pd.DataFrame:
+    """Return the records of the finished cells that are meant, a row a session.
 
-    The predictions are class ids, by cell and query.
+    Raises
+    ------
+    BenchError
+        If nothing is finished, or the run has no such method, scenario, data set, seed or condition.
     """
     records = read_records(folder)
     records = records[records["status"] == "ok"]
@@ -69,6 +72,15 @@ def select(folder: Path, queries: Sequence[str], which: Which) -> tuple[pd.DataF
         if text not in set(values):
             raise BenchError(f"no condition of the run has {key} = {text}{suggest(text, set(values))}")
         records = records[values == text]
+    return records
+
+
+def select(folder: Path, queries: Sequence[str], which: Which) -> tuple[pd.DataFrame, dict[tuple[str, str], int]]:
+    """Return the records of one episode and session that asked the queries, a row a method, and the predictions.
+
+    The predictions are class ids, by cell and query.
+    """
+    records = finished(folder, which)
     asked = read_predictions(folder, sorted(records["cell"].unique()))
     require_agreement(records, asked, folder)
     for query in queries:

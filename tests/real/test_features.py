@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from bench.core.dataset import Dataset
+from bench.core.features import Features
 from bench.core.memory import Memory
 from bench.core.registry import METHODS
 from bench.data.import_features import Options, import_pack
 from bench.data.inspect import inspect_dataset
 from bench.data.registry import resolve
+from bench.explain.value import values_of
+from bench.functional.classwise import normalise
 from bench.runner.api import run
 from bench.sampling.sessions import make_task
 from bench.utils.random import Stream
@@ -45,6 +51,35 @@ def accuracy(name: str, data: Dataset, support: str, query: str, **parameters: o
 @pytest.mark.parametrize(("split", "expected"), [("shot1", 0.664), ("shot2", 0.657), ("shot4", 0.655)])
 def test_zero_shot_imagenet(packs: Path, split: str, expected: float) -> None:
     assert accuracy("zero-shot", resolve(packs / "imagenet"), split, split) == pytest.approx(expected, abs=0.001)
+
+
+MINUTES = pytest.mark.skipif(
+    not os.environ.get("BENCH_FULL_SPEED"), reason="takes a minute of processor time or more; set BENCH_FULL_SPEED=1"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("proker", {"beta": 1.5, "penalty": 0.05}, 0.673),
+        ("neural-priming", {}, 0.673),
+        pytest.param("lp++", {}, 0.686, marks=MINUTES),
+        pytest.param("zlap", {}, 0.651, marks=MINUTES),
+        pytest.param("tda", {}, 0.656, marks=MINUTES),
+    ],
+)
+def test_imagenet_at_four_shots(packs: Path, name: str, given: dict[str, float], expected: float) -> None:
+    """On queries that are no near-duplicates of the support, where a separate short form of each got these."""
+    data = resolve(packs / "imagenet")
+    support, asked = data.splits["shot4"], Features.concat([data.splits["shot1"], data.splits["shot2"]])
+    keys = normalise(support.x)
+    near = torch.cat([(part @ keys.T).amax(1) for part in normalise(asked.x).split(512)])
+    queries = asked.take(near < 0.97)
+    task = make_task(data, tuple(range(1000)), support=support, memory=Memory.empty(data.dimension))
+    method = METHODS.get(name).cls(**given)
+    with torch.no_grad():
+        scores = method.score(method.build(task, rng=Stream(0)), queries.x.float())
+    assert float((scores.argmax(1) == queries.labels).float().mean()) == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +163,20 @@ def test_a_partial_set_of_texts_runs_on_the_classes_that_have_one(packs: Path) -
     )
     assert set(frame["status"]) == {"ok"}
     assert torch.tensor(frame["classes"].iloc[-1]).unique().numel() == 14
+
+
+@pytest.mark.parametrize("name", ["oxford_pets", "oxford_flowers"])
+def test_margins_and_values_find_wrong_labels(packs: Path, name: str) -> None:
+    """A fifth of the labels of 16 shots is wrong, those of the judges too."""
+    data = resolve(packs / name)
+    support, classes = data.splits["shot16"], len(data.class_names)
+    draw = Stream(0).child("wrong").numpy()
+    wrong = draw.uniform(size=len(support)) < 0.2
+    other = (support.labels + torch.tensor(draw.integers(1, classes, len(support)))) % classes
+    spoilt = replace(support, labels=torch.where(torch.from_numpy(wrong), other, support.labels))
+    task = make_task(data, tuple(range(classes)), support=spoilt, memory=Memory.empty(data.dimension))
+    found = values_of(task.all_images, task, 10, "right")
+    by_margin, by_value = (roc_auc_score(wrong, -found[column]) for column in ("margin", "shapley"))
+    print(f"{name}: margin {by_margin:.3f}, Shapley {by_value:.3f}")
+    assert by_margin > 0.97
+    assert 0.75 < by_value < by_margin

@@ -1,0 +1,82 @@
+"""``bench certify``: how many edits of the memory leave answers as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli.explain import RUN, condition_of, one_run
+from bench.cli.options import PATH, terminal_width
+from bench.explain.certify import EDITS, MOST, certified_accuracy
+from bench.explain.certify import certify as certified
+from bench.explain.replay import Which
+from bench.reports.tables.console import table_lines
+from bench.reports.utils.text import condition_text
+from bench.utils.atomic import write_atomically
+
+
+@click.command()
+@RUN
+@click.option("--method", "methods", multiple=True, help="Method, as the run names it; may be repeated.")
+@click.option("--edit", "edits", multiple=True, type=click.Choice(EDITS), help="Kind of edit.  [default: all]")
+@click.option("--most", default=MOST, show_default=True, type=click.IntRange(1, 1024), help="Most edits.")
+@click.option("--seed", type=int, help="Seed.  [default: all]")
+@click.option("--session", type=int, help="Session.  [default: the last]")
+@click.option("--scenario", help="Scenario, for a run of several.")
+@click.option("--dataset", help="Data set, for a run of several.")
+@click.option("--condition", multiple=True, metavar="KEY=VALUE", help="Condition, for a run of several: shots=4.")
+@click.option("--data", help="The data set's pack, where its name no longer leads to it.")
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where to compute.")
+@click.option("--out", type=PATH, help="Also write a CSV file with the certificate of each answer.")
+def certify(
+    run: Path,
+    methods: Sequence[str],
+    edits: Sequence[Any],
+    most: int,
+    seed: int | None,
+    session: int | None,
+    scenario: str | None,
+    dataset: str | None,
+    condition: Sequence[str],
+    data: str | None,
+    device: str,
+    out: Path | None,
+) -> None:
+    """Say how many items of the memory must be removed, relabelled or inserted to change the answers of a RUN.
+
+    Shows the accuracy that no so many edits can take away. States are built again; nothing in the run is changed.
+    """
+    which = Which(
+        methods=tuple(methods),
+        seed=seed,
+        session=session,
+        scenario=scenario,
+        dataset=dataset,
+        condition=condition_of(condition),
+    )
+    found, without = certified(one_run(run), which, edits=tuple(edits) or EDITS, most=most, data=data, device=device)
+    if len(found):
+        numbers = [r for r in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if r < most] + [most]
+        shown = certified_accuracy(found, numbers)
+        rows = [
+            [
+                str(row["dataset"]),
+                condition_text(str(row["condition"])),
+                *(str(row[key]) for key in ("edit", "method")),
+                *(f"{100 * row[r]:.1f}" for r in numbers),
+                "exact" if row["exact"] == 1 else "bound",
+            ]
+            for row in shown.to_dict("records")
+        ]
+        heads = ["data set", "condition", "edit", "method", *(f"{r}" for r in numbers), "beyond 1"]
+        click.echo("Accuracy % that so many edits cannot take away, mean over seeds")
+        for line in table_lines(heads, rows, left=(0, 1, 2, 3), width=terminal_width()):
+            click.echo(line)
+    for line in without:
+        click.echo(f"no certificate: {line}")
+    if out is not None:
+        write_atomically(out, found.to_csv(index=False, lineterminator="\n").encode())
+        click.echo(f"{out}: the certificate of each answer")

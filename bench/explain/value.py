@@ -1,0 +1,165 @@
+"""What the items of a run's memory are worth, by item, class or source, judged on other items of the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.core.memory import Items
+from bench.core.registry import SCENARIOS
+from bench.core.task import Task
+from bench.device.choose import choose_device
+from bench.explain.rebuild import dealt_again
+from bench.explain.replay import Which, finished, recipe_of, same_data, session_number
+from bench.functional.item_values import left_out_margins, vote_shapley
+from bench.learning.holdout import hold_out
+from bench.results.run_json import read_manifest
+from bench.utils.errors import BenchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Utility = Literal["right", "signed"]
+GROUPS = ("source", "class", "item")
+CUT = 20_000
+"""Items from which on values are those of the nearest so many of each query, with an error of at most 1 / CUT."""
+_TEMPERATURE = 0.03
+"""Of signed votes, as of the method ``knn``."""
+
+
+def value(
+    folder: Path,
+    which: Which | None = None,
+    *,
+    k: int = 10,
+    utility: Utility = "right",
+    data: str | Path | None = None,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Return what each labelled image of the last session's memory is worth, a row an item, condition and seed.
+
+    Half of each class's images judge the other half, and the other way round: no query is looked at. Judges may be
+    labelled wrongly themselves.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    which : Which, optional
+        Which conditions and seeds; by default all. Its methods do not matter.
+    k : int
+        Voters of the utility.
+    utility : str
+        ``right``: the share of the k nearest that is of the judge's class. ``signed``: votes weighed by the exponential
+        of the cosine at a temperature of 0.03, those of other classes counted against it.
+    data : optional
+        The data set, where its name no longer leads to it.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns
+    -------
+    DataFrame
+        ``scenario``, ``dataset``, ``condition``, ``seed``, ``item``, ``class``, ``source``; ``shapley``, whose sum is
+        the mean utility of all judges, each answered from the other half; ``margin``, the cosine to the class's mean
+        without the item, less that to the nearest other: below 0 the item looks misplaced.
+
+    Raises
+    ------
+    BenchError
+        If no class has two images, or the data or the dealing are not those of the run.
+    """
+    import pandas as pd
+
+    which, place = which or Which(), choose_device(device)
+    manifest = read_manifest(folder)
+    parts = []
+    for keys, rows in finished(folder, which).groupby(["scenario", "dataset", "condition", "seed"], sort=False):
+        last = rows["session"].max() if which.session is None else which.session
+        if not (rows["session"] == last).any():
+            raise BenchError(f"the run has no session {last}; its last is {rows['session'].max()}")
+        first = {str(key): found for key, found in rows[rows["session"] == last].iloc[0].items()}
+        dataset = same_data(data if data is not None else str(first["dataset"]), first)
+        scenario = recipe_of(manifest, "scenarios", SCENARIOS, str(first["scenario"]))
+        episode = dealt_again(scenario, dataset, first, manifest).to(place)
+        number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
+        task = episode.sessions[number].task
+        table = values_of(task.all_images, task, k, utility)
+        about: dict[str, Any] = dict(zip(("scenario", "dataset", "condition", "seed"), keys, strict=True))
+        parts.append(table.assign(**about)[[*about, *table.columns]])
+    return pd.concat(parts, ignore_index=True)
+
+
+def values_of(items: Items, task: Task, k: int, utility: Utility) -> pd.DataFrame:
+    """Return what each item is worth; see :func:`value`."""
+    import pandas as pd
+
+    columns = task.columns(items.labels)
+    judges = hold_out(columns, items.ids)
+    if not bool(judges.any()):
+        raise BenchError("no class has two images, so that none can judge the others")
+    shapley = torch.zeros(len(items), dtype=torch.float64, device=columns.device)
+    for valued in (~judges, judges):
+        rows = valued.nonzero().squeeze(1)
+        asked = (~valued).nonzero().squeeze(1)
+        share = len(asked) / len(items)
+        shapley[rows] = share * _shapley(items.take(rows), columns[rows], items.x[asked], columns[asked], k, utility)
+    margins = left_out_margins(items.x, columns, task.n_classes)
+    names = np.asarray(task.class_names)
+    return pd.DataFrame(
+        {
+            "item": items.ids,
+            "class": names[columns.cpu().numpy()],
+            "source": items.sources,
+            "shapley": shapley.cpu().numpy(),
+            "margin": margins.cpu().numpy(),
+        }
+    )
+
+
+def _shapley(items: Items, columns: Tensor, x: Tensor, labels: Tensor, k: int, utility: Utility) -> Tensor:
+    total = torch.zeros(len(items), dtype=torch.float64, device=columns.device)
+    length = len(items) if len(items) <= CUT else CUT
+    step = max(1, (1 << 24) // max(1, length))
+    for start in range(0, len(x), step):
+        found = items.index.search(x[start : start + step].float(), length)
+        right = columns[found.positions] == labels[start : start + step].unsqueeze(1)
+        gains = right.double()
+        if utility == "signed":
+            gains = ((found.similarities.double() - 1) / _TEMPERATURE).exp() * (2 * gains - 1)
+        total += vote_shapley(found.positions, gains, k, len(items)) * len(right)
+    return total / max(1, len(x))
+
+
+def by_group(values: pd.DataFrame, group: str) -> pd.DataFrame:
+    """Return what the items of each source or class are worth together, mean over seeds, the least first.
+
+    Parameters
+    ----------
+    values : DataFrame
+        What :func:`value` returns.
+    group : str
+        ``source``, ``class`` or ``item``.
+
+    Returns
+    -------
+    DataFrame
+        ``items``, ``shapley`` (their sum), ``each`` (their mean), ``margin`` (its mean) and ``misplaced`` (the share
+        of items with a margin below 0).
+    """
+    keys: Sequence[str] = ["scenario", "dataset", "condition", group]
+    told = values.assign(misplaced=(values["margin"] < 0).where(values["margin"].notna()).astype(float))
+    by_seed = told.groupby([*keys, "seed"], sort=False).agg(
+        items=("item", "size"),
+        shapley=("shapley", "sum"),
+        each=("shapley", "mean"),
+        margin=("margin", "mean"),
+        misplaced=("misplaced", "mean"),
+    )
+    mean = by_seed.groupby(level=list(keys), sort=False).mean().reset_index()
+    return mean.sort_values(["scenario", "dataset", "condition", "each"], kind="stable", ignore_index=True)
