@@ -47,9 +47,6 @@ class ICaRL(SessionTraining):
     among all classes; an old class loses the tail of its list.
     """
 
-    lr: Annotated[float, Gt(0)] = 1e-2
-    epochs: Annotated[int, Ge(1)] = 10
-    min_steps: Annotated[int, Ge(0)] = 60
     temperature: Annotated[float, Gt(0)] = 2.0
     distillation: Annotated[float, Ge(0)] = 1.0
 

@@ -34,6 +34,7 @@ class LwF(SessionTraining):
     ones. No image is kept.
     """
 
+    lr: Annotated[float, Gt(0)] = 3e-3
     temperature: Annotated[float, Gt(0)] = 2.0
     distillation: Annotated[float, Ge(0)] = 3.0
 

@@ -22,7 +22,7 @@ from bench.learning.holdout import hold_out
 from bench.learning.modular.forward import Forward, Integration
 from bench.learning.modular.memory import Plugging, new_items
 from bench.learning.modular.state import Modular, Weights
-from bench.learning.modular.training import Check, Training
+from bench.learning.modular.training import Check, Criterion, Training
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -33,13 +33,13 @@ from bench.utils.random import Stream
     equation="eqs. 1-5",
     adapted="optimiser: Adam at 1e-4 in float32 for 1e-6 in float16, where epsilon is as large as the rate; schedule: "
     "at most 20 epochs, 5 without a better one, the start among those chosen from, for the best of 1000; "
-    "scale: logits times 50 for 16, at which queries that are right already are still pushed; initialisation: "
+    "scale: logits times 25 for 16, at which queries that are right already are still pushed; initialisation: "
     "output matrices at zero, since a random block costs accuracy before it is trained; normalisation: "
     "features of norm 10, about CLIP's own, and prototypes that are means of unit-norm features, since packs "
     "hold unit norms; integration without neighbours keeps the outer residual of eq. 3; ties go to the first "
-    "item; chosen on validation classes, or on images held out where the target's own are trained on; rate, "
-    "scale, start and image weight are candidates of docs/selection.md. `mml-official` trains as the official "
-    "code does, and takes norms as they are where they are not all 1",
+    "item; chosen on validation classes, or on images held out where the target's own are trained on, by the loss, "
+    "where the code counts right answers; rate, scale, start and image weight are candidates of docs/selection.md. "
+    "`mml-official` trains as the official code does, and takes norms as they are where they are not all 1",
     needs=("images",),
     selection="validation",
     stores_items=True,
@@ -48,6 +48,7 @@ from bench.utils.random import Stream
             "feature_norm": "raw",
             "start": "random",
             "start_counts": False,
+            "choose_by": "accuracy",
             "precision": "float16",
             "logit_scale": 16.0,
             "lr": 1e-6,
@@ -99,6 +100,9 @@ class MML:
     image_weight : float or "auto"
         w, what the image branch counts for; 1 is eq. 4. ``auto`` takes the best on validation classes, before
         training and again after it.
+    choose_by : str
+        What the epoch and the image weight are best by on validation data: the ``loss``, at the scale that suits each
+        best, or the ``accuracy``, as in the official code, of which many epochs and weights have nearly the same.
     start : str
         Untrained weights: ``random``, ``zero`` (output matrices at zero, so that a query is first compared as it is) or
         ``kernel-mean`` (Q = K = V = I, so that the kernel mean of the neighbours is added).
@@ -128,11 +132,12 @@ class MML:
     coverage: Annotated[float, Ge(0), Le(1)] = 0.5
     feature_norm: Annotated[float, Gt(0)] | Literal["raw"] | None = 10.0
     image_weight: Annotated[float, Ge(0)] | Literal["auto"] = 1.0
+    choose_by: Criterion = "loss"
     start: Start = "zero"
     precision: Literal["float32", "float16"] = "float32"
     start_counts: bool = True
     adapt: Literal["auto", "never", "always"] = "auto"
-    logit_scale: Annotated[float, Gt(0)] = 50.0
+    logit_scale: Annotated[float, Gt(0)] = 25.0
     lr: Annotated[float, Gt(0)] = 1e-4
     weight_decay: Annotated[float, Ge(0)] = 5e-4
     epochs: Annotated[int, Ge(0)] = 20
@@ -260,6 +265,7 @@ class MML:
     def _training(self) -> Training:
         return Training(
             image_weight=self.image_weight,
+            choose_by=self.choose_by,
             logit_scale=self.logit_scale,
             lr=self.lr,
             weight_decay=self.weight_decay,

@@ -178,11 +178,12 @@ class RAC:
         return () if bool(class_texts(task)[1].any()) else ("class texts",)
 
     def describe(self, state: Augmented) -> dict[str, Any]:
-        """Return how names were encoded, how many were cut, how many classes have no text, and the neighbours."""
+        """Return how names were encoded and cut, how many classes have no text, that nothing is chosen, and k."""
         how = "the joined class names" if state.encoder else "mean of the class texts"
         told = {"names_encoded_as": how, "classes_without_text": state.without_text}
         cut = {} if state.cut is None else {"share_of_texts_cut": state.cut}
-        return {**told, **cut, "k_used": min(self.k, len(state.items))}
+        chosen = {"chosen_on": "nothing", "untrained_start_chosen": False}
+        return {**told, **cut, **chosen, "k_used": min(self.k, len(state.items))}
 
 
 def _said(columns: Tensor, texts: Tensor, encoder: str, class_names: tuple[str, ...]) -> tuple[Tensor, float]:

@@ -30,12 +30,13 @@ _CHUNK = 1024
 class Fusion:
     """The trained part: one fusion layer for image queries and one for text queries.
 
-    ``epoch`` is the one that was kept; 0 is the untrained start.
+    ``epoch`` is the one that was kept, 0 is the untrained start; ``chosen_on`` says on what it was chosen.
     """
 
     image: Block
     text: Block
     epoch: int = 0
+    chosen_on: str = "nothing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +152,8 @@ class RECO:
             options=self.training_options,
         )
         image, text = (block.map(torch.Tensor.detach) for block in (trainable.image, trainable.text))
-        return replace(self, weights=Fusion(image, text, epoch=done.best_epoch))
+        on = "nothing" if check is None else "validation classes"
+        return replace(self, weights=Fusion(image, text, epoch=done.best_epoch, chosen_on=on))
 
     def build(self, task: Task, *, rng: Stream) -> Enriched:
         """Return the fusion layers with this task's memory."""
@@ -190,6 +192,7 @@ class RECO:
     def describe(self, state: Enriched) -> dict[str, Any]:
         """Return how many items each modality retrieves from, how many classes have no text, and the epoch kept."""
         return {
+            "chosen_on": state.fusion.chosen_on,
             "epoch": state.fusion.epoch,
             "untrained_start_chosen": state.fusion.epoch == 0,
             "image_items": len(state.image.items),

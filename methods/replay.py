@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -36,6 +38,8 @@ class Rehearsed:
 @dataclass(frozen=True, kw_only=True)
 class Replay(SessionTraining):
     """Train one classifier on the new images and the exemplars of earlier sessions."""
+
+    hidden: Annotated[int, Ge(1)] = 64
 
     def build(self, task: Task, *, rng: Stream) -> Rehearsed:
         """Return the state after the first session."""

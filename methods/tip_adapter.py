@@ -249,7 +249,9 @@ class TipAdapter:
 
     def describe(self, state: Cache) -> dict[str, Any]:
         """Return alpha and beta, on how many images and in whose range they were chosen, and if texts took part."""
+        trained = {"untrained_start_chosen": False} if isinstance(state, TrainedCache) else {}
         return {
+            **trained,
             "alpha": state.alpha,
             "beta": state.beta,
             "held_out": state.held_out,

@@ -16,7 +16,11 @@ from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
 from bench.learning.choosing import first_best, held_images, steps
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
+from bench.learning.holdout import digest_order
 from bench.utils.random import Stream
+
+_REFERENCE = 256
+"""Items whose distances to all give the ranges where there is nothing to choose on."""
 
 _ROWS = 1 << 24
 """Queries times items that are held at a time: 64 MiB."""
@@ -100,7 +104,8 @@ class TipX:
         whole = self._keys(x, columns, texts)
         held = held_images(task, items, limit=self.held_out)
         if held is None:
-            return replace(whole, ranges=_ranges(*self._pairs(whole, x), apart=True))
+            rows = digest_order(items.ids)[:_REFERENCE].to(x.device)
+            return replace(whole, ranges=_ranges(*self._pairs(whole, x[rows]), own=rows))
         part = self._keys(x[held.rest], columns[held.rest], texts)
         distances, cosines = self._pairs(part, held.x)
         part = replace(part, ranges=_ranges(distances, cosines))
@@ -169,10 +174,10 @@ def _summed(values: Tensor, state: Keys) -> Tensor:
     return empty.scatter_add(1, state.columns.expand_as(values), values * state.shares)
 
 
-def _ranges(distances: Tensor, cosines: Tensor, *, apart: bool = False) -> Tensor:
-    """Return smallest and largest of both [4]; ``apart`` leaves out what an item is to itself."""
-    if apart and len(distances) > 1:
-        other = ~torch.eye(len(distances), dtype=torch.bool, device=distances.device)
+def _ranges(distances: Tensor, cosines: Tensor, *, own: Tensor | None = None) -> Tensor:
+    """Return smallest and largest of both [4], but for the item that each row is itself, if it is one."""
+    if own is not None and distances.shape[1] > 1:
+        other = torch.arange(distances.shape[1], device=own.device) != own.unsqueeze(1)
         low = [torch.where(other, part, torch.inf).amin() for part in (distances, cosines)]
         high = [torch.where(other, part, -torch.inf).amax() for part in (distances, cosines)]
     else:

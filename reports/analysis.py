@@ -14,6 +14,7 @@ from bench.reports.metrics.definitions import METRICS
 from bench.reports.metrics.per_cell import Scores, scores
 from bench.reports.published import accuracy as published
 from bench.reports.records.class_names import ClassNames
+from bench.reports.records.disagreements import without_disagreeing
 from bench.reports.records.few_shot_episodes import independent
 from bench.reports.records.keys import GROUP
 from bench.reports.records.labels_seen import labels_seen
@@ -29,6 +30,7 @@ from bench.reports.statistics.families import undecidable
 from bench.reports.statistics.paired_tests import REGION, PairedComparison, paired_comparisons
 from bench.reports.statistics.table_marks import Marks, marks
 from bench.reports.utils.text import natural
+from bench.results.checks import DisagreementError
 
 _CONDITIONS = 3
 """Most conditions of a data set that each get figures of their own."""
@@ -72,14 +74,20 @@ class Analysis:
 
     @classmethod
     def of(cls, folders: Sequence[Path], galleries: int = 0, choices: Choices = Choices()) -> Analysis:  # frozen
-        """Read the runs at or below some folders.
+        """Read the runs at or below some folders; cells whose records and predictions disagree are left out.
 
         Raises
         ------
         BenchError
             If there is nothing to report, or a file is damaged or of a newer schema.
         """
-        return cls(read_runs(folders), galleries, choices)
+        analysis = cls(read_runs(folders), galleries, choices)
+        try:
+            # All predictions are read here, so that no number comes from a record that they contradict.
+            _ = analysis.groups
+        except DisagreementError:
+            return cls(without_disagreeing(analysis.run_table), galleries, choices)
+        return analysis
 
     @property
     def records(self) -> pd.DataFrame:

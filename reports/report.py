@@ -95,4 +95,6 @@ def _without_glyphs(analysis: Analysis) -> Iterator[str]:
 def _markdown(sections: Sequence[Part], warnings: Sequence[str], notes: Sequence[str]) -> str:
     head = ["# Report", "", *(f"- **Warning:** {words(warning)}" for warning in warnings), ""]
     tables = [markdown(table) for part in sections for table in part.tables]
+    said = [words(sentence) for part in sections for sentence in part.sentences]
+    head = ["# Report", "", *(line for sentence in said for line in (sentence, "")), *head[2:]]
     return "\n".join([*head, *tables, *(f"- {words(note)}" for note in notes)]) + "\n"

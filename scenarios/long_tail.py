@@ -25,14 +25,15 @@ from bench.utils.random import Stream
 class LongTail:
     """The support of the classes shrinks from the first to the last; one condition per imbalance.
 
-    Exponential: Cao et al., LDAM, NeurIPS 2019, arXiv:1906.07413; Zipf's law as in Long et al., RAC, CVPR 2022,
-    arXiv:2202.11233. Measured is the accuracy of the third of the classes with many, medium and few images. Which class
-    is how large is drawn by seed, and the images of a smaller imbalance are among those of none.
+    Cao et al., LDAM, NeurIPS 2019, arXiv:1906.07413; Long et al., RAC, CVPR 2022, arXiv:2202.11233. Measured is the
+    accuracy of the third of the classes with many, medium and few images. Which class is how large is drawn by seed.
 
     Attributes
     ----------
     ratios : tuple of float
         The largest class has this many times the images of the smallest; 1 is balanced.
+    law : str
+        ``exponential`` falls by the same factor from class to class, ``zipf`` as a power of the rank.
     shots : int or None
         Images of the largest class; None is as many as every class has.
     """

@@ -25,15 +25,15 @@ class Poison:
     """m labelled images are changed before a method learns from them; one condition per m, and more include fewer.
 
     Measured beside it is certified accuracy: the share of queries that a plain vote of the k nearest images answers
-    rightly whatever m images are changed. Feature collision: Shafahi et al., NeurIPS 2018, arXiv:1804.00792.
+    rightly whatever m images are changed so (exact). Feature collision: Shafahi et al., NeurIPS 2018, arXiv:1804.00792.
 
     Attributes
     ----------
-    counts : tuple of int
-        m; images that are changed.
+    counts, action : tuple of int, str
+        m, and what is done to so many images: ``add`` copies under a wrong class, ``relabel`` or ``delete``.
     chosen : str
-        ``random``; by ``hubness``: those that most images have among their ten nearest; by ``collision``: those nearest
-        to the mean of another class. What is added are copies, moved half of the way there for a collision.
+        ``random``; ``hubness``: most often among the ten nearest of others; ``collision``: nearest to the mean of
+        another class. What is added are copies, moved half of the way there for a collision.
     k : int or None
         Neighbours of the vote that is certified; None is twice the images of the median class less one.
     """
@@ -52,8 +52,8 @@ class Poison:
 
     def deal(self, dataset: Dataset, condition: Condition, *, rng: Stream, source: Dataset | None = None) -> Episode:
         """Return one session; the notes name the changed images."""
-        frame = Labelled.of(dataset, eligible(dataset, self.classes), dataset.memory)
-        clean, m = frame.shots(condition["shots"], rng), condition["changed"]
+        frame, m = Labelled.of(dataset, eligible(dataset, self.classes), dataset.memory), condition["changed"]
+        clean = frame.shots(condition["shots"], rng)
         support, notes = attacked(clean, frame.ids, m, self.action, self.chosen, rng.child("poison"))
         session = frame.session(support, *declared_or_bare(dataset, "none", "poison.memory"), notes)
-        return Episode(sessions=(replace(session, measure=certificate(clean, session, m, self.k)),))
+        return Episode(sessions=(replace(session, measure=certificate(clean, session, m, self.k, self.action)),))

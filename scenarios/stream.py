@@ -26,15 +26,15 @@ class QueryStream:
     """The same queries in different orders; one condition per order.
 
     Karmanov et al., TDA, CVPR 2024, arXiv:2403.18293, and Zhang et al., DMN, CVPR 2024, arXiv:2403.17589, shuffle;
-    orders by class are those of Yuan et al., RoTTA, CVPR 2023, arXiv:2303.13899. Measured is the accuracy in each fifth
-    of the stream. An order that is not shuffled tells of labels: it is said in the condition, and conditions are never
-    compared with one another.
+    orders by class: Yuan et al., RoTTA, CVPR 2023, arXiv:2303.13899. Measured is the accuracy in each fifth. An order
+    that is not shuffled tells of labels; it is a condition, and conditions are never compared with one another.
 
     Attributes
     ----------
     orders : tuple of str
-        ``shuffled``; ``by-class``: one class after the other, in an order drawn by seed; ``drifting``: between both, a
-        query moves from its class's place by up to ``drift`` of the stream.
+        ``shuffled``; ``by-class``: one class after the other, in an order drawn by seed; ``drifting``: between both.
+    drift : float
+        By how much of the stream a query moves from its class's place where it drifts, both ways together.
     shots : int or None
         Labelled images of a class; 0 deals none, so that methods have class texts and the memory; None all.
     """

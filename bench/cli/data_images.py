@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
+from bench.cli import completion
 from bench.cli.options import (
     ENCODER_HELP,
     PATH,
@@ -73,7 +74,7 @@ def encode(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.standard)
 @click.option("--root", required=True, type=PATH, help="Where the data set lies.")
 @click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
 @click.option("--out", type=PATH, help="The pack's folder.  [default: packs/NAME]")

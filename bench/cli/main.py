@@ -143,6 +143,15 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         "audit": Lazy(
             "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
         ),
+        "choose": Lazy(
+            "bench.cli.choose:choose",
+            "Say which method to choose under a budget: the best that keeps it, what is as good, and the next step's "
+            "price.",
+        ),
+        "edit": Lazy(
+            "bench.cli.edit:edit",
+            "Change a kept classifier exactly: as if it had been fitted with, or had never seen, the items.",
+        ),
         "certify": Lazy(
             "bench.cli.certify:certify",
             "Say how many items of the memory must be removed, relabelled or inserted to change the answers of a RUN.",
@@ -171,10 +180,23 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.predict:predict",
             "Say which class each of the INPUTS shows: images, folders of images, or files of features.",
         ),
+        "pull": Lazy(
+            "bench.cli.share:pull",
+            "Copy what was pushed to an ADDRESS into a new FOLDER, after the hash of every file was checked.",
+        ),
+        "push": Lazy(
+            "bench.cli.share:push",
+            "Copy a run, a folder of runs, a pack or a classifier to an ADDRESS, with the hash of every file.",
+        ),
         "report": Lazy(
             "bench.cli.report:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
         ),
         "run": Lazy("bench.cli.run:run", "Run a comparison; a stopped run goes on where it stopped."),
+        "serve": Lazy("bench.cli.serve:serve", "Answer over HTTP which class an image shows: POST it to /v1/predict."),
+        "table": Lazy(
+            "bench.cli.table:table",
+            "Write a paper's table: methods by data sets, a block for each condition, of one metric.",
+        ),
         "value": Lazy(
             "bench.cli.value:value",
             "Say what the labelled images in the memory of a RUN are worth, by source, class or item.",

@@ -69,6 +69,11 @@ class Rows(Movable):
         opened(self)
         return labels
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the labels are sealed and nobody has read them."""
+        return "_seal" in vars(self)
+
     def __len__(self) -> int:
         return len(self.x)
 

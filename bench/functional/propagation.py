@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_COLUMNS = 1 << 27
-"""Numbers of a block of columns that are held at a time, 512 MiB; six such blocks live at once."""
+_COLUMNS = 1 << 25
+"""Numbers of a block of columns that are held at a time, 128 MiB; eight such blocks live at once."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,11 +50,11 @@ class SessionTraining:
 
     depth: Depth = "adapter"
     hidden: Annotated[int, Ge(1)] = 256
-    lr: Annotated[float, Gt(0)] = 1e-3
+    lr: Annotated[float, Gt(0)] = 1e-2
     tower_lr: Annotated[float, Gt(0)] = 1e-5
     weight_decay: Annotated[float, Ge(0)] = 5e-4
-    epochs: Annotated[int, Ge(1)] = 30
-    min_steps: Annotated[int, Ge(0)] = 200
+    epochs: Annotated[int, Ge(1)] = 10
+    min_steps: Annotated[int, Ge(0)] = 60
     batch: Annotated[int, Ge(1)] = 128
     training_options: TrainingOptions = field(default=DEFAULT_OPTIONS, metadata={"param": False})
 

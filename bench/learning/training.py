@@ -77,6 +77,7 @@ def fit(
     rng: Stream,
     cosine: bool = False,
     warm_up: WarmUp | None = None,
+    drop: tuple[int, float] | None = None,
     validate: Callable[[], float] | None = None,
     patience: int | None = None,
     start_counts: bool = True,
@@ -100,6 +101,8 @@ def fit(
         Let the learning rate fall to zero along half a cosine.
     warm_up : WarmUp, optional
         The first steps, with ``cosine``, which begins when they are over.
+    drop : tuple of int and float, optional
+        After so many epochs the learning rate is multiplied by the factor, for all that follow; not with ``cosine``.
     validate : callable, optional
         Returns a score, larger is better; asked before training and after each epoch. Ties keep the earlier.
     patience : int, optional
@@ -118,7 +121,8 @@ def fit(
     """
     if not n:
         return Fitted(0, 0, (), ())
-    schedule = _schedule(optimiser, epochs * math.ceil(n / batch), warm_up) if cosine else None
+    a_epoch = math.ceil(n / batch)
+    schedule = _schedule(optimiser, epochs * a_epoch, warm_up) if cosine else _dropping(optimiser, a_epoch, drop)
     keeper = _keeper(options, weights, owner, optimiser, rng, (n, epochs, batch, cosine, patience))
     begun = spent_so_far()
     left = keeper.load()
@@ -198,6 +202,13 @@ def _schedule(
         return (1 + math.cos(math.pi * (step - warm_up.steps) / max(1, steps - warm_up.steps))) / 2
 
     return torch.optim.lr_scheduler.LambdaLR(optimiser, [partial(factor, low) for low in first])
+
+
+def _dropping(
+    optimiser: torch.optim.Optimizer, a_epoch: int, drop: tuple[int, float] | None
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    """Return the schedule of learning rates that fall once; None if they never do."""
+    return None if drop is None else torch.optim.lr_scheduler.MultiStepLR(optimiser, [drop[0] * a_epoch], drop[1])
 
 
 def as_parameter(tensor: Tensor) -> Tensor:

@@ -137,8 +137,12 @@ def prediction_fault(table: pa.Table) -> str | None:
     return None
 
 
+class DisagreementError(BenchError):
+    """Predictions of a cell are not those that its record counted."""
+
+
 def require_agreement(records: pd.DataFrame, predictions: pd.DataFrame, folder: Path) -> None:
-    """Raise :class:`BenchError`, which says both, if the predictions of some cells are not those that were counted.
+    """Raise :class:`DisagreementError`, which says both, if predictions of some cells are not those counted.
 
     Parameters
     ----------
@@ -172,13 +176,15 @@ def require_agreement(records: pd.DataFrame, predictions: pd.DataFrame, folder: 
         cell, session = differ[["cell", "session"]].iloc[0]
         there = both[(both["cell"] == cell) & (both["session"] == session)][["right", "queries", "sum", "size"]].sum()
         right, queries, again, rows = (int(number) for number in there)
-        raise BenchError(
+        raise DisagreementError(
             f"{folder}: of cell {cell}, session {session}, the record says {right} of {queries} right and the "
             f"predictions {again} of {rows}, or not of the same classes; remove both files and run again"
         )
     if predictions.duplicated(["cell", "session", "query"]).any():
-        raise BenchError(f"{folder}: a query is answered twice in one session; remove the predictions and run again")
+        raise DisagreementError(
+            f"{folder}: a query is answered twice in one session; remove the predictions and run again"
+        )
     classes = set(zip(counted["cell"], counted["session"], counted["label"], strict=True))
     answers = predictions[["cell", "session", "prediction"]].drop_duplicates().itertuples(index=False, name=None)
     if not classes.issuperset(answers):
-        raise BenchError(f"{folder}: a prediction is no class of its task; remove the predictions and run again")
+        raise DisagreementError(f"{folder}: a prediction is no class of its task; remove the predictions and run again")

@@ -75,8 +75,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "labels_seen": (
         "int",
-        "labelled images of the target classes whose label the method has read so far: support, images that stand in "
-        "for a memory, images it chose on; a memory found by keyword has none",
+        "labelled images of the target classes that the method has learned from so far, or could choose its exemplars "
+        "from: support, images that stand in for a memory, images it chose on; a memory found by keyword has none",
     ),
     "configurations": (
         "int",

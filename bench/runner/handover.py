@@ -196,8 +196,18 @@ class Handed:
         if len(self._targets):
             self._opened(rows)
 
+    def count_choice(self, given: Task, dealt: Task) -> None:
+        """Count all labelled images of a dealt task if a method read the labels of those that were chosen of them.
+
+        They were there to choose from: a method for which the harness keeps fewer was shown no fewer.
+        """
+        if not given.support.is_sealed:
+            self.count(dealt.support)
+        if dealt.memory.images.annotated and not given.memory.images.is_sealed:
+            self.count(dealt.memory.images)
+
     def labels_seen(self) -> int:
-        """Return of how many labelled images of the target classes the label was read so far."""
+        """Return how many labelled images of the target classes the method read labels of, or chose from, so far."""
         if len(self._read) > 1:
             self._read = [np.unique(np.concatenate(self._read))]
         return sum(len(ids) for ids in self._read)

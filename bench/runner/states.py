@@ -82,13 +82,15 @@ def build_session(
         if before is None:
             return SessionState(method.build(given, rng=rng), given, "built", exemplars)
         return SessionState(method.extend(before.state, given, rng=rng), given, "extended", exemplars)
-    kind = "built"
+    kind, dealt = "built", task
     if len(episode.sessions) > 1 and not episode.independent and not _edits(episode):
         kind = "rebuilt" if number else "built"
         about = method.about
         task, exemplars = carry(exemplars, task, stores_items=about.stores_items, texts="texts" in about.needs)
     given = handed.give(task)
-    return SessionState(method.build(given, rng=rng), given, kind, exemplars, task is exemplars)
+    state = method.build(given, rng=rng)
+    handed.count_choice(given, dealt)
+    return SessionState(state, given, kind, exemplars, task is exemplars)
 
 
 def _edits(episode: Episode) -> bool:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from bench.core.features import Features
 from bench.core.task import Session
+from bench.functional.certificates import insertions_into_votes, relabellings_of_votes, removals_of_votes
 from bench.functional.classwise import class_means, class_votes, normalise
 from bench.sampling.measures.groups import Certified
+from bench.search import top_k
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
@@ -97,17 +99,25 @@ def _others(columns: Tensor, n_classes: int, rng: Stream) -> Tensor:
     return (columns + step) % n_classes
 
 
-def certificate(clean: Features, session: Session, count: int, k: int | None) -> Certified:
-    """Return which queries a vote of the k nearest clean images answers rightly, whatever ``count`` are changed.
+def certificate(clean: Features, session: Session, count: int, k: int | None, action: Action) -> Certified:
+    """Return which queries a vote of the k nearest clean images answers rightly, whatever ``count`` are changed so.
 
     None takes twice the images of the median class less one, as many as a class with all of its images still outvotes.
+    Ties go to the lowest class. The rule is exact for any images and any vectors, so it bounds every attack.
     """
-    task, queries = session.task, normalise(session.queries.x)
-    columns, keys = task.columns(clean.labels), normalise(clean.x)
+    task, queries = session.task, session.queries
+    columns = task.columns(clean.labels)
     k = max(1, 2 * int(columns.bincount()[columns.unique()].median()) - 1) if k is None else k
-    near = torch.cat([(part @ keys.T).topk(min(k, len(keys)), dim=1).indices for part in queries.split(_ROWS)])
-    votes = class_votes(columns[near], torch.ones(near.shape), task.n_classes)
-    two = votes.topk(2, dim=1)
-    right = two.indices[:, 0] == task.columns(session.queries.labels)
-    stays = right & (two.values[:, 0] - two.values[:, 1] > 2 * count)
-    return Certified(stays.numpy())
+    near = top_k(queries.x.float(), clean.x, k + count).positions
+    voters, rank = columns[near], torch.arange(task.n_classes, device=near.device)
+    ones = torch.ones(voters.shape, device=near.device)
+    counts = class_votes(voters[:, :k], ones[:, :k], task.n_classes)
+    right = counts.argmax(1) == task.columns(queries.labels)
+    if not count:
+        return Certified(right.cpu().numpy())
+    if action == "relabel":
+        least = relabellings_of_votes(voters, rank, k, count)
+    else:
+        rule = removals_of_votes if action == "delete" else insertions_into_votes
+        least = rule(voters, ones, rank, k, count, counted=True)
+    return Certified((right & (least > count)).cpu().numpy())

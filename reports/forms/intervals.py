@@ -54,7 +54,8 @@ class Components:
     units : float array [...]
         Effective number of units of a seed, 1 / sum of squared weights.
     df : float array [...]
-        Degrees of freedom of what units bring: their number less one.
+        Degrees of freedom of what units bring: their effective number by (sum of squared weights)^2 / sum of fourth
+        powers, less one; where weights are equal, their number less one.
     shared : bool
         Whether all seeds have the same units.
     overlap : float
@@ -110,7 +111,9 @@ class Components:
         return self.rest * (1 + alike) / self.n_seeds
 
 
-def crossed(values: Floats, moves: Floats, *, gained: Floats, lost: Floats, units: Floats) -> Components:
+def crossed(
+    values: Floats, moves: Floats, *, gained: Floats, lost: Floats, units: Floats, df: Floats | None = None
+) -> Components:
     """Return the components of seeds that share their units.
 
     Parameters
@@ -120,6 +123,8 @@ def crossed(values: Floats, moves: Floats, *, gained: Floats, lost: Floats, unit
         Of the same units in the same order.
     gained, lost, units : float arrays [...]
         As in :class:`Components`.
+    df : float array [...], optional
+        The same; without it, units have equal weights.
     """
     s, u = moves.shape[-2:]
     mean = moves.mean(-2)
@@ -131,13 +136,20 @@ def crossed(values: Floats, moves: Floats, *, gained: Floats, lost: Floats, unit
         columns=np.asarray(np.square(mean).sum(-1)),
         rest=np.asarray(rest),
         units=units,
-        df=np.full(np.shape(units), max(u - 1.0, 1.0)),
+        df=np.full(np.shape(units), max(u - 1.0, 1.0)) if df is None else df,
         shared=True,
     )
 
 
 def apart(
-    values: Floats, variances: Floats, *, gained: Floats, lost: Floats, units: Floats, overlap: float = 0.0
+    values: Floats,
+    variances: Floats,
+    *,
+    gained: Floats,
+    lost: Floats,
+    units: Floats,
+    df: Floats | None = None,
+    overlap: float = 0.0,
 ) -> Components:
     """Return the components of seeds with units of their own, some of which may be in common.
 
@@ -147,6 +159,8 @@ def apart(
         Of each seed its estimate and the sum of the squares of its units' moves.
     gained, lost, units : float arrays [...]
         As in :class:`Components`; ``units`` is the mean over seeds.
+    df : float array [...], optional
+        Of all seeds together; without it, units have equal weights.
     overlap : float
     """
     return Components(
@@ -156,7 +170,7 @@ def apart(
         columns=np.zeros_like(gained),
         rest=np.asarray(variances.mean(-1)),
         units=units,
-        df=np.maximum(np.asarray(units) * values.shape[-1] - 1, 1.0),
+        df=np.maximum(np.asarray(units) * values.shape[-1] - 1, 1.0) if df is None else df,
         shared=False,
         overlap=overlap,
     )
@@ -177,6 +191,10 @@ def _queries(c: Components, kind: Kind) -> _Queries:
     What is rare can be absent from a sample: one answer of the other kind, given by all seeds, is thought added. It
     counts 1 / (1 + W), W being how many answers of the rarer kind were seen in all seeds: with none the limits are
     those of 0 of n, with many nothing is added.
+
+    Where few units have much of the weight (classes of two queries), their variance is itself hardly known: it is
+    taken (t_df / t_{n-1})^2 times as large, t being Student's at 95 % (Korn and Graubard 1998); where weights are equal
+    that is 1.
     """
     s = c.n_seeds
     n = c.units if c.shared else c.units * s / (1 + (s - 1) * c.overlap)
@@ -191,6 +209,9 @@ def _queries(c: Components, kind: Kind) -> _Queries:
         share = c.gained * scale + added / (n + 2 * added)
         plain = share * (1 - share)
     variance = (c.from_units if c.shared or s == 1 else c.least) + np.maximum(plain - seen, 0.0) / n
+    every = c.units if c.shared else c.units * s
+    known = student_quantile(1 - LEVEL, c.df) / student_quantile(1 - LEVEL, np.maximum(every - 1, c.df))
+    variance = variance * np.square(known)
     plain = np.maximum(plain, 1e-12)
     return _Queries(variance, plain, plain / np.maximum(variance, 1e-300))
 
@@ -217,7 +238,8 @@ def bounds(c: Components, kind: Kind, level: float = LEVEL) -> tuple[Floats, Flo
 
     A share has more room on one side, which a sum of squares does not know: its limits are the exact ones at the
     effective number n of both parts together, z^2 p (1 - p) / n = z^2 V_units + t^2 V_seeds. With fewer than five
-    seeds, whose t is large, a side is no longer than by Student's t for both parts, or by the squares added.
+    seeds, whose t is large, a side is no longer than by Student's t for both parts, or by the squares added; but what
+    one side does not use of the width of that t, for instance beyond the border, the other may.
     """
     alpha = 1 - level
     mean = c.mean
@@ -250,8 +272,11 @@ def bounds(c: Components, kind: Kind, level: float = LEVEL) -> tuple[Floats, Flo
     low_side, high_side = centre - low, high - centre
     if c.n_seeds < _SEVERAL:
         student = student_quantile(alpha, c.n_seeds - 1) * np.sqrt(c.from_units + c.from_seeds)
-        low_side = np.minimum(low_side, np.maximum(down, student))
-        high_side = np.minimum(high_side, np.maximum(up, student))
+        capped_low = np.minimum(low_side, np.maximum(down, student))
+        capped_high = np.minimum(high_side, np.maximum(up, student))
+        left_low = np.minimum(low_side, 2 * student - np.minimum(capped_high, 1 - mean))
+        left_high = np.minimum(high_side, 2 * student - np.minimum(capped_low, mean))
+        low_side, high_side = np.maximum(capped_low, left_low), np.maximum(capped_high, left_high)
     return mean - low_side, mean + high_side
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from bench.reports.records.arrow_columns import mentions, plain
+from bench.reports.records.arrow_columns import lengths, mentions, plain
 from bench.reports.records.few_shot_episodes import independent
 from bench.reports.records.keys import GROUP
 from bench.reports.records.oracle import ORACLE
@@ -29,6 +29,7 @@ def record_warnings(done: pd.DataFrame, unanswered: pd.DataFrame) -> list[str]:
     if over:
         lines.append(f"carried more than the budget in bytes, so not compared at equal memory: {', '.join(over)}")
     lines += _approximate(done)
+    lines += _tiny(done)
     groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
     for key, values in done.groupby([*GROUP, "method"], sort=True)["seed"]:
         *group, method = (str(part) for part in key)
@@ -48,6 +49,18 @@ def _approximate(done: pd.DataFrame) -> Iterator[str]:
             f"neighbours were searched approximately ({search}) for {methods}: in the worst session it found "
             f"{100 * part['search_recall'].min():.4g} % of the exact ones"
         )
+
+
+def _tiny(done: pd.DataFrame) -> Iterator[str]:
+    """Yield a line a scenario and data set from which nothing can be told: a single query, or a single class."""
+    asked = pd.DataFrame({"queries": done["n_queries"], "classes": lengths(done["classes"])})
+    by = plain(done[["scenario", "dataset"]])
+    for place, part in asked.groupby([by["scenario"], by["dataset"]], sort=True):
+        where = " on ".join(map(str, place))
+        if part["queries"].max() == 1:
+            yield f"{where} has 1 query, from which no interval and no comparison can tell anything"
+        elif part["classes"].max() == 1:
+            yield f"{where} has 1 class, so that every answer is right and all methods are equal"
 
 
 def unanswered_lines(unanswered: pd.DataFrame) -> Iterator[str]:

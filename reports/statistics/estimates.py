@@ -89,7 +89,14 @@ def components(samples: Sequence[Influence], design: Design) -> Components:
         for sign in (1, -1)
     )
     units = np.mean([1 / np.square(s.weights).sum() for s in samples])
-    shares = {"gained": np.float64(gained), "lost": np.float64(lost), "units": np.float64(units)}
+    fourth = [np.square(np.square(s.weights).sum()) / np.power(s.weights, 4).sum() for s in samples]
+    df = np.mean(fourth) * (1 if design.shared else len(samples)) - 1
+    shares = {
+        "gained": np.float64(gained),
+        "lost": np.float64(lost),
+        "units": np.float64(units),
+        "df": np.float64(max(df, 1.0)),
+    }
     if design.shared:
         return crossed(values, np.stack([s.moves for s in samples]), **shares)  # type: ignore[arg-type]  # numpy scalars are arrays without dimensions
     return apart(values, np.array([np.square(s.moves).sum() for s in samples]), **shares, overlap=design.overlap)  # type: ignore[arg-type]
@@ -132,11 +139,11 @@ def estimates(each: Sequence[Sequence[Influence]], design: Design, kind: Kind) -
             n_seeds=c.n_seeds,
             n_units=min(len(sample.moves) for sample in each[i]),
         )
-        for i, (q, seeds) in enumerate(zip(_in_families(c, p), _seeds_alone(c), strict=True))
+        for i, (q, seeds) in enumerate(zip(in_families(c, p), _seeds_alone(c), strict=True))
     ]
 
 
-def _in_families(c: Components, p: Floats) -> Floats:
+def in_families(c: Components, p: Floats) -> Floats:
     """Return the p-values that a correction takes [n]."""
     if not 2 < c.n_seeds < ENOUGH_SEEDS:
         return p

@@ -45,7 +45,8 @@ class PairedComparison:
     p_permutation : float
         Sign-flip permutation over queries: about these seeds and new queries, not about new seeds.
     p_mcnemar : tuple of float
-        Exact McNemar p-value of each seed; with episodes, the sign test over them, which is the same formula.
+        Exact McNemar p-value of each seed; where queries are drawn together (near-duplicates, classes, episodes), the
+        sign test over what is drawn, which is the same formula.
     superiority : float
         Share of seeds in which a is ahead, a tie counting half (Bouthillier et al., MLSys 2021, arXiv:2103.03098).
     verdict : str
@@ -230,7 +231,7 @@ def _comparison(
     region: float,
 ) -> PairedComparison:
     apart = [x.per_query_accuracy.astype(np.float64) - y.per_query_accuracy for x, y in pair.runs]
-    # Near-duplicate queries change sign together.
+    # Queries that are drawn together (near-duplicates, or the queries of a class) change sign together.
     drawn = [
         d if x.clusters is None else np.asarray(np.bincount(x.clusters, d), dtype=np.float64)
         for d, (x, _) in zip(apart, pair.runs, strict=True)
@@ -246,7 +247,7 @@ def _comparison(
         difference=difference,
         family=family,
         p_permutation=permutation(drawn, shared=shared, purpose=f"{group.name}|{pair.a}|{pair.b}"),
-        p_mcnemar=tuple(float(mcnemar(float((d > 0).sum()), float((d < 0).sum()))) for d in apart),
+        p_mcnemar=tuple(float(mcnemar(float((d > 0).sum()), float((d < 0).sum()))) for d in drawn),
         superiority=float((np.sign([d.mean() for d in apart]) + 1).mean() / 2),
         p_holm=p_holm,
         unequal_labels=unequal,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from bench.core.registry import METHODS
 from bench.core.task import Budget, Session, Task
 from bench.functional.attention import Block, integrate, standardise
 from bench.functional.classwise import normalise
-from bench.learning.modular.training import IMAGE_WEIGHTS
+from bench.learning.modular.training import IMAGE_WEIGHTS, SCALES
 from bench.learning.prototypes import prototypes
 from bench.utils.random import Stream
 from tests import toy
@@ -60,7 +60,7 @@ def test_a_unified_memory_has_one_branch_that_both_kinds_of_prototypes_are_compa
     near = (normalise(asked) @ normalise(both).T).topk(3).indices
     f = integrate(state.weights.image, normalise(asked) * 10, standardise(normalise(both) * 10)[near])
     cosines = F.normalize(f, dim=1) @ (state.image.prototypes + state.text.prototypes).T
-    torch.testing.assert_close(method.score(state, asked), 50 * cosines, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(method.score(state, asked), 25 * cosines, atol=1e-3, rtol=1e-4)
 
 
 def test_few_shot_texts_are_those_in_consensus_with_the_shots() -> None:
@@ -75,14 +75,18 @@ def test_few_shot_texts_are_those_in_consensus_with_the_shots() -> None:
     assert not torch.allclose(web.text.prototypes, expected), "consensus with the memory's images is another"
 
 
-def test_the_image_weight_is_the_best_of_the_grid_on_validation_classes() -> None:
-    bare = mml(integration="none", image_weight="auto")
+@pytest.mark.parametrize("by", ["loss", "accuracy"])
+def test_the_image_weight_is_the_best_of_the_grid_on_validation_classes(by: Literal["loss", "accuracy"]) -> None:
+    bare = mml(integration="none", image_weight="auto", choose_by=by)
     chosen = bare.train(SEEN, OTHER, rng=Stream(0))
     state = bare.build(OTHER.task, rng=Stream(0).child("validation"))
     f = normalise(OTHER.queries.x)
     image, text = f @ state.image.prototypes.T, f @ state.text.prototypes.T
-    right = [int(((w * image + text).argmax(1) == OTHER.targets).sum()) for w in IMAGE_WEIGHTS]
-    assert chosen.weights.image_weight == IMAGE_WEIGHTS[right.index(max(right))]
+    both = [w * image + text for w in IMAGE_WEIGHTS]
+    value = [int((one.argmax(1) == OTHER.targets).sum()) for one in both]
+    if by == "loss":
+        value = [-min(float(F.cross_entropy(s * one, OTHER.targets)) for s in SCALES) for one in both]
+    assert chosen.weights.image_weight == IMAGE_WEIGHTS[value.index(max(value))]
     told = chosen.describe(chosen.build(toy.task(CLASSES, support=False), rng=Stream(0)))
     assert (told["image_weight"], told["chosen_on"]) == (chosen.weights.image_weight, "validation classes")
 
@@ -91,7 +95,7 @@ def test_the_image_weight_is_the_best_of_the_grid_on_validation_classes() -> Non
 def test_an_image_weight_weighs_the_image_branch(weight: float) -> None:
     task, asked = toy.task(CLASSES, support=False), normalise(OTHER.queries.x)
     state = mml(image_weight=weight).build(task, rng=Stream(0))
-    expected = 50 * (weight * asked @ state.image.prototypes.T + asked @ state.text.prototypes.T)
+    expected = 25 * (weight * asked @ state.image.prototypes.T + asked @ state.text.prototypes.T)
     torch.testing.assert_close(mml(image_weight=weight).score(state, asked), expected, atol=1e-3, rtol=1e-4)
 
 
@@ -113,11 +117,11 @@ def test_what_was_chosen_on_what_is_in_the_record() -> None:
 
     # Without validation classes the last epoch counts, and both branches weigh the same.
     assert of(SEEN, None, unseen, image_weight="auto") == ("seen classes", "nothing", 2, False, 1.0)
-    # A rate that changes no answer: no epoch is better than the start.
-    assert of(SEEN, OTHER, unseen, lr=1e-12) == ("seen classes", "validation classes", 0, True, 1.0)
+    # A rate that changes no weight: no epoch is better than the start.
+    assert of(SEEN, OTHER, unseen, lr=1e-40) == ("seen classes", "validation classes", 0, True, 1.0)
     assert of(None, None, unseen) == ("no", "nothing", 0, True, 1.0)
     # Six images a class spare one each.
-    assert of(None, None, toy.task(CLASSES), lr=1e-12) == ("support", "images held out", 0, True, 1.0)
+    assert of(None, None, toy.task(CLASSES), lr=1e-40) == ("support", "images held out", 0, True, 1.0)
     # No class spares its only image, so nothing is trained.
     task = toy.task(CLASSES)
     one = replace(task, support=task.support.take([int((task.support.labels == c).nonzero()[0]) for c in CLASSES]))

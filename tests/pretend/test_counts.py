@@ -152,7 +152,7 @@ def test_herding_chooses_without_waiting(card: Counts) -> None:
 
 EPOCHS, BATCH = 2, 12
 TRAININGS = {**dict.fromkeys(("lwf", "replay", "icarl", "foster", "mml", "reco", "rac"), 1), "tip-adapter-f": 2}
-TRAININGS |= dict.fromkeys(("clap", "cross-modal-probe", "real-linear"), 1)
+TRAININGS |= dict.fromkeys(("clap", "cross-modal-probe", "proof", "rapf", "real-linear"), 1)
 """Each method that trains, and how often it does: tip-adapter-f on what is left to choose by, and on all images."""
 
 

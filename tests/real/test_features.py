@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from bench.core.dataset import Dataset
+from bench.core.features import Features
 from bench.core.memory import Memory
 from bench.core.registry import METHODS
 from bench.data.import_features import Options, import_pack
 from bench.data.inspect import inspect_dataset
 from bench.data.registry import resolve
 from bench.explain.value import values_of
+from bench.functional.classwise import normalise
 from bench.runner.api import run
 from bench.sampling.sessions import make_task
 from bench.utils.random import Stream
@@ -48,6 +51,35 @@ def accuracy(name: str, data: Dataset, support: str, query: str, **parameters: o
 @pytest.mark.parametrize(("split", "expected"), [("shot1", 0.664), ("shot2", 0.657), ("shot4", 0.655)])
 def test_zero_shot_imagenet(packs: Path, split: str, expected: float) -> None:
     assert accuracy("zero-shot", resolve(packs / "imagenet"), split, split) == pytest.approx(expected, abs=0.001)
+
+
+MINUTES = pytest.mark.skipif(
+    not os.environ.get("BENCH_FULL_SPEED"), reason="takes a minute of processor time or more; set BENCH_FULL_SPEED=1"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("proker", {"beta": 1.5, "penalty": 0.05}, 0.673),
+        ("neural-priming", {}, 0.673),
+        pytest.param("lp++", {}, 0.686, marks=MINUTES),
+        pytest.param("zlap", {}, 0.651, marks=MINUTES),
+        pytest.param("tda", {}, 0.656, marks=MINUTES),
+    ],
+)
+def test_imagenet_at_four_shots(packs: Path, name: str, given: dict[str, float], expected: float) -> None:
+    """On queries that are no near-duplicates of the support, where a separate short form of each got these."""
+    data = resolve(packs / "imagenet")
+    support, asked = data.splits["shot4"], Features.concat([data.splits["shot1"], data.splits["shot2"]])
+    keys = normalise(support.x)
+    near = torch.cat([(part @ keys.T).amax(1) for part in normalise(asked.x).split(512)])
+    queries = asked.take(near < 0.97)
+    task = make_task(data, tuple(range(1000)), support=support, memory=Memory.empty(data.dimension))
+    method = METHODS.get(name).cls(**given)
+    with torch.no_grad():
+        scores = method.score(method.build(task, rng=Stream(0)), queries.x.float())
+    assert float((scores.argmax(1) == queries.labels).float().mean()) == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize(

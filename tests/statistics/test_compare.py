@@ -109,6 +109,25 @@ def test_a_baseline_makes_a_family_of_those_that_are_compared_with_it():
     assert notes == ["the baseline nobody has no predictions in s on d: nothing is compared there"]
 
 
+def test_mcnemar_counts_queries_that_are_drawn_together_once():
+    rng = np.random.default_rng(9)
+    once = group(a=rng.random((2, 40)) < 0.9, b=rng.random((2, 40)) < 0.6)
+    copies = np.repeat(np.arange(40), 5)
+    repeated = group(**{m: np.array([r.correct[copies] for r in p.values()]) for m, p in once.predictions.items()})
+    together = {m: {s: replace(r, clusters=copies) for s, r in p.items()} for m, p in repeated.predictions.items()}
+    plain, fivefold, clustered = (
+        only(paired_comparisons([one])).p_mcnemar for one in (once, repeated, replace(repeated, predictions=together))
+    )
+    assert clustered == plain
+    assert max(f / p for f, p in zip(fivefold, plain, strict=True)) < 0.1
+    # Four classes cannot be significant, whatever their queries say.
+    by_class = {
+        m: {s: replace(r, clusters=r.labels, classes_drawn=True) for s, r in p.items()}
+        for m, p in once.predictions.items()
+    }
+    assert min(only(paired_comparisons([replace(once, predictions=by_class)])).p_mcnemar) >= 2 / 2**4
+
+
 def test_methods_that_saw_other_numbers_of_labels_are_compared_only_when_asked():
     rng = np.random.default_rng(3)
     one = group(a=rng.random((3, 100)) < 0.7, b=rng.random((3, 100)) < 0.7)

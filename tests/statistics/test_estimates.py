@@ -13,7 +13,7 @@ from bench.reports.records.paired_predictions import groups
 from bench.reports.records.run_table import read_runs
 from bench.reports.statistics.aggregate import intervals
 from bench.reports.statistics.designs import TWO_SEEDS
-from tests.statistics import simulate
+from tests.statistics import simulations as simulate
 from tests.statistics.runs import make_run
 
 RNG = np.random.default_rng(0)
@@ -87,7 +87,7 @@ def test_forgetting_is_about_zero_where_nothing_is_forgotten():
     rng = np.random.default_rng(0)
     means = []
     for _ in range(40):
-        run = simulate.episode(rng, (8,) * 20, lambda labels, age: np.full(len(labels), 0.6), 1)
+        run, _ = simulate.episode(rng, (8,) * 20, lambda labels, age: np.full(len(labels), 0.6), 1)
         arrived = [
             [
                 run.history.correct[(run.history.session == t) & (run.history.label == k)].mean()

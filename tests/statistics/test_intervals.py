@@ -9,7 +9,7 @@ from bench.reports.forms.limits import paired_limits, share_limits
 from bench.reports.metrics.influence import of_answers, of_strata
 from bench.reports.statistics.designs import SEEDS
 from bench.reports.statistics.estimates import Design, estimate
-from tests.statistics import simulate
+from tests.statistics import simulations as simulate
 
 SHARED = Design(shared=True, overlap=0.0, over=SEEDS)
 OWN = Design(shared=False, overlap=0.0, over=SEEDS)
@@ -22,7 +22,7 @@ LOW = 0.90
 @pytest.mark.parametrize(("queries", "rate", "sd"), [(50, 0.995, 0.0), (100, 0.97, 0.01), (400, 0.8, 0.03)])
 def test_accuracy_covers(seeds, queries, rate, sd):
     for own in (False, True):
-        covered, wide = simulate.accuracy(
+        covered, wide, _ = simulate.accuracy(
             seeds=seeds, queries=queries, accuracy=rate, sd=sd * (seeds > 1), own=own, repetitions=500
         )
         assert covered >= LOW

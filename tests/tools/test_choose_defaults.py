@@ -70,6 +70,17 @@ def test_what_a_folder_holds_is_not_run_again(tmp_path: Path, monkeypatch: pytes
     assert measure("knn", of, SMALL, tmp_path) == first
 
 
+def test_what_is_fixed_holds_for_every_candidate_and_is_said_once() -> None:
+    given = {"tasks": ("shots",), "why": "A test."}
+    every = measure("knn", Candidates(**given, candidates=({"k": 32, "vote": "majority"}, {"k": 1})), SMALL)
+    of = Candidates(**given, candidates=({"k": 32}, {"k": 1}), fixed={"vote": "majority"})
+    found = measure("knn", of, SMALL)
+    assert [one.accuracy for one in found] == [one.accuracy for one in every]
+    text = block("knn", of, found)
+    assert text.count("vote=majority") == 1
+    assert chosen(text) == "k=1"
+
+
 def test_a_block_is_replaced_and_others_stay() -> None:
     of = Candidates(tasks=("shots",), why="A test.", candidates=({"k": 1}, {"k": 2}))
     first = put("", SMALL, {"knn": block("knn", of, tried(1.0, 2.0)), "a": "## a\n\nkept\n"})
@@ -85,6 +96,7 @@ def test_a_block_is_replaced_and_others_stay() -> None:
         ("tasks: [shots]\nwhy: x\ncandidates: [{k: 1}]\n", "has 1 candidates; every method has 2 tries"),
         ("tasks: [shots]\nwhy: x\ncandidates: [{k: 1}, {k: 1}]\n", "a candidate twice"),
         ("tasks: [shots]\nwhy: x\ncandidates: [{k: 1}, {kk: 1}]\n", "no parameter 'kk'"),
+        ("tasks: [shots]\nwhy: x\nfixed: {kk: 1}\ncandidates: [{k: 1}, {k: 2}]\n", "no parameter 'kk'"),
         ("tasks: [shoots]\nwhy: x\ncandidates: [{k: 1}, {k: 2}]\n", "not shoots"),
         ("tasks: shots\n", "knn.yaml"),
         ("tasks: [", "knn.yaml"),

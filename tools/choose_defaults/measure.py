@@ -53,7 +53,7 @@ def measure(name: str, candidates: Candidates, of: Protocol, runs: Path | None =
     BenchError
         If a candidate failed, or the method ran nowhere.
     """
-    recipes = [make(METHODS.get(name).cls, name, values) for values in candidates.candidates]
+    recipes = [make(METHODS.get(name).cls, name, {**candidates.fixed, **values}) for values in candidates.candidates]
     labels = [recipe.label for recipe in choose_recipes((), recipes, {})[1]]
     reached: list[dict[tuple[str, str], float]] = [{} for _ in labels]
     for task in candidates.tasks:

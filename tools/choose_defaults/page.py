@@ -16,8 +16,9 @@ suit one method's data decide a comparison. So every method with settings of its
 {tries}, on data that no comparison ranks on: {data}. Their rows are marked in reports and left out of ranks and
 means.
 
-A candidate is judged by its mean accuracy over tasks, data sets and seeds 0 to {last}; ties go to the first. Queries of
-these data sets take part in the choice, and no other query does.
+A candidate is judged by its mean accuracy over tasks, data sets and {seeds}, the same for all methods; ties go to the
+first. Queries of these data sets take part in the choice, and no other query does. Differences of a few tenths of a
+point are chance: what is chosen is a sound setting, not the best one.
 
 | task | what it is | scenario |
 | --- | --- | --- |
@@ -39,7 +40,11 @@ def head(of: Protocol) -> str:
         values += [f"{data}: " + ", ".join(f"{k}={v}" for k, v in own.items()) for data, own in setting.of_each.items()]
         rows.append(f"| {name} | {setting.shows} | `{setting.scenario}` with {'; '.join(values) or 'its defaults'} |")
     data = ", ".join(_described(name, roles) for name, roles in of.data.items())
-    return _HEAD.format(tries=of.tries, data=data, last=of.seeds - 1, tasks="\n".join(rows))
+    return _HEAD.format(tries=of.tries, data=data, seeds=_counted(of.seeds), tasks="\n".join(rows))
+
+
+def _counted(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"seeds 0 to {seeds - 1}"
 
 
 def _described(name: str, roles: Mapping[str, tuple[str, ...]]) -> str:
@@ -51,10 +56,11 @@ def block(name: str, candidates: Candidates, tried: list[Tried]) -> str:
     """Return a method's table: a candidate a row, the chosen one in bold."""
     columns = list(tried[0].accuracy)
     chosen = best(tried)
+    fixed = f" All have {written(candidates.fixed)}." if candidates.fixed else ""
     lines = [
         f"## {name}",
         "",
-        candidates.why,
+        candidates.why + fixed,
         "",
         f"| candidate | {' | '.join(f'{data}, {task}' for task, data in columns)} | mean |",
         "| --- |" + " ---: |" * (len(columns) + 1),

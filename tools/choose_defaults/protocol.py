@@ -73,11 +73,14 @@ class Candidates:
         Where the candidates come from, in one sentence.
     candidates : tuple of mapping
         Parameters; the first one wins ties.
+    fixed : mapping
+        Parameters that all candidates have and that are not chosen.
     """
 
     tasks: tuple[str, ...]
     why: str
     candidates: tuple[Mapping[str, Any], ...]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _read(path: Path, kind: Any) -> Any:
@@ -119,7 +122,7 @@ def candidates(name: str, of: Protocol) -> Candidates:
     unknown = [task for task in found.tasks if task not in of.tasks]
     if unknown or not found.tasks:
         raise BenchError(f"{path.name}: tasks are some of {', '.join(of.tasks)}, not {', '.join(unknown) or 'none'}")
-    made = [make(METHODS.get(name).cls, name, values) for values in found.candidates]
+    made = [make(METHODS.get(name).cls, name, {**found.fixed, **values}) for values in found.candidates]
     if any(one in made[:place] for place, one in enumerate(made)):
         raise BenchError(f"{path.name} has a candidate twice")
     return found

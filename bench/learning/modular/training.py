@@ -18,8 +18,11 @@ from bench.learning.training_options import TrainingOptions
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
-IMAGE_WEIGHTS = (1.0, 0.5, 2.0, 0.2, 0.1, 0.05, 0.0)
+IMAGE_WEIGHTS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02, 0.0, 1.5, 2.0)
 """What ``auto`` chooses among; of equals the first."""
+SCALES = tuple(8 * 2 ** (n / 2) for n in range(11))
+"""What cosines are multiplied by for a validation loss, of which the least counts; 8 to 256."""
+Criterion = Literal["loss", "accuracy"]
 _EPS = 1e-6
 
 
@@ -41,6 +44,7 @@ class Training:
     """How the blocks are trained; the fields are parameters of :class:`bench.methods.mml.MML`."""
 
     image_weight: float | Literal["auto"]
+    choose_by: Criterion
     logit_scale: float
     lr: float
     weight_decay: float
@@ -78,7 +82,7 @@ class Training:
             If float16 weights overflow or the loss is not finite.
         """
         asked = forward.ask(state, images.x, images)
-        judge = None if check is None else _Judge(forward, check)
+        judge = None if check is None else _Judge(forward, check, self.choose_by)
         start = self._weighed(state.weights, judge)
         if judge is not None:
             start = replace(start, chosen_on=judge.check.what, epoch=0)
@@ -103,7 +107,7 @@ class Training:
             batch=self.batch,
             patience=self.patience,
             optimiser=self._optimiser(leaves, half=half),
-            validate=None if judge is None else lambda: judge.accuracy(trainable),
+            validate=None if judge is None else lambda: judge.value(trainable),
             start_counts=self.start_counts,
             rng=rng.child("fit"),
             options=self.options,
@@ -130,27 +134,32 @@ _HALF = "set mml.precision=float32, or lower mml.feature_norm or mml.lr"
 
 
 class _Judge:
-    """Scores validation data, whose neighbours are found once."""
+    """Judges weights on validation data, whose neighbours are found once."""
 
-    def __init__(self, forward: Forward, check: Check) -> None:
-        self.check, self._forward = check, forward
+    def __init__(self, forward: Forward, check: Check, by: Criterion) -> None:
+        self.check, self._forward, self._by = check, forward, by
         self._asked: Asked = forward.ask(check.state, check.images.x)
         n = len(check.images)
         self._rows = [slice(a, min(n, a + BLOCK)) for a in range(0, n, BLOCK)]
 
     @torch.no_grad()
-    def accuracy(self, weights: Weights) -> float:
-        """Return the share of images answered rightly."""
+    def value(self, weights: Weights) -> float:
+        """Return how good the answers are; larger is better."""
         parts = [self._forward.scores(self.check.state, weights, self._asked, rows) for rows in self._rows]
-        return float((torch.cat(parts).argmax(1) == self.check.targets).float().mean())
+        return float(self._value(torch.cat(parts)))
 
     @torch.no_grad()
     def image_weight(self, weights: Weights) -> float:
-        """Return the image weight with the best accuracy."""
+        """Return the best image weight."""
         parts = [self._forward.cosines(self.check.state, weights, self._asked, rows) for rows in self._rows]
         if any(part is None for part in parts[0]):
             return 1.0
         image, text = (torch.cat([p for p in side if p is not None]) for side in zip(*parts, strict=True))
-        right = [((w * image + text).argmax(1) == self.check.targets).sum() for w in IMAGE_WEIGHTS]
-        counts = torch.stack(right).tolist()
-        return IMAGE_WEIGHTS[counts.index(max(counts))]
+        values = torch.stack([self._value(w * image + text) for w in IMAGE_WEIGHTS]).tolist()
+        return IMAGE_WEIGHTS[values.index(max(values))]
+
+    def _value(self, scores: Tensor) -> Tensor:
+        """Return the share of right answers, or the negative loss at the scale where that is least."""
+        if self._by == "accuracy":
+            return (scores.argmax(1) == self.check.targets).double().mean()
+        return -torch.stack([F.cross_entropy(scale * scores, self.check.targets) for scale in SCALES]).min()

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli.main import main
+from bench.reports.analysis import Analysis
 from bench.reports.records.run_table import read_runs
 from bench.reports.report import build
 from bench.results import consolidated
@@ -135,23 +136,34 @@ DISAGREE: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame], str]] = [
         lambda f: f.assign(prediction=f["prediction"].where(f["prediction"] == f["label"], 99)),
         "no class",
     ),
-    ("predictions", lambda f: f.assign(cell="other"), "rows of cell 'other'"),
 ]
 
 
 @pytest.mark.parametrize(("part", "change", "said"), DISAGREE)
-def test_records_and_predictions_that_disagree_are_said_and_not_used(
+def test_records_and_predictions_that_disagree_are_said_and_left_out(
     run: Path, part: str, change: Callable[[pd.DataFrame], pd.DataFrame], said: str
 ) -> None:
-    rewritten(first(run, part), change)
-    assert said in refused(run)
+    path = first(run, part)
+    rewritten(path, change)
+    analysis = Analysis.of([run])
+    (line,) = (line for line in analysis.warnings if "is in no number here" in line)
+    assert said in line
+    left = set(pd.concat(map(pd.read_parquet, sorted((run / "records").iterdir())))["cell"]) - {path.stem}
+    assert set(analysis.records["cell"]) == left
+    assert len(analysis.cells) == 3
 
 
-def test_both_numbers_are_said(run: Path) -> None:
+def test_a_report_without_any_cell_that_agrees_is_one_line_with_both_numbers(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"only": 0.8}, seeds=(0,))
     rewritten(first(run), fewer_right)
     line = refused(run)
     assert "right and the predictions" in line
     assert "remove both files and run again" in line
+
+
+def test_predictions_of_another_cell_are_one_line(run: Path) -> None:
+    rewritten(first(run, "predictions"), lambda f: f.assign(cell="other"))
+    assert "rows of cell 'other'" in refused(run)
 
 
 def with_value(name: str, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:

@@ -27,7 +27,9 @@ def test_every_table_and_figure_that_can_be_run_has_a_name() -> None:
     tables = [f"t{n:02}" for n in range(1, 22) if n not in (10, 18)]  # sizes of the data sets; a sample of text
     figures = [f"f{n:02}" for n in range(3, 9)]  # the first two are diagrams
     memories = ["vm-add", "vm-prune", "vm-scale", "vm-unlearn", "vm-votes"]
-    assert [*tables, *figures, "s4-5", *memories] == NAMES
+    memories = sorted([*memories, "vm-hierarchy", "vm-ood", "vm-shift"])
+    field = ["lp++", "proker", "sus-x", "tda", "transclip"]
+    assert [*tables, *figures, "s4-5", *field, *memories, "zlap"] == NAMES
 
 
 def dealt(name: str, form: experiments.Form, *, images: bool) -> set[str]:

@@ -28,6 +28,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "tip-adapter-f": {"tip-adapter-f.epochs": 4},
     "clap": {"clap.epochs": 4, "clap.batch": 16},
     "cross-modal-probe": {"cross-modal-probe.steps": 6},
+    "proof": {"proof.epochs": 4, "proof.batch": 16},
+    "rapf": {"rapf.epochs": 6, "rapf.batch": 16},
     "real-linear": {"real-linear.steps": 6, "real-linear.batch": 16},
     **{name: {f"{name}.epochs": 3, f"{name}.min_steps": 3} for name in ("icarl", "lwf", "replay", "foster")},
 }
