@@ -48,8 +48,8 @@ def build(
     Raises
     ------
     BenchError
-        If there is nothing to report, no method is called as the baseline, a file is damaged or of a newer schema, a plug-in's metric or figure fails, or
-        ``out`` cannot be written.
+        If there is nothing to report, no method is called as the baseline, a file is damaged or of a newer schema, a
+        plug-in's metric or figure fails, or ``out`` cannot be written.
     """
     analysis = Analysis.of(folders, galleries, choices)
     if choices.baseline is not None and choices.baseline not in analysis.methods:

@@ -25,6 +25,8 @@ WORDS = [
     ("data", "encode", "x", "--encoder", "glyphs", "--out", "o", "--hold-out"),
     ("data", "import", "x.npz", "--classes", "c", "--out", "o", "--hold-out"),
     ("data", "cache", "prune", "--idle-days"),
+    ("serve", "nowhere", "--rate"),
+    ("choose", "nowhere", "--max-ms"),
 ]
 
 
