@@ -29,7 +29,7 @@ test: lint types tests
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,align,hf,photos,web,milvus,onnx,ray,export]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,align,hf,photos,web,milvus,onnx,ray,export,serve,share]'
 	touch $(STAMP)
 
 lint: $(STAMP)

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from bench.classifier import Classifier
     from bench.core.dataset import Dataset
     from bench.core.registry import method, scenario
-    from bench.runner.api import run
+    from bench.notebook.api import run
 
 __all__ = ["BenchError", "Classifier", "Dataset", "Unsuitable", "__version__", "method", "run", "scenario"]
 
 _LAZY = {
     "Classifier": "bench.classifier",
-    "run": "bench.runner.api",
+    "run": "bench.notebook.api",
     "Dataset": "bench.core.dataset",
     "method": "bench.core.registry",
     "scenario": "bench.core.registry",

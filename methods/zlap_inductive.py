@@ -9,7 +9,6 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
-from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
@@ -17,6 +16,7 @@ from bench.functional.classwise import normalise
 from bench.functional.propagation import propagate
 from bench.learning.class_texts import prompt_matrix
 from bench.learning.text_graph import graph, links
+from bench.search import Index
 from bench.utils.random import Stream
 
 
@@ -26,11 +26,13 @@ class Spread:
 
     Attributes
     ----------
+    keys : Tensor [m, d]
+        The items as they are stored.
     reached : Tensor [c + m, c]
         The columns of the inverse that belong to class texts; rows of texts, then of items.
     """
 
-    items: Items
+    keys: Tensor = field(metadata=MEMORY)
     texts: Tensor = field(metadata=STATISTICS)
     reached: Tensor = field(metadata=MEMORY)
 
@@ -65,20 +67,22 @@ class ZLaPInductive:
 
     def build(self, task: Task, *, rng: Stream) -> Spread:
         """Return the solved graph."""
-        items, texts = task.image_memory, prompt_matrix(task)
+        texts = prompt_matrix(task)
         assert texts is not None
-        x = normalise(items.x)
-        made = graph(x, items.index, texts, k=self.k, gamma=self.gamma)
+        # Not by way of labelled items, since labels count as read where they are looked at.
+        images = task.memory.images if len(task.memory.images) or not len(task.support) else task.support
+        x = normalise(images.x)
+        made = graph(x, Index(images.x), texts, k=self.k, gamma=self.gamma)
         reached = propagate(made, torch.arange(len(texts), device=x.device), alpha=self.alpha)
         if self.sparse:
             largest = reached.argmax(1, keepdim=True)
             reached = torch.zeros_like(reached).scatter(1, largest, reached.gather(1, largest))
-        return Spread(items, texts, reached)
+        return Spread(images.x, texts, reached)
 
     def score(self, state: Spread, queries: Tensor) -> Tensor:
         """Return what reaches each class from each query, [q, c]."""
         x = normalise(queries)
-        found = links(x, state.items.index, state.texts, k=self.k, gamma=self.gamma)
+        found = links(x, Index(state.keys), state.texts, k=self.k, gamma=self.gamma)
         out = torch.zeros(len(x), len(state.texts), device=x.device)
         for to, weight in zip(found.to.unbind(1), found.weights.unsqueeze(2).unbind(1), strict=True):
             out += weight * state.reached[to]

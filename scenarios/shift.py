@@ -38,7 +38,7 @@ class Shift:
     """
 
     train_on: str | None = None
-    severity: Annotated[float, Ge(0)] = 0.5
+    severity: Annotated[float, Ge(0)] = 1.0
     shots: Annotated[int, Ge(1)] | None = 4
     classes: Classes = "all"
 

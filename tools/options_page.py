@@ -26,7 +26,7 @@ set: {knn.k: 16}
 ```python
 import bench
 
-frame = bench.run("supervised", ["knn", "protonet"], "digits", set={"knn.k": 16})
+result = bench.run("supervised", ["knn", "protonet"], "digits", set={"knn.k": 16})
 ```
 
 - **Which wins.** Options win over the experiment that `--experiment` names, and that over the file. An experiment that
@@ -34,9 +34,11 @@ frame = bench.run("supervised", ["knn", "protonet"], "digits", set={"knn.k": 16}
   one.
 - **Lists** are separated by commas, or are YAML or Python lists; `--data`, `--set` and `--oracle` are repeated.
 - **Python** takes objects as well: a method or scenario (instance or class), a data set. A method's class may be a
-  dataclass or a plain class that keeps each argument of its constructor under its name. Several instances of one class
+  dataclass or a plain class that keeps each argument of its constructor under its name; all it needs is `build` and
+  `score`. Several instances of one class
   run side by side; their labels name the parameters in which each was made to differ from the class's defaults:
-  `bench.run(methods=[KNN(k=1), KNN(k=8)])` has `knn(k=1)` and `knn(k=8)`. Without `out` nothing is kept on disk.
+  `bench.run(methods=[KNN(k=1), KNN(k=8)])` has `knn(k=1)` and `knn(k=8)`. Without `out` nothing is kept on disk
+  once the result is gone.
 - **Errors** are one line, exit status 2 in a shell and `bench.BenchError` in Python, and nothing is left behind. A
   registered method or scenario checks its parameters when it is made: `KNN(vote="foo")` is refused as
   `--set knn.vote=foo` is.
@@ -51,7 +53,7 @@ _TAIL = """
 A cell whose method raises, or whose scores are not numbers or have the wrong shape, is recorded with the status
 `failed`: its method, data set, seed, one line of `reason`, `error_type` and `traceback`
 ([results.md](results.md)). The other cells are computed, with `--jobs` and `--ray` too. Then `bench run` says which
-cells failed and leaves with status 1, as `bench report` does on such a run. `bench.run` warns, and returns the rows.
+cells failed and leaves with status 1, as `bench report` does on such a run. `bench.run` warns, and shows them.
 
 The same command tries failed cells again and computes nothing else. `--fail-fast` stops at the first;
 `bench.run(..., fail_fast=True)` raises it as a `BenchError` with the method's traceback in its notes. What cannot be

@@ -14,6 +14,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from tools.notebook_page import notebook_page
 from tools.pages import PAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +85,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = {page: _as_page((ROOT / source).read_text()) for page, source in _PROJECT.items()}
     made |= {name: (ROOT / name).read_text() for name in _LINKED}
     made |= {f"{name}.md": page() for name, page in PAGES.items()}
+    made |= {f"tutorials/{path.stem}.md": notebook_page(path) for path in (ROOT / "docs/tutorials").glob("*.ipynb")}
     made |= {_address(module): f"# `{module}`\n\n::: {module}\n" for module in modules(ROOT)}
     for address, content in made.items():
         stored = files.get_file_from_path(address)
@@ -91,3 +93,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.remove(stored)
         files.append(File.generated(config, address, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Lead links to a notebook to its page, but for the one by which the page hands out its notebook."""
+    return re.sub(r"(\]\((?:[^()\s]*/)?tutorials/\w+)\.ipynb\)", r"\1.md)", markdown)

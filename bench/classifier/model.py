@@ -20,7 +20,7 @@ from bench.core.protocols import Method, Trains, WantsPixels
 from bench.core.registry import METHODS
 from bench.core.state_parts import move
 from bench.core.task import Episode, Session, Task
-from bench.learning.holdout import hold_out
+from bench.learning.holdout import hold_out, spared
 from bench.runner.evaluate import missing_requirement
 from bench.runner.handover import Handed, Handover, method_stream
 from bench.runner.recipes import choose_recipes
@@ -182,14 +182,7 @@ def calibrated(model: Model, device: str = "cpu") -> Model:
     test = hold_out(task.columns(task.support.labels), task.support.ids, share=model.share) if model.share else None
     if test is None or not bool(test.any()):
         return replace(model, calibration=Calibration())
-    held = task.support.take(test)
-    images = task.memory.images
-    # An item that lies in the support and in the memory is held out of both.
-    rest = replace(
-        task,
-        support=task.support.take(~test),
-        memory=task.memory.replace(images=images.take(~np.isin(images.ids, held.ids))),
-    )
+    rest, held = spared(task, test)
     try:
         _, state = fitted(model.method, rest, seed=model.seed, label=model.label, device=device)
     except BenchError:

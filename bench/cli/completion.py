@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
+from bench.data.declaration import declarations
 from bench.data.names import bundled, packs
 from bench.utils.errors import BenchError
 from bench.utils.registry import DATASET, METHOD, SCENARIO, Kind
@@ -30,6 +31,11 @@ def datasets(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     names = sorted({*bundled(), *packs(), *_plugged(DATASET)})
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="dir")]
+
+
+def standard(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the standard data sets that can be prepared."""
+    return [CompletionItem(name, help=one.title) for name, one in declarations().items() if name.startswith(incomplete)]
 
 
 def _built_in(kind: Kind) -> list[list[str]]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from bench.cli.options import PATH, role_options, split_names, warn
+from bench.cli import completion
+from bench.cli.options import PATH, Number, role_options, split_names, warn
 from bench.data.duplicates import audit_by_name
 from bench.data.import_features import Options, import_pack
 from bench.data.inspect import as_text, inspect_dataset
@@ -44,7 +45,7 @@ def import_(files: Sequence[Path], classes: Path, out: Path, texts: Sequence[Pat
 
 
 @click.command(name="inspect")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.datasets)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--no-overlap", is_flag=True, help="Do not compare splits with each other.")
 def inspect_(name: str, as_json: bool, no_overlap: bool) -> None:
@@ -57,10 +58,8 @@ def inspect_(name: str, as_json: bool, no_overlap: bool) -> None:
 
 
 @click.command()
-@click.argument("name")
-@click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="Cosine of a duplicate.  [default: the data set's, mostly 0.97]"
-)
+@click.argument("name", shell_complete=completion.datasets)
+@click.option("--threshold", type=Number(0, 1), help="Cosine of a duplicate.  [default: the data set's, mostly 0.97]")
 @click.option(
     "--show", type=click.IntRange(0), default=5, show_default=True, help="Pairs that are printed for each two parts."
 )

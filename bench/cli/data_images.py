@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
+from bench.cli import completion
 from bench.cli.options import (
     ENCODER_HELP,
     PATH,
+    Number,
     encoding,
     notices_alone,
     role_options,
@@ -37,7 +39,7 @@ from bench.device.choose import choose_device
 @click.option("--class-names", type=PATH, help="Names of class folders (lines FOLDER NAME) or of class numbers.")
 @click.option("--nested", is_flag=True, help="Class folders lie in folders of groups: GROUP/CLASS/IMAGE.")
 @click.option("--templates", default="auto", help="Prompts: auto, imagenet-80, imagenet-7, photo, name, or a file.")
-@click.option("--near", type=click.FloatRange(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
+@click.option("--near", type=Number(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
 @click.option("--no-projection", is_flag=True, help="Image features before the projection; there are no texts then.")
 @click.option("--licence", default="unknown", help="Licence of the data.")
 @click.option("--citation", default="", help="Who made it.")
@@ -72,7 +74,7 @@ def encode(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.standard)
 @click.option("--root", required=True, type=PATH, help="Where the data set lies.")
 @click.option("--encoder", help=f"Encode it too: {ENCODER_HELP}")
 @click.option("--out", type=PATH, help="The pack's folder.  [default: packs/NAME]")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from bench.cli.options import warn
+from bench.data.declaration import declarations
 from bench.data.names import known
 from bench.runner.experiments import listing
 from bench.utils.declared import Declared
@@ -141,8 +142,17 @@ def described_row(entry: Entry) -> dict[str, Any]:
 
 
 def datasets() -> list[dict[str, Any]]:
-    """Return every data set that can be named."""
-    return [{"name": entry.name, "summary": entry.description, "origin": entry.origin} for entry in known().values()]
+    """Return every data set that can be named, and every standard one that is not there yet."""
+    here = known()
+    found = [
+        {"name": entry.name, "summary": entry.description, "origin": entry.origin, "there": True}
+        for entry in here.values()
+    ]
+    for name, one in declarations().items():
+        if name not in here:
+            origin = f"bench data prepare {name} --root FOLDER --encoder ENCODER makes it, from {one.home}"
+            found.append({"name": name, "summary": one.title, "origin": origin, "there": False})
+    return found
 
 
 def experiments() -> list[dict[str, Any]]:
@@ -180,8 +190,21 @@ def as_text(found: list[dict[str, Any]]) -> str:
         tail = f"  [{', '.join(marks)}]" if marks else ""
         preset = ", ".join(f"{k}={v}" for k, v in entry.get("preset", {}).items())
         summary = f"with {preset}" if preset else entry["summary"]
+        if "there" in entry:
+            tail = f"  [{entry['origin'] if entry['there'] else 'not here'}]"
         lines.append(f"{entry['name']:<{width}}{summary}{tail}")
+        lines += [f"{'':<{width}}{text}" for text in _details(entry)]
     return "\n".join(lines)
+
+
+def _details(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what more there is to say of an entry, a line each."""
+    if entry.get("adapted"):
+        yield f"adapted: {' '.join(str(entry['adapted']).split())}"
+    if entry.get("parameters"):
+        yield "parameters: " + ", ".join(f"{key}={value}" for key, value in entry["parameters"].items())
+    if entry.get("there") is False:
+        yield entry["origin"]
 
 
 _KINDS = {

@@ -20,6 +20,9 @@ from bench.utils.names import printable
 from bench.utils.threads import wait_briefly
 from bench.utils.version import __version__
 
+_LONGEST = 1000
+"""Characters of a message."""
+
 
 class _Group(LazyGroup):
     """Turns errors a user can put right into one line and exit status 2, and Ctrl-C into one line and 130."""
@@ -107,7 +110,12 @@ def _abandon_unwritten() -> None:
 
 def _told(error: BenchError) -> str:
     # What names and files hold is part of many messages: no line of it, and nothing that a terminal obeys, gets out.
-    return printable("bench: " + " ".join(str(error).split()))
+    return _line(" ".join(str(error).split()))
+
+
+def _line(text: str) -> str:
+    # Of a word of megabytes the beginning tells enough.
+    return printable(f"bench: {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}")
 
 
 class _OneLine(click.ClickException):
@@ -117,7 +125,7 @@ class _OneLine(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it as other errors are."""
-        click.echo(printable(f"bench: {self.message}"), file=file, err=file is None)
+        click.echo(_line(self.message), file=file, err=file is None)
 
 
 def _in_one_line(error: click.UsageError) -> click.ClickException:
@@ -134,6 +142,15 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
     lazy={
         "audit": Lazy(
             "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
+        ),
+        "choose": Lazy(
+            "bench.cli.choose:choose",
+            "Say which method to choose under a budget: the best that keeps it, what is as good, and the next step's "
+            "price.",
+        ),
+        "edit": Lazy(
+            "bench.cli.edit:edit",
+            "Change a kept classifier exactly: as if it had been fitted with, or had never seen, the items.",
         ),
         "certify": Lazy(
             "bench.cli.certify:certify",
@@ -163,10 +180,23 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.predict:predict",
             "Say which class each of the INPUTS shows: images, folders of images, or files of features.",
         ),
+        "pull": Lazy(
+            "bench.cli.share:pull",
+            "Copy what was pushed to an ADDRESS into a new FOLDER, after the hash of every file was checked.",
+        ),
+        "push": Lazy(
+            "bench.cli.share:push",
+            "Copy a run, a folder of runs, a pack or a classifier to an ADDRESS, with the hash of every file.",
+        ),
         "report": Lazy(
             "bench.cli.report:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
         ),
         "run": Lazy("bench.cli.run:run", "Run a comparison; a stopped run goes on where it stopped."),
+        "serve": Lazy("bench.cli.serve:serve", "Answer over HTTP which class an image shows: POST it to /v1/predict."),
+        "table": Lazy(
+            "bench.cli.table:table",
+            "Write a paper's table: methods by data sets, a block for each condition, of one metric.",
+        ),
         "value": Lazy(
             "bench.cli.value:value",
             "Say what the labelled images in the memory of a RUN are worth, by source, class or item.",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from bench.core.dataset import Dataset
 from bench.core.protocols import About, Need, Sees, Selection
@@ -36,8 +37,8 @@ class _Declared:
 def method(
     name: str,
     *,
-    paper: str,
-    equation: str,
+    paper: str = "",
+    equation: str = "",
     adapted: str = "",
     needs: tuple[Need, ...] = (),
     selection: Selection = "none",
@@ -55,7 +56,7 @@ def method(
     name : str
         Its name on the command line, in YAML, in records and in tables.
     paper, equation : str
-        Where it comes from.
+        Where it comes from; empty for one of your own.
     adapted : str
         What differs from the paper; empty for a faithful one.
     needs : tuple of str
@@ -101,6 +102,24 @@ def method(
         return cls
 
     return register
+
+
+def as_method(cls: type[Any]) -> None:
+    """Give a plain class with ``build`` and ``score`` what :func:`method` gives, without registering it.
+
+    Its name is its own attribute ``name``, or that of the class; what it declares of itself (``about``) stays.
+    """
+    if cls in _PLAIN or (hasattr(cls, "about") and _PLAIN.isdisjoint(cls.__mro__)):
+        return
+    _PLAIN.add(cls)
+    if not isinstance(vars(cls).get("name"), str):
+        cls.name = cls.__name__
+    cls.about = About(paper="", equation="", fidelity="faithful")
+    check_on_construction(cls)
+
+
+_PLAIN: WeakSet[type[Any]] = WeakSet()
+"""Classes that were made methods as they are; a class that extends one is a method of its own."""
 
 
 def scenario(name: str) -> Callable[[T], T]:

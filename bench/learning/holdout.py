@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from bench.core.features import Features
+from bench.core.task import Task
 
 
 def digest_order(ids: np.ndarray) -> Tensor:
     """Return the positions of ids sorted by their hash, int64 [n]: an order that no other item can move."""
     keys = [hashlib.sha256(str(name).encode()).digest() for name in ids]
     return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__), dtype=torch.int64)
+
+
+def spared(task: Task, held: Tensor) -> tuple[Task, Features]:
+    """Return a task without some rows of its support, bool [n], and those rows.
+
+    An item that lies in its memory as well is left out of that too.
+    """
+    images, memory = task.support.take(held), task.memory.images
+    there = np.isin(memory.ids, images.ids) if len(memory) else np.zeros(0, dtype=bool)
+    kept = task.memory.replace(images=memory.take(~there)) if there.any() else task.memory
+    return replace(task, support=task.support.take(~held), memory=kept), images
 
 
 def hold_out(columns: Tensor, ids: np.ndarray, *, limit: int | None = None, share: float = 0.5) -> Tensor:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from bench.core.features import Features
 from bench.core.protocols import Method
 from bench.core.task import Session, Task
 from bench.functional.temperature import fitted_temperature
+from bench.learning.holdout import spared
 from bench.runner.answers import check_scores
 from bench.runner.handover import QUERY_BLOCK, Handed, Handover
 from bench.runner.scoring import Scorer
@@ -122,7 +122,7 @@ class Calibrator:
         """Return scores of held-out support up to a session, by a state that never saw it."""
         episode = self._handover.episode
         if self._reduced is None:
-            parts = [_without(s.task, self._handover.held_out(s.task.support, _count)) for s in episode.sessions]
+            parts = [spared(s.task, self._handover.held_out(s.task.support, _count)) for s in episode.sessions]
             sessions = [replace(s, task=task) for s, (task, _) in zip(episode.sessions, parts, strict=True)]
             self._held = [images for _, images in parts]
             self._reduced = Handover(replace(episode, sessions=tuple(sessions)), self._handover.seed)
@@ -164,11 +164,3 @@ def _too_few(task: Task) -> str | None:
 def _count(images: int) -> int:
     """Return how many of a class's images are held out."""
     return min(max(1, int(images * _SHARE)), _MOST)
-
-
-def _without(task: Task, held: Tensor) -> tuple[Task, Features]:
-    """Return a task without some rows of its support, and those; what lies in its memory as well is left out of it."""
-    images, memory = task.support.take(held), task.memory.images
-    there = np.isin(memory.ids, images.ids) if len(memory) else np.zeros(0, dtype=bool)
-    kept = task.memory.replace(images=memory.take(~there)) if there.any() else task.memory
-    return replace(task, support=task.support.take(~held), memory=kept), images

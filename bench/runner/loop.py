@@ -243,14 +243,18 @@ def _full(named: LabelledRecipe, said: str) -> str:
 @contextmanager
 def _progress(run: Run, finished: set[str]) -> Iterator[Callable[[str, int], None]]:
     """Yield ``show(text, count)``, which moves a progress bar with the time left on a terminal."""
+    from rich import get_console
     from tqdm import tqdm
 
+    # A notebook is no terminal, and shows the bar nevertheless; it is gone when the run is over.
+    notebook = get_console().is_jupyter
     planned = {cell for spec in run.episodes for cell in spec.cells.values()}
     with tqdm(
         total=run.n_cells,
         initial=len(finished & planned),
         unit="cell",
-        disable=None if run.config.progress else True,
+        disable=(False if notebook else None) if run.config.progress else True,
+        leave=not notebook,
         dynamic_ncols=True,
     ) as bar:
 

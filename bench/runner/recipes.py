@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.core.registry import METHODS, SCENARIOS, Registry
+from bench.core.registry import METHODS, SCENARIOS, Registry, as_method
 from bench.runner.evaluate import CellResult
 from bench.runner.identity import recipe_fingerprint
 from bench.utils.errors import BenchError, suggest
@@ -109,13 +109,17 @@ def _own(registry: Registry, recipe: Any, assignments: Mapping[str, Any], used: 
     Its label names the parameters in which it was made to differ from its class, so that several of one class run
     side by side, and each is called the same whatever runs beside it.
     """
+    cls, kind = recipe if isinstance(recipe, type) else type(recipe), registry.kind
+    lacking = [what for what in _CAN[kind] if not callable(getattr(recipe, what, None))]
+    if lacking:
+        raise BenchError(f"{cls.__name__} is no {kind}: it has no {' and no '.join(lacking)}; give it one")
+    if kind == "method":
+        as_method(cls)
     if isinstance(recipe, type):
         recipe = recipe()
-    cls, kind = type(recipe), registry.kind
     name = getattr(recipe, "name", None)
-    can = all(callable(getattr(recipe, what, None)) for what in _CAN[kind])
-    if not (isinstance(name, str) and can and (kind == "scenario" or hasattr(recipe, "about"))):
-        raise BenchError(f"{cls.__name__} is no {kind}; register its class with @{kind}(name)")
+    if not isinstance(name, str):
+        raise BenchError(f"{cls.__name__} has no name; register its class with @{kind}(name)")
     mine = {k.rpartition(".")[2]: v for k, v in assignments.items() if k.rpartition(".")[0] == name}
     used |= {k for k in assignments if k.rpartition(".")[0] == name}
     own, plain = defaults(recipe), initial(cls)

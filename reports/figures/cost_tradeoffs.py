@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from bench.reports.analysis import Analysis
+from bench.reports.choosing.front import front
 from bench.reports.figures.registry import figure
 from bench.reports.figures.style import Figure, PlotStyle, canvas, in_percent, plot_styles, remove_legend, render, title
 from bench.reports.metrics.cost import SECONDS
@@ -54,7 +55,7 @@ def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
         with canvas(1 + 3.5 * len(costs), 3.8, ncols=len(costs)) as (drawing, row):
             for axes, (cost, label) in zip(row, costs.items(), strict=True):
                 data[f"on_{cost}_front"] = front(data[cost].to_numpy(), data["accuracy"].to_numpy())
-                _scatter(axes, data, cost, styles)
+                scatter(axes, data, cost, styles)
                 axes.set_xlabel(label)
                 axes.set_ylabel("top-1 accuracy (%)" if axes is row[0] else "")
             row[0].set_title(title(dataset, condition), loc="left")
@@ -74,7 +75,8 @@ def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
         )
 
 
-def _scatter(axes: Axes, data: pd.DataFrame, cost: str, styles: Mapping[str, PlotStyle]) -> None:
+def scatter(axes: Axes, data: pd.DataFrame, cost: str, styles: Mapping[str, PlotStyle]) -> None:
+    """Draw accuracy against a cost, a mark a method, and the front: the rows of ``data`` with ``on_COST_front``."""
     drawn = in_percent(data, "accuracy")
     methods = drawn["method"].tolist()
     for row in drawn.to_dict("records"):
@@ -109,13 +111,3 @@ def _scatter(axes: Axes, data: pd.DataFrame, cost: str, styles: Mapping[str, Plo
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axes.xaxis.set_major_formatter(lambda value, place: large(value) if value >= 1000 else f"{value:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def front(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
-    """Return which points no other beats: none is at most as costly and at least as accurate, and better in one.
-
-    A point whose cost is not known (NaN) is not on the front.
-    """
-    cheaper = (cost[:, None] <= cost) & (accuracy[:, None] >= accuracy)
-    strictly = (cost[:, None] < cost) | (accuracy[:, None] > accuracy)
-    return np.asarray(~(cheaper & strictly).any(0) & ~np.isnan(cost))

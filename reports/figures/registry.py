@@ -23,6 +23,7 @@ from bench.reports.utils.registry import Registry
 from bench.utils.errors import BenchError, suggest
 
 SectionKey = Literal[
+    "answer",
     "scores",
     "measures",
     "costs",

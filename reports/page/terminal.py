@@ -30,14 +30,20 @@ def text(means: pd.DataFrame, warnings: Sequence[str], out: Path, n_figures: int
     width : int, optional
         Columns at which cells and warnings wrap; without it each row and each warning is one line, for a program.
     """
+    blocks = group_tables(means, width)
+    tail = [line for warning in warnings for line in text_lines(f"warning: {warning}", width)]
+    tail.append(f"{out / 'report.html'}: the whole report; beside it summary.csv and {n_figures} figures")
+    return "\n\n".join([*blocks, "\n".join(tail)])
+
+
+def group_tables(means: pd.DataFrame, width: int | None = None) -> list[str]:
+    """Return a block of lines for each group: what it is, and its table, best method first."""
     blocks = []
     ordered = sorted(means.groupby(GROUP), key=lambda item: [natural(str(part)) for part in item[0]])
     for (scenario, dataset, condition), part in ordered:
         head = f"{scenario} · {dataset} · {condition_text(str(condition))}"
         blocks.append("\n".join([*text_lines(head, width), *_table(part, width)]))
-    tail = [line for warning in warnings for line in text_lines(f"warning: {warning}", width)]
-    tail.append(f"{out / 'report.html'}: the whole report; beside it summary.csv and {n_figures} figures")
-    return "\n\n".join([*blocks, "\n".join(tail)])
+    return blocks
 
 
 def _table(part: pd.DataFrame, width: int | None) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.reports.analysis import Analysis
+from bench.reports.records.adaptations import adaptations
 from bench.reports.records.run_table import RunTable
 from bench.reports.tables.table import Cell, Table
 
@@ -18,16 +19,26 @@ def background(analysis: Analysis) -> list[Table]:
 
 
 def _methods(records: pd.DataFrame) -> Table:
-    """Return what was run: each method's parameters, fidelity and selection."""
-    columns = ["method", "fidelity", "selection", "sees", "method_params"]
+    """Return what was run: each method's parameters, fidelity with what is adapted, and selection."""
+    columns = ["method", "fidelity", "method_name", "selection", "sees", "method_params"]
     rows = records[columns].drop_duplicates().sort_values(columns)
-    cells = tuple(tuple(Cell(str(v), str(v)) for v in row) for row in rows.itertuples(index=False))
+    changes = adaptations()
+    cells = []
+    for method, fidelity, name, *others in (map(_said, row) for row in rows.itertuples(index=False, name=None)):
+        reason = changes.get(name, "") if fidelity == "adapted" else ""
+        cells.append(tuple(Cell(text, text) for text in (method, fidelity, reason, *others)))
     caption = (
-        "Faithful methods follow their papers; adapted ones depart from them as `bench list methods` says. Selection "
-        "is where hyperparameters were chosen; oracle means on the queries, which is no fair figure. A method sees "
-        "each query alone, the stream of those before it too, or the set of all."
+        "Faithful methods follow their papers; of adapted ones it says what they change, as this version has it. "
+        "Selection is where hyperparameters were chosen; oracle means on the queries, which is no fair figure. A "
+        "method sees each query alone, the stream of those before it too, or the set of all."
     )
-    return Table("methods", "Methods", caption, ("method", "fidelity", "selection", "sees", "parameters"), cells)
+    head = ("method", "fidelity", "what is adapted", "selection", "sees", "parameters")
+    return Table("methods", "Methods", caption, head, tuple(cells))
+
+
+def _said(value: Any) -> str:
+    """Return a value as text; a dash for what older records do not say."""
+    return "-" if pd.isna(value) else str(value)
 
 
 def _runs(run_table: RunTable) -> Table:

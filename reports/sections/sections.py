@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.registry import FIGURES, SectionKey
 from bench.reports.figures.style import Figure
 from bench.reports.sections import (
     across_datasets,
+    answer,
     comparisons,
     cost,
     differences,
@@ -22,11 +23,11 @@ from bench.reports.sections import (
 )
 from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Table
-from bench.reports.utils.note import Note
+from bench.reports.utils.note import Note, Sentence
 from bench.reports.utils.text import natural
 from bench.utils.errors import BenchError
 
-Item = Table | DataFile | Note | Figure
+Item = Table | DataFile | Note | Sentence | Figure
 
 
 def _figures_alone(analysis: Analysis) -> Iterator[Table]:
@@ -40,7 +41,7 @@ class Section:
 
     key: SectionKey
     title: str
-    tables: Callable[[Analysis], Iterable[Table | DataFile | Note]] = _figures_alone
+    tables: Callable[[Analysis], Iterable[Table | DataFile | Note | Sentence]] = _figures_alone
 
     def __call__(self, analysis: Analysis) -> Iterator[Item]:
         """Yield what the section holds: tables first, then all figures that name it, each kind by number."""
@@ -53,6 +54,7 @@ class Section:
 
 
 SECTIONS = (
+    Section("answer", "In short", answer.section),
     Section("scores", "Scores", scores.section),
     Section("measures", "What the scenario measures", measures.section),
     Section("costs", "What methods cost", cost.section),
@@ -79,6 +81,7 @@ class Part:
     figures: list[Figure]
     data: list[DataFile]
     notes: list[str]
+    sentences: list[str] = field(default_factory=list)
 
 
 def parts(analysis: Analysis) -> list[Part]:
@@ -103,6 +106,7 @@ def parts(analysis: Analysis) -> list[Part]:
                 figures=[item for item in items if isinstance(item, Figure)],
                 data=[item for item in items if isinstance(item, DataFile)],
                 notes=[item.text for item in items if isinstance(item, Note)],
+                sentences=[item.text for item in items if isinstance(item, Sentence)],
             )
         )
     for what, names in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import pandas as pd
@@ -39,7 +39,7 @@ def marks(groups: Iterable[Group], means: pd.DataFrame) -> Marks:
             methods = [str(key[-1]) for key in values.index]
             signed = -values.to_numpy() if metric.lower_is_better else values.to_numpy()
             best = methods[int(signed.argmax())]
-            worse = _worse(group, methods, best, metric)
+            worse = shown_worse(group, methods, best, metric)
             found |= {
                 (*group.key, method, metric.name): BEST if method == best else OPEN
                 for method in methods
@@ -48,8 +48,8 @@ def marks(groups: Iterable[Group], means: pd.DataFrame) -> Marks:
     return found
 
 
-def _worse(group: Group, methods: list[str], best: str, metric: Metric) -> set[str]:
-    """Return the methods that are shown to be worse than the best."""
+def shown_worse(group: Group, methods: Sequence[str], best: str, metric: Metric) -> set[str]:
+    """Return those of some methods that are shown to be worse than the best, after Holm over all their pairs."""
     pairs = [found for a, b in combinations(methods, 2) if (found := pair(group, a, b)[0]) is not None]
     tested = [(p, d) for p, d in zip(pairs, differences(pairs, metric), strict=True) if d is not None]
     worse = set()

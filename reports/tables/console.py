@@ -94,6 +94,13 @@ def text_lines(text: str, width: int | None = None) -> list[str]:
 def _printed(shown: Grid | Text, width: int | None) -> list[str]:
     """Return what rich prints, without colours and without blanks at the ends of lines."""
     sink = io.StringIO()
-    console = Console(file=sink, width=width or _UNLIMITED, color_system=None, force_terminal=False)
+    console = Console(
+        file=sink,
+        width=width or _UNLIMITED,
+        color_system=None,
+        force_terminal=False,
+        # In a notebook it would show the text there, and leave the file empty.
+        force_jupyter=False,
+    )
     console.print(shown, highlight=False)
     return [line.rstrip() for line in sink.getvalue().splitlines()]

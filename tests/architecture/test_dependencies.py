@@ -30,12 +30,15 @@ ROOMS = {
     "onnx": "bench.classifier.",
     "photos": "bench.encoders.",
     "ray": "bench.runner.",
+    "serve": "bench.serving.",
+    "share": "bench.sharing.",
     "texts": "bench.encoders.",
     "web": "bench.data.web.",
 }
 """The part of the package that each extra serves; no other imports what it brings."""
 
 THROUGH_OTHERS = {
+    "huggingface-hub": "fsspec opens hf:// with it",
     "milvus-lite": "pymilvus opens a FILE.db with it",
     "seaborn": "figures of reports",
     "tensorboard": "torch.utils.tensorboard writes with it",

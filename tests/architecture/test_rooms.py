@@ -32,6 +32,10 @@ ROOMS = (
     "reports",
     "classifier",
     "perf",
+    "racing",
+    "serving",
+    "sharing",
+    "notebook",
     "cli",
 )
 """From the ground up: a room imports itself and those before it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -56,6 +58,8 @@ def show(browser: Any, page: Path, width: int) -> None:
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get(page.as_uri())
+    # What is pressed is where it will be at once.
+    browser.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
     assert browser.execute_script("return window.innerWidth") == width
 
 
@@ -115,6 +119,68 @@ def test_the_last_column_of_a_table_can_be_scrolled_to(browser: Any, page: Path,
         "const r = arguments[0].querySelector('th:last-child').getBoundingClientRect(); return [r.left, r.right];", box
     )
     assert 0 < last[0] < last[1] <= width
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a report with every cost measured and eight methods on three data sets."""
+    folder = tmp_path_factory.mktemp("full")
+    names = ("zero-shot", "knn", "slda", "gda", "mml", "icarl(prototypes=cross-modal)", "linear-probe", "protonet")
+    costs = {f"{phase}_flops": 1e9 for phase in ("train", "build", "retrieve", "score")} | {"encoder_flops": 5e9}
+    times = {"answer_1_ms": 0.1, "answer_1_p95_ms": 0.2, "answer_256_ms": 9.0, "answer_256_p95_ms": 9.5}
+    rates = {name: 0.5 + n / 20 for n, name in enumerate(names)}
+    several = {"datasets": ("pets", "flowers", "cars"), "sessions": 2, "seeds": (0, 1), "answers_per_second": 28_000.0}
+    make_run(folder / "a", rates, **several, **costs, **times, processor_seconds=0.1)  # type: ignore[arg-type]
+    build([folder], folder / "out")
+    return folder / "out" / "report.html"
+
+
+def test_no_table_of_a_full_report_is_wider_than_1280_pixels(browser: Any, full: Path) -> None:
+    show(browser, full, 1280)
+    wide = browser.execute_script(
+        """
+        return [...document.querySelectorAll(".scroll")].filter((e) => e.scrollWidth > e.clientWidth)
+          .map((e) => [e.getAttribute("aria-label"), e.scrollWidth, e.clientWidth]);
+        """
+    )
+    assert wide == []
+
+
+def test_the_method_stays_in_sight_on_a_phone(browser: Any, full: Path) -> None:
+    show(browser, full, 400)
+    box = browser.find_element("css selector", "#scores .scroll")
+    browser.execute_script("arguments[0].scrollLeft = 1e6;", box)
+    left, edge, above = browser.execute_script(
+        """
+        const cell = arguments[0].querySelector("tbody td.k");
+        const place = cell.getBoundingClientRect();
+        cell.scrollIntoView({ block: "center", behavior: "instant" });
+        const seen = cell.getBoundingClientRect();
+        const top = document.elementFromPoint(seen.left + 4, seen.top + seen.height / 2);
+        return [place.left, arguments[0].getBoundingClientRect().left, cell.contains(top)];
+        """,
+        box,
+    )
+    assert abs(left - edge) < 3
+    assert above
+
+
+def test_a_full_report_is_printed_on_ten_pages(browser: Any, full: Path) -> None:
+    show(browser, full, 1280)
+    pdf = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": False})["data"]
+    pages = len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(pdf)))
+    assert 2 < pages <= 10
+
+
+def test_the_first_screen_answers_the_question(browser: Any, full: Path) -> None:
+    show(browser, full, 1280)
+    sentences = [e.text for e in browser.find_elements("css selector", "#answer p.answer")]
+    assert len(sentences) == 3
+    assert "protonet has the highest mean accuracy" in sentences[0]
+    figure = browser.find_element("css selector", "#answer figure img")
+    assert 0 < browser.execute_script("return arguments[0].getBoundingClientRect().top", figure) < 900
+    first_table = browser.find_element("css selector", "table")
+    assert first_table.location["y"] > figure.location["y"]
 
 
 def column(browser: Any, title: str) -> tuple[Any, list[float]]:
@@ -210,7 +276,6 @@ def test_the_filter_leaves_the_rows_that_hold_every_word(browser: Any, page: Pat
 
 def test_every_link_of_the_page_leads_to_its_section(browser: Any, page: Path) -> None:
     show(browser, page, 1280)
-    browser.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
     for link in browser.find_elements("css selector", "nav a"):
         link.click()
         target = link.get_attribute("href").rsplit("#", 1)[1]

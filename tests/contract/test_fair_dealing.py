@@ -106,7 +106,7 @@ class Writer(Means):
 
 
 def run(recipe: Any, data: Dataset, methods: list[Any]) -> pd.DataFrame:
-    return bench.run(recipe, methods, data, seeds=1, device="cpu", progress=False)
+    return bench.run(recipe, methods, data, seeds=1, device="cpu", progress=False).frame
 
 
 STABLE = ["method", "condition", "session", "n_correct", "queries_fingerprint", "memory_fingerprint"]
@@ -135,7 +135,7 @@ def test_ids_cannot_be_written_to() -> None:
         def build(self, task: Task, *, rng: Stream) -> Any:
             task.labelled.ids[:] = "x"
 
-    frame = bench.run("supervised", [Renames(), "knn:k=1"], toy.dataset(), seeds=1, device="cpu")
+    frame = bench.run("supervised", [Renames(), "knn:k=1"], toy.dataset(), seeds=1, device="cpu").frame
     assert dict(zip(frame["method"], frame["status"], strict=True)) == {"renames": "failed", "knn(k=1)": "ok"}
     assert frame["reason"].str.contains("read-only").sum() == 1
 

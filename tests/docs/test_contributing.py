@@ -172,7 +172,7 @@ given = {"scenario": "supervised", "methods": "knn", "data": "digits", "seeds": 
 plain, other = (plan(RunConfig(**given, warm_up=value)) for value in (False, True))
 assert plain.name != other.name
 assert JobSpec.from_json(job_spec(other, [], 1).to_json()).plan(other.folder).config.warm_up
-assert len(bench.run(**given, warm_up=True)) == 1
+assert len(bench.run(**given, warm_up=True).frame) == 1
 """
 
 

@@ -18,7 +18,7 @@ MINE = "raise SystemExit('the folder of the user was imported in the place of th
 SCRIPT = """
 import sys
 import bench
-frame = bench.run("supervised", ["protonet", "knn"], "digits", seeds=1)
+frame = bench.run("supervised", ["protonet", "knn"], "digits", seeds=1).frame
 print(bench.__file__, sorted(frame["method"].unique()), sorted(frame["status"].unique()))
 """
 

@@ -37,7 +37,7 @@ def records(folder: Path) -> pd.DataFrame:
 
 
 def test_a_run_answers_as_on_the_cpu(records: pd.DataFrame) -> None:
-    here = bench.run("incremental", METHODS, "digits", 1, set=BRIEF, device="cpu")
+    here = bench.run("incremental", METHODS, "digits", 1, set=BRIEF, device="cpu").frame
     assert set(records["status"]) == {"ok"}
     key = ["method", "session"]
     expected = here.set_index(key)["n_correct"].rename("expected")
@@ -47,7 +47,7 @@ def test_a_run_answers_as_on_the_cpu(records: pd.DataFrame) -> None:
 
 
 def test_a_run_on_a_card_is_the_same_each_time(folder: Path, records: pd.DataFrame) -> None:
-    again = bench.run("incremental", METHODS, "digits", 1, set=BRIEF, device=DEVICE)
+    again = bench.run("incremental", METHODS, "digits", 1, set=BRIEF, device=DEVICE).frame
     key = ["method", "session"]
     assert records.set_index(key)["n_correct"].to_dict() == again.set_index(key)["n_correct"].to_dict()
 

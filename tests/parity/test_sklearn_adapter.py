@@ -68,7 +68,7 @@ def test_can_be_named_on_the_command_line() -> None:
 
 def test_runs_among_other_methods() -> None:
     methods = ["protonet", "sklearn:sklearn.svm.LinearSVC", "sklearn:sklearn.naive_bayes.GaussianNB:var_smoothing=0.01"]
-    frame = bench.run("incremental", methods, toy.dataset(), seeds=1)
+    frame = bench.run("incremental", methods, toy.dataset(), seeds=1).frame
     assert (frame["status"] == "ok").all()
     assert frame["method"].nunique() == 3
     details = [json.loads(d) for d in frame[frame["method"].str.contains("GaussianNB")]["details"]]

@@ -44,7 +44,7 @@ def test_episodes_have_their_ways_shots_and_queries_and_carry_nothing() -> None:
     assert len({s.task.classes for s in episode.sessions}) > 1
     for s in episode.sessions:
         assert (s.task.n_classes, len(s.task.support), len(s.queries)) == (3, 6, 12)
-    frame = bench.run(recipe, ["knn", "protonet"], dataset(images=False), seeds=1)
+    frame = bench.run(recipe, ["knn", "protonet"], dataset(images=False), seeds=1).frame
     ok = frame[frame["status"] == "ok"]
     assert set(ok["session_kind"]) == {"built"}
     # Tight clusters far apart: every episode is answered, which old episodes' classes in the state would prevent.

@@ -34,7 +34,7 @@ def hazy(spread=0.4):
 
 
 def measured(scenario, data, method="protonet", **options):
-    frame = bench.run(scenario, [method], data, seeds=1, device="cpu", progress=False, **options)
+    frame = bench.run(scenario, [method], data, seeds=1, device="cpu", progress=False, **options).frame
     assert frame["status"].tolist() == ["ok"] * len(frame), frame["reason"].tolist()
     return [json.loads(text) for text in frame["measures"]], frame
 

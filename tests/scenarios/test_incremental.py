@@ -24,11 +24,11 @@ def test_the_last_increment_is_what_is_left() -> None:
 def test_statistics_of_far_clusters_forget_nothing_and_a_probe_without_exemplars_forgets_all() -> None:
     """Clusters far apart stay answered; a probe without exemplars knows the classes of its session and no other."""
     recipe = Incremental(base=4, increment=3, exemplars=None)
-    frame = bench.run(recipe, ["simplecil"], dataset(images=False), seeds=1)
+    frame = bench.run(recipe, ["simplecil"], dataset(images=False), seeds=1).frame
     assert (frame["n_correct"] == frame["n_queries"]).all()
     assert frame.sort_values("session")["n_queries"].tolist() == [20, 35, 50]
-    kept = bench.run(replace(recipe, exemplars=20), ["protonet"], dataset(images=False), seeds=1)
-    none = bench.run(replace(recipe, exemplars=0), ["linear-probe"], dataset(images=False), seeds=1)
+    kept = bench.run(replace(recipe, exemplars=20), ["protonet"], dataset(images=False), seeds=1).frame
+    none = bench.run(replace(recipe, exemplars=0), ["linear-probe"], dataset(images=False), seeds=1).frame
     assert (kept["n_correct"] == kept["n_queries"]).all()
     last = none[none["session"] == 2].iloc[0]
     right = dict(zip(last["classes"], last["class_correct"], strict=True))
@@ -92,7 +92,7 @@ ITEM = DIMENSION * 4 + 8
 def test_exemplars_fill_a_budget_in_items_by_class_or_in_bytes(limits: dict[str, int], kept: list[int]) -> None:
     """4, 8 and 10 classes of six images: 21 items are 5, 2 and 2 a class; 24 less a byte are 23, so 5, 2 and 2."""
     recipe = Incremental(base=4, increment=4, **limits)
-    frame = bench.run(recipe, ["knn"], dataset(images=False), seeds=1).sort_values("session")
+    frame = bench.run(recipe, ["knn"], dataset(images=False), seeds=1).frame.sort_values("session")
     assert frame["exemplars"].tolist() == kept
     if "budget_bytes" in limits:
         told = [json.loads(text) for text in frame["details"]]
@@ -105,7 +105,7 @@ def test_under_a_budget_in_bytes_weights_count_and_statistics_that_exceed_it_are
     budget = 8 * DIMENSION**2
     recipe = Incremental(base=4, increment=4, budget_bytes=budget)
     methods = ["slda", "simplecil", "icarl:depth=head", "knn"]
-    frame = bench.run(recipe, methods, dataset(images=False, per_class=20), seeds=1)
+    frame = bench.run(recipe, methods, dataset(images=False, per_class=20), seeds=1).frame
     over = {
         method: any(json.loads(text)["over_budget"] for text in part["details"])
         for method, part in frame.groupby("method_name")
@@ -124,6 +124,6 @@ def test_two_budgets_at_once_are_refused() -> None:
 
 def test_who_keeps_fewer_exemplars_saw_the_labels_that_they_were_chosen_from() -> None:
     methods = ["zero-shot", "knn:k=1", "protonet", "slda"]
-    frame = bench.run(Incremental(base=0, increment=5, exemplars_per_class=2), methods, dataset(), seeds=1)
+    frame = bench.run(Incremental(base=0, increment=5, exemplars_per_class=2), methods, dataset(), seeds=1).frame
     seen = frame.sort_values("session").groupby("method")["labels_seen"].agg(list).to_dict()
     assert seen == {"zero-shot": [0, 0], "knn(k=1)": [30, 60], "protonet": [30, 60], "slda": [30, 60]}

@@ -16,7 +16,7 @@ from tests.toy import dataset
 
 def test_labels_without_information_leave_chance_and_clean_ones_do_not() -> None:
     data = dataset(images=False, per_class=40)
-    frame = bench.run(LabelNoise(rates=(0.0, 1.0), kind="uniform"), ["protonet", "knn"], data, seeds=8)
+    frame = bench.run(LabelNoise(rates=(0.0, 1.0), kind="uniform"), ["protonet", "knn"], data, seeds=8).frame
     shares = accuracy(frame[frame["method"] == "protonet"])
     clean, chance = (next(v for c, v in shares.items() if json.loads(c)["rate"] == r) for r in (0.0, 1.0))
     assert clean > 0.95
@@ -25,7 +25,7 @@ def test_labels_without_information_leave_chance_and_clean_ones_do_not() -> None
 
 def test_pair_flips_of_all_labels_turn_every_right_answer_into_the_next_class() -> None:
     data = dataset(images=False)
-    frame = bench.run(LabelNoise(rates=(0.0, 1.0), kind="pair-flip"), ["protonet"], data, seeds=1)
+    frame = bench.run(LabelNoise(rates=(0.0, 1.0), kind="pair-flip"), ["protonet"], data, seeds=1).frame
     assert sorted(accuracy(frame).values()) == [0.0, 1.0]
 
 
@@ -86,7 +86,7 @@ def test_symmetric_noise_of_all_labels_tells_nothing_of_the_right_class() -> Non
         noisy = episode.sessions[0].task.support.labels
         assert not (noisy == right).any()
         assert int(((noisy - right) % 10).bincount(minlength=10)[1:].min()) > 20  # 400 / 9 = 44, deviation 6.3
-    frame = bench.run(LabelNoise(rates=(1.0,)), ["protonet", "knn"], data, seeds=4)
+    frame = bench.run(LabelNoise(rates=(1.0,)), ["protonet", "knn"], data, seeds=4).frame
     assert all(share <= 0.1 for share in (frame["n_correct"] / frame["n_queries"]).groupby(frame["method"]).mean())
 
 

@@ -35,7 +35,7 @@ def lifecycle(*script: str, data: Dataset | None = None) -> list[Any]:
 def test_a_forgotten_class_is_never_answered_again_and_others_lose_nothing() -> None:
     recipe = Lifecycle(script=("forget-class:class 3",), memory="support")
     # With the nearest item or the nearest mean, to take a class away can only turn an answer to it into another.
-    frame = bench.run(recipe, ["knn:k=1", "protonet"], dataset(images=False, texts=False), seeds=1)
+    frame = bench.run(recipe, ["knn:k=1", "protonet"], dataset(images=False, texts=False), seeds=1).frame
     for _, rows in frame.groupby("method"):
         before, after = (dict(zip(r.classes, r.class_correct, strict=True)) for r in rows.itertuples())
         assert before[3] > 0
@@ -45,7 +45,7 @@ def test_a_forgotten_class_is_never_answered_again_and_others_lose_nothing() -> 
 
 def test_forgetting_is_exact_and_removed_items_are_nowhere_in_the_state() -> None:
     recipe = Lifecycle(script=("remove:0.3", "forget-source", "forget-class"))
-    frame = bench.run(recipe, ["knn", "protonet", "linear-probe"], dataset(), seeds=1)
+    frame = bench.run(recipe, ["knn", "protonet", "linear-probe"], dataset(), seeds=1).frame
     edited = frame[frame["session"] > 0]
     for row in edited.itertuples():
         edit = json.loads(row.details)["edit"]
@@ -77,7 +77,7 @@ class InNameOnly:
 
 
 def test_items_that_were_not_forgotten_are_found_out() -> None:
-    frame = bench.run(Lifecycle(script=("forget-class",)), [InNameOnly], dataset(), seeds=1)
+    frame = bench.run(Lifecycle(script=("forget-class",)), [InNameOnly], dataset(), seeds=1).frame
     edit = json.loads(frame["details"].iloc[1])["edit"]
     # The votes of one neighbour are one apart; 8 images of the class, and 3 texts that the state never held.
     assert edit["max_score_difference"] >= 0.9
@@ -252,7 +252,7 @@ def test_items_are_looked_up_some_at_a_time_with_the_same_counts(monkeypatch: py
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_memory_may_be_emptied(name: str) -> None:
     """Where nothing is left to answer from, no class is likelier than another; what cannot answer at all is skipped."""
-    frame = bench.run(Lifecycle(script=("remove:1.0",)), [name], dataset(texts=False, n_classes=3), seeds=1)
+    frame = bench.run(Lifecycle(script=("remove:1.0",)), [name], dataset(texts=False, n_classes=3), seeds=1).frame
     if (frame["status"] == "skipped").all():
         assert frame["reason"].notna().all()
         return

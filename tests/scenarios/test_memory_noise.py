@@ -37,7 +37,7 @@ def test_mml_makes_prototypes_of_the_prototype_memory_and_retrieves_from_the_oth
     data = dataset()
     recipe = MemoryNoise(rates=(0.0, 0.9), where=("prototypes", "retrieval"), seen=0)
     methods = ["mml-prototypes", "knn"]
-    frame = bench.run(recipe, methods, data, seeds=1)
+    frame = bench.run(recipe, methods, data, seeds=1).frame
     found = {
         (row.method, json.loads(row.condition)["where"], json.loads(row.condition)["rate"]): row.n_correct
         for row in frame.itertuples()
@@ -69,7 +69,7 @@ def test_off_topic_items_are_those_of_classes_that_take_no_part(modality: str) -
 
 def test_what_answers_rest_on_is_looked_at_when_asked() -> None:
     recipe = MemoryNoise(rates=(0.0, 0.4), modality="images", seen=0, evidence=10)
-    frame = bench.run(recipe, ["knn:k=3"], dataset(), seeds=1)
+    frame = bench.run(recipe, ["knn:k=3"], dataset(), seeds=1).frame
     clean, noisy = (json.loads(text)["evidence"] for text in frame.sort_values("condition")["details"])
     assert clean["queries"] == noisy["queries"] == 10
     assert noisy["precision"]["image"] < clean["precision"]["image"]
@@ -77,7 +77,7 @@ def test_what_answers_rest_on_is_looked_at_when_asked() -> None:
 
 def test_a_memory_of_which_every_item_has_a_wrong_name_answers_no_better_than_chance() -> None:
     recipe = MemoryNoise(rates=(0.0, 1.0), modality="images", seen=0)
-    frame = bench.run(recipe, ["protonet", "knn:k=5"], dataset(texts=False, per_class=4), seeds=4)
+    frame = bench.run(recipe, ["protonet", "knn:k=5"], dataset(texts=False, per_class=4), seeds=4).frame
     for method, part in frame.groupby("method_name"):
         by_rate = {json.loads(condition)["rate"]: share for condition, share in accuracy(part).items()}
         assert by_rate[0.0] > 0.95, method

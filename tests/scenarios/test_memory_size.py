@@ -34,9 +34,9 @@ def test_one_right_item_a_class_answers_and_items_that_come_later_change_it_as_t
     names = np.array([f"item {n:02}" for n in range(40)])
     images = Items(centre[places], labels, names, np.full(40, "web"))
     data = replace(data, memory=data.memory.replace(images=images))
-    frame = bench.run(MemorySize(sizes=(None,), seen=0), ["knn:k=4", "knn:k=1"], data, seeds=1)
+    frame = bench.run(MemorySize(sizes=(None,), seen=0), ["knn:k=4", "knn:k=1"], data, seeds=1).frame
     # The nearest four of a query of class c are its own item and three of the class before.
     assert float(frame.loc[frame["method"] == "knn(k=4)", "n_correct"].iloc[0]) == 0
     first = replace(data, memory=data.memory.replace(images=images.take(list(range(10)))))
-    frame = bench.run(MemorySize(sizes=(1, None), seen=0), ["knn:k=1", "protonet"], first, seeds=1)
+    frame = bench.run(MemorySize(sizes=(1, None), seen=0), ["knn:k=1", "protonet"], first, seeds=1).frame
     assert (frame["n_correct"] == frame["n_queries"]).all()

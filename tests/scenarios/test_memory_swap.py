@@ -20,7 +20,7 @@ def test_swapping_identical_sources_changes_nothing() -> None:
     one = data.memory.images.take(np.flatnonzero(data.memory.images.sources == "web-a"))
     twin = Items(one.x, one.labels, np.array([f"twin/{n}" for n in one.ids]), np.full(len(one), "web-b"))
     data = replace(data, memory=data.memory.replace(images=Items.concat([one, twin])))
-    frame = bench.run(MemorySwap(seen=0.5), ["knn", "protonet", "mml:epochs=2"], data, seeds=2)
+    frame = bench.run(MemorySwap(seen=0.5), ["knn", "protonet", "mml:epochs=2"], data, seeds=2).frame
     ok = frame[frame["status"] == "ok"]
     assert len(ok) == 4 * 3 * 2
     spread = ok.groupby(["method", "seed"])["n_correct"].agg(["min", "max"])

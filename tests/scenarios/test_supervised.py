@@ -39,7 +39,7 @@ def test_methods_see_the_labels_of_the_shots_unless_the_rest_is_asked_for() -> N
     """Of ten classes with six images, four are shots; the rest is read by who retrieves from it."""
     methods = ["zero-shot", "knn:k=1", "protonet"]
     for memory, seen in (("shots", [0, 40, 40]), ("declared", [0, 40, 40]), ("rest", [0, 60, 40])):
-        frame = bench.run(Supervised(memory=memory), methods, dataset(), seeds=1).set_index("method")
+        frame = bench.run(Supervised(memory=memory), methods, dataset(), seeds=1).frame.set_index("method")
         assert frame.loc[["zero-shot", "knn(k=1)", "protonet"], "labels_seen"].tolist() == seen, memory
 
 
@@ -57,5 +57,5 @@ def test_shots_of_far_clusters_answer_rightly_and_under_the_next_class_s_name_wr
     train = right.splits["train"]
     wrong = replace(right, splits={**right.splits, "train": replace(train, labels=(train.labels + 1) % 10)})
     for data, share in ((right, 1.0), (wrong, 0.0)):
-        frame = bench.run(Supervised(), ["protonet", "knn:k=1"], data, seeds=2)
+        frame = bench.run(Supervised(), ["protonet", "knn:k=1"], data, seeds=2).frame
         assert set(accuracy(frame).values()) == {share}

@@ -34,7 +34,7 @@ def test_unseen_classes_are_answered_by_the_memory_alone_and_a_memory_under_wron
     turned = replace(images, labels=torch.where(images.labels < 4, (images.labels + 1) % 4, images.labels))
     wrong = replace(right, memory=data.memory.replace(images=turned))
     for given, share in ((right, 1.0), (wrong, 0.0)):
-        frame = bench.run(WebZeroShot(), ["knn:k=5", "protonet"], given, seeds=1)
+        frame = bench.run(WebZeroShot(), ["knn:k=5", "protonet"], given, seeds=1).frame
         assert set(accuracy(frame).values()) == {share}
 
 

@@ -37,7 +37,7 @@ _LOWEST = dct(np.eye(32), norm="ortho", axis=0)[:8]
 """The eight lowest of 32 cosines, float64 [8, 32]."""
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, *, most: int = MAX_PIXELS) -> Image.Image:
     """Return the decoded image in its own mode, where that has 8 bits a channel, and in its own orientation.
 
     Grey images of more bits become mode ``L``; see the module for their scale.
@@ -45,14 +45,14 @@ def decode(data: bytes) -> Image.Image:
     Raises
     ------
     Unusable
-        For what is no image of the :data:`FORMATS`, damaged or truncated, an animation, an image of more than
-        :data:`MAX_PIXELS`, and one whose values have no known scale.
+        For what is no image of the :data:`FORMATS`, damaged or truncated, an animation, an image of more than ``most``
+        pixels, and one whose values have no known scale.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > most:
                 raise Unusable(f"huge image of {image.width} x {image.height} pixels")
             # A camera's MPO file holds one photograph and its preview; every other file of several frames moves.
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":

@@ -15,7 +15,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from bench.data.standard.declaration import Declaration, Download
+from bench.data.declaration import Declaration, Download
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError, one_line
 

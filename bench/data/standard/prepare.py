@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.cache.store import FeatureCache
+from bench.data.declaration import Declaration, declared
 from bench.data.images.items import Caption, ImageSource
 from bench.data.images.to_pack import Encoded, EncodeOptions, encode_pack
 from bench.data.import_features import distinct
-from bench.data.standard.declaration import Declaration, declared
 from bench.data.standard.readers import READERS
 from bench.utils.errors import BenchError
 from bench.utils.names import expand
@@ -45,7 +45,7 @@ def prepare(name: str, root: Path) -> Prepared:
     Parameters
     ----------
     name : str
-        A declared name, see :func:`bench.data.standard.declarations`.
+        A declared name, see :func:`bench.data.declarations`.
     root : Path
         Its folder, or the folder above under the usual name.
 

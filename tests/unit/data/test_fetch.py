@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 import bench.data.standard.fetch as module
 from bench.cli.main import main
+from bench.data.declaration import Declaration, Download
 from bench.data.standard import declarations, declared
-from bench.data.standard.declaration import Declaration, Download
 from bench.utils.errors import BenchError
 
 fetch = module.fetch

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench.data.declaration import parse
 from bench.data.images.decode import decode
 from bench.data.registry import resolve
 from bench.data.standard import declarations, encode_declared, prepare
-from bench.data.standard.declaration import parse
 from bench.encoders import load_encoder
 from bench.utils.errors import BenchError
 from tests.unit.data import test_shift_sets
@@ -299,7 +299,7 @@ def test_unknown_names_and_declarations(tmp_path: Path) -> None:
     bad.write_text("name: x\n")
     with pytest.raises(BenchError, match="missing key"):
         parse(bad)
-    good = Path(parse.__code__.co_filename).parent / "dtd.yaml"
+    good = Path(parse.__code__.co_filename).parent / "standard" / "dtd.yaml"
     bad.write_text(good.read_text() + "nmae: y\n")
     with pytest.raises(BenchError, match="unknown key 'nmae'; did you mean 'name'"):
         parse(bad)

@@ -233,7 +233,7 @@ def test_precision_is_in_every_record_and_in_the_name_of_its_cells() -> None:
             set={"tip-adapter-f.epochs": 1},
             device="cpu",
             precision=precision,
-        )
+        ).frame
         assert set(frames[precision]["precision"]) == {precision}
         assert frames[precision]["deterministic"].all()
     assert set(frames["fp32"]["cell"]).isdisjoint(frames["bf16"]["cell"])

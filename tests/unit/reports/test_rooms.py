@@ -24,6 +24,8 @@ ROOMS = (
     "statistics",
     "published",
     "analysis",
+    "paper",
+    "choosing",
     "figures",
     "sections",
     "page",

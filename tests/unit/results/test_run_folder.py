@@ -28,7 +28,7 @@ class Broken:
 
 
 def run(out, methods):
-    return bench.run("supervised", methods, toy.dataset(), 1, out=out, device="cpu")
+    return bench.run("supervised", methods, toy.dataset(), 1, out=out, device="cpu").frame
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path):

@@ -102,7 +102,7 @@ def test_confidences_are_those_of_the_scaled_scores() -> None:
 
 
 def source(recipe: Any, **options: Any) -> set[tuple[bool, str]]:
-    frame = bench.run(recipe, ["protonet"], toy.dataset(), seeds=1, device="cpu", **options)
+    frame = bench.run(recipe, ["protonet"], toy.dataset(), seeds=1, device="cpu", **options).frame
     return {(bool(t == t), s) for t, s in zip(frame["temperature"], frame["temperature_from"], strict=True)}
 
 

@@ -61,7 +61,7 @@ def test_similarities_to_prototypes_are_those_of_the_right_class_and_the_mean_of
 
 def test_a_run_that_asks_for_it_has_it_in_its_records_and_its_report(tmp_path: Path) -> None:
     data = toy.dataset()
-    frame = bench.run(WebZeroShot(evidence=5), ["knn", "slda"], data, seeds=1, out=tmp_path / "runs")
+    frame = bench.run(WebZeroShot(evidence=5), ["knn", "slda"], data, seeds=1, out=tmp_path / "runs").frame
     told = {row.method: json.loads(row.details).get("evidence") for row in frame.itertuples()}
     assert told["slda"] is None
     assert told["knn"]["queries"] == 5
@@ -69,6 +69,6 @@ def test_a_run_that_asks_for_it_has_it_in_its_records_and_its_report(tmp_path: P
     assert shown is not None
     for head, kind in (("recall@k %", "recall"), ("precision@k %", "precision")):
         assert [row[shown.head.index(head)].value for row in shown.rows] == [told["knn"][kind]["image"]]
-    quiet = bench.run(WebZeroShot(), ["knn"], data, seeds=1)
+    quiet = bench.run(WebZeroShot(), ["knn"], data, seeds=1).frame
     assert "evidence" not in json.loads(quiet["details"].iloc[0])
     assert table(evidence(quiet)) is None

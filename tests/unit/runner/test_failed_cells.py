@@ -17,6 +17,7 @@ from bench.cli.main import main
 from bench.core.registry import METHODS
 from bench.results.run_folder import Store, read_records
 from bench.results.schema import UNSTABLE
+from bench.runner.api import run as records_of
 from bench.runner.config import RunConfig
 from bench.runner.events import CellSummary, FirstFailure, RunLog, in_words
 from bench.runner.loop import execute
@@ -55,7 +56,7 @@ def sick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def go(**options: Any) -> pd.DataFrame:
-    return bench.run("supervised", ["sick", "protonet"], toy.dataset(), seeds=3, device="cpu", **options)
+    return records_of("supervised", ["sick", "protonet"], toy.dataset(), seeds=3, device="cpu", **options)
 
 
 def call(*arguments: str) -> Result:

@@ -64,7 +64,7 @@ def test_a_block_that_does_not_fit_is_halved_once_and_said() -> None:
 
 @pytest.mark.filterwarnings("ignore::bench.utils.errors.Notice", "ignore::RuntimeWarning")
 def test_a_method_that_does_not_fit_fails_alone_and_says_what_to_do(tmp_path: Path) -> None:
-    frame = bench.run("supervised", ["protonet", Narrow], toy.dataset(), seeds=1, out=tmp_path, device="cpu")
+    frame = bench.run("supervised", ["protonet", Narrow], toy.dataset(), seeds=1, out=tmp_path, device="cpu").frame
     status = frame.set_index("method")["status"]
     assert status.to_dict() == {"protonet": "ok", "narrow": "failed"}
     reason = frame.set_index("method")["reason"]["narrow"]

@@ -100,7 +100,7 @@ def test_who_says_stream_and_takes_none_is_told():
 
 
 def test_records_say_what_a_method_sees():
-    frame = bench.run("supervised", [Means(), Counting(), Together()], toy.dataset(), seeds=1, device="cpu")
+    frame = bench.run("supervised", [Means(), Counting(), Together()], toy.dataset(), seeds=1, device="cpu").frame
     assert dict(zip(frame["method"], frame["sees"], strict=True)) == {
         "means": "query",
         "counting": "stream",
@@ -113,7 +113,7 @@ def test_records_say_what_a_method_sees():
 def test_a_set_method_is_skipped_where_one_query_is_dealt():
     data = toy.dataset()
     one = replace(data, splits={**data.splits, "test": data.splits["test"].take([0])})
-    frame = bench.run("supervised", [Means(), Together()], one, seeds=1, device="cpu").set_index("method")
+    frame = bench.run("supervised", [Means(), Together()], one, seeds=1, device="cpu").frame.set_index("method")
     assert frame["status"].to_dict() == {"means": "ok", "together": "skipped"}
     assert frame.loc["together", "reason"].startswith("needs several queries to look at together")
 

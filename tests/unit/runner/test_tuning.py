@@ -51,7 +51,7 @@ def turned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(scenario: str = "supervised", methods: Any = ("turned",), data: Any = None, **options: Any) -> pd.DataFrame:
     data = toy.dataset() if data is None else data
-    return bench.run(scenario, list(methods), data, seeds=1, device="cpu", calibrate=False, **options)
+    return bench.run(scenario, list(methods), data, seeds=1, device="cpu", calibrate=False, **options).frame
 
 
 def test_the_defaults_come_first_and_more_configurations_include_fewer() -> None:

@@ -61,3 +61,8 @@ def test_a_long_text_wraps_between_words() -> None:
 
 def test_a_table_without_rows_is_its_head() -> None:
     assert table_lines(["a", "b"], [], width=20) == ["a  b", "----"]
+
+
+def test_lines_are_lines_in_a_notebook_too(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert table_lines(["a"], [["b"]]) == ["a", "-", "b"]

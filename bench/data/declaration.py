@@ -1,4 +1,4 @@
-"""Declarations of standard data sets."""
+"""Declarations of standard data sets, read without what decodes images."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _downloads(entries: Any, where: str) -> tuple[Download, ...]:
 @cache
 def declarations() -> Mapping[str, Declaration]:
     """Return every declared data set by name."""
-    found = [parse(path) for path in sorted(Path(__file__).parent.glob("*.yaml"))]
+    found = [parse(path) for path in sorted((Path(__file__).parent / "standard").glob("*.yaml"))]
     return {declaration.name: declaration for declaration in found}
 
 

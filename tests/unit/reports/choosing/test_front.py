@@ -1,8 +1,8 @@
-"""Accuracy against cost."""
+"""The front of accuracy and cost."""
 
 import pandas as pd
 
-from bench.reports.figures.cost_tradeoffs import front
+from bench.reports.choosing.front import front
 
 
 def test_front_keeps_what_nothing_beats():

@@ -1,0 +1,1 @@
+"""Serving a kept classifier over HTTP; needs the extra ``serve``."""

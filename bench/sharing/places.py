@@ -1,0 +1,117 @@
+"""Where files are shared: any address of fsspec, and plain web servers to pull from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import requests
+
+from bench.utils.errors import BenchError, one_line
+from bench.utils.names import require_no_secret
+
+_BLOCK = 1 << 20
+_TIMEOUT = (10, 60)
+"""Seconds to connect, and between two blocks."""
+
+
+class Place(Protocol):
+    """A folder somewhere."""
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """Yield the blocks of a file; what cannot be read raises :class:`BenchError`."""
+
+    def write(self, name: str, source: Path) -> None:
+        """Write a file; what cannot be written raises :class:`BenchError`."""
+
+    def has(self, name: str) -> bool:
+        """Return whether a file is there."""
+
+
+def place_at(address: str) -> Place:
+    """Return the place at an address.
+
+    ``hf://datasets/NAME/REPOSITORY/FOLDER`` is the Hugging Face Hub, ``s3://``, ``gs://`` and the like are object
+    stores, ``https://`` is a web server, which can be pulled from; what has no scheme is a folder. Credentials come
+    from where each of these looks for them, never from the address.
+
+    Raises
+    ------
+    BenchError
+        If fsspec is missing or knows no such scheme, or the address holds a password.
+    """
+    require_no_secret(address, "an address", instead="leave it out; the store's own settings hold it")
+    if address.startswith(("http://", "https://")):
+        return _Web(address.rstrip("/"))
+    if find_spec("fsspec") is None:
+        raise BenchError("sharing needs fsspec; pip install 'retrieval-bench[share]'")
+    core = import_module("fsspec.core")
+    try:
+        system, root = core.url_to_fs(address)
+    except (ValueError, ImportError, OSError) as error:
+        raise BenchError(f"{address} cannot be opened ({one_line(error)}); check it") from None
+    return _Store(system, str(root).rstrip("/"), address)
+
+
+class _Store:
+    """A folder of a file system of fsspec."""
+
+    def __init__(self, system: Any, root: str, address: str) -> None:
+        self._system, self._root, self._address = system, root, address
+
+    def read(self, name: str) -> Iterator[bytes]:
+        try:
+            with self._system.open(f"{self._root}/{name}", "rb") as stream:
+                while block := stream.read(_BLOCK):
+                    yield block
+        except Exception as error:  # each store has exceptions of its own
+            raise self._failed("read", name, error) from None
+
+    def write(self, name: str, source: Path) -> None:
+        path = f"{self._root}/{name}"
+        try:
+            self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._system.put_file(str(source), path)
+        except Exception as error:
+            raise self._failed("written", name, error) from None
+
+    def has(self, name: str) -> bool:
+        try:
+            return bool(self._system.exists(f"{self._root}/{name}"))
+        except Exception as error:
+            raise self._failed("read", name, error) from None
+
+    def _failed(self, what: str, name: str, error: Exception) -> BenchError:
+        return BenchError(f"{self._address}/{name} cannot be {what} ({type(error).__name__}: {one_line(error)})")
+
+
+class _Web:
+    """A folder of a web server."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def read(self, name: str) -> Iterator[bytes]:
+        where = f"{self._address}/{quote(name)}"
+        try:
+            with requests.get(where, stream=True, timeout=_TIMEOUT) as answer:
+                if answer.status_code != 200:
+                    raise BenchError(f"{where} cannot be read (status {answer.status_code}); check the address")
+                yield from answer.iter_content(_BLOCK)
+        except requests.RequestException as error:
+            raise BenchError(f"{where} cannot be read ({one_line(error)}); check the address") from None
+
+    def write(self, name: str, source: Path) -> None:
+        raise self._refused()
+
+    def has(self, name: str) -> bool:
+        raise self._refused()
+
+    def _refused(self) -> BenchError:
+        return BenchError(
+            f"{self._address} is a web server, and nothing can be pushed to one; push to a store or folder"
+        )

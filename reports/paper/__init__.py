@@ -1,0 +1,1 @@
+"""A paper's table: as a value, and as LaTeX, Markdown, CSV and HTML."""
