@@ -14,6 +14,8 @@ from bench.reports.sections.sections import Part, parts
 from bench.reports.tables.files import csv_bytes
 from bench.reports.tables.latex import latex
 from bench.reports.tables.markdown import markdown, words
+from bench.utils.errors import BenchError, suggest
+from bench.utils.names import shown
 
 
 def build(
@@ -46,10 +48,13 @@ def build(
     Raises
     ------
     BenchError
-        If there is nothing to report, a file is damaged or of a newer schema, a plug-in's metric or figure fails, or
-        ``out`` cannot be written.
+        If there is nothing to report, no method is called as the baseline, a file is damaged or of a newer schema, a
+        plug-in's metric or figure fails, or ``out`` cannot be written.
     """
     analysis = Analysis.of(folders, galleries, choices)
+    if choices.baseline is not None and choices.baseline not in analysis.methods:
+        known = suggest(choices.baseline, analysis.methods)
+        raise BenchError(f"--baseline {shown(choices.baseline)} is no method of these runs{known}")
     sections = parts(analysis)
     warnings = [*FIGURES.warnings, *analysis.warnings]
     notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis)]

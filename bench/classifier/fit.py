@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from bench.core.dataset import Dataset
 from bench.cost.latency import latencies
 from bench.data.images.items import SetAside
 from bench.encoders.encoder import Encoder
-from bench.utils.errors import BenchError
+from bench.sampling.sessions import as_features as as_sampled
+from bench.sampling.sessions import exclude
+from bench.utils.errors import BenchError, Notice
 
 Named = str | Path | Dataset
 """A data set: by name, by the folder of its pack or of its images, or itself."""
@@ -122,6 +125,12 @@ def _measured(model: Model, dataset: Dataset) -> dict[str, Any]:
     """Return the accuracy on the data set's queries, if it has any, and how long an answer takes."""
     told: dict[str, Any] = {}
     queries = dataset.role("query")
+    # A memory may be the data set itself, and an item that is asked about answers for itself.
+    apart = exclude(queries, [as_sampled(model.task.memory.images, dataset)])
+    if len(apart) < len(queries):
+        count = len(queries) - len(apart)
+        warnings.warn(f"{count} of {len(queries)} queries lie in the memory, and are not asked", Notice, stacklevel=2)
+    queries = apart
     if len(queries):
         # A class that has queries alone cannot be answered, and they count as wrong.
         best = model.scores(queries.x).argmax(1).tolist()

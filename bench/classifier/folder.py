@@ -135,10 +135,11 @@ def write_folder(model: Model, folder: Path, *, reject: float, card: str, onnx: 
         # That of the classifier before.
         (folder / ONNX).unlink(missing_ok=True)
     sweep(folder)
-    if before is not None and before != file:
+    # Of the names that are written here alone: what another's manifest names may lie outside the folder.
+    if before in _names() and before != file:
         # A system that keeps mapped files from being removed leaves it to the next writer.
         with suppress(OSError):
-            (folder / before).unlink()
+            (folder / str(before)).unlink()
 
 
 def require_free(folder: Path) -> str | None:

@@ -32,7 +32,9 @@ def as_features(x: Any, dimension: int | None, what: str = "features") -> Tensor
     else:
         array = np.asarray(x)
         check_numbers(array, what)
-        found = torch.from_numpy(np.ascontiguousarray(array))
+        # Of types that torch lacks (other byte orders, 128 bits) as well; what is too large is refused by its row.
+        with np.errstate(over="ignore"):
+            found = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     if found.ndim != 2:
         raise BenchError(f"{what} of shape {tuple(found.shape)} are no table; give [n, d], one row an image")
     if dimension is not None and found.shape[1] != dimension:

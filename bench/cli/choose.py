@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cli import completion
-from bench.cli.options import ENCODER_HELP, PATH, terminal_width, warn
+from bench.cli.options import ENCODER_HELP, PATH, Number, terminal_width, warn
 from bench.reports.analysis import Analysis
 from bench.reports.choosing.budgets import Budget, choices
 from bench.reports.choosing.tables import as_frame, table
@@ -27,9 +27,11 @@ _RUNS = ("max_ms", "max_mib", "labels")
 
 @click.command()
 @click.argument("folders", metavar="RUN...", nargs=-1, type=PATH)
-@click.option("--max-ms", type=float, help="Most milliseconds of an answer to one query; needs `bench run --latency`.")
-@click.option("--max-mib", type=float, help="Most mebibytes of state.")
-@click.option("--labels", type=float, help="Most labelled images of each class.")
+@click.option(
+    "--max-ms", type=Number(0), help="Most milliseconds of an answer to one query; needs `bench run --latency`."
+)
+@click.option("--max-mib", type=Number(0), help="Most mebibytes of state.")
+@click.option("--labels", type=Number(0), help="Most labelled images of each class.")
 @click.option("--out", type=PATH, help="Of runs: a page (.html) or numbers (.csv). Of a race: the winner's folder.")
 @click.option("--data", shell_complete=completion.datasets, help="Race on this folder of images, or data set, instead.")
 @click.option("--budget", metavar="TIME", default="10m", show_default=True, help="Of a race: 90s, 10m, 1.5h.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import PATH
+from bench.cli.options import PATH, Number
 from bench.reports.trackers.export import export as write
 from bench.reports.verify import text
 from bench.reports.verify import verify as check
@@ -15,7 +15,7 @@ from bench.reports.verify import verify as check
 
 @click.command()
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=PATH)
-@click.option("--tolerance", default=1.0, show_default=True, type=click.FloatRange(0), help="Points of accuracy.")
+@click.option("--tolerance", default=1.0, show_default=True, type=Number(0), help="Points of accuracy.")
 @click.option("--any-encoder", is_flag=True, help="Compare across encoders, or where the paper's is not recorded.")
 @click.pass_context
 def verify(ctx: click.Context, folders: Sequence[Path], tolerance: float, any_encoder: bool) -> None:

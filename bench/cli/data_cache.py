@@ -8,6 +8,7 @@ import json
 import click
 
 from bench.cache import cache_root
+from bench.cli.options import Number
 from bench.data.cache_listing import list_spaces
 from bench.data.cache_listing import prune as remove
 from bench.data.cache_listing import verify as check
@@ -43,7 +44,7 @@ def verify() -> None:
 
 
 @click.command()
-@click.option("--idle-days", type=float, help="Remove what has not been used for so many days.")
+@click.option("--idle-days", type=Number(0), help="Remove what has not been used for so many days.")
 @click.option("--all", "everything", is_flag=True, help="Remove everything.")
 def prune(idle_days: float | None, everything: bool) -> None:
     """Remove damaged and half-written files, and what --idle-days or --all say."""

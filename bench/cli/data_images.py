@@ -13,6 +13,7 @@ from bench.cli import completion
 from bench.cli.options import (
     ENCODER_HELP,
     PATH,
+    Number,
     encoding,
     notices_alone,
     role_options,
@@ -38,7 +39,7 @@ from bench.device.choose import choose_device
 @click.option("--class-names", type=PATH, help="Names of class folders (lines FOLDER NAME) or of class numbers.")
 @click.option("--nested", is_flag=True, help="Class folders lie in folders of groups: GROUP/CLASS/IMAGE.")
 @click.option("--templates", default="auto", help="Prompts: auto, imagenet-80, imagenet-7, photo, name, or a file.")
-@click.option("--near", type=click.FloatRange(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
+@click.option("--near", type=Number(0, 1, min_open=True), help="Cosine of near-duplicates.  [default: 0.97]")
 @click.option("--no-projection", is_flag=True, help="Image features before the projection; there are no texts then.")
 @click.option("--licence", default="unknown", help="Licence of the data.")
 @click.option("--citation", default="", help="Who made it.")

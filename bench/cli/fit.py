@@ -13,7 +13,8 @@ from bench.classifier.answers import NONE
 from bench.classifier.calibration import SHARE
 from bench.classifier.wilson import wilson
 from bench.cli import completion
-from bench.cli.options import ENCODER_HELP, notices_alone, warn
+from bench.cli.options import ENCODER_HELP, Number, notices_alone, warn
+from bench.runner.config import LARGEST_SEED
 from bench.utils.names import printable
 
 
@@ -25,11 +26,13 @@ from bench.utils.names import printable
 @click.option("--memory", multiple=True, metavar="DATA", help="Items to retrieve from too; may be repeated.")
 @click.option("--texts", type=click.Path(path_type=Path), help="JSON of sentences by class, as text memory.")
 @click.option("--train", metavar="DATA", help="Other classes, for methods that train on seen classes.")
-@click.option("--none-below", type=float, default=0.0, help=f"Answer '{NONE}' below this confidence.  [default: never]")
-@click.option("--hold-out", type=float, default=SHARE, show_default=True, help="Share of images that calibrates.")
+@click.option(
+    "--none-below", type=Number(), default=0.0, help=f"Answer '{NONE}' below this confidence.  [default: never]"
+)
+@click.option("--hold-out", type=Number(), default=SHARE, show_default=True, help="Share of images that calibrates.")
 @click.option("--without-items", is_flag=True, help="Keep no items: a smaller folder that cannot be edited.")
 @click.option("--licence", default="unknown", help="Of the images, for the card.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all draws.")
+@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True, help="Of all draws.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True, help="Where to compute.")
 @click.option("--onnx", is_flag=True, help="Also write the scoring as model.onnx; needs the extra `onnx`.")
 def fit(

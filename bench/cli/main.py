@@ -20,6 +20,9 @@ from bench.utils.names import printable
 from bench.utils.threads import wait_briefly
 from bench.utils.version import __version__
 
+_LONGEST = 1000
+"""Characters of a message."""
+
 
 class _Group(LazyGroup):
     """Turns errors a user can put right into one line and exit status 2, and Ctrl-C into one line and 130."""
@@ -107,7 +110,12 @@ def _abandon_unwritten() -> None:
 
 def _told(error: BenchError) -> str:
     # What names and files hold is part of many messages: no line of it, and nothing that a terminal obeys, gets out.
-    return printable("bench: " + " ".join(str(error).split()))
+    return _line(" ".join(str(error).split()))
+
+
+def _line(text: str) -> str:
+    # Of a word of megabytes the beginning tells enough.
+    return printable(f"bench: {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}")
 
 
 class _OneLine(click.ClickException):
@@ -117,7 +125,7 @@ class _OneLine(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it as other errors are."""
-        click.echo(printable(f"bench: {self.message}"), file=file, err=file is None)
+        click.echo(_line(self.message), file=file, err=file is None)
 
 
 def _in_one_line(error: click.UsageError) -> click.ClickException:

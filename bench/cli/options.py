@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import warnings
@@ -27,6 +28,17 @@ class _Path(click.Path):
         return expand(Path(value))
 
 
+class Number(click.FloatRange):
+    """A finite number in a range: comparisons with NaN are all false, so that a range alone lets it pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; anything else is an error of usage."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
+
+
 PATH = _Path(path_type=Path)
 """What every option and argument that is a path is read as."""
 
@@ -40,7 +52,7 @@ def role_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which splits serve in which role."""
     for role in ("memory", "validation", "query", "support"):
         command = click.option(f"--{role}", default="", help=f"Splits that serve as {role}, joined by +.")(command)
-    return click.option("--hold-out", type=float, help="Without splits: this share of each class becomes queries.")(
+    return click.option("--hold-out", type=Number(), help="Without splits: this share of each class becomes queries.")(
         command
     )
 

@@ -12,7 +12,7 @@ from bench.classifier import Classifier
 from bench.classifier.answers import NONE, SHOWN, Answer, as_csv, as_json, table_rows
 from bench.classifier.inputs import ARRAYS, read_features
 from bench.classifier.pictures import opened
-from bench.cli.options import ENCODER_HELP, notices_alone, terminal_width
+from bench.cli.options import ENCODER_HELP, Number, notices_alone, terminal_width
 from bench.data.images.folder import SUFFIXES
 from bench.reports.tables.console import table_lines
 from bench.utils.errors import BenchError
@@ -26,7 +26,9 @@ _BLOCK = 256
 @click.argument("classifier", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@click.option("--none-below", type=float, help=f"Answer '{NONE}' below this confidence.  [default: as it was fitted]")
+@click.option(
+    "--none-below", type=Number(), help=f"Answer '{NONE}' below this confidence.  [default: as it was fitted]"
+)
 @click.option("--neighbours", type=click.IntRange(0), default=SHOWN, show_default=True, help="Of each answer, at most.")
 @click.option("--encoder", help=f"Where the encoder is now, if it was moved: {ENCODER_HELP}")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True, help="Where to encode.")

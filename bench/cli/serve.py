@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import ENCODER_HELP, notices_alone
+from bench.cli.options import ENCODER_HELP, Number, notices_alone
 from bench.utils.errors import BenchError
 
 _MEBI = 2**20
@@ -18,9 +18,9 @@ _MEBI = 2**20
 @click.option("--host", default="127.0.0.1", show_default=True, help="Other machines need BENCH_SERVE_TOKEN.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 is any that is free.")
 @click.option("--edits", is_flag=True, help="Let items be added and removed; each edit is written into the folder.")
-@click.option("--max-mib", type=float, default=20, show_default=True, help="Of a request.")
-@click.option("--max-megapixels", type=float, default=40, show_default=True, help="Of an image.")
-@click.option("--rate", type=float, default=100, show_default=True, help="Images a second, over time.")
+@click.option("--max-mib", type=Number(0), default=20, show_default=True, help="Of a request.")
+@click.option("--max-megapixels", type=Number(0), default=40, show_default=True, help="Of an image.")
+@click.option("--rate", type=Number(0), default=100, show_default=True, help="Images a second, over time.")
 @click.option("--burst", type=int, default=200, show_default=True, help="Images at once.")
 @click.option("--encoder", help=f"Where the encoder is now, if it was moved: {ENCODER_HELP}")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True, help="Where to encode.")

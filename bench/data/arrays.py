@@ -87,9 +87,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         return {key: _numpy(tensor) for key, tensor in load_file(path).items()}
     except BenchError:
         raise
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror or one_line(error)}") from None
     except MemoryError:
         raise BenchError(f"{path} cannot be read: its arrays take more memory than there is") from None
     except Exception as error:  # the readers raise many kinds for a damaged file
+        if "allow_pickle" in str(error):
+            raise BenchError(
+                f"{path} cannot be read: it is no array, or one of objects; save numbers or text"
+            ) from None
         raise BenchError(f"{path} cannot be read: {one_line(error)}") from None
 
 
@@ -153,7 +159,7 @@ def check_pair(x: np.ndarray, labels: np.ndarray, what: str) -> tuple[np.ndarray
         )
     check_numbers(x, what)
     if not np.issubdtype(labels.dtype, np.integer):
-        raise BenchError(f"{what}: labels of type {labels.dtype} are not whole numbers")
+        raise BenchError(f"{what}: labels of type {labels.dtype} are not whole numbers; save them as int64")
     return x, labels
 
 

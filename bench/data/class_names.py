@@ -13,6 +13,11 @@ from bench.utils.names import shown
 from bench.utils.texts import read_text
 from bench.utils.yaml12 import YamlError, parse_yaml
 
+LONGEST = 1000
+"""Characters of a class's name, enough for one with all its synonyms."""
+MOST = 500_000
+"""Classes of a list; a manifest of more would be refused by its reader."""
+
 
 def clean(name: str) -> str:
     """Return a class name as it is stored: composed (NFC), without blanks or a byte-order mark around it.
@@ -41,8 +46,7 @@ def check_class_names(names: Iterable[str], origin: str) -> None:
     for name in names:
         if not clean(name):
             raise BenchError(f"{origin}: a class has an empty name; give every class a name")
-        if not all(character.isprintable() or character == "\u3000" for character in name):
-            raise BenchError(f"{origin}: class name {shown(name)} has characters that are no text; rename it")
+        _require_text(name, origin)
         other = seen.setdefault(same_name(name), name)
         if other is not name:
             kind = "two classes have the name" if other == name else f"class names {other!r} and"
@@ -50,6 +54,16 @@ def check_class_names(names: Iterable[str], origin: str) -> None:
             if other != name and other.casefold() != name.casefold():
                 end = " differ only in blanks or in how accents are written"
             raise BenchError(f"{origin}: {kind} {name!r}{end}; rename one")
+
+
+def _require_text(name: str, origin: str) -> None:
+    # The length first: it bounds what the second question costs, and every record and page that shows the name.
+    if len(name) > LONGEST:
+        raise BenchError(
+            f"{origin}: class name {shown(name)} has {len(name)} characters, more than {LONGEST}; shorten it"
+        )
+    if not all(character.isprintable() or character == "\u3000" for character in name):
+        raise BenchError(f"{origin}: class name {shown(name)} has characters that are no text; rename it")
 
 
 def read_classes(path: Path, name: str, notes: list[str] | None = None) -> list[str]:
@@ -90,6 +104,8 @@ def read_classes(path: Path, name: str, notes: list[str] | None = None) -> list[
         content = content[name]
     if not isinstance(content, list):
         raise BenchError(f"{path} holds no list of class names")
+    if len(content) > MOST:
+        raise BenchError(f"{path} holds {len(content)} class names, more than {MOST}; give a list of classes")
     return _cleaned([_text(entry, label, path) for label, entry in enumerate(content)], path, said)
 
 
@@ -133,8 +149,7 @@ def _cleaned(names: Sequence[str], path: Path, notes: list[str]) -> list[str]:
     for label, name in enumerate(cleaned):
         if not name:
             raise BenchError(f"{path}: class {label} has an empty name; give every class a name")
-        if not all(character.isprintable() or character == "\u3000" for character in name):
-            raise BenchError(f"{path}: class name {shown(name)} has characters that are no text; rename it")
+        _require_text(name, str(path))
     changed = [name for name, new in zip(names, cleaned, strict=True) if name != new]
     if changed:
         notes.append(

@@ -20,7 +20,7 @@ from bench.data.splits import check_splits, choose_roles, held_out
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError, suggest
 from bench.utils.hashing import digest
-from bench.utils.names import expand, file_name
+from bench.utils.names import expand, file_name, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +126,9 @@ def import_pack(
     file_name(options.name, "data set")
     splits = find_splits(read_arrays(paths, by_file=True), single="all")
     check_splits(splits, "the arrays")
+    bare_splits = [split for split, (x, _) in splits.items() if not len(x)]
+    if bare_splits:
+        raise BenchError(f"split {shown(bare_splits[0])} has no rows; give it some, or leave it out")
     names = read_classes(expand(classes), options.name, warnings)
     if options.hold_out is not None:
         x, y = next(iter(splits.values()))
@@ -188,7 +191,9 @@ def import_pack(
 
 
 def _tensor(x: np.ndarray) -> Tensor:
-    kept = x if x.dtype in (np.float16, np.float32) else x.astype(np.float32)
+    # What is too large for float32 becomes infinite, and that is refused by row, not warned of here.
+    with np.errstate(over="ignore"):
+        kept = x if x.dtype in (np.float16, np.float32) else x.astype(np.float32)
     return torch.from_numpy(np.ascontiguousarray(kept))
 
 

@@ -37,6 +37,10 @@ class _AtOrigin(Mapping[str, Callable[[], bytes]]):
             return {}
         return {item.id: item.read for item in source.items}
 
+    def __contains__(self, name: object) -> bool:
+        # Asked of every item of every task: to list shards for that would take as long as to encode them.
+        return True
+
     def __getitem__(self, name: str) -> Callable[[], bytes]:
         return self._found[name]
 
@@ -108,10 +112,11 @@ class Pictures:
         channels, height, width = image_shape(self.encoder)
         x = torch.empty(len(ids), channels * height * width)
         for row, name in enumerate(ids.tolist()):
-            if name not in self.read:
+            read = self.read.get(name)
+            if read is None:
                 raise Unsuitable(f"needs the pixels of every image, and {name} has features only")
             try:
-                x[row] = transform(decode(self.read[name]())).flatten()
+                x[row] = transform(decode(read())).flatten()
             except Unusable as reason:
                 raise Unsuitable(f"needs the pixels of every image, and {name} cannot be read: {reason}") from None
         return x

@@ -11,6 +11,7 @@ from bench.core.dataset import Dataset
 from bench.data.images.decode import decode
 from bench.data.images.items import Unusable
 from bench.data.images.open import open_source
+from bench.utils.whole_numbers import whole_number
 
 Show = Callable[[str], bytes | None]
 """Takes an item's id; returns a PNG no larger than :data:`SIDE`, or None if there is no picture of it."""
@@ -80,5 +81,5 @@ def _digits() -> list[bytes]:
 
 
 def _digit(item: str) -> bytes | None:
-    number = item.removeprefix("digit/")
-    return _digits()[int(number)] if number.isdigit() and int(number) < len(_digits()) else None
+    number = whole_number(item.removeprefix("digit/"))
+    return _digits()[number] if number is not None and number < len(_digits()) else None

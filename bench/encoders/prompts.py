@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.encoders.encoder import Encoder
 from bench.functional.classwise import normalise
 from bench.utils.errors import BenchError, suggest
+from bench.utils.texts import read_text
 
 Template = Callable[[str], str]
 
@@ -47,7 +48,7 @@ def read_templates(wanted: str | Path) -> tuple[Template, ...]:
     """
     path = Path(wanted)
     if path.is_file():
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in read_text(path, "a text file with one template a line").splitlines()]
         return of_strings([line for line in lines if line and not line.startswith("#")], str(path))
     named = _named()
     if str(wanted) not in named:

@@ -14,6 +14,7 @@ from bench.core.memory import Items, Memory
 from bench.core.task import Episode, Task
 from bench.data.class_names import plain
 from bench.utils.errors import BenchError
+from bench.utils.whole_numbers import whole_number
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
@@ -33,8 +34,8 @@ def parse_relabels(lines: Sequence[str], class_names: Sequence[str]) -> dict[str
         item, equals, name = line.rpartition("=")
         if not equals or not item:
             raise BenchError(f"--relabel {line!r} is not ITEM=CLASS; write for instance web/3=cat")
-        label = by_name.get(plain(name), int(name) if name.isdigit() else -1)
-        if not 0 <= label < len(class_names):
+        label = by_name.get(plain(name), whole_number(name))
+        if label is None or not 0 <= label < len(class_names):
             raise BenchError(f"--relabel {line!r}: the data set has no class {name!r}{nearest(name, class_names)}")
         found[item] = label
     return found

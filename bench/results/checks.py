@@ -26,6 +26,9 @@ _ANSWERED = ("session", "n_queries", "n_correct", "class_total", "class_correct"
 """Those that are not null in a record of answers."""
 _OBJECTS = ("method_params", "scenario_params", "condition", "details", "notes", "provenance")
 """Those that hold JSON objects."""
+_NAMES = ("method", "method_name", "scenario", "dataset", "encoder")
+_LONGEST = 2000
+"""Characters of a name; tables and figures of a report show it, and take the longer the longer it is."""
 TWICE = "sessions of a cell twice, and nothing says which counts"
 _STATUS = frozenset({"ok", "skipped", "failed"})
 _COUNTS = ("seed", "session", "n_queries", "n_correct", "state_bytes", "support_items", "memory_items")
@@ -49,6 +52,11 @@ def _record_faults(table: pa.Table) -> Iterator[str]:
     for name in _OBJECTS:
         if name in there and not _are_objects(pc.unique(table[name]).to_pylist()):
             yield f"have a {name} that is no JSON object"
+    for name in _NAMES:
+        if name in there:
+            longest = max((len(str(text)) for text in pc.unique(table[name]).to_pylist()), default=0)
+            if longest > _LONGEST:
+                yield f"have {'an' if name == 'encoder' else 'a'} {name} of {longest} characters, more than {_LONGEST}"
     if "status" not in there:
         return
     others = set(pc.unique(table["status"]).to_pylist()) - _STATUS

@@ -20,6 +20,7 @@ from bench.utils.names import expand, shown
 from bench.utils.params import parse
 from bench.utils.precision import TrainingPrecision
 from bench.utils.texts import read_text
+from bench.utils.whole_numbers import whole_number
 from bench.utils.yaml12 import YamlError, YamlSyntaxError, parse_yaml
 
 MOST_SEEDS = 100_000
@@ -73,7 +74,7 @@ def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
     said = shown(str(text)) if isinstance(text, (str, int, list, tuple)) else type(text).__name__
     try:
         if isinstance(text, str):
-            given = [int(p) for p in text.split(",") if p.strip()] if "," in text else int(text)
+            given = [_seed(p) for p in text.split(",") if p.strip()] if "," in text else _seed(text)
         # Before any of them is made: a billion would take all memory.
         if (given if type(given) is int else len(given)) > MOST_SEEDS:
             raise BenchError(f"--seeds {said} are more than {MOST_SEEDS}; run fewer at a time")
@@ -85,6 +86,13 @@ def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
     if max(seeds) > LARGEST_SEED:
         raise BenchError(f"--seeds {said}: a seed is at most {LARGEST_SEED}; write a smaller one")
     return seeds
+
+
+def _seed(text: str) -> int:
+    number = whole_number(text.strip())
+    if number is None:
+        raise ValueError(text)
+    return number
 
 
 def parse_assignments(lines: Sequence[str]) -> dict[str, Any]:

@@ -33,12 +33,14 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     BenchError
-        If the folder cannot be written to or the disk is full; no half-written file stays behind.
+        If the folder cannot be written to, the disk is full, or the path is a device or a pipe; no half-written file
+        stays behind.
     """
     folder = path.parent
     temporary = folder / _temporary_name(path.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _require_replaceable(path)
         _sweep_once(str(folder.absolute()))
         temporary.touch()
         mode = temporary.stat().st_mode
@@ -64,6 +66,12 @@ def replacing(path: Path) -> Iterator[Path]:
         # made it cannot be removed either, and the error that says so is on its way.
         with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
+
+
+def _require_replaceable(path: Path) -> None:
+    # Whoever may write into its folder could put a file in the place of /dev/null, for every program of the machine.
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise BenchError(f"cannot write {path}: it is a device, a pipe or a socket; name a file")
 
 
 def _temporary_name(name: str) -> str:

@@ -130,7 +130,7 @@ def _counts_a_truth(value: Any, made: Any) -> bool:
 def _adapter(cls: type, name: str) -> pydantic.TypeAdapter[Any]:
     made = _ADAPTERS.setdefault(cls, {})
     if name not in made:
-        config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+        config = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
         made[name] = pydantic.TypeAdapter(hints(cls)[name], config=config)
     return made[name]
 

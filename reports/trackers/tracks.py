@@ -14,7 +14,7 @@ import pandas as pd
 from bench.reports.analysis import Analysis
 from bench.reports.metrics.cost import COSTS
 from bench.reports.metrics.definitions import METRICS
-from bench.reports.utils.text import condition_text, slug
+from bench.reports.utils.text import condition_name, slug
 
 _SESSION = ("accuracy", "old_accuracy", "new_accuracy", "mean_class_recall")
 
@@ -52,8 +52,8 @@ def tracks(analysis: Analysis) -> list[Track]:
     cells = []
     for row in analysis.cells.to_dict("records"):
         facts = first.loc[row["cell"]]
-        condition = condition_text(str(row["condition"]))
-        parts = (row["scenario"], row["dataset"], condition, row["method"], f"seed {row['seed']}")
+        condition = condition_name(str(row["condition"]))
+        parts = (row["scenario"], row["dataset"], condition, row["method"], f"seed-{row['seed']}")
         sessions = by_cell.get(row["cell"], pd.DataFrame(columns=["session", *_SESSION]))
         cells.append(
             Track(

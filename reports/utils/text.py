@@ -10,6 +10,9 @@ from bench.utils.names import printable
 
 _LONGEST = 120
 """Characters of a file's name; an ending joins it."""
+_USUAL = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
+"""A name that is a part of a file's name as it is."""
+_KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def condition_text(condition: str) -> str:
@@ -30,16 +33,28 @@ def place(scenario: object, dataset: object, condition: object) -> str:
 
 
 def slug(*parts: str) -> str:
-    """Return a file name of letters, digits, dots and hyphens.
+    """Return a file name of lower-case letters, digits, dots, hyphens and underscores.
 
-    A long one is cut; it, and one that would lack letters of another script, is told apart by a hash.
+    Parts that have nothing else are joined by hyphens and stay as they are. A name of other parts, and a long one, ends
+    in a hash of its parts, so that ``A b`` and ``a-b`` are two files, also where capitals do not count.
     """
-    whole = "-".join(part for part in parts if part)
-    words = re.sub(r"[^A-Za-z0-9.]+", "-", whole).strip("-.").lower()
-    if len(words) <= _LONGEST and not any(c.isalnum() and not c.isascii() for c in whole):
+    given = [part for part in parts if part]
+    words = "-".join(filter(None, map(_words, given)))
+    if len(words) <= _LONGEST and all(map(_is_usual, given)):
         return words
-    mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    return f"{words[: _LONGEST - 7]}-{mark}".strip("-.")
+    return _marked(words[: _LONGEST - 7], json.dumps(given))
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.").lower()
+
+
+def _is_usual(text: str) -> bool:
+    return bool(_USUAL.fullmatch(text)) and "--" not in text
+
+
+def _marked(words: str, whole: str) -> str:
+    return f"{words}-{hashlib.sha256(whole.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}".strip("-.")
 
 
 def natural(text: str) -> str:
@@ -48,8 +63,25 @@ def natural(text: str) -> str:
 
 
 def file_name(scenario: object, dataset: object, condition: object, what: str) -> str:
-    """Return the name of the file about one group; a long condition is cut and told apart by a hash."""
-    words = slug(condition_text(str(condition)))
-    if len(words) > 60:
-        words = f"{words[:50]}-{hashlib.sha256(str(condition).encode()).hexdigest()[:6]}"
-    return slug(str(scenario), str(dataset), words, what)
+    """Return the name of the file about one group, another for each; see :func:`slug`."""
+    return slug(str(scenario), str(dataset), condition_name(str(condition)), what)
+
+
+def condition_name(condition: str) -> str:
+    """Return a condition (JSON) as a part of a file's name: ``base-0-increment-10``.
+
+    A long one, and one with values that would be lost, are told apart by a hash.
+    """
+    settings = json.loads(condition)
+    words = _words(condition_text(condition).replace("_", "-"))
+    values = [one for value in settings.values() for one in (value if isinstance(value, list) else [value])]
+    if len(words) <= 60 and all(_KEY.fullmatch(key) for key in settings) and all(map(_is_plain, values)):
+        return words
+    return _marked(words[:50], condition)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a number or a word that no number and no constant is written as."""
+    if isinstance(value, str):
+        return _is_usual(value) and value[0].isalpha() and "_" not in value and value not in ("none", "true", "false")
+    return value is None or isinstance(value, bool) or _is_usual(str(value))

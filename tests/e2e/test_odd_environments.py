@@ -63,6 +63,12 @@ ODD_WORDS = [
     (*RUN, "--seeds", "1", "--config", "a" * 300),
     (*RUN, "--seeds", "1", "--config", "nowhere.yaml"),
     ("run", "--data", "d" * 300, "--seeds", "1"),
+    ("run", "--methods", "k" * 1_000_000, "--data", "digits"),
+    ("run", "--" + "o" * 1_000_000),
+    ("o" * 1_000_000,),
+    *((*RUN, "--seeds", text) for text in ("1_000", "１", "1.0", "+1")),
+    (*RUN, "--shard", "1/" + "9" * 5000),
+    *((*RUN, "--set", f"protonet.temperature={text}") for text in ("inf", "-inf", "nan", ".inf", "1e400")),
     ("report", "r" * 300),
     ("report", "--out", "o" * 300),
     ("merge", "m" * 300),
@@ -100,3 +106,31 @@ def test_a_home_folder_in_a_configuration(tmp_path: Path, monkeypatch: pytest.Mo
     assert done.exit_code == 0, done.output
     assert len(list((tmp_path / "home" / "runs").iterdir())) == 1
     assert not (tmp_path / "~").exists()
+
+
+def test_an_interrupt_while_the_command_is_imported(tmp_path: Path) -> None:
+    """A module of a library is interrupted in the middle, as by Ctrl-C at that moment."""
+    (tmp_path / "click.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    words = [sys.executable, "-m", "bench", "list", "methods"]
+    places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(words, env=os.environ | {"PYTHONPATH": places}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["bench: stopped before it began"]
+
+
+def test_a_reader_that_wants_one_line_only() -> None:
+    words = f"set -o pipefail; {sys.executable} -m bench list methods | true"
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, timeout=60)
+    assert done.returncode in (0, 1)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "shell", ["unset HOME", "export LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0", "export TZ=Odd/x"]
+)
+def test_environments_that_lack_something(shell: str) -> None:
+    words = f"{shell}; {sys.executable} -m bench list datasets <&-"
+    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "digits" in done.stdout
+    assert done.stderr == ""

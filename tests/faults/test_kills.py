@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kill import KINDS, Broken, Harness, Kind, _killed
+from tests.faults.children import Broken, killed
+from tests.faults.commands import KINDS, Kind
+from tests.faults.harness import Harness
 
 
 @pytest.mark.parametrize("name", ["run", "training", "import", "merge"])
@@ -36,7 +38,7 @@ def test_what_a_kill_changes_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     harness = Harness("odd", tmp_path)
     harness.__dict__["whole"] = ({"result": "once"}, 0.1, {"Path.touch": 2})
     monkeypatch.setattr(Harness, "_moment", lambda *_: ("Path.touch", 1))
-    with pytest.raises(Broken, match="these are otherwise"):
+    with pytest.raises(Broken, match="1 of 1 are otherwise"):
         harness.round(random.Random(0), 1)
 
 
@@ -45,6 +47,6 @@ def test_a_child_dies_when_it_is_told_to(tmp_path: Path) -> None:
         (tmp_path / "a").touch()
         (tmp_path / "b").touch()
 
-    assert _killed(work, ("Path.touch", 1))
+    assert killed(work, ("Path.touch", 1))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert not _killed(work, ("Path.touch", 9))
+    assert not killed(work, ("Path.touch", 9))

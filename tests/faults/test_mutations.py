@@ -48,7 +48,7 @@ def test_what_must_not_be_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     from bench.utils.errors import BenchError
     from tests.faults import mutate as harness
-    from tests.faults.readers import Reader
+    from tests.faults.reader import Reader
 
     def lines(folder: Path) -> str:
         raise BenchError("one\ntwo")

@@ -35,10 +35,13 @@ _BRIEF = {
     "hard_count": 2,
     "alpha_steps": 3,
     "beta_steps": 5,
+    "gamma_steps": 2,
+    "grid_steps": 3,
     "prototype_items": 2,
 }
-_LENGTHS = ("epochs", "adapt_epochs", "min_steps", "steps", "max_iterations")
-"""Those that say how long a training lasts, which is brief for variants that are told apart by it, too."""
+_GRIDS = ("alpha_steps", "beta_steps", "gamma_steps", "grid_steps")
+_LENGTHS = ("epochs", "adapt_epochs", "min_steps", "steps", "max_iterations", *_GRIDS)
+"""Those that say how long a training or a search lasts, brief for variants that are told apart by it, too."""
 _LR = 1e-3
 """In place of smaller rates, by which a brief training would leave every answer as it was."""
 

@@ -136,6 +136,8 @@ def encode_pack(
     )
     shown = [options.display.get(name, name) for name in source.class_names]
     check_class_names(shown, source.origin)
+    if out.exists() and not out.is_dir():
+        raise BenchError(f"{out} is a file and no folder; choose another --out")
     encoder = load_encoder(
         options.encoder,
         precision=options.precision,
@@ -144,6 +146,10 @@ def encode_pack(
         quick_gelu=options.quick_gelu,
         texts=options.texts,
     )
+    if source.templates and not options.template_strings and options.templates == "auto":
+        options = replace(options, template_strings=source.templates)
+    # Before hours of encoding: templates can be refused at once.
+    templates = _templates(encoder, options) if encoder.has_texts else ()
     label_of = {name: label for label, name in enumerate(source.class_names)}
     encoded = {
         split: encode_source(
@@ -192,9 +198,7 @@ def encode_pack(
     if aside:
         warnings.append(f"{len(aside)} files set aside, e.g. {aside[0].id}: {aside[0].reason}; see {SET_ASIDE_FILE}")
     if encoder.has_texts:
-        if source.templates and not options.template_strings and options.templates == "auto":
-            options = replace(options, template_strings=source.templates)
-        manifest["prompts"] = _write_prompts(out, encoder, shown, options, cache, manifest, warnings)
+        manifest["prompts"] = _write_prompts(out, encoder, shown, templates, cache, manifest, warnings)
         if options.captions:
             manifest["texts"] = _write_captions(out, encoder, options.captions, label_of, cache)
     else:
@@ -239,12 +243,11 @@ def _write_prompts(
     out: Path,
     encoder: Encoder,
     shown: Sequence[str],
-    options: EncodeOptions,
+    templates: Sequence[Template],
     cache: FeatureCache | None,
     manifest: dict[str, Any],
     warnings: list[str],
 ) -> dict[str, Any]:
-    templates = _templates(encoder, options)
     names = [name.replace("_", " ") for name in shown]
     made = class_texts(lambda texts: encode_texts(encoder, texts, cache=cache), names, templates)
     manifest["encoder"] |= {"templates": [template("{}") for template in templates], "truncated": made.truncated}

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.utils.threads import cores
+from bench.utils.whole_numbers import whole_number
 
 Interpreter = subprocess.Popen[str]
 
@@ -21,8 +22,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 def threads_each(jobs: int) -> int:
     """Return the threads of each of some workers: the user's OMP_NUM_THREADS, or an equal share of the processors."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) else max(1, cores() // jobs)
+    return whole_number(os.environ.get("OMP_NUM_THREADS", "")) or max(1, cores() // jobs)
 
 
 def start(threads: int) -> Interpreter:

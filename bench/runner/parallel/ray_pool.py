@@ -32,6 +32,7 @@ from bench.runner.plan import Run
 from bench.utils.errors import BenchError, Notice
 from bench.utils.names import require_no_secret
 from bench.utils.threads import cores
+from bench.utils.whole_numbers import whole_number
 
 _ANSWER_SECONDS = 5.0
 """How long an address may take to accept a connection."""
@@ -127,11 +128,12 @@ def _connect(ray: Any, address: str, jobs: int | None, cards: int) -> None:
             ) from None
         return
     if address != "auto":
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        if not host or not port.isdecimal():
+        host, _, written = address.removeprefix("ray://").rpartition(":")
+        port = whole_number(written)
+        if not host or port is None:
             raise BenchError(f"--ray {address!r} is no address; write local, auto, HOST:PORT or ray://HOST:PORT")
         try:
-            socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
+            socket.create_connection((host, port), _ANSWER_SECONDS).close()
         except (OSError, OverflowError) as error:
             raise _no_cluster(address, str(error)) from None
     reason = _refusal(address)

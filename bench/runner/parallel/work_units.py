@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.utils.errors import BenchError
+from bench.utils.names import shown
+from bench.utils.whole_numbers import whole_number
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ class Shard:
     @staticmethod
     def parse(text: str) -> Shard:
         """Return the shard that ``2/8`` names; anything else raises :class:`BenchError`."""
-        number, _, count = text.partition("/")
-        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-            raise BenchError(f"--shard {text!r} is not NUMBER/COUNT; write 1/8 to 8/8")
-        return Shard(int(number), int(count))
+        number, count = (whole_number(part) for part in text.partition("/")[::2])
+        if number is None or count is None or not 1 <= number <= count:
+            raise BenchError(f"--shard {shown(text)} is not NUMBER/COUNT; write 1/8 to 8/8")
+        return Shard(number, count)
 
     def of(self, episodes: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         """Return what this shard has of each episode's cells, by method label.

@@ -60,6 +60,12 @@ def test_what_was_changed_in_a_class_list_is_said(tmp_path: Path) -> None:
         ("c.json", b'{"other": []}', "no class list 'x'"),
         ("c.yaml", b"words", "holds no list"),
         ("c.json", '{"²": "a"}'.encode(), "no class list"),
+        ("c.txt", b"fox\n" + b"a" * 10_000_000, "10000000 characters, more than 1000"),
+        ("c.json", b'["' + b"a" * 1001 + b'"]', "1001 characters"),
+        ("c.yaml", b"- " + b"a" * 1001, "1001 characters"),
+        ("c.txt", b"a\n" * 500_001, "500001 class names, more than 500000"),
+        ("c.txt", "fox\n\u202eflow\n".encode(), "no text"),
+        ("c.yaml", b"a: &a {0: fox}\n<<: *a\n1: wolf\n", "no class list"),
     ],
 )
 def test_class_lists_that_are_refused(tmp_path: Path, file: str, content: bytes, words: str) -> None:

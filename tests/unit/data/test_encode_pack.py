@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bench.cache import FeatureCache
-from bench.data.images import image_folder, image_table
+from bench.data.images import image_folder, image_table, to_pack
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.registry import resolve
 from bench.encoders import class_texts, load_encoder, read_templates
@@ -128,3 +128,27 @@ def test_a_table_with_splits(spec: str, folder: Path, tmp_path: Path) -> None:
     dataset = resolve(tmp_path / "pack")
     assert dataset.class_names == ("hound", "lion")
     assert dataset.splits["test"].ids.tolist() == ["test/dog/1.png", "test/big_cat/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("templates", "out", "said"),
+    [
+        ("nope", "pack", "neither a text file nor known templates"),
+        ("latin.txt", "pack", "not UTF-8"),
+        ("bare.txt", "pack", "exactly one"),
+        ("empty.txt", "pack", "no template"),
+        ("name", "bare.txt", "a file and no folder"),
+    ],
+)
+def test_what_can_be_refused_before_anything_is_encoded(
+    spec: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, templates: str, out: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "latin.txt").write_bytes("ein Bild für {}\n".encode("latin-1"))
+    (tmp_path / "bare.txt").write_text("a photo\n")
+    (tmp_path / "empty.txt").write_text("\ufeff# none\n\n")
+    monkeypatch.setattr(to_pack, "encode_source", None)
+    options = EncodeOptions(encoder=spec, name="x", templates=templates)
+    with pytest.raises(BenchError, match=said) as caught:
+        encode_pack(image_folder(folder), Path(out), options, cache=None)
+    assert "\n" not in str(caught.value)

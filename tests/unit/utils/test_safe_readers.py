@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -132,7 +133,8 @@ def test_parameters_on_the_command_line(name: str, text: str, value: object) -> 
 @pytest.mark.parametrize(
     ("name", "text"),
     [("k", "true"), ("k", "1:30"), ("k", "1.5"), ("rate", "false"), ("rate", "1:30"), ("ks", "[1, true]"),
-     ("either", "true"), ("k", "{a: 1, a: 2}"), ("k", "[" * 500)],
+     ("either", "true"), ("k", "{a: 1, a: 2}"), ("k", "[" * 500), ("rate", "inf"), ("rate", "-.inf"), ("rate", "nan"),
+     ("rate", ".nan"), ("rate", "1e400")],
 )  # fmt: skip
 def test_what_is_no_number_is_refused_where_one_is_meant(name: str, text: str) -> None:
     with pytest.raises(BenchError) as caught:
@@ -233,6 +235,25 @@ def test_long_names_are_written_and_too_long_ones_refused_in_one_line(tmp_path: 
             write_atomically(path, "x")
         assert "\n" not in str(caught.value)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "link to a device", "socket"])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "device":
+        path = Path("/dev/null")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(path))
+    else:
+        path.symlink_to("/dev/null")
+    before = os.stat(path).st_mode
+    with pytest.raises(BenchError, match="it is a device, a pipe or a socket; name a file"):
+        write_atomically(path, "x")
+    assert os.stat(path).st_mode == before
+    assert not list(path.parent.glob(".x.*.tmp"))
 
 
 def test_the_next_writer_sweeps_what_a_killed_one_left(tmp_path: Path) -> None:
