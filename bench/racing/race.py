@@ -94,7 +94,8 @@ class _Sheet:
     def put_out(self, number: int) -> None:
         """Take out who is shown to be worse than any other, on the images that both have answered."""
         pairs = [(a, b) for b in self.racing for a in self.racing if a != b]
-        wins, losses = (np.array([self.wins[pair[::step]] for pair in pairs], dtype=np.float64) for step in (1, -1))
+        wins = np.array([self.wins[a, b] for a, b in pairs], dtype=np.float64)
+        losses = np.array([self.wins[b, a] for a, b in pairs], dtype=np.float64)
         evidence = dict(zip(pairs, log_evidence(wins, losses).tolist(), strict=True))
         needed = log_threshold(self.n, self.alpha)
         for name in list(self.racing):
