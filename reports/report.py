@@ -52,7 +52,9 @@ def build(
         plug-in's metric or figure fails, or ``out`` cannot be written.
     """
     analysis = Analysis.of(folders, galleries, choices)
-    if choices.baseline is not None and choices.baseline not in analysis.methods:
+    # One that was skipped or failed everywhere is said beside the report of the rest.
+    asked = {*analysis.methods, *analysis.run_table.unanswered["method"].astype("str")}
+    if choices.baseline is not None and not asked & {choices.baseline, str(analysis.baseline)}:
         known = suggest(choices.baseline, analysis.methods)
         raise BenchError(f"--baseline {shown(choices.baseline)} is no method of these runs{known}")
     sections = parts(analysis)

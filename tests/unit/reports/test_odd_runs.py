@@ -6,6 +6,7 @@ import pytest
 
 from bench.reports.analysis import Analysis, Choices
 from bench.reports.report import build
+from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
 
 
@@ -22,11 +23,15 @@ def lines(text, *words):
 
 
 def test_a_baseline_that_did_not_run_is_one_line(tmp_path):
-    text, comparisons, means = reported(make_run(tmp_path / "run", {"a": 0.9, "b": 0.5}), baseline="nobody")
-    assert len(lines(text, "the baseline nobody has no predictions in incremental on made")) == 1
+    make_run(tmp_path / "runs" / "a", {"a": 0.9, "b": 0.5})
+    make_run(tmp_path / "runs" / "s", {"gone": 0.5}, run="s", status="skipped", reason="needs texts")
+    text, comparisons, means = reported(tmp_path / "runs", baseline="gone")
+    assert len(lines(text, "the baseline gone has no predictions in incremental on made")) == 1
     assert comparisons.empty
     assert means["accuracy"].notna().all()
     assert len(means) == 2
+    with pytest.raises(BenchError, match="'nobody' is no method of these runs"):
+        reported(tmp_path / "runs", baseline="nobody")
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])

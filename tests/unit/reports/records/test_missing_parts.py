@@ -26,6 +26,7 @@ def test_a_baseline_without_texts_is_found_by_its_own_name(tmp_path):
     make_run(tmp_path / "a", {"tip-adapter": 0.8}, run="a", missing_parts="class texts")
     make_run(tmp_path / "b", {"knn": 0.6}, run="b")
     (comparison,) = Analysis.of([tmp_path], choices=Choices(baseline="tip-adapter")).comparisons[0]
+    assert build([tmp_path / "a", tmp_path / "b"], tmp_path / "out", choices=Choices(baseline="tip-adapter"))
     assert (comparison.a, comparison.b) == ("knn", "tip-adapter (images only)")
 
 
