@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -199,6 +200,19 @@ def test_records_that_cannot_be_are_one_line(
     run: Path, change: Callable[[pd.DataFrame], pd.DataFrame], said: str
 ) -> None:
     rewritten(first(run), change)
+    assert said in refused(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        *(("confidence", value, "no share from 0 to 1") for value in (math.nan, math.inf, -0.1, 1.5)),
+        *((name, -1, f"a negative {name}") for name in ("prediction", "label", "rank", "session")),
+        ("query", None, "lack query"),
+    ],
+)
+def test_predictions_that_cannot_be_are_one_line(run: Path, name: str, value: object, said: str) -> None:
+    rewritten(first(run, "predictions"), with_value(name, value))
     assert said in refused(run)
 
 
