@@ -18,6 +18,7 @@ from bench.reports.records.disagreements import without_disagreeing
 from bench.reports.records.few_shot_episodes import independent
 from bench.reports.records.keys import GROUP
 from bench.reports.records.labels_seen import labels_seen
+from bench.reports.records.missing_parts import IMAGES_ONLY
 from bench.reports.records.oracle import ORACLE
 from bench.reports.records.paired_predictions import Group, groups, without_oracles
 from bench.reports.records.run_differences import Differences, differences
@@ -103,7 +104,11 @@ class Analysis:
     def baseline(self) -> str | None:
         """The method that all others are compared with, by the name that it has in the records."""
         wanted = self.choices.baseline
-        return None if wanted is None else marked(wanted, self.records["method"].unique().tolist())
+        if wanted is None:
+            return None
+        methods = self.records["method"].unique().tolist()
+        alone = wanted not in methods and f"{wanted} ({IMAGES_ONLY})" in methods
+        return marked(f"{wanted} ({IMAGES_ONLY})" if alone else wanted, methods)
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -73,34 +74,40 @@ class Outcome:
 
 @dataclass(eq=False)
 class _Sheet:
-    """The answers so far."""
+    """The answers so far, and for each ordered pair on how many images only the first was right."""
 
     n: int
     alpha: float
     racing: list[str]
     answers: dict[str, dict[int, Bools]] = field(default_factory=dict)
+    wins: Counter[tuple[str, str]] = field(default_factory=Counter)
     left: list[Left] = field(default_factory=list)
+
+    def hear(self, name: str, number: int, right: Bools) -> None:
+        """Take down the answers of a candidate to the images of a round."""
+        for other, rounds in self.answers.items():
+            if number in rounds:
+                self.wins[name, other] += int(np.count_nonzero(right & ~rounds[number]))
+                self.wins[other, name] += int(np.count_nonzero(rounds[number] & ~right))
+        self.answers.setdefault(name, {})[number] = right
 
     def put_out(self, number: int) -> None:
         """Take out who is shown to be worse than any other, on the images that both have answered."""
+        pairs = [(a, b) for b in self.racing for a in self.racing if a != b]
+        wins = np.array([self.wins[a, b] for a, b in pairs], dtype=np.float64)
+        losses = np.array([self.wins[b, a] for a, b in pairs], dtype=np.float64)
+        evidence = dict(zip(pairs, log_evidence(wins, losses).tolist(), strict=True))
         needed = log_threshold(self.n, self.alpha)
         for name in list(self.racing):
-            found = [(self.evidence(other, name), other) for other in self.racing if other != name]
+            found = [(evidence[other, name], other) for other in self.racing if other != name]
             best, other = max(found, default=(-math.inf, ""))
             if best >= needed:
                 self.racing.remove(name)
                 self.left.append(Left(name=name, better=other, round=number, images=self.shared(name, other)))
 
-    def _both(self, a: str, b: str) -> list[int]:
-        return sorted(set(self.answers.get(a, {})) & set(self.answers.get(b, {})))
-
-    def evidence(self, a: str, b: str) -> float:
-        wins = sum(int((self.answers[a][r] & ~self.answers[b][r]).sum()) for r in self._both(a, b))
-        losses = sum(int((self.answers[b][r] & ~self.answers[a][r]).sum()) for r in self._both(a, b))
-        return float(log_evidence(np.float64(wins), np.float64(losses)))  # type: ignore[arg-type]
-
     def shared(self, a: str, b: str) -> int:
-        return sum(len(self.answers[a][r]) for r in self._both(a, b))
+        """Return how many images both have answered."""
+        return sum(len(right) for number, right in self.answers[a].items() if number in self.answers[b])
 
 
 def race(
@@ -144,7 +151,7 @@ def race(
                 break
             start = clock()
             try:
-                sheet.answers.setdefault(name, {})[number] = answer(name, number)
+                sheet.hear(name, number, answer(name, number))
             except BenchError as error:
                 sheet.racing.remove(name)
                 sheet.answers.pop(name, None)

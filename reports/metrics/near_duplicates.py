@@ -77,7 +77,7 @@ def warnings(audited: pd.DataFrame) -> list[str]:
 
 
 def clustered(groups: Iterable[Group]) -> Iterator[str]:
-    """Yield a line a data set whose queries are near-duplicates of one another: these count as one draw."""
+    """Yield a line that names the data sets whose queries are near-duplicates of one another: these are one draw."""
     most: dict[tuple[str, str], tuple[int, int]] = {}
     for group in groups:
         for runs in group.predictions.values():
@@ -85,8 +85,9 @@ def clustered(groups: Iterable[Group]) -> Iterator[str]:
                 if run.clusters is not None and not run.classes_drawn:
                     key = (group.scenario, group.dataset)
                     most[key] = max(most.get(key, (0, 0)), (len(run.queries), int(run.clusters.max()) + 1))
-    for (scenario, dataset), (queries, draws) in sorted(most.items()):
-        yield (
-            f"{scenario} on {dataset}: some of the {queries} queries are near-duplicates of one another; intervals and "
-            f"tests count {draws} draws"
+    if most:
+        places = "; ".join(
+            f"{scenario} on {dataset}, {draws} draws for {queries} queries"
+            for (scenario, dataset), (queries, draws) in sorted(most.items())
         )
+        yield f"queries that are near-duplicates of one another count as one draw in intervals and tests: {places}"

@@ -17,6 +17,7 @@ from bench.reports.records.arrow_columns import compact, plain, printable_texts,
 from bench.reports.records.few_shot_episodes import fingerprints
 from bench.reports.records.keys import CELL, GROUP
 from bench.reports.records.labels import join_experiments, label_datasets, label_settings, newest
+from bench.reports.records.missing_parts import label_missing
 from bench.reports.records.oracle import mark
 from bench.reports.records.repetitions import HOME, contradictions, require_single
 from bench.reports.records.run_info import RunInfo
@@ -147,7 +148,7 @@ def read_runs(folders: Sequence[Path]) -> RunTable:
     warnings += contradictions(frame, infos)
     frame, repeated = newest(join_experiments(with_settings(frame)), len(infos))
     frame = label_settings(frame, "method", "method_params", GROUP)
-    frame = mark_sees(mark(frame))
+    frame = mark_sees(mark(label_missing(frame)))
     frame = label_settings(frame, "scenario", TOLD, ["dataset", "condition"])
     own = frame["dataset"]
     frame = label_datasets(frame)

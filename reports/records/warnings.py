@@ -9,6 +9,7 @@ import pandas as pd
 from bench.reports.records.arrow_columns import lengths, mentions, plain
 from bench.reports.records.few_shot_episodes import independent
 from bench.reports.records.keys import GROUP
+from bench.reports.records.missing_parts import missing_warnings
 from bench.reports.records.oracle import ORACLE
 
 
@@ -28,6 +29,7 @@ def record_warnings(done: pd.DataFrame, unanswered: pd.DataFrame) -> list[str]:
     over = sorted(done.loc[mentions(done["details"], '"over_budget": true'), "method"].unique())
     if over:
         lines.append(f"carried more than the budget in bytes, so not compared at equal memory: {', '.join(over)}")
+    lines += missing_warnings(done)
     lines += _approximate(done)
     lines += _tiny(done)
     groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}

@@ -146,6 +146,7 @@ def _differences(
         return ()
     d = np.stack([(accuracy[a] - accuracy[b]).to_numpy() for a, b in pairs])
     low, high, p = skewed_t(d)
+    low, high = np.clip(low, -1, 1), np.clip(high, -1, 1)
     # Methods that are equal on every data set show no difference.
     p = np.where((d == 0).all(1), 1.0, p)
     corrected = holm(p)

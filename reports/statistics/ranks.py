@@ -75,10 +75,8 @@ def rank(methods: Sequence[str], scores: ArrayLike) -> Ranking:
     x = np.asarray(scores, dtype=np.float64)
     n, k = x.shape
     if n < FEWEST or k < 3:
-        raise BenchError(
-            f"{n} data sets and {k} methods are too few to rank: it takes {FEWEST} data sets, and two methods need no "
-            "ranks; run more data sets"
-        )
+        few = f"{n} data sets are too few to rank, it takes {FEWEST}; run more data sets"
+        raise BenchError(few if n < FEWEST else f"{k} methods need no ranks; see their difference over data sets")
     ranks = scipy.stats.rankdata(-x, axis=1).mean(0)
     order = np.lexsort((np.asarray(methods), ranks))
     x, ranks = x[:, order], ranks[order]

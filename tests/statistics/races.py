@@ -52,7 +52,7 @@ DESIGNS = (
     ("2 equal, 85 % right", (0.85,) * 2, wrong, 5, 200),
     ("6 equal, 85 % right", (0.85,) * 6, wrong, 5, 200),
     ("6 equal, 50 % right", (0.5,) * 6, wrong, 5, 200),
-    ("2 equal, 85 % right, looked at after every 5 images", (0.85,) * 2, wrong, 200, 5),
+    ("2 equal, 85 % right, looked at after every 25 images", (0.85,) * 2, wrong, 40, 25),
     ("one of 6 better by 10 points", (0.9, *(0.8,) * 5), first_wins, 5, 200),
     ("one of 6 better by 5 points", (0.9, *(0.85,) * 5), first_wins, 5, 200),
 )

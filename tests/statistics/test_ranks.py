@@ -52,7 +52,7 @@ def test_ranking_is_best_first_and_permutation_invariant():
 
 
 def test_too_few_data_sets_are_refused():
-    with pytest.raises(BenchError, match="4 data sets and 5 methods are too few"):
+    with pytest.raises(BenchError, match="4 data sets are too few to rank, it takes 5"):
         rank(list("abcde"), SCORES[:4])
     with pytest.raises(BenchError, match="2 methods"):
         rank(list("ab"), SCORES[:, :2])

@@ -24,7 +24,7 @@ def test_six_data_sets_get_a_diagram_and_two_are_told_why_not(tmp_path, n):
     else:
         assert not diagrams
         assert "2 data sets are few" in notes[0]
-        assert "no ranks: 2 data sets and 3 methods are too few" in notes[1]
+        assert "no ranks: 2 data sets are too few to rank, it takes 5" in notes[1]
     assert "[" in overall.rows[0][1].text
     assert "speaks for new data sets like these" in overall.caption
 
