@@ -142,6 +142,11 @@ def prediction_fault(table: pa.Table) -> str | None:
     for name in ("session", "label", "prediction", "rank"):
         if (pc.min(table[name]).as_py() or 0) < 0:
             return f"have a negative {name}"
+    if "confidence" in table.column_names:
+        shares = table["confidence"]
+        outside = pc.or_(pc.or_(pc.less(shares, 0), pc.greater(shares, 1)), pc.is_nan(shares))
+        if pc.any(outside).as_py():
+            return "have a confidence that is no share from 0 to 1"
     return None
 
 

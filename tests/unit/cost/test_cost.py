@@ -167,7 +167,7 @@ def test_a_search_counts_where_it_is_made(around: str, counted: str, monkeypatch
 
 
 def test_retrieval_of_a_trained_method_is_that_of_the_queries_alone() -> None:
-    records = run("web-zero-shot", ["knn", "mml"], [toy.dataset()], seeds=1).set_index("method")
+    records = run("web-zero-shot", ["knn", "mml"], [toy.dataset()], seeds=1).frame.set_index("method")
     # Two classes of the toy are asked about, with eight images and three texts each.
     q, images, texts = int(records.loc["knn", "n_queries"]), 2 * 8, 2 * 3
     assert records.loc["knn", "memory_items"] == images + texts

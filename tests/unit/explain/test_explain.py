@@ -88,7 +88,7 @@ def test_mml_attends_and_compares(case):
         assert sum(weights) == pytest.approx(1, abs=1e-5)
     label, score = answer.scores[0]
     # Eq. 4: the score is the sum of the two cosines, times the scale of training.
-    assert score == pytest.approx(50 * sum(dict(answer.prototypes[b])[label] for b in ("image", "text")), abs=5e-4)
+    assert score == pytest.approx(25 * sum(dict(answer.prototypes[b])[label] for b in ("image", "text")), abs=5e-4)
 
 
 def test_prototypes_are_those_that_are_scored(case, data):

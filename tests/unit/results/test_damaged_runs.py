@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from bench.reports.analysis import Analysis
 from bench.reports.records.run_table import read_runs
 from bench.reports.report import build
 from bench.results import consolidated
+from bench.results.checks import prediction_fault
 from bench.results.consolidated import NAME, read_joined, record_files, write_joined
 from bench.results.run_folder import read_predictions, read_records
 from bench.results.run_json import read_manifest
@@ -200,6 +202,27 @@ def test_records_that_cannot_be_are_one_line(
 ) -> None:
     rewritten(first(run), change)
     assert said in refused(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        *(("confidence", value, "no share from 0 to 1") for value in (math.inf, -0.1, 1.5)),
+        *((name, -1, f"a negative {name}") for name in ("prediction", "label", "rank", "session")),
+        ("query", None, "lack query"),
+    ],
+)
+def test_predictions_that_cannot_be_are_one_line(run: Path, name: str, value: object, said: str) -> None:
+    rewritten(first(run, "predictions"), with_value(name, value))
+    assert said in refused(run)
+
+
+def test_a_confidence_that_is_no_number(run: Path) -> None:
+    table = pq.read_table(first(run, "predictions"))
+    assert prediction_fault(table) is None
+    nan = pa.array([math.nan] * len(table), table.schema.field("confidence").type)
+    odd = table.set_column(table.column_names.index("confidence"), "confidence", nan)
+    assert prediction_fault(odd) == "have a confidence that is no share from 0 to 1"
 
 
 class OneLine(Exception):  # noqa: N818 - it is what is hoped for
