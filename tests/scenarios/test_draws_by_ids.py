@@ -60,11 +60,12 @@ def test_another_encoder_of_the_same_images_meets_the_same_problem(recipe: Any) 
             assert labelled(a.task.memory.images) == labelled(b.task.memory.images)
             assert labelled(a.task.memory.texts) == labelled(b.task.memory.texts)
             assert labelled(a.queries) == labelled(b.queries)
+            assert labelled(a.asked) == labelled(b.asked)
             # What methods are handed comes in the same order, too.
             given, other = first.nameless(a.task), second.nameless(b.task)
             assert given.support.ids.tolist() == other.support.ids.tolist()
             orders = [h.blocks[number].order.numpy() for h in (first, second)]
-            assert a.queries.ids[orders[0]].tolist() == b.queries.ids[orders[1]].tolist()
+            assert a.asked.ids[orders[0]].tolist() == b.asked.ids[orders[1]].tolist()
         for part in ("training", "validation"):
             one, two = getattr(ours, part), getattr(theirs, part)
             assert (one is None) == (two is None)

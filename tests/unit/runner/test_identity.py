@@ -74,7 +74,7 @@ def changed(before: Cells, after: Cells) -> set[tuple[str, str]]:
 def test_words_and_what_no_number_passes_through_leave_every_cell_as_it_is(tree: Path) -> None:
     before = cells()
     edit(tree / "methods/knn.py", '"""The items that vote,', '"""Those that vote,')
-    edit(tree / "bench/runner/answers.py", "import warnings\n", "import warnings  # to say\n")
+    edit(tree / "bench/runner/answers.py", "import torch\n", "import torch  # to count\n")
     append(tree / "bench/runner/evaluate.py", "\n\n# A last word.\n")
     for name in (
         "bench/__init__.py",
