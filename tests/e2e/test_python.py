@@ -36,8 +36,8 @@ class Constant:
 
 
 def test_own_objects_run_and_come_back_as_a_data_frame(tmp_path: Path) -> None:
-    frame = package.run("incremental", [Constant(), "protonet"], toy.dataset(), seeds=2)
-    assert list(frame.columns) == list(COLUMNS)
+    frame = package.run("incremental", [Constant(), "protonet"], toy.dataset(), seeds=2).frame
+    assert list(frame.columns) == [*COLUMNS, "accuracy"]
     assert set(frame["method"]) == {"constant", "protonet"}
     constant = frame[frame["method"] == "constant"]
     assert (constant["n_correct"] == 5).all(), "five queries are of the first class"
@@ -45,7 +45,7 @@ def test_own_objects_run_and_come_back_as_a_data_frame(tmp_path: Path) -> None:
 
 
 def test_a_class_is_as_good_as_an_object_and_takes_parameters() -> None:
-    frame = package.run("incremental", [Constant], toy.dataset(), seeds=1, set={"constant.height": 3})
+    frame = package.run("incremental", [Constant], toy.dataset(), seeds=1, set={"constant.height": 3}).frame
     assert json.loads(frame["method_params"].iloc[0]) == {"height": 3.0}
 
 
@@ -57,7 +57,7 @@ def test_the_same_call_gives_the_same_frame(tmp_path: Path) -> None:
         "seeds": 2,
     }
     arguments |= {"data": toy.dataset(), "set": {"mml.epochs": 2}}
-    a, b = package.run(**arguments), package.run(**arguments, out=tmp_path)
+    a, b = package.run(**arguments).frame, package.run(**arguments, out=tmp_path).frame
     from bench.results.schema import UNSTABLE
 
     pd.testing.assert_frame_equal(a.drop(columns=list(UNSTABLE)), b.drop(columns=list(UNSTABLE)))

@@ -245,7 +245,7 @@ def test_precision_is_in_every_record_and_in_the_name_of_its_cells() -> None:
             seeds=1,
             set={"tip-adapter-f.epochs": 1},
             device="cpu",
-        )["cell"]
+        ).frame["cell"]
     )
 
 
