@@ -92,7 +92,7 @@ def test_training_the_tower_lowers_the_loss_more_than_training_the_head_alone(gl
     first = in_pixels(episode(glyphs).sessions[0])
 
     def loss(tower_lr: float) -> float:
-        method = METHODS.get("replay").cls(**{**QUICK, "epochs": 5, "tower_lr": tower_lr})
+        method = METHODS.get("replay").cls(**{**QUICK, "epochs": 5, "lr": 1e-3, "tower_lr": tower_lr})
         state = method.build(first.task, rng=Stream(0))
         with torch.no_grad():
             logits = method.score(state, first.task.support.x)

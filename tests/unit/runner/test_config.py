@@ -131,7 +131,7 @@ def test_a_method_that_trains_is_told_how(tmp_path: Path, monkeypatch: pytest.Mo
         raise Unsuitable("has heard enough")
 
     monkeypatch.setattr(ICaRL, "build", build)
-    frame = package.run("supervised", ["icarl"], "digits", 1, out=tmp_path, precision="bf16", progress=False)
+    frame = package.run("supervised", ["icarl"], "digits", 1, out=tmp_path, precision="bf16", progress=False).frame
     assert frame["precision"].tolist() == ["bf16"]
     (folder,) = tmp_path.iterdir()
     options = TrainingOptions(
@@ -240,7 +240,7 @@ def test_construction_converts_as_the_command_does() -> None:
 
 
 def test_two_instances_of_one_class_run_side_by_side() -> None:
-    frame = package.run("supervised", [KNN(k=1), KNN(k=8, vote="majority"), KNN(), "knn:k=2"], toy.dataset(), 1)
+    frame = package.run("supervised", [KNN(k=1), KNN(k=8, vote="majority"), KNN(), "knn:k=2"], toy.dataset(), 1).frame
     assert set(frame["method"]) == {"knn(k=1)", "knn(k=8,vote=majority)", "knn", "knn(k=2)"}
     assert set(frame["status"]) == {"ok"}
     with pytest.raises(BenchError, match=r"method 'knn\(k=1\)' is named twice"):
@@ -265,7 +265,7 @@ class Plain:
 
 def test_a_method_may_be_a_plain_class() -> None:
     given: list[Any] = [Plain, Plain(k=1), KNN(k=1)]
-    frame = package.run("supervised", given, toy.dataset(), 1, set={"plain.scale": 2}).set_index("method")
+    frame = package.run("supervised", given, toy.dataset(), 1, set={"plain.scale": 2}).frame.set_index("method")
     assert set(frame.index) == {"plain", "plain(k=1)", "knn(k=1)"}
     assert json.loads(frame.loc["plain", "method_params"]) == {"k": 3, "scale": 2.0}
     assert frame.loc["plain(k=1)", "n_correct"] == frame.loc["knn(k=1)", "n_correct"]

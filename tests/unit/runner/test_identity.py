@@ -102,7 +102,7 @@ def test_words_and_what_no_number_passes_through_leave_every_cell_as_it_is(tree:
 SHAPES: list[tuple[str, str, str, Callable[[str, str], bool]]] = [
     (
         "methods/knn.py",
-        "temperature: Annotated[float, Gt(0)] = 0.035",
+        "temperature: Annotated[float, Gt(0)] = 0.03",
         "temperature: Annotated[float, Gt(0)] = 0.02",
         lambda _, m: m == "knn",
     ),
