@@ -49,7 +49,7 @@ check-full: $(STAMP)
 	BENCH_FULL_SPEED=1 $(BIN)/python -m pytest tests/speed
 	$(BIN)/python -m tests.statistics.simulate
 	$(BIN)/python -m tests.faults.mutate --count 2000
-	$(BIN)/python -m tests.faults.kill --count 1000
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.kill --count 1000
 
 speed: $(STAMP)
 	$(BIN)/python -m pytest tests/speed --benchmark-only --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
