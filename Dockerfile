@@ -1,5 +1,5 @@
 # retrieval-bench on processors: `docker build -t retrieval-bench .`, then
-# `docker run --rm -v "$PWD:/work" retrieval-bench run --methods knn,protonet --data digits`.
+# `docker run --rm -v "$PWD:/data" retrieval-bench run --methods knn,protonet --data digits`.
 ARG PYTHON=3.12
 FROM python:${PYTHON}-slim AS wheel
 WORKDIR /source
@@ -23,7 +23,7 @@ RUN python -m pip install --no-cache-dir --constraint /tmp/constraints.txt "$(ls
     && rm -rf /tmp/wheel /tmp/constraints.txt /tmp/torch.txt \
     && useradd --create-home --uid 1000 bench
 USER bench
-WORKDIR /work
-ENV BENCH_CACHE=/work/.cache
+WORKDIR /data
+ENV BENCH_CACHE=/data/.cache
 ENTRYPOINT ["bench"]
 CMD ["--help"]
