@@ -18,7 +18,8 @@ from bench.utils.names import printable
 from bench.utils.version import __version__
 
 if TYPE_CHECKING:
-    from bench.explain.explain import Answer, Case, Explained
+    from bench.explain.explain import Case, Explained
+    from bench.explain.scene import Answer
 
 _HERE = Path(__file__).parent
 
