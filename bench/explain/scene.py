@@ -202,9 +202,7 @@ class Scene:
         self._built[label] = _Built(recipe, rng, handover, state, temperature)
         return self._built[label]
 
-    def _answers(
-        self, label: str, places: Sequence[int], edited: Episode | None
-    ) -> list[tuple[Answer, Answer | None]]:
+    def _answers(self, label: str, places: Sequence[int], edited: Episode | None) -> list[tuple[Answer, Answer | None]]:
         before, after = self._as_recorded(label), None
         if edited is not None:
             try:
