@@ -16,7 +16,7 @@ from bench.core.dataset import Dataset
 from bench.core.explanation import Explanation
 from bench.core.protocols import Explains, Method
 from bench.core.registry import METHODS, SCENARIOS
-from bench.core.task import Episode
+from bench.core.task import Episode, Task
 from bench.device.exactness import conscientiously
 from bench.explain.interventions import intervene
 from bench.explain.rebuild import built_again, dealt_again, trained_again, tuned
@@ -28,6 +28,7 @@ from bench.runner.identity import evaluation_fingerprint
 from bench.runner.recipes import LabelledRecipe
 from bench.runner.states import SessionState
 from bench.utils.errors import BenchError, Unsuitable
+from bench.utils.names import printable
 from bench.utils.random import Stream
 
 if TYPE_CHECKING:
@@ -123,11 +124,41 @@ class Scene:
     @property
     def session(self) -> int:
         """The session, as the run counts it."""
-        return self.episode.sessions[self.number].task.session
+        return self._task.session
+
+    @property
+    def _task(self) -> Task:
+        return self.episode.sessions[self.number].task
+
+    def name_of(self, label: int) -> str:
+        """Return a class's name."""
+        return printable(self.data.class_names[label])
+
+    def class_names(self) -> list[str]:
+        """Return the names of the classes of the session's task."""
+        return [self.name_of(label) for label in self._task.classes]
+
+    def images_of(self, label: int) -> tuple[list[str], Tensor]:
+        """Return the labelled images of a class that were dealt up to the session: their ids, and vectors [n, d]."""
+        first = self.number if self.episode.independent else 0
+        found: dict[str, Tensor] = {}
+        for session in self.episode.sessions[first : self.number + 1]:
+            items = session.task.all_images
+            own = (items.labels == label).nonzero().squeeze(1)
+            found |= dict(zip(items.ids[own.cpu().numpy()].tolist(), items.x[own].float(), strict=True))
+        return list(found), torch.stack([*found.values()]) if found else torch.zeros(0, self._query(0).shape[0])
+
+    def query(self, name: str) -> Tensor:
+        """Return a query's vector [d]."""
+        return self._query(self._place(name))
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.episode.sessions[self.number].queries.ids.tolist())}
+
+    def explains(self, label: str) -> bool:
+        """Return whether a method can say what its answers rest on."""
+        return isinstance(self._methods[label][0].recipe, Explains)
 
     def label_of(self, query: str) -> int:
         """Return a query's class id."""

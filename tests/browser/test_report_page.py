@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,6 @@ import pytest
 
 from bench.reports.report import build
 from tests.statistics.runs import make_run
-
-webdriver = pytest.importorskip("selenium.webdriver")
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no Chromium with its driver; apt-get install chromium chromium-driver"
-)
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +26,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_run(folder / "b", {"clip": 0.4}, run="b", status="skipped", reason="needs texts & prompts")
     build([folder], folder / "out")
     return folder / "out" / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # With the driver's path given, Selenium looks for none to download.
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=str(DRIVER)))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def show(browser: Any, page: Path, width: int) -> None:
