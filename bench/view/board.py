@@ -213,7 +213,7 @@ def _cells_by_group(table: RunTable) -> list[tuple[Key, str]]:
     """Return, by group, what tells its cells apart from those of another moment."""
     frame = table.records[["scenario", "dataset", "condition", "cell"]].drop_duplicates("cell").astype("str")
     return [
-        (key, hashlib.sha256("\n".join(sorted(part["cell"])).encode()).hexdigest())
+        ((str(key[0]), str(key[1]), str(key[2])), hashlib.sha256("\n".join(sorted(part["cell"])).encode()).hexdigest())
         for key, part in frame.groupby(["scenario", "dataset", "condition"], sort=True)
     ]
 

@@ -45,9 +45,10 @@ def _sessions(board: Board, key: Key) -> list[dict[str, Any]]:
         bounds = {}
     series = []
     for method, part in sessions.groupby("method", sort=True):
+        means = part.groupby("session")["accuracy"].mean()
         points = [
-            [int(session), _share(mean), *map(_share, bounds.get((*key, str(method), "accuracy", int(session)), _NONE))]
-            for session, mean in part.groupby("session")["accuracy"].mean().items()
+            [session, _share(mean), *map(_share, bounds.get((*key, str(method), "accuracy", session), _NONE))]
+            for session, mean in zip(means.index.astype(int).tolist(), means, strict=True)
         ]
         series.append({"method": str(method), "points": points})
     words = condition_text(key[2])

@@ -53,8 +53,9 @@ def quick_means(cells: pd.DataFrame) -> pd.DataFrame:
     numbers = [*METRICS.names(), *COSTS]
     keyed = cells.groupby([*GROUP, "method"], sort=True)
     means = keyed[numbers].mean().join(keyed.size().rename("seeds")).join(keyed[["selection", "n_queries"]].first())
-    bounds = {f"{metric}_{side}": math.nan for metric in METRICS.names() for side in ("low", "high")}
-    return means.reset_index().assign(over="", **bounds)
+    found = means.reset_index().assign(over="")
+    found[[f"{metric}_{side}" for metric in METRICS.names() for side in ("low", "high")]] = math.nan
+    return found
 
 
 def records_of(table: RunTable, key: Key) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import matplotlib.image
 import pytest
 
 from bench.reports.report import build
+from tests.browser.axe import serious
 from tests.statistics.runs import make_run
 
 
@@ -308,3 +309,19 @@ def test_what_gets_into_the_page_after_all_is_not_obeyed(browser: Any, hostile: 
     assert browser.find_element("css selector", "h1").is_displayed()
     assert browser.find_element("id", "p").is_displayed()
     assert browser.get_log("browser"), "the browser complains of nothing"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("which", ["page", "full"])
+def test_axe_finds_nothing_serious(request: pytest.FixtureRequest, browser: Any, which: str, dark: bool) -> None:
+    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": scheme})
+    show(browser, request.getfixturevalue(which), 1280)
+    assert serious(browser) == []
+
+
+def test_axe_sees_what_hinders(browser: Any, page: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.html"
+    other.write_text(page.read_text().replace("<h1>", "<button></button><h1>", 1))
+    show(browser, other, 1280)
+    assert [line.split()[0] for line in serious(browser)] == ["button-name"]
