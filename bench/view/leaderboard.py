@@ -65,7 +65,7 @@ def records_of(table: RunTable, key: Key) -> pd.DataFrame:
     own = records[there.to_numpy()].reset_index(drop=True)
     texts = [name for name in own if isinstance(own[name].dtype, pd.CategoricalDtype)]
     # A million cells of other groups are not gone through for these.
-    return own.assign(**{name: own[name].cat.remove_unused_categories() for name in texts})
+    return own.assign(**{str(name): own[name].cat.remove_unused_categories() for name in texts})
 
 
 def group_of(table: RunTable, key: Key) -> Group:

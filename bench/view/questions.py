@@ -147,7 +147,7 @@ class Questions:
         wanted = _relabelled(scene, relabel, exclude)
         certified: dict[str, Any] = {}
         for edit in ("remove", "relabel", "insert"):
-            told = scene.certificate(label, query, edit, _MOST_EDITS)  # type: ignore[arg-type]
+            told = scene.certificate(label, query, edit, _MOST_EDITS)
             certified[edit] = (
                 {"why": told}
                 if isinstance(told, str)
@@ -238,7 +238,8 @@ class Questions:
             parts.append(own.assign(shown=row["method"], folder=folder, built=built))
         if not parts or not any(map(len, parts)):
             raise BenchError("there is no record of these cells and this session: the run was removed or renamed")
-        return pd.concat(parts, ignore_index=True)
+        found: pd.DataFrame = pd.concat(parts, ignore_index=True)
+        return found
 
     def _open(self, at: Where) -> tuple[list[Asked], dict[str, str]]:
         rows = self._rows(self._cells(at.key, at.seed), at.session)
@@ -246,7 +247,8 @@ class Questions:
         asked = []
         for folder, own in rows.groupby("folder", sort=True):
             able = []
-            for row in own.to_dict("records"):
+            for record in own.to_dict("records"):
+                row = {str(key): value for key, value in record.items()}
                 reason = _why_not(Path(str(folder)), row)
                 if reason:
                     without[str(row["shown"])] = reason
