@@ -47,6 +47,8 @@ class ICaRL(SessionTraining):
     among all classes; an old class loses the tail of its list.
     """
 
+    epochs: Annotated[int, Ge(1)] = 5
+    min_steps: Annotated[int, Ge(0)] = 30
     temperature: Annotated[float, Gt(0)] = 2.0
     distillation: Annotated[float, Ge(0)] = 1.0
 
