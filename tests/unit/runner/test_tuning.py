@@ -107,7 +107,9 @@ def test_a_selection_that_the_data_cannot_give_is_refused_or_said() -> None:
     data = toy.dataset()
     bare = replace(data, roles={role: names for role, names in data.roles.items() if role != "validation"})
     with pytest.warns(RuntimeWarning, match="toy has no validation split: images held out of the support choose there"):
-        frame = run(["supervised"], ["turned", "linear-probe", "protonet"], data=bare, tune=3, selection="validation-split")
+        frame = run(
+            ["supervised"], ["turned", "linear-probe", "protonet"], data=bare, tune=3, selection="validation-split"
+        )
     said = frame.set_index("method")
     asked = run(["supervised"], ["turned", "linear-probe", "protonet"], data=bare, tune=3).set_index("method")
     instead = "support: data set toy has no validation split"
