@@ -106,12 +106,10 @@ def test_the_queries_choose_nothing() -> None:
 def test_a_selection_that_the_data_cannot_give_is_refused_or_said() -> None:
     data = toy.dataset()
     bare = replace(data, roles={role: names for role, names in data.roles.items() if role != "validation"})
+    methods = ("turned", "linear-probe", "protonet")
     with pytest.warns(RuntimeWarning, match="toy has no validation split: images held out of the support choose there"):
-        frame = run(
-            ["supervised"], ["turned", "linear-probe", "protonet"], data=bare, tune=3, selection="validation-split"
-        )
-    said = frame.set_index("method")
-    asked = run(["supervised"], ["turned", "linear-probe", "protonet"], data=bare, tune=3).set_index("method")
+        said = run(methods=methods, data=bare, tune=3, selection="validation-split").set_index("method")
+    asked = run(methods=methods, data=bare, tune=3).set_index("method")
     instead = "support: data set toy has no validation split"
     assert said["selected_on"].to_dict() == {"turned": instead, "linear-probe": instead, "protonet": "none"}
     assert asked["selected_on"].to_dict() == {"turned": "support", "linear-probe": "support", "protonet": "none"}
