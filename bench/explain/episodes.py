@@ -41,14 +41,17 @@ class Held:
     ----------
     row : mapping
         Its record.
+    given : Any
+        The method with the parameters that it had.
     method : Any
-        With the parameters and the weights that it had.
+        With the weights that it had, too.
     rng : Stream
         Of its draws.
     """
 
     label: str
     row: Mapping[str, Any]
+    given: Any
     method: Any
     state: SessionState
     rng: Stream
@@ -57,7 +60,8 @@ class Held:
         """Return the class ids that it answers queries [q, d] with, int64 [q]."""
         with torch.no_grad():
             columns = self.method.score(self.state.state, x.float()).argmax(1)
-        return np.asarray(self.state.task.classes)[columns.cpu().numpy()]
+        found: np.ndarray = np.asarray(self.state.task.classes)[columns.cpu().numpy()]
+        return found
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +120,7 @@ class DealtAgain:
         rng = method_stream(int(self.about["seed"]), recipe.name)
         given = with_training_options(tuned(recipe, row), options)
         method = trained_again(given, self.handover, rng, self.folder, row)
-        return Held(label, row, method, built_again(method, self.handover, self.number, rng, label), rng)
+        return Held(label, row, given, method, built_again(method, self.handover, self.number, rng, label), rng)
 
     def require_recorded(self, held: Held) -> np.ndarray:
         """Return which queries a method answers rightly, bool [q]; they must be as many as the run recorded."""
