@@ -122,6 +122,7 @@ def plan(config: RunConfig) -> Run:
         "loaded": sorted({t.origin for t in trained.values()}),
         "experiment": config.experiment,
         "datasets": [vars(dataset.card) for dataset in datasets],
+        "versions": {dataset.name: dataset.fingerprint[:12] for dataset in datasets},
         "class_names": {dataset.name: list(dataset.class_names) for dataset in datasets},
         "seeds": list(config.seeds),
         "device": kind,
