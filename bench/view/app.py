@@ -159,7 +159,7 @@ class ViewApp:
 
     async def _leaderboard(self, asked: dict[str, Any]) -> Any:
         only(asked)
-        if self._questions is None and self._board.now.rows:
+        if self._questions is None and self._board.now.rows and not self._board.now.waiting:
             # Who sees results asks about them next, and to import torch takes seconds.
             threading.Thread(target=self._asker, daemon=True).start()
         return await self._workers["tables"].compute(self._board.leaderboard)

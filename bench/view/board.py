@@ -23,6 +23,8 @@ from bench.view.leaderboard import Key, cells_alone, columns_of, group_of, measu
 from bench.view.progress import progress_of
 from bench.view.reading import RecordReader, Stamps, stamps_of
 
+_FIRST, _BREATH = 1.0, 0.02
+"""Seconds before the first intervals are computed, and between those of two tables."""
 _HELD = 4
 """Groups whose predictions are held."""
 _PAUSE = 20.0
@@ -84,6 +86,7 @@ class Board:
         self._reading = False
         self._next_look = -1.0
         self._seen: dict[Path, None] = {}
+        self._pause = threading.Event()
         self._measured: dict[tuple[Key, str], list[dict[str, Any]]] = {}
         self._groups: OrderedDict[tuple[int, Key], Group] = OrderedDict()
         self.now = Snapshot(0, "")
@@ -108,8 +111,9 @@ class Board:
             return self.now
 
     def settle(self, seconds: float = 60.0) -> Snapshot:
-        """Return what is known once all that is there was read and measured."""
+        """Return what is known once all that is there was read and measured, without pauses for others."""
         end = time.monotonic() + seconds
+        self._pause.set()
         self.look()
         while (self._reading or self.now.waiting) and time.monotonic() < end:
             time.sleep(0.02)
@@ -162,6 +166,8 @@ class Board:
         made.messages = [printable(message) for message in made.messages]
         with self._lock:
             self.now, self._reading = made, False
+        # The page is shown first: what computes here makes what answers there wait.
+        self._pause.wait(_FIRST)
         self._measure(made)
 
     def _fill(self, made: Snapshot, found: dict[Path, Stamps | None]) -> None:
@@ -196,6 +202,7 @@ class Board:
         for key in [key for key, rows in made.rows.items() if not rows[0]["complete"]]:
             if self.now is not made:
                 return
+            self._pause.wait(_BREATH)
             try:
                 records = records_of(made.table, key)
                 rows = rows_of(*measured(group_of(made.table, key), records), complete=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
@@ -54,6 +55,8 @@ def run(
 
         app = ViewApp(board, limits=LIMITS, ask=ask, token=token, hosts=names_of(host, token)).asgi()
         address = address_of(host, listening.getsockname()[1])
+        # Intervals are computed beside the answers to the page, which are short and come first.
+        sys.setswitchinterval(0.0005)
         click.echo(f"the runs are shown at {address}/{', which asks for the token' if token is not None else ''}")
         if show:
             threading.Timer(0.3, partial(webbrowser.open, f"{address}/")).start()

@@ -72,7 +72,7 @@ function Page() {
           setBoard(await ask("leaderboard"));
           known.current = sign;
         }
-        pause = now.reading || now.waiting ? 400 : EVERY;
+        pause = now.reading ? 80 : now.waiting ? EVERY / 2 : EVERY;
       } catch (error) {
         if (error.status === 401) { setFault({ token: true }); return; }
         setFault({ text: error.message });

@@ -50,7 +50,7 @@ def test_the_page_runs_its_own_files_alone(client: httpx.Client) -> None:
     assert "default-src 'none'" in policy
     assert not re.search(r"https?:", policy + page.text), "something is loaded from elsewhere"
     named = re.findall(r'(?:src|href)="\./([^"]+)"', page.text)
-    assert set(named) == {"view.js", "view.css"}
+    assert set(named) == {"view.js", "view.css", "preact.js", "hooks.js", "htm.js", "parts.js"}
     for path in STATIC.iterdir():
         found = client.get(f"/{path.name}")
         assert found.status_code == 200
