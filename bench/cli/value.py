@@ -41,7 +41,7 @@ def value(
     top: int,
     out: Path | None,
 ) -> None:
-    """Say what the labelled images in the memory of a RUN are worth, by source, class or item.
+    """Say what the labelled images in the memory of a RUN are worth, by source, class, keyword, licence or item.
 
     Shapley values of votes, judged by the other half of each class's images, and margins that find wrong labels. No
     query is looked at.

@@ -80,8 +80,9 @@ def certify(
     able = [name for name in names if isinstance(recipe_of(manifest, "methods", METHODS, name).recipe, Certifies)]
     lacking = [name for name in names if name not in able]
     if not able:
+        verb = "has" if len(lacking) == 1 else "have"
         raise BenchError(
-            f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no certificates; knn and protonet have"
+            f"{', '.join(lacking)} {verb} no certificates; knn, protonet, slda, ranpac and visual-memory have"
         )
     without = [f"{name}: no certificate is known for it" for name in lacking]
     parts: list[pd.DataFrame] = []

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.core.memory import Items
 from bench.core.task import Task
+from bench.data.versions.facts import facts_of
 from bench.explain.episodes import dealt_episodes
 from bench.explain.replay import Which
 from bench.functional.item_values import left_out_margins, vote_shapley
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Utility = Literal["right", "signed"]
-GROUPS = ("source", "class", "item")
+GROUPS = ("source", "class", "keyword", "licence", "item")
 CUT = 20_000
 """Items from which on values are those of the nearest so many of each query, with an error of at most 1 / CUT."""
 _TEMPERATURE = 0.03
@@ -62,7 +63,8 @@ def value(
     Returns
     -------
     DataFrame
-        ``scenario``, ``dataset``, ``condition``, ``seed``, ``item``, ``class``, ``source``; ``shapley``, whose sum is
+        ``scenario``, ``dataset``, ``condition``, ``seed``, ``item``, ``class``, ``source``, ``keyword``,
+        ``licence``; ``shapley``, whose sum is
         the mean utility of all judges, each answered from the other half; ``margin``, the cosine to the class's mean
         without the item, less that to the nearest other: below 0 the item looks misplaced.
 
@@ -77,6 +79,11 @@ def value(
     for dealt in dealt_episodes(folder, which or Which(), data=data, device=device):
         task = dealt.session.task
         table = values_of(task.all_images, task, k, utility)
+        facts = facts_of(data if data is not None else dealt.dataset.name)
+        known = [facts.of(item) for item in table["item"]]
+        table["source"] = [fact.source or own for fact, own in zip(known, table["source"], strict=True)]
+        table["keyword"] = [fact.keyword or name for fact, name in zip(known, table["class"], strict=True)]
+        table["licence"] = [fact.licence or "unknown" for fact in known]
         parts.append(table.assign(**dealt.about)[[*dealt.about, *table.columns]])
     return pd.concat(parts, ignore_index=True)
 
@@ -130,7 +137,7 @@ def by_group(values: pd.DataFrame, group: str) -> pd.DataFrame:
     values : DataFrame
         What :func:`value` returns.
     group : str
-        ``source``, ``class`` or ``item``.
+        One of :data:`GROUPS`.
 
     Returns
     -------

@@ -74,7 +74,7 @@ def test_wrong_labels_have_margins_below_zero_and_little_value(data: Dataset) ->
 def test_sources_and_classes_share_the_whole(made: Path, data: Dataset) -> None:
     found = value(made, data=data)  # type: ignore[arg-type]
     assert set(found["source"]) == {"web-a", "web-b"}
-    for group in ("source", "class", "item"):
+    for group in ("source", "class", "keyword", "licence", "item"):
         shown = by_group(found, group)
         assert shown["shapley"].sum() == pytest.approx(found["shapley"].sum())
         assert shown["items"].sum() == len(found)
