@@ -212,7 +212,8 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         ),
         "value": Lazy(
             "bench.cli.value:value",
-            "Say what the labelled images in the memory of a RUN are worth, by source, class, keyword, licence or item.",
+            "Say what the labelled images in the memory of a RUN are worth, by source, class, keyword, licence or "
+            "item.",
         ),
         "verify": Lazy(
             "bench.cli.compare:verify", "Check a RUN of a paper's table or figure against the published numbers."

@@ -118,28 +118,3 @@ def _certified(dealt: DealtAgain, edits: Sequence[Edit], most: int, without: lis
                     "exact": found.exact.cpu().numpy(),
                 }
             )
-
-
-def certified_accuracy(certificates: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
-    """Return the share of queries that are answered rightly whatever so many edits, mean over seeds.
-
-    Parameters
-    ----------
-    certificates : DataFrame
-        What :func:`certify` returns.
-    numbers : sequence of int
-        Numbers of edits; 0 is the accuracy.
-
-    Returns
-    -------
-    DataFrame
-        A row a method, data set, condition and edit: the shares, a column a number, and ``exact``, the share of
-        certificates that are exact.
-    """
-    import pandas as pd
-
-    keys = ["scenario", "dataset", "condition", "edit", "method"]
-    tables = {r: certificates["correct"] & (certificates["least"] > r) for r in numbers}
-    shares = pd.DataFrame(tables).assign(exact=certificates["exact"])
-    by_seed = pd.concat([certificates[[*keys, "seed"]], shares], axis=1).groupby([*keys, "seed"], sort=False).mean()
-    return by_seed.groupby(level=keys, sort=False).mean().reset_index()

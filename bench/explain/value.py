@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Utility = Literal["right", "signed"]
-GROUPS = ("source", "class", "keyword", "licence", "item")
 CUT = 20_000
 """Items from which on values are those of the nearest so many of each query, with an error of at most 1 / CUT."""
 _TEMPERATURE = 0.03
@@ -127,32 +125,3 @@ def _shapley(items: Items, columns: Tensor, x: Tensor, labels: Tensor, k: int, u
             gains = ((found.similarities.double() - 1) / _TEMPERATURE).exp() * (2 * gains - 1)
         total += vote_shapley(found.positions, gains, k, len(items)) * len(right)
     return total / max(1, len(x))
-
-
-def by_group(values: pd.DataFrame, group: str) -> pd.DataFrame:
-    """Return what the items of each source or class are worth together, mean over seeds, the least first.
-
-    Parameters
-    ----------
-    values : DataFrame
-        What :func:`value` returns.
-    group : str
-        One of :data:`GROUPS`.
-
-    Returns
-    -------
-    DataFrame
-        ``items``, ``shapley`` (their sum), ``each`` (their mean), ``margin`` (its mean) and ``misplaced`` (the share
-        of items with a margin below 0).
-    """
-    keys: Sequence[str] = ["scenario", "dataset", "condition", group]
-    told = values.assign(misplaced=(values["margin"] < 0).where(values["margin"].notna()).astype(float))
-    by_seed = told.groupby([*keys, "seed"], sort=False).agg(
-        items=("item", "size"),
-        shapley=("shapley", "sum"),
-        each=("shapley", "mean"),
-        margin=("margin", "mean"),
-        misplaced=("misplaced", "mean"),
-    )
-    mean = by_seed.groupby(level=list(keys), sort=False).mean().reset_index()
-    return mean.sort_values(["scenario", "dataset", "condition", "each"], kind="stable", ignore_index=True)

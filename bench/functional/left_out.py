@@ -29,7 +29,8 @@ def means_left_out(x: Tensor, columns: Tensor, n_classes: int) -> Tensor:
     scores = (products / sums.norm(dim=1).clamp(min=_TINY)).masked_fill(counts == 0, -torch.inf)
     left = sums[columns] - rows
     without = (rows * left).sum(1) / left.norm(dim=1).clamp(min=_TINY)
-    return scores.scatter(1, own, without.masked_fill(counts[columns] < 2, -torch.inf).unsqueeze(1))
+    found: Tensor = scores.scatter(1, own, without.masked_fill(counts[columns] < 2, -torch.inf).unsqueeze(1))
+    return found
 
 
 def ridge_left_out(x: Tensor, y: Tensor, penalty: float) -> Tensor:

@@ -32,6 +32,8 @@ SectionKey = Literal[
     "sweeps",
     "classes",
     "evidence",
+    "trust",
+    "worth",
     "audit",
     "published",
     "differences",

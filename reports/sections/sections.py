@@ -20,6 +20,8 @@ from bench.reports.sections import (
     published,
     scores,
     sweeps,
+    trust,
+    worth,
 )
 from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Table
@@ -63,6 +65,8 @@ SECTIONS = (
     Section("sweeps", "What a sweep changes", sweeps.section),
     Section("classes", "Class by class"),
     Section("evidence", "What answers rest on", evidence.section),
+    Section("trust", "How far an answer can be trusted", trust.section),
+    Section("worth", "What the memory is worth", worth.section),
     Section("audit", "Audit", near_duplicates.section),
     Section("published", "Published", published.section),
     Section("differences", "Differences between runs", differences.section),

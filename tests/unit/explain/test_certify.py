@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from bench.cli.main import main
 from bench.core.dataset import Dataset
-from bench.explain.certify import certified_accuracy, certify
+from bench.explain.certify import certify
 from bench.explain.explain import explain
 from bench.explain.replay import Which
+from bench.reports.metrics.certified import certified_accuracy
 from bench.runner.api import run
 from bench.utils.errors import BenchError
 from tests import toy

@@ -17,8 +17,9 @@ from bench.cli.main import main
 from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
 from bench.explain.replay import Which
-from bench.explain.value import by_group, value, values_of
+from bench.explain.value import value, values_of
 from bench.learning.holdout import hold_out
+from bench.reports.metrics.item_values import by_group
 from bench.runner.api import run
 from bench.sampling.sessions import make_task
 from bench.utils.errors import BenchError
