@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError, one_line
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CERTIFICATES, VALUES = "certificates.csv", "values.csv"
 _GROUP = {"scenario": str, "dataset": str, "condition": str, "seed": "int64"}
-_COLUMNS = {
+_COLUMNS: dict[str, dict[str, Any]] = {
     CERTIFICATES: {**_GROUP, "method": str, "edit": str, "correct": bool, "least": "int64", "exact": bool},
     VALUES: {
         **_GROUP,
