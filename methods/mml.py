@@ -109,7 +109,11 @@ class MML:
     precision : str
         What the weights and Adam's moments are held in; ``float16`` rounds every line of Adam.
     start_counts : bool
-        Whether untrained weights are kept where no epoch is better.
+        Whether untrained weights are kept where the best epoch is not surely better, see ``doubt``.
+    doubt : float
+        Trained weights replace those they started from only if a paired t test over the classes that are chosen on
+        leaves no more doubt than this that they are better; at 0.5 if they are better on average. Few classes do not
+        speak for others: of eight, an epoch that is best by chance costs points on the classes it is for.
     adapt : str
         When the weights are also trained on the target's own support (test-time training), or in class-incremental
         learning on all that the capped memory holds: ``auto`` only if they were not trained on seen classes;
@@ -136,6 +140,7 @@ class MML:
     start: Start = "zero"
     precision: Literal["float32", "float16"] = "float32"
     start_counts: bool = True
+    doubt: Annotated[float, Gt(0), Le(0.5)] = 0.05
     adapt: Literal["auto", "never", "always"] = "auto"
     logit_scale: Annotated[float, Gt(0)] = 25.0
     lr: Annotated[float, Gt(0)] = 1e-4
@@ -272,6 +277,7 @@ class MML:
             patience=self.patience,
             batch=self.batch,
             start_counts=self.start_counts,
+            doubt=self.doubt,
             options=self.training_options,
         )
 
