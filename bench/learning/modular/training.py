@@ -30,13 +30,14 @@ _EPS = 1e-6
 class Check:
     """What epochs and image weights are chosen on: images, their columns, and the state they are scored against.
 
-    ``what`` names it in the record.
+    ``what`` names it in the record, and ``of_others`` says that they are of other classes than the answers are for.
     """
 
     state: Modular
     images: Features
     targets: Tensor
     what: str
+    of_others: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,8 @@ class Training:
             raise BenchError(f"training of mml overflowed in float16; {_HALF}")
         trained = replace(trainable.map(torch.Tensor.detach), trained_on=on, epoch=done.best_epoch)
         trained = self._weighed(trained, judge)
-        if judge is not None and self.start_counts and not judge.prefers(trained, start, self.doubt):
+        doubtful = judge is not None and judge.check.of_others and self.start_counts
+        if judge is not None and doubtful and not judge.prefers(trained, start, self.doubt):
             return replace(start, trained_on=on)
         return trained
 
