@@ -11,7 +11,7 @@ import click
 from bench.classifier import Classifier
 from bench.classifier.inputs import ARRAYS, read_features
 from bench.cli.options import ENCODER_HELP, notices_alone, terminal_width
-from bench.data.images.folder import SUFFIXES
+from bench.data.images.listing import SUFFIXES
 from bench.reports.tables.console import table_lines
 from bench.utils.errors import BenchError
 from bench.utils.names import expand

@@ -13,7 +13,7 @@ from bench.classifier.answers import NONE, SHOWN, Answer, as_csv, as_json, table
 from bench.classifier.inputs import ARRAYS, read_features
 from bench.classifier.pictures import opened
 from bench.cli.options import ENCODER_HELP, Number, notices_alone, terminal_width
-from bench.data.images.folder import SUFFIXES
+from bench.data.images.listing import SUFFIXES
 from bench.reports.tables.console import table_lines
 from bench.utils.errors import BenchError
 from bench.utils.names import expand

@@ -10,13 +10,16 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import requests
+from urllib3.exceptions import HTTPError
 
+from bench.data.web.reading import OverLimit
+from bench.data.web.session import Forbidden, session_for, why
 from bench.utils.errors import BenchError, one_line
 from bench.utils.names import require_no_secret
 
 _BLOCK = 1 << 20
-_TIMEOUT = (10, 60)
-"""Seconds to connect, and between two blocks."""
+_SILENT = 60.0
+"""Seconds that a server may say nothing."""
 
 
 class Place(Protocol):
@@ -25,8 +28,11 @@ class Place(Protocol):
     def read(self, name: str) -> Iterator[bytes]:
         """Yield the blocks of a file; what cannot be read raises :class:`BenchError`."""
 
-    def write(self, name: str, source: Path) -> None:
-        """Write a file; what cannot be written raises :class:`BenchError`."""
+    def write(self, name: str, source: Path | bytes) -> None:
+        """Write a file, as another one or as these bytes; what cannot be written raises :class:`BenchError`."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file that is there; what cannot be removed raises :class:`BenchError`."""
 
     def has(self, name: str) -> bool:
         """Return whether a file is there."""
@@ -71,13 +77,22 @@ class _Store:
         except Exception as error:  # each store has exceptions of its own
             raise self._failed("read", name, error) from None
 
-    def write(self, name: str, source: Path) -> None:
+    def write(self, name: str, source: Path | bytes) -> None:
         path = f"{self._root}/{name}"
         try:
             self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._system.put_file(str(source), path)
+            if isinstance(source, bytes):
+                self._system.pipe_file(path, source)
+            else:
+                self._system.put_file(str(source), path)
         except Exception as error:
             raise self._failed("written", name, error) from None
+
+    def remove(self, name: str) -> None:
+        try:
+            self._system.rm_file(f"{self._root}/{name}")
+        except Exception as error:
+            raise self._failed("removed", name, error) from None
 
     def has(self, name: str) -> bool:
         try:
@@ -97,15 +112,24 @@ class _Web:
 
     def read(self, name: str) -> Iterator[bytes]:
         where = f"{self._address}/{quote(name)}"
+        headers = {"Accept-Encoding": "identity"}
         try:
-            with requests.get(where, stream=True, timeout=_TIMEOUT) as answer:
+            with (
+                session_for(where) as session,
+                session.streaming(where, headers=headers, silent=_SILENT) as (answer, blocks),
+            ):
                 if answer.status_code != 200:
                     raise BenchError(f"{where} cannot be read (status {answer.status_code}); check the address")
-                yield from answer.iter_content(_BLOCK)
-        except requests.RequestException as error:
-            raise BenchError(f"{where} cannot be read ({one_line(error)}); check the address") from None
+                yield from blocks
+        except (Forbidden, OverLimit) as error:
+            raise BenchError(f"{where} cannot be read ({error}); check the address") from None
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            raise BenchError(f"{where} cannot be read ({why(error)}); check the address") from None
 
-    def write(self, name: str, source: Path) -> None:
+    def write(self, name: str, source: Path | bytes) -> None:
+        raise self._refused()
+
+    def remove(self, name: str) -> None:
         raise self._refused()
 
     def has(self, name: str) -> bool:
