@@ -12,10 +12,10 @@ from urllib.parse import quote
 import requests
 from urllib3.exceptions import HTTPError
 
-from bench.data.web.reading import OverLimit
-from bench.data.web.session import Forbidden, session_for, why
 from bench.utils.errors import BenchError, one_line
 from bench.utils.names import require_no_secret
+from bench.utils.web_reading import OverLimit
+from bench.utils.web_session import Forbidden, session_for, why
 
 _BLOCK = 1 << 20
 _SILENT = 60.0

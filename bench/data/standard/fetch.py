@@ -16,10 +16,10 @@ import urllib3
 from tqdm import tqdm
 
 from bench.data.declaration import Declaration, Download
-from bench.data.web.reading import OverLimit
-from bench.data.web.session import Forbidden, session_for
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError, one_line
+from bench.utils.web_reading import OverLimit
+from bench.utils.web_session import Forbidden, session_for
 
 SILENT_SECONDS = 30.0
 """How long a server may say nothing."""

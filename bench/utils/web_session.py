@@ -25,8 +25,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from bench.data.web.reading import OverLimit, read_bounded
 from bench.utils.names import shown
+from bench.utils.web_reading import OverLimit, read_bounded
 
 SLOWEST = 4096
 """Bytes a second that a file must come with at least."""
