@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import PATH, terminal_width
+from bench.cli.options import PATH, Whole, terminal_width
 from bench.data.thumbnails import thumbnails
 from bench.explain.explain import explain as explained
 from bench.explain.replay import Which
@@ -35,9 +35,7 @@ RUN = click.argument("run", metavar="RUN", type=PATH)
 @click.option("--images", type=PATH, help="Folder of the images that a pack was made from.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where to compute.")
 @click.option("--html", type=PATH, help="Also write a page with the images.")
-@click.option(
-    "--top", default=8, show_default=True, type=click.IntRange(0), help="Neighbours shown here of each memory."
-)
+@click.option("--top", default=8, show_default=True, type=Whole(0), help="Neighbours shown here of each memory.")
 def explain(
     run: Path,
     query: str,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cli.explain import RUN, condition_of, one_run
-from bench.cli.options import PATH, terminal_width
+from bench.cli.options import PATH, Whole, terminal_width
 from bench.explain.replay import Which
 from bench.explain.value import GROUPS, by_group
 from bench.explain.value import value as valued
@@ -21,7 +21,7 @@ from bench.utils.atomic import write_atomically
 @click.command()
 @RUN
 @click.option("--by", default="source", show_default=True, type=click.Choice(GROUPS), help="What to add up over.")
-@click.option("--k", default=10, show_default=True, type=click.IntRange(1), help="Voters of the utility.")
+@click.option("--k", default=10, show_default=True, type=Whole(1), help="Voters of the utility.")
 @click.option(
     "--utility",
     default="right",
@@ -36,7 +36,7 @@ from bench.utils.atomic import write_atomically
 @click.option("--condition", multiple=True, metavar="KEY=VALUE", help="Condition, for a run of several: shots=4.")
 @click.option("--data", help="The data set's pack, where its name no longer leads to it.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where to compute.")
-@click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="Rows shown, the least worth first.")
+@click.option("--top", default=20, show_default=True, type=Whole(1), help="Rows shown, the least worth first.")
 @click.option("--out", type=PATH, help="Also write a CSV file with the value of each item.")
 def value(
     run: Path,

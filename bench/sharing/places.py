@@ -12,8 +12,9 @@ from urllib.parse import quote
 import requests
 from urllib3.exceptions import HTTPError
 
+from bench.encoders.hub import answers
 from bench.utils.errors import BenchError, one_line
-from bench.utils.names import require_no_secret
+from bench.utils.names import require_no_secret, shown
 from bench.utils.web_reading import OverLimit
 from bench.utils.web_session import Forbidden, session_for, why
 
@@ -48,17 +49,22 @@ def place_at(address: str) -> Place:
     Raises
     ------
     BenchError
-        If fsspec is missing or knows no such scheme, or the address holds a password.
+        If it is none, fsspec is missing or knows no such scheme, the hub does not answer, or it holds a password.
     """
+    if not address.strip() or not address.isprintable():
+        raise BenchError(f"{shown(address)} is no address; give a folder, or one of a store")
     require_no_secret(address, "an address", instead="leave it out; the store's own settings hold it")
     if address.startswith(("http://", "https://")):
         return _Web(address.rstrip("/"))
     if find_spec("fsspec") is None:
         raise BenchError("sharing needs fsspec; pip install 'retrieval-bench[share]'")
+    if address.startswith("hf://") and not answers():
+        # Its client would try for minutes.
+        raise BenchError(f"{address}: the Hugging Face hub does not answer; try again later")
     core = import_module("fsspec.core")
     try:
         system, root = core.url_to_fs(address)
-    except (ValueError, ImportError, OSError) as error:
+    except Exception as error:  # each store has exceptions of its own
         raise BenchError(f"{address} cannot be opened ({one_line(error)}); check it") from None
     return _Store(system, str(root).rstrip("/"), address)
 

@@ -112,6 +112,12 @@ def _temporary_name(name: str) -> str:
     return f".{start}.{_machine()}.{os.getpid()}.tmp"
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether a name is that of a file which a writer of this module has not finished."""
+    parts = name.split(".")
+    return len(parts) > 4 and name.startswith(".") and parts[-1] == "tmp" and bool(_MACHINE.fullmatch(parts[-3]))
+
+
 @cache
 def _machine() -> str:
     """Return a word for this machine: the number of a process says nothing about those of another."""

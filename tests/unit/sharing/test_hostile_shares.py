@@ -126,6 +126,25 @@ def test_a_killed_pull_leaves_nothing_after_the_next(store: Path, tmp_path: Path
     assert [path.name for path in place.iterdir()] == ["here"]
 
 
+@pytest.mark.parametrize(
+    "address", ["", " ", "a\nb", "\x1b[2J", "\ud800", "zip://a::run.json", "zip://a::/dev/null", "://"]
+)
+def test_addresses_of_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.json").write_text("no archive")
+    for act in (lambda: push(run, address), lambda: pull(address, tmp_path / "here")):
+        with pytest.raises(BenchError) as caught:
+            act()
+        assert str(caught.value).isprintable()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(BenchError, match="does not answer"):
+        pull("hf://datasets/a/b", tmp_path / "here")
+
+
 @pytest.mark.parametrize("there", ["file", "folder", "link to nothing"])
 def test_what_is_there_is_not_pulled_over(store: Path, tmp_path: Path, there: str) -> None:
     out = tmp_path / "here"
