@@ -85,7 +85,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "selected_on": (
         "string",
         "what they were compared on: `support`, `validation-split`, `validation-classes`; `none` for defaults, "
-        "`none: REASON` where the data could not give what `--selection` asks for",
+        "`none: REASON` or `support: REASON` where the data could not give what `--selection` asks for",
     ),
     "temperature": (
         "float",

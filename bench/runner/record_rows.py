@@ -56,13 +56,15 @@ def _encoder_flops(card: Card) -> int | None:
     return encoder_flops(card.encoder) if card.encoder_flops is None else card.encoder_flops
 
 
-def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
+def measured(outcome: Outcome, leak: Tensor, instead: str = "") -> dict[str, Any]:
     """Return the columns that one session fills.
 
     Parameters
     ----------
     leak : bool Tensor [q]
         Which queries have a near-duplicate among what was dealt.
+    instead : str
+        Why settings were chosen on the support and not on what was asked for.
     """
     task, queries = outcome.session.task, outcome.session.queries
     labels = queries.labels.cpu()
@@ -86,7 +88,7 @@ def measured(outcome: Outcome, leak: Tensor) -> dict[str, Any]:
         "query_items": digest(sorted(queries.ids.tolist())),
         "labels_seen": outcome.labels_seen,
         "configurations": outcome.configurations,
-        "selected_on": outcome.selected_on,
+        "selected_on": f"support: {instead}" if instead and outcome.selected_on == "support" else outcome.selected_on,
         "tune_seconds": outcome.choice.seconds if not task.session else 0.0,
         "temperature": outcome.temperature.value,
         "temperature_from": outcome.temperature.source,
