@@ -22,7 +22,7 @@ LOW = 0.90
 @pytest.mark.parametrize(("queries", "rate", "sd"), [(50, 0.995, 0.0), (100, 0.97, 0.01), (400, 0.8, 0.03)])
 def test_accuracy_covers(seeds, queries, rate, sd):
     for own in (False, True):
-        covered, wide, _ = simulate.accuracy(
+        covered, wide, *_ = simulate.accuracy(
             seeds=seeds, queries=queries, accuracy=rate, sd=sd * (seeds > 1), own=own, repetitions=500
         )
         assert covered >= LOW
