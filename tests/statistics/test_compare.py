@@ -16,7 +16,7 @@ from bench.reports.records.run_table import read_runs
 from bench.reports.statistics.across_encoders import across_encoders
 from bench.reports.statistics.designs import SEEDS
 from bench.reports.statistics.estimates import Design, estimate
-from bench.reports.statistics.families import holm, undecidable
+from bench.reports.statistics.families import Family, families_in_words, holm, undecidable
 from bench.reports.statistics.paired_tests import paired_comparisons, permutation
 from bench.reports.statistics.seeds_needed import seeds_needed
 from bench.reports.statistics.table_marks import BEST, OPEN, marks
@@ -182,6 +182,20 @@ def test_a_method_that_is_far_behind_is_neither_bold_nor_marked():
     assert found["s", "d", "{}", "near", "accuracy"] == OPEN
     assert ("s", "d", "{}", "far", "accuracy") not in found
     assert ("s", "d", "{}", "far", "mean_class_recall") not in found
+
+
+def test_the_best_are_all_that_have_the_largest_mean():
+    right = np.arange(300) < 240
+    one = group(a=[right] * 3, b=[np.roll(right, 5)] * 3, c=[np.arange(300) < 238] * 3)
+    found = marks([one], rows(one))
+    assert [found["s", "d", "{}", m, "accuracy"] for m in "abc"] == [BEST, BEST, OPEN]
+
+
+def test_families_of_a_report_are_said_together():
+    made = [Family(of=("s", str(n), "{}"), baseline=None, size=n, decidable=True) for n in (10, 3)]
+    assert families_in_words(made) == "3 or 10 comparisons (all pairs), corrected by Holm"
+    against = Family(of=("s", "d", "{}"), baseline="m", size=1, decidable=True)
+    assert families_in_words([against]) == against.words == "1 comparison (against m), corrected by Holm"
 
 
 def test_below_one_in_two_hundred_few_seeds_are_corrected_by_their_own_t():
