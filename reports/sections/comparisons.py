@@ -62,7 +62,8 @@ def table(comparisons: Sequence[PairedComparison], region: float) -> Table:
         f"Student's t over seeds. Equivalent: the interval lies within +-{100 * region:g} points (no correction). "
         "Permutation over queries and McNemar a seed speak of these seeds; queries that are drawn together "
         "(near-duplicates, or classes) count as one in both. Seeds needed: of what is undecided with p < 0.2, for 80 % "
-        "power at this very difference, with 95 % limits from how well the spread of seeds is known."
+        "power at this very difference after Holm's correction, with 95 % limits from how well the spread of seeds is "
+        "known."
     )
     return without_constants(Table("comparisons", "Paired comparisons", caption, head, tuple(rows)))
 

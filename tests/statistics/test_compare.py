@@ -206,6 +206,17 @@ def test_below_one_in_two_hundred_few_seeds_are_corrected_by_their_own_t():
     assert e.p_holm_input >= stats.ttest_1samp([x.value for x in d], 0).pvalue * (1 - 1e-9)
 
 
+def test_seeds_needed_are_more_than_those_that_left_it_undecided():
+    # Of 15 comparisons Holm's correction leaves some undecided, though their own p is below 5 %.
+    rng = np.random.default_rng(5)
+    methods = {f"m{i}": rng.random((4, 200)) < 0.7 for i in range(5)} | {"a": rng.random((4, 200)) < 0.78}
+    found = [c for c in paired_comparisons([group(**methods)])[0] if c.verdict == "undecided" and c.difference.p < 0.05]
+    assert found
+    for c in found:
+        assert c.seeds_needed is not None
+        assert c.seeds_needed.low is None or c.seeds_needed.low > len(c.seeds)
+
+
 def settled(difference, spread, n=5, queries=2000, seed=0):
     rng = np.random.default_rng(seed)
     shift = rng.normal(0, spread, n)
@@ -222,6 +233,10 @@ def test_seeds_needed_have_limits_and_are_none_without_a_difference():
     assert needed.low <= needed.number
     assert needed.high is None or needed.number <= needed.high
     assert str(needed).startswith(f"{needed.number} [")
+    stricter = seeds_needed(settled(0.02, 0.02), 0.005)
+    assert stricter is not None
+    assert stricter.number is not None
+    assert stricter.number > needed.number
     assert seeds_needed(settled(0.0005, 0.02)) is None
     assert seeds_needed(settled(0.02, 0.0, n=1)) is None
 
