@@ -14,13 +14,11 @@ from torch.nn import functional as F  # noqa: N812
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
+from bench.functional.blocks import in_blocks, sums_by_class
 from bench.functional.classwise import class_sums, normalise
-from bench.learning.choosing import canonical, first_best, held_images, steps
+from bench.learning.choosing import CacheWeights, canonical, first_best, held_images, steps
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.utils.random import Stream
-
-_ROWS = 1 << 24
-"""Queries times items that are held at a time: 64 MiB."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,7 @@ class Refined:
     keys: Tensor = field(metadata=MEMORY)
     columns: Tensor = field(metadata=MEMORY)
     distances: Tensor = field(metadata=MEMORY)
-    alpha: float
-    beta: float
-    gamma: float
-    held_out: int = 0
-    tried: int = 1
+    chosen: CacheWeights
 
 
 @method(
@@ -131,8 +125,7 @@ class APE:
         if held is None:
             return whole
         part = self._refined(x[held.rest], columns[held.rest], texts, found)
-        alpha, beta, gamma, tried = self._choose(part, held.x, held.columns, found)
-        return replace(whole, alpha=alpha, beta=beta, gamma=gamma, held_out=len(held.x), tried=tried)
+        return replace(whole, chosen=self._choose(part, held.x, held.columns, found))
 
     def _refined(self, x: Tensor, columns: Tensor, texts: Tensor, found: Published) -> Refined:
         share = self.channels or found.channels / 1024
@@ -142,43 +135,36 @@ class APE:
         likely = (keys @ own.T).softmax(1).gather(1, columns.unsqueeze(1)).squeeze(1)
         # The code adds 1e-6 to both: log2((1 + 1e-6) / (p + 1e-6)) of the own class, and nothing of the others.
         distances = torch.log2((1 + 1e-6) / (likely + 1e-6))
-        start = found.alpha if self.alpha is None else self.alpha
-        return Refined(
-            texts,
-            channels,
-            keys,
-            columns,
-            distances,
-            start,
-            self.beta or 1.0,
-            0.1 if self.gamma is None else self.gamma,
-        )
+        alpha = found.alpha if self.alpha is None else self.alpha
+        start = CacheWeights(alpha, self.beta or 1.0, 0.1 if self.gamma is None else self.gamma)
+        return Refined(texts, channels, keys, columns, distances, start)
 
-    def _choose(self, state: Refined, x: Tensor, target: Tensor, found: Published) -> tuple[float, float, float, int]:
+    def _choose(self, state: Refined, x: Tensor, target: Tensor, found: Published) -> CacheWeights:
         betas = [self.beta] if self.beta is not None else steps(0.1, found.beta_end, self.beta_steps)
         alphas = [self.alpha] if self.alpha is not None else steps(0.1, found.alpha_end, self.alpha_steps)
         gammas = [self.gamma] if self.gamma is not None else steps(0.0, found.gamma_end, self.gamma_steps)
         zero_shot, near = LOGIT_SCALE * x @ state.texts.T, normalise(x[:, state.channels]) @ state.keys.T
         hits = []
         for beta in betas:
-            summed = [_summed(near, replace(state, beta=beta, gamma=gamma)) for gamma in gammas]
+            summed = [_summed(near, state, beta, gamma) for gamma in gammas]
             hits += [((zero_shot + a * votes).argmax(1) == target).sum() for a in alphas for votes in summed]
         settings = list(product(betas, alphas, gammas))
         beta, alpha, gamma = settings[first_best(hits)]
-        return alpha, beta, gamma, len(settings)
+        return CacheWeights(alpha, beta, gamma, len(x), len(settings))
 
     def score(self, state: Refined, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
-        blocks = []
-        for x in normalise(queries).split(max(1, _ROWS // max(1, len(state.keys)))):
+        chosen = state.chosen
+
+        def logits(x: Tensor) -> Tensor:
             near = normalise(x[:, state.channels]) @ state.keys.T
-            blocks.append(LOGIT_SCALE * x @ state.texts.T + state.alpha * _summed(near, state))
-        return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+            return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * _summed(near, state, chosen.beta, chosen.gamma)
+
+        return in_blocks(normalise(queries), len(state.keys), logits)
 
     def describe(self, state: Refined) -> dict[str, Any]:
         """Return the settings, the channels that are kept, and on how many images how many settings were compared."""
-        told = {"alpha": state.alpha, "beta": state.beta, "gamma": state.gamma, "channels": len(state.channels)}
-        return {**told, "held_out": state.held_out, "configurations": state.tried}
+        return {**state.chosen.told(), "channels": len(state.channels)}
 
 
 def _criterion(x: Tensor, columns: Tensor, texts: Tensor, weights: tuple[float, float]) -> Tensor:
@@ -194,8 +180,7 @@ def _criterion(x: Tensor, columns: Tensor, texts: Tensor, weights: tuple[float, 
     return -weights[0] * alike + weights[1] * texts.double().var(0)
 
 
-def _summed(near: Tensor, state: Refined) -> Tensor:
+def _summed(near: Tensor, state: Refined, beta: float, gamma: float) -> Tensor:
     """Return the weighed affinities of cosines [q, n] summed by class, [q, c]."""
-    values = (state.beta * (near - 1)).exp() * (state.gamma * state.distances).exp()
-    empty = near.new_zeros(len(near), len(state.texts))
-    return empty.scatter_add(1, state.columns.expand_as(values), values)
+    values = (beta * (near - 1)).exp() * (gamma * state.distances).exp()
+    return sums_by_class(values, state.columns, len(state.texts))

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
+from bench.learning.text_batches import with_a_text_each
 from bench.learning.training import WarmUp, as_parameter, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
@@ -69,19 +69,10 @@ class CrossModalProbe:
         items, texts = task.labelled, prompt_matrix(task)
         assert texts is not None
         x, columns = normalise(items.x), task.columns(items.labels)
-        weights, half, c = as_parameter(texts), self.batch // 2, len(texts)
-        order = torch.from_numpy(rng.child("texts").permutation(c)).to(x.device)
-        beside = order[torch.arange(len(x), device=x.device) % c]
-
-        def loss(rows: Tensor) -> Tensor:
-            rows = rows.to(x.device)
-            own = beside[rows]
-            z, y = torch.cat([x[rows], texts[own]]), torch.cat([columns[rows], own])
-            return F.cross_entropy(LOGIT_SCALE * z @ weights.T, y)
-
+        weights, half = as_parameter(texts), self.batch // 2
         fit(
             [weights],
-            loss,
+            with_a_text_each(weights, x, columns, texts, rng=rng),
             len(x),
             owner="cross-modal-probe",
             optimiser=torch.optim.AdamW([weights], lr=self.lr, weight_decay=self.weight_decay),

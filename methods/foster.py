@@ -48,14 +48,14 @@ class Boosted:
     head: Tensor
     bias: Tensor
 
-    def logits(self, x: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
+    def logits(self, fixed: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of both branches together, and of the new branch alone, each [n, c].
 
-        ``embedded`` is what the old branch makes of ``x``; it does not change in training.
+        ``fixed`` is what no training changes of the images, and ``embedded`` what the old branch makes of them.
         """
-        fresh = self.new.embed(x)
+        fresh = self.new.adapt(fixed)
         both = torch.cat([embedded, fresh], 1)
-        return both @ self.head.T + self.bias, fresh @ self.new.head.T + self.new.head_bias
+        return F.linear(both, self.head, self.bias), F.linear(fresh, self.new.head, self.new.head_bias)
 
 
 @method(
@@ -87,9 +87,10 @@ class Foster(SessionTraining):
         new = new_images(task)
         columns = task.columns(new.labels)
         trainable = self.initial(task, rng.child("init")).trainable()
+        fixed = trainable.fixed(new.x)
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(trainable.logits(new.x[rows]), columns[rows])
+            return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]), columns[rows])
 
         self.fit_session(
             trainable.tensors(), loss, new, owner="foster", rng=rng.child("fit"), tower=trainable.tower_tensors()
@@ -117,10 +118,11 @@ class Foster(SessionTraining):
             old, fresh.trainable(), as_parameter(torch.cat([wide.head, right], 1)), as_parameter(wide.head_bias)
         )
         with torch.no_grad():
-            embedded, target = old.embed(data.x), old.logits(data.x)
+            fixed = old.fixed(data.x)
+            embedded, target = old.adapt(fixed), old.logits_of_fixed(fixed)
 
         def loss(rows: Tensor) -> Tensor:
-            both, alone = trainable.logits(data.x[rows], embedded[rows])
+            both, alone = trainable.logits(fixed[rows], embedded[rows])
             return (
                 F.cross_entropy(both / weights, columns[rows])
                 + F.cross_entropy(alone, columns[rows])
@@ -134,11 +136,12 @@ class Foster(SessionTraining):
     def _compress(self, old: Net, teacher: Boosted, data: Features, weights: Tensor, rng: Stream) -> Net:
         trainable = old.grow(len(weights), rng.child("head")).trainable()
         with torch.no_grad():
-            soft = (teacher.logits(data.x, old.embed(data.x))[0] / self.temperature).softmax(1) * weights
+            fixed = old.fixed(data.x)
+            soft = (teacher.logits(fixed, old.adapt(fixed))[0] / self.temperature).softmax(1) * weights
             soft = soft / soft.sum(1, keepdim=True)
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(trainable.logits(data.x[rows]) / self.temperature, soft[rows])
+            return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]) / self.temperature, soft[rows])
 
         self.fit_session(
             trainable.tensors(), loss, data, owner="foster", rng=rng.child("fit"), tower=trainable.tower_tensors()

@@ -141,7 +141,7 @@ class GDA:
 
 
 def _moments(task: Task, items: Items, n_classes: int) -> Moments:
-    return Moments.of(normalise(items.x), task.columns(items.labels), n_classes)
+    return Moments.of(items.x, task.columns(items.labels), n_classes, embed=normalise)
 
 
 def _linear(moments: Moments) -> Linear:

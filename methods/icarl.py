@@ -47,6 +47,8 @@ class ICaRL(SessionTraining):
     among all classes; an old class loses the tail of its list.
     """
 
+    epochs: Annotated[int, Ge(1)] = 5
+    min_steps: Annotated[int, Ge(0)] = 30
     temperature: Annotated[float, Gt(0)] = 2.0
     distillation: Annotated[float, Ge(0)] = 1.0
 
@@ -64,10 +66,11 @@ class ICaRL(SessionTraining):
         columns = task.columns(data.labels)
         trainable = net.trainable()
         with torch.no_grad():
+            fixed = net.fixed(data.x)
             target = None if old is None else old.logits(data.x)
 
         def loss(rows: Tensor) -> Tensor:
-            logits = trainable.logits(data.x[rows])
+            logits = trainable.logits_of_fixed(fixed[rows])
             value = F.cross_entropy(logits, columns[rows])
             if target is None:
                 return value

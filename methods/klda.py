@@ -12,8 +12,9 @@ from torch import Tensor
 from bench.core.registry import method
 from bench.core.task import Task
 from bench.functional.classwise import normalise
-from bench.functional.gaussian import Fourier, Scatter, discriminant, solve_low_rank
+from bench.functional.gaussian import Fourier, Moments, Scatter, discriminant, solve_low_rank
 from bench.functional.logistic_regression import Linear
+from bench.functional.symmetric import solve_shifted
 from bench.utils.random import Stream
 
 
@@ -22,7 +23,7 @@ class Kernelised:
     """The random features, the running statistics in their space, and the classifier that follows from them."""
 
     features: Fourier
-    scatter: Scatter
+    statistics: Scatter | Moments
     linear: Linear
 
 
@@ -53,24 +54,40 @@ class KLDA:
     def build(self, task: Task, *, rng: Stream) -> Kernelised:
         """Return the state of one task."""
         features = Fourier.draw(task.dimension, self.width, self.gamma, task.device, rng)
-        return self._of(features, self._scatter(features, task))
+        return self._of(features, self._statistics(features, task, seen=0))
 
     def extend(self, state: Kernelised, task: Task, *, rng: Stream) -> Kernelised:
         """Return the state with the images of a further session."""
-        return self._of(state.features, state.scatter.plus(self._scatter(state.features, task)))
+        known, new = state.statistics, self._statistics(state.features, task, seen=state.statistics.n)
+        if isinstance(known, Scatter) and isinstance(new, Scatter):
+            return self._of(state.features, known.plus(new))
+        known, new = (part.moments() if isinstance(part, Scatter) else part for part in (known, new))
+        return self._of(state.features, known.plus(new))
 
-    def _scatter(self, features: Fourier, task: Task) -> Scatter:
+    def _statistics(self, features: Fourier, task: Task, *, seen: int) -> Scatter | Moments:
+        """Return the statistics of a task's images: their deviations, or sums where they are more than D in all."""
         items = task.labelled
-        return Scatter.of(features(normalise(items.x)), task.columns(items.labels), task.n_classes)
+        columns = task.columns(items.labels)
+        if seen + len(items) < self.width:
+            return Scatter.of(features(normalise(items.x)), columns, task.n_classes)
 
-    def _of(self, features: Fourier, scatter: Scatter) -> Kernelised:
-        scatter = scatter.pooled()
-        # ((1 - e) F'F / n + e I)^-1 from the factor F, whose rows are fewer than D for a small support.
-        factor = scatter.factor * ((1 - self.shrinkage) / max(1, scatter.n)) ** 0.5
-        projected = solve_low_rank(factor, self.shrinkage, scatter.means)
-        return Kernelised(features, scatter, discriminant(scatter.means, projected))
+        def embed(x: Tensor) -> Tensor:
+            return features(normalise(x))
+
+        return Moments.of(items.x, columns, task.n_classes, embed=embed, width=self.width)
+
+    def _of(self, features: Fourier, statistics: Scatter | Moments) -> Kernelised:
+        share = (1 - self.shrinkage) / max(1, statistics.n)
+        if isinstance(statistics, Scatter):
+            # ((1 - e) F'F / n + e I)^-1 from the factor F, whose rows are fewer than D.
+            means = statistics.means
+            projected = solve_low_rank(statistics.factor * share**0.5, self.shrinkage, means)
+        else:
+            means = statistics.means()
+            projected = solve_shifted(statistics.scatter().mul_(share), self.shrinkage, means.T).T
+        return Kernelised(features, statistics, discriminant(means, projected))
 
     def score(self, state: Kernelised, queries: Tensor) -> Tensor:
         """Return discriminants, float64 [q, c]; a class without images gets minus infinity."""
         scores = state.linear(state.features(normalise(queries)).double())
-        return scores.masked_fill(state.scatter.counts == 0, -torch.inf)
+        return scores.masked_fill(state.statistics.counts == 0, -torch.inf)

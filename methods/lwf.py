@@ -52,10 +52,11 @@ class LwF(SessionTraining):
         columns = task.columns(data.labels) - first
         trainable = net.trainable()
         with torch.no_grad():
+            fixed = net.fixed(data.x)
             target = None if old is None else old.logits(data.x)
 
         def loss(rows: Tensor) -> Tensor:
-            logits = trainable.logits(data.x[rows])
+            logits = trainable.logits_of_fixed(fixed[rows])
             value = F.cross_entropy(logits[:, first:], columns[rows])
             if target is None:
                 return value

@@ -13,13 +13,11 @@ from torch.nn import functional as F  # noqa: N812
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
+from bench.functional.blocks import in_blocks
 from bench.functional.classwise import normalise
 from bench.learning.choosing import Held, canonical, first_best, held_images, steps
 from bench.learning.class_texts import prompt_matrix
 from bench.utils.random import Stream
-
-_ROWS = 4096
-"""Queries whose kernel is held at a time: 64 MiB for 4000 images."""
 
 _BY_SHOTS = ((1, 3.0, 0.05), (2, 2.6, 0.05), (4, 1.5, 0.05), (8, 1.66, 0.07), (16, 1.7, 0.1))
 """Shots, beta and lambda that the authors print for ImageNet."""
@@ -129,11 +127,11 @@ class ProKeR:
 
     def score(self, state: Corrected, queries: Tensor) -> Tensor:
         """Return corrected cosines [q, c]; a class without images keeps its text's."""
-        blocks = []
-        for block in normalise(queries).split(_ROWS):
-            near = _kernel(block @ state.keys.T, state.beta)
-            blocks.append(block @ state.texts.T + near @ state.weights)
-        return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+
+        def corrected(x: Tensor) -> Tensor:
+            return x @ state.texts.T + _kernel(x @ state.keys.T, state.beta) @ state.weights
+
+        return in_blocks(normalise(queries), len(state.keys), corrected)
 
     def describe(self, state: Corrected) -> dict[str, Any]:
         """Return beta and lambda, and on how many images they were chosen among how many pairs."""

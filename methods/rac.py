@@ -148,8 +148,7 @@ class RAC:
     def _neighbours_of_others(self, items: Items, data: Items) -> Tensor:
         """Return the k nearest items of each training image but itself, int64 [n, k]."""
         found = items.index.search(data.x.float(), self.k + 1).positions
-        own = torch.from_numpy(items.ids[found.cpu().numpy()] == data.ids[:, None]).to(found.device)
-        return drop_self(found, own)
+        return drop_self(found, found == items.places_of(data.ids).to(found.device).unsqueeze(1))
 
     def _logits(self, head: Linear, x: Tensor, r: Tensor) -> Tensor:
         return self.logit_scale * (head(x) + head(r))

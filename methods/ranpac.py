@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -16,12 +16,14 @@ from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
-from bench.functional.ridge import Normal, held_out_errors
+from bench.functional.ridge import Rows, Sums, held_out_errors
 from bench.learning.holdout import digest_order, hold_out
 from bench.learning.unlearning import named
 from bench.utils.random import Stream
 
 _GRID = tuple(10.0**power for power in range(-8, 9))
+_ROWS = 1 << 10
+"""Images that are projected at a time where there are more than M: 40 MiB at M = 10,000."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class Projected:
     """The random projection [d, M], the normal equations, the head [M, c], and how its penalty came about."""
 
     projection: Tensor = field(metadata=WEIGHTS)
-    normal: Normal
+    normal: Rows | Sums
     weights: Tensor = field(metadata=WEIGHTS)
     counts: Tensor = field(metadata=STATISTICS)
     penalty: float
@@ -70,54 +72,46 @@ class RanPAC:
         """Return the state of one task."""
         draw = torch.randn(task.dimension, self.width, generator=rng.child("projection").torch())
         projection = draw.to(task.device)
-        none, no_targets, counts = _rows(task, task.labelled.take([]), projection, task.n_classes)
-        return self._grown(projection, Normal.of(none, no_targets), counts, task)
+        none, nothing = projection.new_zeros(0, self.width), task.labelled.labels[:0]
+        return self._grown(
+            projection, Rows.of(none, nothing, task.n_classes), class_counts(nothing, task.n_classes), task
+        )
 
     def extend(self, state: Projected, task: Task, *, rng: Stream) -> Projected:
         """Return the state with a further session; lambda is chosen again on that session's images."""
         counts = F.pad(state.counts, (0, task.n_classes - len(state.counts)))
         return self._grown(state.projection, state.normal, counts, task)
 
-    def _grown(self, projection: Tensor, normal: Normal, counts: Tensor, task: Task) -> Projected:
-        """Return the state with a task's images, of which no more than M are projected at a time."""
-        items = task.labelled
-        if len(items) <= self.width:
-            h, y, more = _rows(task, items, projection, task.n_classes)
-            wide = h.double()
-            kernel = wide @ wide.T
-            penalty, held = self._choose(task, items, projection, lambda rows: (kernel[rows][:, rows], y[rows]))
-            normal, counts = normal.plus(h, y, kernel), counts + more
-            return Projected(projection, normal, normal.weights(penalty), counts, penalty, held, task.session)
-        for rows in torch.arange(len(items)).split(self.width):
-            h, y, more = _rows(task, items.take(rows), projection, task.n_classes)
-            normal, counts = normal.plus(h, y), counts + more
-        return self._of(projection, normal, counts, task, items)
+    def _grown(self, projection: Tensor, normal: Rows | Sums, counts: Tensor, task: Task) -> Projected:
+        """Return the state with a task's images; where there are more than M they are projected a part at a time."""
+        items, columns = task.labelled, task.columns(task.labelled.labels)
+        counts, known = counts + class_counts(columns, task.n_classes), None
+        if isinstance(normal, Rows) and len(normal.h) + len(items) <= self.width:
+            new = Rows.of(_projected(items.x, projection), columns, task.n_classes)
+            normal, known = normal.plus(new), new
+        else:
+            parts = zip(items.x.split(_ROWS), columns.split(_ROWS), strict=True)
+            sums = normal.summed() if isinstance(normal, Rows) else normal
+            normal = sums.plus(((_projected(x, projection), at) for x, at in parts), task.n_classes)
+        penalty, held = self._choose(task, items, projection, known)
+        return Projected(projection, normal, normal.weights(penalty), counts, penalty, held, task.session)
 
     def forget(self, state: Projected, task: Task, ids: Collection[str]) -> Projected:
         """Return the state without the named images; lambda is chosen again except for an earlier session's task."""
         gone = named(task.labelled, task, ids)
         if not gone.any():
             return state
-        h, y, counts = _rows(task, task.labelled.take(gone), state.projection, len(state.counts))
-        normal, counts = state.normal.minus(h, y), state.counts - counts
+        items = task.labelled.take(gone)
+        columns = task.columns(items.labels)
+        normal = state.normal.minus(_projected(items.x, state.projection), columns)
+        counts, penalty, held = state.counts - class_counts(columns, len(state.counts)), state.penalty, state.held_out
         if task.session >= state.session:
-            return self._of(state.projection, normal, counts, task, task.labelled.take(~gone))
-        head = normal.weights(state.penalty)
-        return Projected(state.projection, normal, head, counts, state.penalty, state.held_out, state.session)
+            penalty, held = self._choose(task, task.labelled.take(~gone), state.projection)
+        session = max(task.session, state.session)
+        return Projected(state.projection, normal, normal.weights(penalty), counts, penalty, held, session)
 
-    def _of(self, projection: Tensor, normal: Normal, counts: Tensor, task: Task, present: Items) -> Projected:
-        def kernel_of(rows: Tensor) -> tuple[Tensor, Tensor]:
-            h, y, _ = _rows(task, present.take(rows), projection, task.n_classes)
-            wide = h.double()
-            return wide @ wide.T, y
-
-        penalty, held = self._choose(task, present, projection, kernel_of)
-        return Projected(projection, normal, normal.weights(penalty), counts, penalty, held, task.session)
-
-    def _choose(
-        self, task: Task, present: Items, projection: Tensor, kernel_of: Callable[[Tensor], tuple[Tensor, Tensor]]
-    ) -> tuple[float, int]:
-        """Return lambda and on how many images it was chosen; ``kernel_of`` gives h h' and targets of some images."""
+    def _choose(self, task: Task, present: Items, projection: Tensor, known: Rows | None = None) -> tuple[float, int]:
+        """Return lambda and on how many images it was chosen; ``known`` are the rows of all those that are present."""
         if self.penalty is not None:
             return self.penalty, 0
         split = task.choose_on
@@ -128,22 +122,27 @@ class RanPAC:
         test = hold_out(task.columns(some.labels), some.ids, share=0.2)
         if not bool(test.any()):
             return self.default_penalty, 0
-        kernel, y = kernel_of(rows.to(present.labels.device))
-        errors = held_out_errors(kernel, y, test, _GRID)
+        rows = rows.to(present.labels.device)
+        if known is None:
+            h, y = _projected(some.x, projection), F.one_hot(task.columns(some.labels), task.n_classes)
+            errors = held_out_errors(h, y, test, _GRID)
+        else:
+            kernel = known.kernel[rows][:, rows]
+            errors = held_out_errors(known.h[rows], known.target[rows], test, _GRID, known=kernel)
         return _GRID[errors.index(min(errors))], int(test.sum())
 
     def _on_split(self, task: Task, present: Items, split: Items, projection: Tensor) -> tuple[float, int]:
         """Return lambda as chosen on other images than the session's, and on how many."""
         some = [part.take(digest_order(part.ids)[: self.selection_items]) for part in (present, split)]
-        rows = [_rows(task, part, projection, task.n_classes) for part in some]
-        h, y = torch.cat([h for h, _, _ in rows]).double(), torch.cat([y for _, y, _ in rows])
+        h = torch.cat([_projected(part.x, projection) for part in some])
+        y = torch.cat([F.one_hot(task.columns(part.labels), task.n_classes) for part in some])
         test = torch.arange(len(h), device=h.device) >= len(some[0])
-        errors = held_out_errors(h @ h.T, y, test, _GRID)
+        errors = held_out_errors(h, y, test, _GRID)
         return _GRID[errors.index(min(errors))], len(some[1])
 
     def score(self, state: Projected, queries: Tensor) -> Tensor:
         """Return regressed targets [q, c]; a class without images gets minus infinity."""
-        scores = torch.relu(normalise(queries) @ state.projection) @ state.weights
+        scores = _projected(queries, state.projection) @ state.weights
         return scores.masked_fill(state.counts == 0, -torch.inf)
 
     def describe(self, state: Projected) -> dict[str, Any]:
@@ -152,8 +151,6 @@ class RanPAC:
         return {"penalty": state.penalty, "held_out": state.held_out, "configurations": tried}
 
 
-def _rows(task: Task, items: Items, projection: Tensor, n_classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return projected images [n, M], one-hot targets [n, c] and how many there are of each class, [c]."""
-    columns = task.columns(items.labels)
-    h = torch.relu(normalise(items.x) @ projection)
-    return h, F.one_hot(columns, n_classes), class_counts(columns, n_classes)
+def _projected(x: Tensor, projection: Tensor) -> Tensor:
+    """Return the rectified projections of images [n, d], [n, M]."""
+    return torch.relu(normalise(x) @ projection)

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
+from bench.learning.text_batches import with_a_text_each
 from bench.learning.training import WarmUp, as_parameter, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
@@ -64,20 +64,11 @@ class RealLinear:
         x, columns = normalise(items.x), task.columns(items.labels)
         kept = best_of_class((x * texts[columns]).sum(1), columns, self.per_class, len(texts))
         x, columns = x[kept], columns[kept]
-        weights, c = as_parameter(texts), len(texts)
-        order = torch.from_numpy(rng.child("texts").permutation(c)).to(x.device)
-        beside = order[torch.arange(len(x), device=x.device) % c]
-
-        def loss(rows: Tensor) -> Tensor:
-            rows = rows.to(x.device)
-            own = beside[rows]
-            z, y = torch.cat([x[rows], texts[own]]), torch.cat([columns[rows], own])
-            return F.cross_entropy(LOGIT_SCALE * z @ weights.T, y)
-
+        weights = as_parameter(texts)
         steps = min(self.steps, max(1, self.passes * len(x) // self.batch))
         fit(
             [weights],
-            loss,
+            with_a_text_each(weights, x, columns, texts, rng=rng),
             len(x),
             owner="real-linear",
             optimiser=torch.optim.AdamW([weights], lr=self.lr, weight_decay=self.weight_decay),
@@ -89,7 +80,7 @@ class RealLinear:
             options=self.training_options,
         )
         mean = self.share * weights.detach() + (1 - self.share) * texts
-        return Averaged(mean, class_counts(columns, c))
+        return Averaged(mean, class_counts(columns, len(texts)))
 
     def score(self, state: Averaged, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""

@@ -205,8 +205,7 @@ class RECO:
         """Return the partners of each query's k nearest items, [q, k, d]; the items named ``own`` are passed over."""
         found = side.items.index.search(queries, self.k if own is None else self.k + 1).positions
         if own is not None:
-            same = torch.from_numpy(side.items.ids[found.cpu().numpy()] == own[:, None]).to(found.device)
-            found = drop_self(found, same)
+            found = drop_self(found, found == side.items.places_of(own).to(found.device).unsqueeze(1))
         return side.partners[side.columns[found]]
 
     def _fuse(self, block: Block, f: Tensor, partners: Tensor) -> Tensor:

@@ -53,10 +53,10 @@ class Replay(SessionTraining):
         new = new_images(task)
         data = joined(exemplars, new)
         columns = task.columns(data.labels)
-        trainable = net.trainable()
+        trainable, fixed = net.trainable(), net.fixed(data.x)
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(trainable.logits(data.x[rows]), columns[rows])
+            return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]), columns[rows])
 
         self.fit_session(
             trainable.tensors(), loss, data, owner="replay", rng=rng.child("fit"), tower=trainable.tower_tensors()

@@ -58,11 +58,11 @@ class SLDA:
         """Return the state without the named images."""
         gone = task.labelled.take(named(task.labelled, task, ids))
         columns = task.columns(gone.labels)
-        return self._of(state.moments.minus(Moments.of(normalise(gone.x), columns, len(state.moments.counts))))
+        return self._of(state.moments.minus(Moments.of(gone.x, columns, len(state.moments.counts), embed=normalise)))
 
     def _moments(self, task: Task) -> Moments:
         items = task.labelled
-        return Moments.of(normalise(items.x), task.columns(items.labels), task.n_classes)
+        return Moments.of(items.x, task.columns(items.labels), task.n_classes, embed=normalise)
 
     def _of(self, moments: Moments) -> Discriminant:
         covariance = moments.scatter() / max(1, moments.n)

@@ -15,6 +15,7 @@ from bench.core.protocols import Part
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
+from bench.functional.cache_votes import Grid, cached_votes, class_votes_of
 from bench.functional.classwise import class_counts, normalise
 from bench.learning.class_texts import LOGIT_SCALE, lacking_class_texts, prompt_matrix
 from bench.learning.holdout import hold_out
@@ -185,7 +186,8 @@ class TipAdapter:
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
-            logits = cache.alpha * _votes(x[rows] @ keys.T, cache, cache.beta)
+            # Images along the rows, where their affinities are added up class by class.
+            logits = cache.alpha * class_votes_of(keys @ x[rows].T, columns, len(cache.counts), cache.beta).T
             return F.cross_entropy(logits if zero_shot is None else zero_shot[rows] + logits, columns[rows])
 
         fit(
@@ -193,7 +195,7 @@ class TipAdapter:
             loss,
             len(x),
             owner="tip-adapter",
-            optimiser=torch.optim.AdamW([keys], lr=self.lr, eps=1e-4, weight_decay=self.weight_decay),
+            optimiser=torch.optim.AdamW([keys], lr=self.lr, eps=1e-4, weight_decay=self.weight_decay, fused=True),
             epochs=self.epochs or search.epochs,
             batch=self.batch,
             cosine=True,
@@ -214,14 +216,8 @@ class TipAdapter:
         if self.alpha is None and cache.texts is not None:
             alphas = _grid(self.alpha_end or search.alpha_end, self.alpha_steps)
         betas = [cache.beta] if self.beta is not None else _grid(self.beta_end or search.beta_end, self.beta_steps)
-        similar = x @ cache.keys.T
-        zero_shot = 0.0 if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T
-        hits = []
-        for beta in betas:
-            votes = _votes(similar, cache, beta)
-            hits += [((zero_shot + alpha * votes).argmax(1) == target).sum() for alpha in alphas]
-        # Read back together: one by one would wait for the device at each of some thousand pairs.
-        right = torch.stack(hits).tolist()
+        zero_shot = None if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T
+        right = Grid(cache.keys, cache.columns, len(cache.counts), x, target, zero_shot).hits(alphas, betas)
         most = max(right)
         best = right.index(most) if cache.texts is not None else max(n for n, hit in enumerate(right) if hit == most)
         return alphas[best % len(alphas)], betas[best // len(alphas)], len(right)
@@ -272,14 +268,6 @@ def _grid(end: float, steps: int) -> list[float]:
     return [i * (end - 0.1) / steps + 0.1 for i in range(steps)]
 
 
-def _votes(similar: Tensor, cache: Cache, beta: float) -> Tensor:
-    """Return the affinities of cosines [q, n] summed by class, [q, c]."""
-    affinity = (-(beta - beta * similar)).exp()
-    empty = affinity.new_zeros(len(affinity), len(cache.counts))
-    # As the product with the one-hot labels, without its c - 1 zeros for each number.
-    return empty.scatter_add(1, cache.columns.expand_as(affinity), affinity)
-
-
 def _logits(cache: Cache, x: Tensor, alpha: float, beta: float) -> Tensor:
-    cached = alpha * _votes(x @ cache.keys.T, cache, beta)
-    return cached if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T + cached
+    votes = alpha * cached_votes(cache.keys, cache.columns, len(cache.counts), x, beta)
+    return votes if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T + votes

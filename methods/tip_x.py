@@ -13,17 +13,15 @@ from torch import Tensor
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
+from bench.functional.blocks import in_blocks, sums_by_class
 from bench.functional.classwise import class_counts, normalise
-from bench.learning.choosing import first_best, held_images, steps
+from bench.learning.choosing import CacheWeights, first_best, held_images, steps
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.holdout import digest_order
 from bench.utils.random import Stream
 
 _REFERENCE = 256
 """Items whose distances to all give the ranges where there is nothing to choose on."""
-
-_ROWS = 1 << 24
-"""Queries times items that are held at a time: 64 MiB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +47,7 @@ class Keys:
     log_p: Tensor = field(metadata=MEMORY)
     texts: Tensor = field(metadata=STATISTICS)
     ranges: Tensor = field(metadata=STATISTICS)
-    alpha: float
-    beta: float
-    gamma: float
-    held_out: int = 0
-    tried: int = 1
+    chosen: CacheWeights
 
 
 @method(
@@ -109,10 +103,8 @@ class TipX:
         part = self._keys(x[held.rest], columns[held.rest], texts)
         distances, cosines = self._pairs(part, held.x)
         part = replace(part, ranges=_ranges(distances, cosines))
-        alpha, beta, gamma, tried = self._choose(part, held.x, held.columns, distances, cosines)
-        return replace(
-            whole, ranges=part.ranges, alpha=alpha, beta=beta, gamma=gamma, held_out=len(held.x), tried=tried
-        )
+        chosen = self._choose(part, held.x, held.columns, distances, cosines)
+        return replace(whole, ranges=part.ranges, chosen=chosen)
 
     def _keys(self, x: Tensor, columns: Tensor, texts: Tensor) -> Keys:
         counts = class_counts(columns, len(texts)).float()
@@ -120,7 +112,7 @@ class TipX:
         log_p = (x @ texts.T / self.temperature).log_softmax(1)
         alpha, gamma = (0.1 if given is None else given for given in (self.alpha, self.gamma))
         none = x.new_tensor([0.0, 1.0, 0.0, 1.0])
-        return Keys(x, columns, shares, log_p, texts, none, alpha, self.beta or 1.0, gamma)
+        return Keys(x, columns, shares, log_p, texts, none, CacheWeights(alpha, self.beta or 1.0, gamma))
 
     def _pairs(self, state: Keys, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the distances and the cosines of images [q, d] to the items, [q, n] each."""
@@ -128,9 +120,7 @@ class TipX:
         p = log_p.exp()
         return (p * log_p).sum(1, keepdim=True) - p @ state.log_p.T, x @ state.keys.T
 
-    def _choose(
-        self, state: Keys, x: Tensor, target: Tensor, distances: Tensor, cosines: Tensor
-    ) -> tuple[float, float, float, int]:
+    def _choose(self, state: Keys, x: Tensor, target: Tensor, distances: Tensor, cosines: Tensor) -> CacheWeights:
         alphas = [self.alpha] if self.alpha is not None else steps(0.1, 50, self.alpha_steps)
         betas = [self.beta] if self.beta is not None else steps(1, 50, self.beta_steps)
         gammas = [self.gamma] if self.gamma is not None else steps(0.1, 30, self.gamma_steps)
@@ -140,22 +130,23 @@ class TipX:
         for alpha, b, gamma in settings:
             hits.append(((zero_shot + alpha * near[b] - gamma * against).argmax(1) == target).sum())
         alpha, b, gamma = settings[first_best(hits)]
-        return alpha, betas[b], gamma, len(settings)
+        return CacheWeights(alpha, betas[b], gamma, len(x), len(settings))
 
     def score(self, state: Keys, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
-        blocks = []
-        for x in normalise(queries).split(max(1, _ROWS // max(1, len(state.keys)))):
+        chosen = state.chosen
+
+        def logits(x: Tensor) -> Tensor:
             distances, cosines = self._pairs(state, x)
-            near = _summed(_affinity(cosines, state.beta), state)
+            near = _summed(_affinity(cosines, chosen.beta), state)
             against = _summed(_scaled(distances, state.ranges), state)
-            blocks.append(LOGIT_SCALE * x @ state.texts.T + state.alpha * near - state.gamma * against)
-        return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+            return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * near - chosen.gamma * against
+
+        return in_blocks(normalise(queries), len(state.keys), logits)
 
     def describe(self, state: Keys) -> dict[str, Any]:
         """Return the settings, and on how many images they were chosen among how many."""
-        told = {"alpha": state.alpha, "beta": state.beta, "gamma": state.gamma}
-        return {**told, "held_out": state.held_out, "configurations": state.tried}
+        return state.chosen.told()
 
 
 def _affinity(cosines: Tensor, beta: float) -> Tensor:
@@ -170,8 +161,7 @@ def _scaled(distances: Tensor, ranges: Tensor) -> Tensor:
 
 def _summed(values: Tensor, state: Keys) -> Tensor:
     """Return values [q, n] summed by class, [q, c]."""
-    empty = values.new_zeros(len(values), len(state.texts))
-    return empty.scatter_add(1, state.columns.expand_as(values), values * state.shares)
+    return sums_by_class(values * state.shares, state.columns, len(state.texts))
 
 
 def _ranges(distances: Tensor, cosines: Tensor, *, own: Tensor | None = None) -> Tensor:

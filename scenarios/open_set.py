@@ -30,12 +30,15 @@ class OpenSet:
 
     Attributes
     ----------
+    which : {"drawn", "declared"}
+        Unknown are a share of the classes, or those that the data set declares as unseen (``imagenet_o``).
     unknown : float
-        Share of the classes that are unknown; at least one is, and two are known.
+        Share of the classes that are unknown where they are drawn; at least one is, and two are known.
     k : int
         Which nearest labelled image a query's distance is measured to.
     """
 
+    which: Literal["drawn", "declared"] = "drawn"
     unknown: Annotated[float, Gt(0), Lt(1)] = 0.4
     shots: Annotated[int, Ge(1)] | None = 4
     k: Annotated[int, Ge(1)] = 10
@@ -45,15 +48,21 @@ class OpenSet:
     def conditions(self, dataset: Dataset) -> Iterator[Condition]:
         """Yield the one condition: the share of unknown classes and the shots."""
         check_declared(dataset, self.memory, "open-set.memory")
-        split_known(dataset, eligible(dataset, self.classes), self.unknown, Stream(0))
-        yield {**departures(dataset, self.classes), "unknown": self.unknown, "shots": self.shots}
+        _, others = self._split(dataset, Stream(0))
+        drawn = self.which == "drawn"
+        unknown: Condition = {"unknown": self.unknown} if drawn else {"unknown_classes": len(others)}
+        yield {**departures(dataset, self.classes), **unknown, "shots": self.shots}
 
     def deal(self, dataset: Dataset, condition: Condition, *, rng: Stream, source: Dataset | None = None) -> Episode:
         """Return one session over the known classes, with the queries of the others as strangers."""
-        known, others = split_known(dataset, eligible(dataset, self.classes), condition["unknown"], rng)
+        known, others = self._split(dataset, rng)
         frame = Labelled.of(dataset, known, dataset.memory)
         support = frame.shots(condition["shots"], rng)
         memory = declared_or_bare(dataset, self.memory, "open-set.memory")
         session = frame.session(support, *memory)
         found = Unknown.of(dataset, others, session, k=self.k)
         return Episode(sessions=(replace(session, strangers=found.queries, measure=found.measure),))
+
+    def _split(self, dataset: Dataset, rng: Stream) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        ids = eligible(dataset, self.classes)
+        return split_known(dataset, ids, self.unknown, rng, declared=self.which == "declared")

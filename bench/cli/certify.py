@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from bench.cli.explain import RUN, condition_of, one_run
 from bench.cli.options import PATH, terminal_width
+from bench.cli.which import asks_run
 from bench.explain.certify import EDITS, MOST, certified_accuracy
 from bench.explain.certify import certify as certified
 from bench.explain.replay import Which
@@ -19,28 +19,15 @@ from bench.utils.atomic import write_atomically
 
 
 @click.command()
-@RUN
-@click.option("--method", "methods", multiple=True, help="Method, as the run names it; may be repeated.")
+@asks_run(seed="all", session="the last")
 @click.option("--edit", "edits", multiple=True, type=click.Choice(EDITS), help="Kind of edit.  [default: all]")
 @click.option("--most", default=MOST, show_default=True, type=click.IntRange(1, 1024), help="Most edits.")
-@click.option("--seed", type=int, help="Seed.  [default: all]")
-@click.option("--session", type=int, help="Session.  [default: the last]")
-@click.option("--scenario", help="Scenario, for a run of several.")
-@click.option("--dataset", help="Data set, for a run of several.")
-@click.option("--condition", multiple=True, metavar="KEY=VALUE", help="Condition, for a run of several: shots=4.")
-@click.option("--data", help="The data set's pack, where its name no longer leads to it.")
-@click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where to compute.")
 @click.option("--out", type=PATH, help="Also write a CSV file with the certificate of each answer.")
 def certify(
     run: Path,
-    methods: Sequence[str],
+    which: Which,
     edits: Sequence[Any],
     most: int,
-    seed: int | None,
-    session: int | None,
-    scenario: str | None,
-    dataset: str | None,
-    condition: Sequence[str],
     data: str | None,
     device: str,
     out: Path | None,
@@ -49,15 +36,7 @@ def certify(
 
     Shows the accuracy that no so many edits can take away. States are built again; nothing in the run is changed.
     """
-    which = Which(
-        methods=tuple(methods),
-        seed=seed,
-        session=session,
-        scenario=scenario,
-        dataset=dataset,
-        condition=condition_of(condition),
-    )
-    found, without = certified(one_run(run), which, edits=tuple(edits) or EDITS, most=most, data=data, device=device)
+    found, without = certified(run, which, edits=tuple(edits) or EDITS, most=most, data=data, device=device)
     if len(found):
         numbers = [r for r in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if r < most] + [most]
         shown = certified_accuracy(found, numbers)

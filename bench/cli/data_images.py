@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,14 @@ from bench.cli.options import (
     texts_option,
     warn,
 )
+from bench.data.declaration import Declaration
+from bench.data.encode_on_the_fly import HELD_OUT
 from bench.data.images import open_source
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.standard import declared, encode_declared
 from bench.data.standard import prepare as check
 from bench.data.standard.fetch import fetch
+from bench.data.standard.hub_sets import PREFIX, HubName, declared_by_hub, hub_images, record
 from bench.device.choose import choose_device
 
 
@@ -82,15 +87,22 @@ def encode(
 @texts_option
 @encoding
 def prepare(name: str, root: Path, encoder: str | None, out: Path | None, download: bool, **given: Any) -> None:
-    """Check that a standard data set is laid out as it should be, say what is missing, and encode it."""
+    """Check that a standard data set is laid out as it should be, say what is missing, and encode it.
+
+    NAME is one of `bench list datasets`, or hf:OWNER/NAME (hf:OWNER/NAME:CONFIGURATION) for the Parquet files of a
+    data set of the Hugging Face hub.
+    """
+    if name.startswith(PREFIX):
+        _prepare_hub(HubName.of(name), root, encoder, out, download, given)
+        return
     if download:
-        fetch(declared(name), root, say=lambda said: click.echo(said, err=True), progress=sys.stderr.isatty())
+        _fetch(declared(name), root)
     if encoder is None:
         found = check(name, root)
         warn(found.warnings)
         click.echo(f"{name} is complete in {root}; encode it with --encoder, for instance ViT-B-32:openai")
         return
-    options = EncodeOptions(encoder=encoder, name=name, **(given | {"device": choose_device(given["device"])}))
+    options = _options(encoder, name, given)
     with notices_alone():
         made = encode_declared(
             name,
@@ -100,5 +112,38 @@ def prepare(name: str, root: Path, encoder: str | None, out: Path | None, downlo
             cache=FeatureCache(cache_root()),
             options=options,
             progress=True,
+        )
+    say(made)
+
+
+def _fetch(declaration: Declaration, root: Path) -> None:
+    fetch(declaration, root, say=lambda said: click.echo(said, err=True), progress=sys.stderr.isatty())
+
+
+def _options(encoder: str, name: str, given: Mapping[str, Any]) -> EncodeOptions:
+    return EncodeOptions(encoder=encoder, name=name, **{**given, "device": choose_device(given["device"])})
+
+
+def _prepare_hub(
+    name: HubName, root: Path, encoder: str | None, out: Path | None, download: bool, given: Mapping[str, Any]
+) -> None:
+    if download:
+        declaration = declared_by_hub(name)
+        _fetch(declaration, root)
+        record(declaration, root)
+    found = hub_images(name, root)
+    if encoder is None:
+        classes = len(found.source.class_names)
+        click.echo(
+            f"{name} is complete in {root}: {len(found.source.items)} images of {classes} classes; encode it with "
+            "--encoder, for instance ViT-B-32:openai"
+        )
+        return
+    options = replace(_options(encoder, name.folder, given), revision=found.revision, licence=found.licence)
+    if len(found.source.splits) == 1:
+        options = replace(options, hold_out=HELD_OUT)
+    with notices_alone():
+        made = encode_pack(
+            found.source, out or Path("packs") / name.folder, options, cache=FeatureCache(cache_root()), progress=True
         )
     say(made)

@@ -68,7 +68,7 @@ def _add(made: Classifier, paths: Sequence[Path], classes: Sequence[str], source
     if not paths:
         raise BenchError("nothing to add; name images, folders of class folders, or files of features")
     source = sources[0] if sources else None
-    items = [item for path in paths for item in _images(path, classes)]
+    items = [item for path in paths for item in class_of_images(path, classes)]
     for path in paths:
         if path.suffix.lower() in ARRAYS:
             if not classes:
@@ -80,7 +80,7 @@ def _add(made: Classifier, paths: Sequence[Path], classes: Sequence[str], source
         made.add(list(images), list(labels), ids=list(ids), source=source)
 
 
-def _images(path: Path, classes: Sequence[str]) -> Iterator[tuple[Path, str, str]]:
+def class_of_images(path: Path, classes: Sequence[str]) -> Iterator[tuple[Path, str, str]]:
     """Yield each image with its class and its id: its path, or CLASS/IMAGE below a folder."""
     if path.suffix.lower() in ARRAYS:
         return

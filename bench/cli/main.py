@@ -188,6 +188,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.share:push",
             "Copy a run, a folder of runs, a pack or a classifier to an ADDRESS, with the hash of every file.",
         ),
+        "replay": Lazy(
+            "bench.cli.replay:replay",
+            "Answer the queries of a RUN from another version of its data, and say what changes.",
+        ),
         "report": Lazy(
             "bench.cli.report:report", "Summarise runs: a table here; report.html, tables and figures in OUT."
         ),
@@ -203,6 +207,11 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         ),
         "verify": Lazy(
             "bench.cli.compare:verify", "Check a RUN of a paper's table or figure against the published numbers."
+        ),
+        "view": Lazy(
+            "bench.cli.view:view",
+            "Show runs as a local page, live while they go: progress, leaderboard, curves, answers side by side and "
+            "edited.",
         ),
     },
 )

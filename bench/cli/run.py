@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from bench.cli import completion
-from bench.cli.options import PATH, cells, say
+from bench.cli.options import PATH, cells, say, warn
 from bench.runner.parallel import interpreters
 
 _COMPLETE = {"scenario": completion.scenarios, "methods": completion.methods, "data": completion.datasets}
@@ -84,6 +84,7 @@ def run(ctx: click.Context, /, config: Path | None, **options: Any) -> None:
         from bench.runner.plan import encoded, plan
 
         planned = plan(encoded(chosen, said=say))
+        warn(planned.notices)
         summary = execute(planned, workers=workers(planned, ready=ready))
     for line in in_words((*summary.skipped, *summary.failed)):
         click.echo(line, err=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.cli.explain import RUN, condition_of, one_run
 from bench.cli.options import PATH, terminal_width
+from bench.cli.which import asks_run
 from bench.explain.replay import Which
 from bench.explain.value import GROUPS, by_group
 from bench.explain.value import value as valued
@@ -19,7 +18,7 @@ from bench.utils.atomic import write_atomically
 
 
 @click.command()
-@RUN
+@asks_run(methods=False, seed="all", session="the last")
 @click.option("--by", default="source", show_default=True, type=click.Choice(GROUPS), help="What to add up over.")
 @click.option("--k", default=10, show_default=True, type=click.IntRange(1), help="Voters of the utility.")
 @click.option(
@@ -29,25 +28,14 @@ from bench.utils.atomic import write_atomically
     type=click.Choice(["right", "signed"]),
     help="The share of right votes, or weighed votes with wrong ones counted against.",
 )
-@click.option("--seed", type=int, help="Seed.  [default: all]")
-@click.option("--session", type=int, help="Session.  [default: the last]")
-@click.option("--scenario", help="Scenario, for a run of several.")
-@click.option("--dataset", help="Data set, for a run of several.")
-@click.option("--condition", multiple=True, metavar="KEY=VALUE", help="Condition, for a run of several: shots=4.")
-@click.option("--data", help="The data set's pack, where its name no longer leads to it.")
-@click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="cpu", show_default=True, help="Where to compute.")
 @click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="Rows shown, the least worth first.")
 @click.option("--out", type=PATH, help="Also write a CSV file with the value of each item.")
 def value(
     run: Path,
+    which: Which,
     by: str,
     k: int,
     utility: Any,
-    seed: int | None,
-    session: int | None,
-    scenario: str | None,
-    dataset: str | None,
-    condition: Sequence[str],
     data: str | None,
     device: str,
     top: int,
@@ -58,8 +46,7 @@ def value(
     Shapley values of votes, judged by the other half of each class's images, and margins that find wrong labels. No
     query is looked at.
     """
-    which = Which(seed=seed, session=session, scenario=scenario, dataset=dataset, condition=condition_of(condition))
-    found = valued(one_run(run), which, k=k, utility=utility, data=data, device=device)
+    found = valued(run, which, k=k, utility=utility, data=data, device=device)
     shown = by_group(found, by)
     rows = [
         [

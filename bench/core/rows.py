@@ -87,6 +87,14 @@ class Rows(Movable):
         """Content hash of all fields that are content, in their order."""
         return digest(*(getattr(self, part.name) for part in fields(self) if part.compare))
 
+    def places_of(self, ids: np.ndarray) -> Tensor:
+        """Return the position of the row of each id, int64 [n], on the device of the rows; -1 where there is none."""
+        order = np.argsort(self.ids, kind="stable")
+        if not len(order):
+            return torch.full((len(ids),), -1, dtype=torch.int64, device=self.labels.device)
+        at = order[np.searchsorted(self.ids, ids, sorter=order).clip(max=len(order) - 1)]
+        return torch.from_numpy(np.where(self.ids[at] == ids, at, -1)).to(self.labels.device)
+
     def take(self, rows: Tensor | np.ndarray | list[int]) -> Self:
         """Return the given rows (positions or a mask), in the given order."""
         if is_whole(rows):

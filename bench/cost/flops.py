@@ -211,6 +211,7 @@ _ELEMENTWISE: dict[Any, Rule] = {
     _aten.scatter_add: _read(at=3),
     _aten.scatter_reduce: _read(at=3),
     _aten._fused_adam: _fused_adam,
+    _aten._fused_adamw: _fused_adam,
     _aten.sort: _sorted,
     _aten.argsort: _sorted,
     # The largest, a difference, an exponential, a sum and a division.

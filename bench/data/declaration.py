@@ -23,11 +23,11 @@ class Download:
     ----------
     url : str
     algorithm, digest : str
-        Its hash.
+        Its hash: md5, sha256, or ``git`` for that of a file in git.
     into : str
         The folder below the root that it is unpacked in.
     makes : str
-        A file or folder that is there when it is unpacked.
+        A file or folder that is there when it is unpacked; its own name for one that is not packed.
     """
 
     url: str

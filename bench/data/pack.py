@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -161,17 +161,24 @@ def read_arrays(folder: Path, entry: Mapping[str, Any]) -> dict[str, Tensor]:
     return arrays
 
 
-def _split(folder: Path, name: str, entry: Mapping[str, Any], class_names: tuple[str, ...], d: int) -> Features:
-    arrays = read_arrays(folder, entry)
+Read = Callable[[Path, Mapping[str, Any]], dict[str, Tensor]]
+"""Gives the arrays of an entry of a manifest."""
+
+
+def _split(
+    folder: Path, name: str, entry: Mapping[str, Any], class_names: tuple[str, ...], d: int, read: Read
+) -> Features:
+    arrays = read(folder, entry)
     x = arrays["x"]
     if x.shape[1] != d:
         raise BenchError(f"{folder / entry['file']}: features of shape {tuple(x.shape)}, the pack says d = {d}")
-    ids = (
-        _strings(folder, entry, arrays, "ids")
-        if "ids" in arrays
-        else np.char.add(f"{name}/", np.arange(len(x)).astype(f"U{len(str(len(x)))}"))
-    )
+    ids = _strings(folder, entry, arrays, "ids") if "ids" in arrays else row_names(name, len(x))
     return Features(x, _labels(folder, entry, arrays, len(class_names)), ids, class_names)
+
+
+def row_names(split: str, n: int) -> np.ndarray:
+    """Return what the rows of a split without ids are called, str [n]."""
+    return np.char.add(f"{split}/", np.arange(n).astype(f"U{len(str(n))}"))
 
 
 def _labels(folder: Path, entry: Mapping[str, Any], arrays: Mapping[str, Tensor], n_classes: int) -> Tensor:
@@ -191,10 +198,10 @@ def _strings(folder: Path, entry: Mapping[str, Any], arrays: Mapping[str, Tensor
         raise BenchError(f"{folder / entry['file']}: {name} are not UTF-8; import the pack again") from None
 
 
-def _texts(folder: Path, entry: Mapping[str, Any] | None, d: int, n_classes: int) -> Items:
+def _texts(folder: Path, entry: Mapping[str, Any] | None, d: int, n_classes: int, read: Read) -> Items:
     if not entry:
         return Items.empty(d)
-    arrays = read_arrays(folder, entry)
+    arrays = read(folder, entry)
     if not {"ids", "sources"} <= set(arrays):
         raise BenchError(f"{folder / entry['file']}: texts need ids and sources; import the pack again")
     if arrays["x"].shape[1] != d:
@@ -221,25 +228,25 @@ def open_pack(folder: Path, resolve: Resolve) -> Dataset:
         raise BenchError(f"{folder / MANIFEST}: the pack takes its memory from itself ({chain}); name another pack")
     token = _opening.set((*opening, place))
     try:
-        return _open(folder, resolve)
+        return described(folder, read_manifest(folder), resolve)
     finally:
         _opening.reset(token)
 
 
-def _open(folder: Path, resolve: Resolve) -> Dataset:
-    manifest = read_manifest(folder)
+def described(folder: Path, manifest: Mapping[str, Any], resolve: Resolve, read: Read = read_arrays) -> Dataset:
+    """Return the data set that a manifest describes; ``read`` gives the arrays of its entries."""
     names = tuple(str(name) for name in manifest["classes"])
     d = int(manifest["dimension"])
-    splits = {name: _split(folder, name, entry, names, d) for name, entry in manifest["splits"].items()}
+    splits = {name: _split(folder, name, entry, names, d, read) for name, entry in manifest["splits"].items()}
     if not splits:
         raise BenchError(f"{folder / MANIFEST} names no split; import the pack again")
     lost = [split for named in manifest["roles"].values() for split in named if split not in splits]
     if lost:
         raise BenchError(f"{folder / MANIFEST}: roles name split {shown(lost[0])}, and there are {', '.join(splits)}")
-    prompts = _texts(folder, manifest.get("prompts"), d, len(names))
+    prompts = _texts(folder, manifest.get("prompts"), d, len(names), read)
     encoder = manifest.get("encoder") or {}
     declared = Declared.model_validate(manifest.get("memory") or {})
-    texts = _texts(folder, manifest.get("texts"), d, len(names))
+    texts = _texts(folder, manifest.get("texts"), d, len(names), read)
     images = declared_images(manifest["name"], declared, splits, names, d, lambda other: resolve(_near(folder, other)))
     return Dataset(
         card=Card(

@@ -7,7 +7,6 @@ arXiv:2102.05918. transformers is an optional package and is imported here alone
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,11 @@ from bench.encoders.projection import Tower
 from bench.encoders.registry import encoder
 from bench.encoders.transformers_files import (
     image_transform,
+    is_folder,
     licence_of,
     quietly,
     reading,
+    same_vocabulary,
     settings,
     transformers,
     unfit_weights,
@@ -115,9 +116,7 @@ def load_align(
         or whose weights do not fit its configuration.
     """
     library = transformers("align")
-    local = Path(place).is_dir()
-    if not local and not re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", place):
-        raise BenchError(f"{place!r} is no folder; write align:FOLDER, or align:kakaobrain/align-base for the hub's")
+    local = is_folder(place, "align", "kakaobrain/align-base")
     _check_kind(library, place, local)
     with reading(place, local, "ALIGN", "align"), quietly(library), torch.random.fork_rng(devices=[]):
         processor = library.AlignProcessor.from_pretrained(place, local_files_only=local, trust_remote_code=False)
@@ -172,8 +171,4 @@ def _check_complete(place: str, found: Mapping[str, Any], tokenizer: Any, pieces
     """Raise for what transformers fills up by itself: random weights, and a tokenizer that knows no word."""
     missing = [name for name in found["missing_keys"] if name.startswith("text_model.pooler.")]
     unfit_weights(place, found, allowed=missing)
-    if len(tokenizer) != pieces:
-        raise BenchError(
-            f"the tokenizer of {place} knows {len(tokenizer)} word pieces and its model {pieces}; "
-            "put the tokenizer.json or vocab.txt of that model beside the weights"
-        )
+    same_vocabulary(place, tokenizer, pieces)

@@ -6,7 +6,6 @@ models without texts. transformers is an optional package.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,11 @@ from bench.encoders.registry import encoder
 from bench.encoders.transformers_files import (
     Pieces,
     image_transform,
+    is_folder,
     licence_of,
     quietly,
     reading,
+    same_vocabulary,
     settings,
     transformers,
     unfit_weights,
@@ -107,9 +108,7 @@ def load_hf(
         configuration; for one that takes more than one tensor an image, or gives other features each time.
     """
     library = transformers("hf")
-    local = Path(place).is_dir()
-    if not local and not re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", place):
-        raise BenchError(f"{place!r} is no folder; write hf:FOLDER, or hf:ORG/MODEL for the hub's")
+    local = is_folder(place, "hf", "ORG/MODEL")
     with reading(place, local, "the model", "hf"), quietly(library), torch.random.fork_rng(devices=[]):
         common: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
         images = library.AutoImageProcessor.from_pretrained(place, **common)
@@ -165,12 +164,9 @@ def _texts(processor: Any, config: Any, place: str) -> Mapping[str, Any]:
     tokenizer = processor.tokenizer
     longest = min(int(getattr(text, "max_position_embeddings", 512)), int(tokenizer.model_max_length))
     pieces = Pieces(processor, longest)
-    known, size = len(tokenizer), int(getattr(text, "vocab_size", 0))
-    if size and known > size:
-        raise BenchError(
-            f"the tokenizer of {place} knows {known} word pieces and its model {size}; put the tokenizer of that model "
-            "beside the weights"
-        )
+    size = int(getattr(text, "vocab_size", 0))
+    if size:
+        same_vocabulary(place, tokenizer, size, smaller=True)
     return {
         "tokenizer": pieces,
         "token_count": pieces.count,

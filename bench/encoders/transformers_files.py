@@ -30,6 +30,24 @@ def transformers(extra: str) -> Any:
         ) from None
 
 
+def is_folder(place: str, scheme: str, example: str) -> bool:
+    """Return whether a place is a folder here; raise if it cannot be a model's name at the hub either."""
+    local = Path(place).is_dir()
+    if not local and not re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", place):
+        raise BenchError(f"{place!r} is no folder; write {scheme}:FOLDER, or {scheme}:{example} for the hub's")
+    return local
+
+
+def same_vocabulary(place: str, tokenizer: Any, known_to_model: int, *, smaller: bool = False) -> None:
+    """Raise if a tokenizer is another model's: it knows other word pieces, or (``smaller``) more than the model."""
+    known = len(tokenizer)
+    if known > known_to_model or (known < known_to_model and not smaller):
+        raise BenchError(
+            f"the tokenizer of {place} knows {known} word pieces and its model {known_to_model}; "
+            "put the tokenizer.json or vocab.txt of that model beside the weights"
+        )
+
+
 @contextmanager
 def reading(place: str, local: bool, what: str, scheme: str) -> Iterator[None]:
     """Turn what transformers raises, of many kinds, into one line; a hub that does not answer is asked once."""

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from bench.core.certificate import Certifies, Edit
-from bench.core.registry import METHODS, SCENARIOS
-from bench.device.choose import choose_device
-from bench.explain.rebuild import built_again, dealt_again, trained_again, tuned
-from bench.explain.replay import Which, finished, recipe_of, same_data, session_number
-from bench.learning.training_options import TrainingOptions, with_training_options
+from bench.core.registry import METHODS
+from bench.explain.episodes import DealtAgain, dealt_episodes
+from bench.explain.replay import Which, finished, recipe_of
 from bench.results.run_json import read_manifest
-from bench.runner.handover import Handover, method_stream
 from bench.utils.errors import BenchError, Unsuitable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 EDITS: tuple[Edit, ...] = ("remove", "relabel", "insert")
-CELL = ["scenario", "dataset", "condition", "seed"]
 MOST = 64
 """Edits up to which answers are certified."""
 
@@ -74,79 +69,47 @@ def certify(
 
     if most < 1:
         raise BenchError(f"--most {most} asks for no edit; write 1 or more")
-    which, place = which or Which(), choose_device(device)
+    which = which or Which()
     manifest = read_manifest(folder)
     if manifest.get("search", "exact") != "exact":
         raise BenchError(
             f"the run searched by {manifest['search']}, which may miss items, so that nothing is certain of its "
             "answers; certify a run with exact search"
         )
-    records = finished(folder, which)
-    recipes = {name: recipe_of(manifest, "methods", METHODS, name) for name in records["method"].unique()}
-    able = [name for name, named in recipes.items() if isinstance(named.recipe, Certifies)]
-    lacking = [name for name in recipes if name not in able]
+    names = finished(folder, which)["method"].unique()
+    able = [name for name in names if isinstance(recipe_of(manifest, "methods", METHODS, name).recipe, Certifies)]
+    lacking = [name for name in names if name not in able]
     if not able:
         raise BenchError(
             f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no certificates; knn and protonet have"
         )
     without = [f"{name}: no certificate is known for it" for name in lacking]
-    parts = []
-    for _, cells in records[records["method"].isin(able)].groupby(CELL, sort=False):
-        last = cells["session"].max() if which.session is None else which.session
-        if not (cells["session"] == last).any():
-            raise BenchError(f"the run has no session {last}; its last is {cells['session'].max()}")
-        parts += list(_certified(folder, manifest, cells[cells["session"] == last], edits, most, data, place, without))
+    parts: list[pd.DataFrame] = []
+    for dealt in dealt_episodes(folder, which, methods=able, data=data, device=device):
+        parts += list(_certified(dealt, edits, most, without))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), sorted(set(without))
 
 
-def _certified(
-    folder: Path,
-    manifest: Mapping[str, Any],
-    rows: pd.DataFrame,
-    edits: Sequence[Edit],
-    most: int,
-    data: str | Path | None,
-    device: str,
-    without: list[str],
-) -> Iterator[pd.DataFrame]:
+def _certified(dealt: DealtAgain, edits: Sequence[Edit], most: int, without: list[str]) -> Iterator[pd.DataFrame]:
     """Yield the certificates of one episode's session, a table a method and edit."""
     import pandas as pd
 
-    first = {str(key): value for key, value in rows.iloc[0].items()}
-    dataset = same_data(data if data is not None else str(first["dataset"]), first)
-    scenario = recipe_of(manifest, "scenarios", SCENARIOS, str(first["scenario"]))
-    episode = dealt_again(scenario, dataset, first, manifest).to(device)
-    number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
-    queries = episode.sessions[number].queries
-    options = TrainingOptions(precision=manifest.get("precision", "fp32"))
-    handover = Handover(episode, int(first["seed"]))
-    for row in rows.to_dict("records"):
-        label = str(row["method"])
-        recipe = recipe_of(manifest, "methods", METHODS, label).recipe
-        rng = method_stream(int(first["seed"]), recipe.name)
-        told = {str(key): value for key, value in row.items()}
-        method = trained_again(with_training_options(tuned(recipe, told), options), handover, rng, folder, told)
-        held = built_again(method, handover, number, rng, label)
-        x = queries.x.float()
-        with torch.no_grad():
-            columns = method.score(held.state, x).argmax(1)
-        right = np.asarray(held.task.classes)[columns.cpu().numpy()] == queries.labels.cpu().numpy()
-        if int(right.sum()) != int(row["n_correct"]):
-            raise BenchError(
-                f"{label} answers otherwise than {folder} recorded; certify on the machine and with the code of the run"
-            )
+    queries = dealt.session.queries
+    for label in dealt.rows["method"]:
+        held = dealt.held(label)
+        right = dealt.require_recorded(held)
         for edit in edits:
             try:
                 with torch.no_grad():
-                    found = method.certify(held.state, held.task, x, edit, most)  # type: ignore[attr-defined]
+                    found = held.method.certify(held.state.state, held.state.task, queries.x.float(), edit, most)
             except Unsuitable as error:
                 without.append(f"{label}, {edit}: {error}")
                 continue
             yield pd.DataFrame(
                 {
                     "method": label,
-                    **{key: first[key] for key in CELL},
-                    "session": int(first["session"]),
+                    **dealt.about,
+                    "session": dealt.session.task.session,
                     "edit": edit,
                     "query": queries.ids,
                     "correct": right,

@@ -42,12 +42,17 @@ def tuned(method: Method, row: Mapping[Any, Any]) -> Method:
     return evolve(method, **chosen) if chosen else method
 
 
-def trained_again(method: Method, handover: Handover, rng: Stream, folder: Path, row: Mapping[str, Any]) -> Method:
-    """Return the method with the weights that the run kept, or trained again on seen classes."""
+def trained_again(
+    method: Method, handover: Handover, rng: Stream, folder: Path, row: Mapping[str, Any], *, anew: bool = False
+) -> Method:
+    """Return the method with the weights that the run kept, or trained again on seen classes.
+
+    With ``anew`` it is trained again on the classes of an episode that is not the run's.
+    """
     if isinstance(method, WantsPixels) and method.wants_pixels:
         raise BenchError(f"{row['method']} trained from pixels, which is not done again here; choose another method")
     kept = folder / STATES / f"{row['cell']}.safetensors"
-    if kept.is_file():
+    if kept.is_file() and not anew:
         trained = load(kept, allowed=("bench", "methods", type(method).__module__.split(".")[0]))
         if isinstance(trained, SavedWeights):
             return trained.plugged_into(method, handover.episode)

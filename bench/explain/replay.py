@@ -12,6 +12,8 @@ from bench.core.dataset import Dataset
 from bench.core.registry import Registry
 from bench.core.task import Episode
 from bench.data.registry import encoded_packs, resolve
+from bench.data.versions.facts import folder_of
+from bench.data.versions.history import SHORT, History
 from bench.explain.interventions import nearest
 from bench.results.checks import require_agreement
 from bench.results.run_folder import read_predictions, read_records
@@ -122,10 +124,23 @@ def _encoded(name: str, row: Mapping[str, Any]) -> Dataset | None:
     return None
 
 
+def _earlier(wanted: str | Path | Dataset, fingerprint: str) -> Dataset | None:
+    """Return the version of a pack that a record was made with; None if its history has none."""
+    folder = folder_of(wanted)
+    if folder is None:
+        return None
+    history = History(folder)
+    if all(entry.version != fingerprint[:SHORT] for entry in history.log):
+        return None
+    found = history.dataset(history.version(fingerprint[:SHORT]))
+    return found if found.fingerprint == fingerprint else None
+
+
 def same_data(wanted: str | Path | Dataset, row: Mapping[str, Any]) -> Dataset:
     """Return the data set that a record was made with; one with another fingerprint raises :class:`BenchError`.
 
-    A name may also be that of images which ``bench run --encoder`` encoded: their packs lie in the cache.
+    A name may also be that of images which ``bench run --encoder`` encoded: their packs lie in the cache. A pack that
+    was changed since by ``bench memory`` is taken as it was.
     """
     try:
         dataset = resolve(wanted)
@@ -135,6 +150,9 @@ def same_data(wanted: str | Path | Dataset, row: Mapping[str, Any]) -> Dataset:
             return found
         raise BenchError(f"{error}; or name the pack of this run with --data") from None
     if dataset.fingerprint != row["features_fingerprint"]:
+        earlier = _earlier(wanted, str(row["features_fingerprint"]))
+        if earlier is not None:
+            return earlier
         raise BenchError(
             f"data set {dataset.name} is not what the run was made with (fingerprint {dataset.fingerprint[:12]}, the "
             f"run has {str(row['features_fingerprint'])[:12]}); name the right pack with --data, or run again"

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.core.memory import Items
-from bench.core.registry import SCENARIOS
 from bench.core.task import Task
-from bench.device.choose import choose_device
-from bench.explain.rebuild import dealt_again
-from bench.explain.replay import Which, finished, recipe_of, same_data, session_number
+from bench.explain.episodes import dealt_episodes
+from bench.explain.replay import Which
 from bench.functional.item_values import left_out_margins, vote_shapley
 from bench.learning.holdout import hold_out
-from bench.results.run_json import read_manifest
 from bench.utils.errors import BenchError
 
 if TYPE_CHECKING:
@@ -76,22 +73,11 @@ def value(
     """
     import pandas as pd
 
-    which, place = which or Which(), choose_device(device)
-    manifest = read_manifest(folder)
     parts = []
-    for keys, rows in finished(folder, which).groupby(["scenario", "dataset", "condition", "seed"], sort=False):
-        last = rows["session"].max() if which.session is None else which.session
-        if not (rows["session"] == last).any():
-            raise BenchError(f"the run has no session {last}; its last is {rows['session'].max()}")
-        first = {str(key): found for key, found in rows[rows["session"] == last].iloc[0].items()}
-        dataset = same_data(data if data is not None else str(first["dataset"]), first)
-        scenario = recipe_of(manifest, "scenarios", SCENARIOS, str(first["scenario"]))
-        episode = dealt_again(scenario, dataset, first, manifest).to(place)
-        number = session_number(episode, int(first["session"]), str(first["queries_fingerprint"]), folder)
-        task = episode.sessions[number].task
+    for dealt in dealt_episodes(folder, which or Which(), data=data, device=device):
+        task = dealt.session.task
         table = values_of(task.all_images, task, k, utility)
-        about: dict[str, Any] = dict(zip(("scenario", "dataset", "condition", "seed"), keys, strict=True))
-        parts.append(table.assign(**about)[[*about, *table.columns]])
+        parts.append(table.assign(**dealt.about)[[*dealt.about, *table.columns]])
     return pd.concat(parts, ignore_index=True)
 
 

@@ -7,6 +7,7 @@ once to far below the precision of a float32 score.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from bench.cost.meter import counted_as
 from bench.functional.classwise import class_counts, class_sums, rows_of_classes
 from bench.functional.logistic_regression import Linear
+from bench.functional.symmetric import add_gram, mirror, solve_shifted
 from bench.utils.random import Stream
 
 _ROWS = 1 << 12
@@ -41,14 +43,29 @@ class Moments:
     gram: Tensor
 
     @staticmethod
-    def of(x: Tensor, columns: Tensor, n_classes: int) -> Moments:
-        """Return the moments of rows [n, d] whose classes are ``columns`` [n]."""
-        gram = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-        with counted_as(products=2 * x.numel() * x.shape[1]):
-            for rows in x.split(_ROWS):
-                wide = rows.double()
-                gram.addmm_(wide.T, wide)
-        return Moments(class_counts(columns, n_classes), class_sums(x, columns, n_classes), gram)
+    def of(
+        x: Tensor, columns: Tensor, n_classes: int, *, embed: Callable[[Tensor], Tensor] | None = None, width: int = 0
+    ) -> Moments:
+        """Return the moments of rows [n, d] whose classes are ``columns`` [n], read a block at a time.
+
+        Parameters
+        ----------
+        x : Tensor [n, d]
+            May be memory-mapped.
+        embed : callable, optional
+            What is made of a block of rows before it is added up.
+        width : int
+            The dimensions of what ``embed`` makes; d unless given.
+        """
+        d = width or x.shape[1]
+        gram = torch.zeros(d, d, dtype=torch.float64, device=x.device)
+        sums = gram.new_zeros(n_classes, d)
+        for rows, at in zip(x.split(_ROWS), columns.split(_ROWS), strict=True):
+            block = rows if embed is None else embed(rows)
+            with counted_as(products=2 * block.numel() * d):
+                add_gram(gram, block)
+            sums += class_sums(block, at, n_classes)
+        return Moments(class_counts(columns, n_classes), sums, mirror(gram))
 
     @property
     def n(self) -> int:
@@ -105,15 +122,12 @@ def solve(matrix: Tensor, rows: Tensor) -> Tensor:
 
 
 def solve_low_rank(factor: Tensor, ridge: float, rows: Tensor) -> Tensor:
-    """Return rows (F'F + ridge I)^-1 for a factor F [r, D] and rows [c, D], without a D x D matrix if r < D.
+    """Return rows (F'F + ridge I)^-1 for a factor F [r, D] and rows [c, D], by an r x r matrix; for r below D.
 
     (F'F + a I)^-1 = (I - F' (F F' + a I)^-1 F) / a  (Woodbury).
     """
-    r, d = factor.shape
-    if r >= d:
-        return solve(factor.T @ factor + ridge * torch.eye(d, dtype=factor.dtype, device=factor.device), rows)
-    small = factor @ factor.T + ridge * torch.eye(r, dtype=factor.dtype, device=factor.device)
-    return (rows - solve(small, rows @ factor.T) @ factor) / ridge
+    inner = solve_shifted(factor @ factor.T, ridge, (rows @ factor.T).T)
+    return (rows - inner.T @ factor) / ridge
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,12 +201,13 @@ class Scatter:
             columns.append(self.columns.new_full((len(parts[-1]),), column))
         return Scatter(self.counts, self.means, torch.cat(parts), torch.cat(columns))
 
-    def pooled(self) -> Scatter:
-        """Return the statistics for a shared covariance alone: at most D rows in all, and all of one column."""
-        rows = self.factor
-        if len(rows) > rows.shape[1]:
-            rows = torch.linalg.qr(rows, mode="r").R
-        return Scatter(self.counts, self.means, rows, self.columns.new_zeros(len(rows)))
+    def moments(self) -> Moments:
+        """Return the moments of the same rows, for a shared covariance of more rows than D."""
+        gram = self.means.new_zeros(self.means.shape[1], self.means.shape[1])
+        sums = self.means * self.counts.unsqueeze(1)
+        add_gram(gram, self.factor)
+        add_gram(gram, self.means * self.counts.sqrt().unsqueeze(1))
+        return Moments(self.counts, sums, mirror(gram))
 
 
 @dataclass(frozen=True, eq=False)

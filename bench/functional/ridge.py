@@ -2,94 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
-_RANK = 1e-9
-"""Eigenvalues below this share of the largest are rounding."""
+from bench.functional.classwise import class_sums
+from bench.functional.symmetric import add_gram, kernel, mirror, products, solve_shifted
 
 _SAME = 1e-10
 """Rows whose squared distance is below this share of their squared length are one row computed twice in float32."""
 
+_COLUMNS = 1 << 10
+"""Columns of the rows that are held in float64 at a time where weights follow from them."""
+
 
 @dataclass(frozen=True, eq=False)
-class Normal:
-    """The normal equations G = H'H, Q = H'Y of rows H [n, M] and targets Y [n, c], in a factored form.
+class Rows:
+    """The normal equations G = H'H, Q = H'Y of rows H [n, M] and targets Y [n, c], by the rows themselves.
 
-    R'R = G and R'Z = Q. While fewer than M rows have been seen R is shorter than G is, and
-
-        (R'R + a I)^-1 R'Z = R' (R R' + a I)^-1 Z,
-
-    which costs r^3 and not M^3. With more rows than M, R is the triangular factor of H.
+    (H'H + a I)^-1 H'Y = H' (H H' + a I)^-1 Y, which costs n^3 and not M^3; for no more rows than M.
 
     Attributes
     ----------
-    factor : Tensor [r, M]
-        R, at most M rows.
-    kernel : float64 Tensor [r, r]
-        R R'.
-    target : float64 Tensor [r, c]
-        Z.
+    h : Tensor [n, M]
+    kernel : float64 Tensor [n, n]
+        H H'.
+    target : float64 Tensor [n, c]
+        Y.
     """
 
     stored_as: ClassVar = "statistics"
 
-    factor: Tensor
+    h: Tensor
     kernel: Tensor
     target: Tensor
 
     @staticmethod
-    def of(h: Tensor, y: Tensor) -> Normal:
-        """Return the statistics of rows [n, M] and targets [n, c]."""
-        wide = h.double()
-        if len(wide) > wide.shape[1]:
-            return Normal._triangular(wide, y.double())
-        return Normal(h, wide @ wide.T, y.double())
+    def of(h: Tensor, columns: Tensor, n_classes: int) -> Rows:
+        """Return the statistics of rows [n, M] whose classes are ``columns`` [n]."""
+        return Rows(h, kernel(h), F.one_hot(columns, n_classes).double())
 
-    def plus(self, h: Tensor, y: Tensor, kernel: Tensor | None = None) -> Normal:
-        """Return the statistics with further rows; ``y`` has the old columns first, ``kernel`` is h h' if known."""
-        old, new = self.factor.double(), h.double()
-        padded = torch.cat([self.target, self.target.new_zeros(len(old), y.shape[1] - self.target.shape[1])], 1)
-        targets = torch.cat([padded, y.double()])
-        if len(targets) > old.shape[1]:
-            return Normal._triangular(torch.cat([old, new]), targets)
-        cross, own = old @ new.T, new @ new.T if kernel is None else kernel
-        kernel = torch.cat([torch.cat([self.kernel, cross], 1), torch.cat([cross.T, own], 1)])
-        return Normal(torch.cat([self.factor, h]), kernel, targets)
+    def plus(self, new: Rows) -> Rows:
+        """Return the statistics of the rows of both; the classes of this one are the first of ``new``."""
+        if not len(self.h):
+            return new
+        padded = F.pad(self.target, (0, new.target.shape[1] - self.target.shape[1]))
+        cross = products(self.h, new.h)
+        whole = torch.cat([torch.cat([self.kernel, cross], 1), torch.cat([cross.T, new.kernel], 1)])
+        return Rows(torch.cat([self.h, new.h]), whole, torch.cat([padded, new.target]))
 
-    @staticmethod
-    def _triangular(h: Tensor, y: Tensor) -> Normal:
-        """Return the statistics of more rows than M, both float64."""
-        q, r = torch.linalg.qr(h)
-        return Normal(r, r @ r.T, q.T @ y)
+    def summed(self) -> Sums:
+        """Return the same statistics as sums, which any number of rows can be added to."""
+        gram = self.kernel.new_zeros(self.h.shape[1], self.h.shape[1])
+        add_gram(gram, self.h)
+        return Sums(mirror(gram), self._transposed(self.target))
 
-    def minus(self, h: Tensor, y: Tensor) -> Normal:
-        """Return the statistics without rows that are among those seen.
+    def _transposed(self, right: Tensor) -> Tensor:
+        """Return H' B of B [n, r], float64 [M, r]."""
+        width = self.h.shape[1]
+        found = right.new_empty(width, right.shape[1])
+        for start in range(0, width, _COLUMNS):
+            here = slice(start, start + _COLUMNS)
+            found[here] = self.h[:, here].double().T @ right
+        return found
 
-        While R still holds the rows as they were seen, they are left out of it, which is exact however alike rows are.
-        Elsewhere they lie in the span of R, h = A R. So G - h'h = R' (I - A'A) R, and with I - A'A = V E V' the new
-        factor is E^(1/2) V' R; Q - h'y = R' (Z - A'y), so the new target is E^(-1/2) V' (Z - A'y).
+    def minus(self, h: Tensor, columns: Tensor) -> Rows | Sums:
+        """Return the statistics without rows that are among those seen, which is exact however alike rows are.
+
+        Rows that are not found among those that are kept are taken from the sums.
         """
-        places = self._places(h.double(), y.double())
-        if places is not None:
-            keep = torch.ones(len(self.factor), dtype=torch.bool, device=self.factor.device)
-            keep[places] = False
-            return Normal(self.factor[keep], self.kernel[keep][:, keep], self.target[keep])
-        wide = self.factor.double()
-        a = h.double() @ wide.T @ torch.linalg.pinv(self.kernel, rtol=_RANK, hermitian=True)
-        e, v = torch.linalg.eigh(torch.eye(len(wide), dtype=wide.dtype, device=wide.device) - a.T @ a)
-        keep = e > _RANK
-        root, v = e[keep].sqrt().unsqueeze(1), v[:, keep]
-        factor = root * (v.T @ wide)
-        return Normal(factor, factor @ factor.T, v.T @ (self.target - a.T @ y.double()) / root)
+        places = self._places(h.double(), F.one_hot(columns, self.target.shape[1]).double())
+        if places is None:
+            return self.summed().minus(h, columns)
+        keep = torch.ones(len(self.h), dtype=torch.bool, device=self.h.device)
+        keep[places] = False
+        return Rows(self.h[keep], self.kernel[keep][:, keep], self.target[keep])
 
     def _places(self, h: Tensor, y: Tensor) -> Tensor | None:
-        """Return which rows of R the given ones are, each another, int64 [n]; None where one is not among them."""
+        """Return which rows of H the given ones are, each another, int64 [n]; None where one is not among them."""
         lengths = h.square().sum(1)
-        gaps = lengths.unsqueeze(1) + self.kernel.diagonal() - 2 * h @ self.factor.double().T
+        gaps = lengths.unsqueeze(1) + self.kernel.diagonal() - 2 * products(h, self.h)
         # Each place is taken once, so one row is looked at after the other, by the processor.
         gaps, lengths = torch.where((y @ self.target.T) == 1, gaps, torch.inf).cpu(), lengths.cpu()
         places: list[int] = []
@@ -103,26 +99,77 @@ class Normal:
 
     def weights(self, penalty: float) -> Tensor:
         """Return W = (G + penalty I)^-1 Q, float32 [M, c]."""
-        eye = torch.eye(len(self.kernel), dtype=self.kernel.dtype, device=self.kernel.device)
-        inner = torch.cholesky_solve(self.target, torch.linalg.cholesky(self.kernel + penalty * eye))
-        return (self.factor.to(inner.dtype).T @ inner).float()
+        return self._transposed(solve_shifted(self.kernel, penalty, self.target)).float()
 
 
-def held_out_errors(kernel: Tensor, y: Tensor, test: Tensor, penalties: tuple[float, ...]) -> list[float]:
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """The normal equations of more rows than M: G and Q themselves, additive in the rows.
+
+    Attributes
+    ----------
+    gram : float64 Tensor [M, M]
+    target : float64 Tensor [M, c]
+    """
+
+    stored_as: ClassVar = "statistics"
+
+    gram: Tensor
+    target: Tensor
+
+    def plus(self, parts: Iterable[tuple[Tensor, Tensor]], n_classes: int) -> Sums:
+        """Return the statistics with further rows, given a part at a time; the old classes are the first.
+
+        Parameters
+        ----------
+        parts : iterable of Tensor [b, M] and int64 Tensor [b]
+            Rows and their classes.
+        """
+        gram, target = self.gram.clone(), F.pad(self.target, (0, n_classes - self.target.shape[1]))
+        for h, columns in parts:
+            add_gram(gram, h)
+            target += class_sums(h, columns, n_classes).T
+        return Sums(mirror(gram), target)
+
+    def minus(self, h: Tensor, columns: Tensor) -> Sums:
+        """Return the statistics without rows that are among those seen, exact but for rounding."""
+        gone = torch.zeros_like(self.gram)
+        add_gram(gone, h)
+        return Sums(self.gram - mirror(gone), self.target - class_sums(h, columns, self.target.shape[1]).T)
+
+    def weights(self, penalty: float) -> Tensor:
+        """Return W = (G + penalty I)^-1 Q, float32 [M, c]."""
+        return solve_shifted(self.gram, penalty, self.target).float()
+
+
+def held_out_errors(
+    h: Tensor, y: Tensor, test: Tensor, penalties: Sequence[float], *, known: Tensor | None = None
+) -> list[float]:
     """Return the mean squared error on held-out rows for each penalty, fitted on the other rows.
+
+    One eigendecomposition serves all penalties: that of the others' H H', or of their H'H where it is smaller. With
+    H H' = V E V' predictions are h H' V (E + a I)^-1 V' Y, and with H'H = V E V' they are h V (E + a I)^-1 V' H' Y.
 
     Parameters
     ----------
-    kernel : float64 Tensor [n, n]
-        H H'.
+    h : Tensor [n, M]
     y : Tensor [n, c]
     test : bool Tensor [n]
-        The rows held out. One eigendecomposition of the others' kernel serves all penalties.
+        The rows held out.
+    known : float64 Tensor [n, n], optional
+        H H', where it is at hand.
     """
-    y = y.double()
-    values, vectors = torch.linalg.eigh(kernel[~test][:, ~test])
-    cross, inner = kernel[test][:, ~test] @ vectors, vectors.T @ y[~test]
-    values = values.clamp(min=0).unsqueeze(1)
-    wanted = y[test]
+    y, fitted = y.double(), ~test
+    if int(fitted.sum()) > h.shape[1]:
+        wide = h[fitted].double()
+        gram = wide.new_zeros(h.shape[1], h.shape[1])
+        add_gram(gram, wide)
+        values, vectors = torch.linalg.eigh(gram)
+        cross, inner = h[test].double() @ vectors, vectors.T @ (wide.T @ y[fitted])
+    else:
+        whole = kernel(h) if known is None else known
+        values, vectors = torch.linalg.eigh(whole[fitted][:, fitted])
+        cross, inner = whole[test][:, fitted] @ vectors, vectors.T @ y[fitted]
+    values, wanted = values.clamp(min=0).unsqueeze(1), y[test]
     errors = [((cross @ (inner / (values + penalty)) - wanted) ** 2).mean() for penalty in penalties]
     return [float(error) for error in torch.stack(errors).tolist()]

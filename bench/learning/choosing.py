@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,32 @@ class Held:
     x: Tensor
     columns: Tensor
     rest: Tensor
+
+
+@dataclass(frozen=True)
+class CacheWeights:
+    """How much a cache of images counts beside class texts, and what that was chosen on.
+
+    Attributes
+    ----------
+    alpha, beta, gamma : float
+        As the method's equation has them.
+    held_out : int
+        Images that settings were compared on.
+    tried : int
+        Settings that were compared.
+    """
+
+    alpha: float
+    beta: float
+    gamma: float
+    held_out: int = 0
+    tried: int = 1
+
+    def told(self) -> dict[str, Any]:
+        """Return what a record says of them."""
+        told = {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma}
+        return {**told, "held_out": self.held_out, "configurations": self.tried}
 
 
 def held_images(task: Task, items: Items, *, limit: int = 4) -> Held | None:

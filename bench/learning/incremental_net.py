@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
@@ -104,14 +105,26 @@ class Net:
 
     def embed(self, x: Tensor) -> Tensor:
         """Return adapted features of norm about 10, [n, d], of features or of flattened pixels."""
-        x = normalise(self.tower(x) if self.tower else x) * FEATURE_NORM
+        return self.adapt(self.fixed(x))
+
+    def fixed(self, x: Tensor) -> Tensor:
+        """Return what no step of a training changes, to be made once: features of norm 10, or pixels as they are."""
+        return x if self.tower else normalise(x) * FEATURE_NORM
+
+    def adapt(self, fixed: Tensor) -> Tensor:
+        """Return adapted features [n, d] of what :meth:`fixed` made."""
+        x = normalise(self.tower(fixed)) * FEATURE_NORM if self.tower else fixed
         if not len(self.inner):
             return x
-        return x + torch.relu(x @ self.inner.T + self.inner_bias) @ self.outer.T
+        return torch.addmm(x, F.linear(x, self.inner, self.inner_bias).relu_(), self.outer.T)
 
     def logits(self, x: Tensor) -> Tensor:
         """Return logits [n, c] of features or of flattened pixels."""
-        return self.embed(x) @ self.head.T + self.head_bias
+        return self.logits_of_fixed(self.fixed(x))
+
+    def logits_of_fixed(self, fixed: Tensor) -> Tensor:
+        """Return logits [n, c] of what :meth:`fixed` made."""
+        return F.linear(self.adapt(fixed), self.head, self.head_bias)
 
 
 def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:

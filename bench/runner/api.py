@@ -69,6 +69,8 @@ def run_in(folder: Path, given: Mapping[str, Any], *, above: int = 2) -> RunSumm
     said = {name: value for name, value in given.items() if value is not None}
     config = encoded(RunConfig.merged(None, {"out": folder, **said}), said=lambda made: None)
     planned = plan(config)
+    for line in planned.notices:
+        warnings.warn(line, RuntimeWarning, stacklevel=above + 1)
     command = ["bench.run"]
     summary = execute(planned, arguments=command, workers=workers(planned, arguments=command), keep_records=True)
     if summary.stopped:

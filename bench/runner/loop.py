@@ -166,7 +166,7 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
                             trained=trained,
                             options=own,
                             timed=run.config.latency,
-                            budget=Budget(run.config.tune, run.config.selection),
+                            budget=Budget(run.config.tune, spec.select_on),
                             calibrate=run.config.calibrate,
                         )
                         tried.append(result)
@@ -214,7 +214,7 @@ def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResu
     rows = [
         {
             **base,
-            **measured(outcome, leak),
+            **measured(outcome, leak, dealt.spec.instead),
             **dealt.recalls.row(number, outcome.session.queries.x, blocks.parts, outcome.searches),
         }
         for number, (outcome, leak, blocks) in enumerate(

@@ -19,7 +19,7 @@ from bench.runner.oracle import oracles
 from bench.runner.parallel.work_units import Shard
 from bench.runner.recipes import LabelledRecipe, choose_recipes
 from bench.runner.saved_weights import SavedWeights, load_saved_weights
-from bench.runner.selection import SelectOn
+from bench.runner.selection import SelectOn, lacking
 from bench.search import Engine, Exact
 from bench.search.approximate.by_name import named_engine
 from bench.utils.errors import BenchError
@@ -38,6 +38,8 @@ class EpisodeSpec:
     seed: int
     cells: Mapping[str, str]
     select_on: SelectOn = "support"
+    instead: str = ""
+    """Why ``select_on`` is not what was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,8 @@ class Run:
     """Loaded weights by method label and seed."""
     engine: Engine = field(default_factory=Exact)
     """What answers every search."""
+    notices: tuple[str, ...] = ()
+    """What is done otherwise than asked for, one line each."""
 
     @property
     def n_cells(self) -> int:
@@ -90,7 +94,8 @@ def plan(config: RunConfig) -> Run:
         raise BenchError("two of the data sets have the same name; rename one in its pack.yaml")
     for dataset in datasets:
         dataset.check()
-        _check_selection(config, dataset)
+    if config.tune > 1 and config.oracle:
+        raise BenchError("--tune chooses on labelled images and --oracle on the queries; leave one out")
     recipes = (*methods, *oracles(methods, config.oracle))
     trained = load_saved_weights(config.load, recipes, config.seeds, datasets) if config.load else {}
     code = evaluation_fingerprint()
@@ -101,8 +106,9 @@ def plan(config: RunConfig) -> Run:
     engine = named_engine(config.search)
     shared |= {} if isinstance(engine, Exact) else {"search": engine.name, "search_code": engine_fingerprint(engine)}
     episodes = tuple(
-        replace(spec, select_on=config.selection)
+        replace(spec, select_on="support" if why else config.selection, instead=why)
         for spec in _episodes(scenarios, recipes, datasets, config.seeds, shared, trained)
+        for why in [lacking(config.selection, spec.dataset)]
     )
     cells = sorted(cell for spec in episodes for cell in spec.cells.values())
     if not cells:
@@ -116,6 +122,7 @@ def plan(config: RunConfig) -> Run:
         "loaded": sorted({t.origin for t in trained.values()}),
         "experiment": config.experiment,
         "datasets": [vars(dataset.card) for dataset in datasets],
+        "versions": {dataset.name: dataset.fingerprint[:12] for dataset in datasets},
         "class_names": {dataset.name: list(dataset.class_names) for dataset in datasets},
         "seeds": list(config.seeds),
         "device": kind,
@@ -137,19 +144,14 @@ def plan(config: RunConfig) -> Run:
         manifest=manifest,
         trained=trained,
         engine=engine,
+        notices=tuple(
+            f"{why}: images held out of the support choose there, not --selection {config.selection}; give its role "
+            "'validation' a split to choose on that"
+            for why in (lacking(config.selection, dataset) for dataset in datasets)
+            if why
+        ),
     )
     return run if shard is None else run.shard(shard)
-
-
-def _check_selection(config: RunConfig, dataset: Dataset) -> None:
-    """Raise :class:`BenchError` for a selection that a data set cannot give."""
-    if config.selection == "validation-split" and not len(dataset.role("validation")):
-        raise BenchError(
-            f"--selection validation-split, and data set {dataset.name} has no validation split; give its role "
-            "'validation' a split, or choose --selection support"
-        )
-    if config.tune > 1 and config.oracle:
-        raise BenchError("--tune chooses on labelled images and --oracle on the queries; leave one out")
 
 
 def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:

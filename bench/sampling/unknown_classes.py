@@ -25,15 +25,24 @@ _SHRINK = 1e-3
 
 
 def split_known(
-    dataset: Dataset, ids: Sequence[int], share: float, rng: Stream
+    dataset: Dataset, ids: Sequence[int], share: float, rng: Stream, *, declared: bool = False
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the known classes and the unknown ones, drawn by name.
+    """Return the known classes and the unknown ones: drawn by name, or those that the data set declares as unseen.
 
     Raises
     ------
     BenchError
-        If fewer than two classes would be known.
+        If fewer than two classes would be known, or the data set declares no unseen class.
     """
+    if declared:
+        unseen = set(dataset.class_split.get("unseen", ())) & set(ids)
+        known = tuple(sorted(set(ids) - unseen))
+        if not unseen or len(known) < 2:
+            raise BenchError(
+                f"data set {dataset.name} declares {len(unseen)} unseen and {len(known)} other classes, "
+                "and one and two are needed; take open-set.which=drawn"
+            )
+        return known, tuple(sorted(unseen))
     count = max(1, round(share * len(ids)))
     if len(ids) - count < 2:
         raise BenchError(

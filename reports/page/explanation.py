@@ -5,22 +5,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
-
-from bench.reports.page.policy import policy
+from bench.reports.page.template import page
 from bench.reports.tables.console import table_lines
 from bench.reports.utils.class_weights import class_weights
 from bench.reports.utils.text import condition_text
 from bench.utils.names import printable
-from bench.utils.version import __version__
 
 if TYPE_CHECKING:
-    from bench.explain.explain import Answer, Case, Explained
-
-_HERE = Path(__file__).parent
+    from bench.explain.explain import Case, Explained
+    from bench.explain.scene import Answer
 
 ImageOf = Callable[[str], bytes | None]
 
@@ -66,9 +61,6 @@ def text(case: Case, *, most: int = 8, width: int | None = None) -> str:
 
 def html(case: Case, show: ImageOf, *, most: int = 32) -> str:
     """Return an explanation as one HTML page that loads nothing; images come from ``show``."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     methods = [
         {
             "name": explained.method,
@@ -82,11 +74,9 @@ def html(case: Case, show: ImageOf, *, most: int = 32) -> str:
         }
         for explained in case.explained
     ]
-    css = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "explain.css"))
-    return environment.get_template("explain.html").render(
-        css=css,
-        policy=policy(css),
-        version=__version__,
+    return page(
+        "explain.html",
+        styles=("page.css", "explain.css"),
         case=case,
         heading=heading(case),
         image=_data_uri(show(case.query)),

@@ -81,8 +81,8 @@ def test_tip_x_takes_the_first_best_of_the_grid_in_the_codes_order() -> None:
                 found = naive_tip_x(x, keys, columns, texts, ranges, alpha, beta, gamma)
                 right = (found.argmax(1) == wanted).sum()
                 best, most = (best, most) if right <= most else ((alpha, beta, gamma), right)
-    assert (state.alpha, state.beta, state.gamma) == pytest.approx(best)
-    assert state.tried == 12
+    assert (state.chosen.alpha, state.chosen.beta, state.chosen.gamma) == pytest.approx(best)
+    assert state.chosen.tried == 12
 
 
 def test_ape_equals_the_formula() -> None:
@@ -111,7 +111,12 @@ def test_ape_equals_the_formula() -> None:
 def test_ape_takes_the_settings_of_a_data_set_that_the_code_knows() -> None:
     task = dataclasses.replace(few_shot(), dataset="DTD", support=few_shot().support.take([0, 6, 12]))
     state = make("ape").build(task, rng=Stream(0))
-    assert (state.alpha, state.beta, state.gamma, len(state.channels)) == (3, 1, 0.1, round(400 / 1024 * 16))
+    assert (state.chosen.alpha, state.chosen.beta, state.chosen.gamma, len(state.channels)) == (
+        3,
+        1,
+        0.1,
+        round(400 / 1024 * 16),
+    )
 
 
 @pytest.mark.parametrize(("beta", "penalty"), [(1.5, 0.05), (7.0, 2.0)])

@@ -1,6 +1,7 @@
 """Extending and forgetting exactly: the scores equal those of a state that was built on what is left."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,8 +104,8 @@ def test_float32_would_not_be_exact_there(name: str, single: str, monkeypatch: p
     if single == "sums":
         exact = Moments.of
 
-        def rounded(x: torch.Tensor, columns: torch.Tensor, n_classes: int) -> Moments:
-            found = exact(x, columns, n_classes)
+        def rounded(x: torch.Tensor, columns: torch.Tensor, n_classes: int, **how: Any) -> Moments:
+            found = exact(x, columns, n_classes, **how)
             return Moments(found.counts, found.sums.float().double(), found.gram.float().double())
 
         monkeypatch.setattr(Moments, "of", staticmethod(rounded))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from bench.functional.ridge import Normal
+from bench.functional.ridge import Rows, Sums, held_out_errors
 from bench.learning.holdout import hold_out
 from bench.utils.random import Stream
 from tests import toy
@@ -57,11 +57,40 @@ def test_another_seed_draws_another_projection() -> None:
 @pytest.mark.parametrize("width", [6, 40])
 def test_rows_can_be_taken_out_even_where_they_repeat(width: int) -> None:
     rng = Stream(4).numpy()
-    h, y = torch.from_numpy(rng.standard_normal((12, width))), torch.eye(3).double()[torch.arange(12) % 3]
-    h[5], y[5] = h[2], y[2]
+    h, columns = torch.from_numpy(rng.standard_normal((12, width))), torch.arange(12) % 3
+    h[5], columns[5] = h[2], columns[2]
     kept = torch.tensor([n for n in range(12) if n not in (2, 7)])
-    found = Normal.of(h, y).minus(h[[2, 7]], y[[2, 7]]).weights(0.1)
-    torch.testing.assert_close(found, Normal.of(h[kept], y[kept]).weights(0.1), atol=1e-5, rtol=1e-5)
+    rows = Rows.of(h, columns, 3)
+    for whole in (rows, rows.summed()):
+        found = whole.minus(h[[2, 7]], columns[[2, 7]]).weights(0.1)
+        expected = Rows.of(h[kept], columns[kept], 3).weights(0.1)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("held", [3, 9])
+def test_held_out_errors_are_the_same_by_rows_and_by_sums(held: int) -> None:
+    """11 or 5 rows to fit on, of 8 numbers."""
+    rng = Stream(5).numpy()
+    h, y = torch.from_numpy(rng.standard_normal((14, 8))), torch.eye(3).double()[torch.arange(14) % 3]
+    test = torch.arange(14) < held
+    w = [torch.linalg.solve(h[~test].T @ h[~test] + p * torch.eye(8), h[~test].T @ y[~test]) for p in (0.25, 8.0)]
+    expected = [float(((h[test] @ each - y[test]) ** 2).mean()) for each in w]
+    assert held_out_errors(h, y, test, (0.25, 8.0)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_state_of_more_images_than_numbers_is_their_sums_and_grows_as_one_built_at_once() -> None:
+    method, whole = make("ranpac", width=8, penalty=0.5), few_shot()
+    first, second = (
+        dataclasses.replace(whole, support=whole.support.take(torch.arange(len(whole.support)) % 3 == part))
+        for part in (0, 1)
+    )
+    state = method.build(first, rng=Stream(0))
+    assert isinstance(state.normal, Rows)
+    state = method.extend(state, second, rng=Stream(0))
+    assert isinstance(state.normal, Sums)
+    both = torch.arange(len(whole.support)) % 3 < 2
+    built = method.build(dataclasses.replace(whole, support=whole.support.take(both)), rng=Stream(0))
+    close(method.score(state, queries()), method.score(built, queries()).double().numpy())
 
 
 def test_scores_stay_finite_where_an_image_repeats() -> None:

@@ -167,7 +167,8 @@ def episode(rng, sizes, rate, wrong_to):
     right = parts[-1][3]
     guesses = np.where(right, labels, (labels + wrong_to) % len(sizes))
     ids = np.array([f"{i:06}" for i in range(n)], dtype=object)
-    return PairedPredictions(ids, labels, guesses, right, right, np.ones(n), "f", history=history), arrival
+    ranks, sets = np.where(right, 0, 5), np.full(n, np.nan)
+    return PairedPredictions(ids, labels, guesses, right, np.ones(n), ranks, sets, "f", history=history), arrival
 
 
 SCORES = {

@@ -57,7 +57,16 @@ def answers(right, fingerprint="f", classes=4):
     n = len(right)
     labels = np.arange(n) % classes
     ids = np.array([f"q{i:04}" for i in range(n)], dtype=object)
-    return PairedPredictions(ids, labels, np.where(right, labels, classes), right, right, np.ones(n), fingerprint)
+    return PairedPredictions(
+        ids,
+        labels,
+        np.where(right, labels, classes),
+        right,
+        np.ones(n),
+        np.where(right, 0, 5),
+        np.full(n, np.nan),
+        fingerprint,
+    )
 
 
 def group(**methods):

@@ -59,6 +59,13 @@ def test_candidates_are_measured_and_the_first_of_the_best_is_chosen() -> None:
     assert best(tried(1.0, 3.0, 3.0)) == 1
 
 
+def test_a_method_may_have_fewer_seeds_and_says_so() -> None:
+    few = Candidates(tasks=("shots",), why="A test.", candidates=({"k": 1}, {"k": 2}), seeds=1)
+    found = measure("knn", few, replace(SMALL, seeds=2))
+    assert found == measure("knn", replace(few, seeds=None), SMALL)
+    assert "A test. Tried with one seed.\n" in block("knn", few, found)
+
+
 def test_what_a_folder_holds_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of = Candidates(tasks=("shots",), why="A test.", candidates=({"k": 1}, {"k": 32, "vote": "majority"}))
     first = measure("knn", of, SMALL, tmp_path)

@@ -71,7 +71,7 @@ def measure(name: str, candidates: Candidates, of: Protocol, runs: Path | None =
                     calibrate=False,
                     progress=False,
                 )
-                for seed in range(of.seeds)
+                for seed in range(candidates.seeds or of.seeds)
             )
             failed = frame[frame["status"] == "failed"]
             if len(failed):

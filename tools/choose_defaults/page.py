@@ -16,9 +16,9 @@ suit one method's data decide a comparison. So every method with settings of its
 {tries}, on data that no comparison ranks on: {data}. Their rows are marked in reports and left out of ranks and
 means.
 
-A candidate is judged by its mean accuracy over tasks, data sets and {seeds}, the same for all methods; ties go to the
-first. Queries of these data sets take part in the choice, and no other query does. Differences of a few tenths of a
-point are chance: what is chosen is a sound setting, not the best one.
+A candidate is judged by its mean accuracy over tasks, data sets and {seeds}, or fewer where a method says so; ties go
+to the first. Queries of these data sets take part in the choice, and no other query does, unless a method says so.
+Differences of a few tenths of a point are chance: what is chosen is a sound setting, not the best one.
 
 | task | what it is | scenario |
 | --- | --- | --- |
@@ -57,6 +57,7 @@ def block(name: str, candidates: Candidates, tried: list[Tried]) -> str:
     columns = list(tried[0].accuracy)
     chosen = best(tried)
     fixed = f" All have {written(candidates.fixed)}." if candidates.fixed else ""
+    fixed += f" Tried with {_counted(candidates.seeds)}." if candidates.seeds else ""
     lines = [
         f"## {name}",
         "",

@@ -75,12 +75,15 @@ class Candidates:
         Parameters; the first one wins ties.
     fixed : mapping
         Parameters that all candidates have and that are not chosen.
+    seeds : int, optional
+        Fewer than the protocol has, where a seed takes long.
     """
 
     tasks: tuple[str, ...]
     why: str
     candidates: tuple[Mapping[str, Any], ...]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    seeds: int | None = None
 
 
 def _read(path: Path, kind: Any) -> Any:

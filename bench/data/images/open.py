@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.data.class_names import read_classes
+from bench.data.images.described import described_images, metadata_tables
 from bench.data.images.folder import image_folder
 from bench.data.images.items import ImageSource
 from bench.data.images.medmnist import medmnist
@@ -22,7 +23,10 @@ from bench.utils.texts import read_text
 
 _TEMPLATES = "zeroshot_classification_templates.txt"
 """CLIP_benchmark's file of prompts, with ``{c}`` for the name."""
-_FORMS = "a folder of class folders, a CSV or JSON table, tar shards, Parquet files, or an .npz of MedMNIST"
+_FORMS = (
+    "a folder of class folders or with metadata.csv, a CSV or JSON table, tar shards, Parquet files, "
+    "or an .npz of MedMNIST"
+)
 
 
 def open_source(
@@ -65,6 +69,9 @@ def open_source(
         raise BenchError(f"{path} is no source of images; give {_FORMS}")
     if found:
         return _numbered(path, found, class_names, names_file)
+    tables = metadata_tables(path)
+    if tables:
+        return described_images(path, tables, class_names=_names(path, class_names, names_file))
     made = _tree(path, nested)
     return with_names(made, names_file) if names_file else made
 
@@ -80,9 +87,7 @@ def _numbered(
 ) -> ImageSource:
     """Return the images of files whose classes are numbers."""
     folder = path if path.is_dir() else path.parent
-    named = names_file or beside(folder)
-    if class_names is None and named is not None:
-        class_names = read_classes(named, path.stem)
+    class_names = _names(path, class_names, names_file)
     kind = files[0].suffix.lower()
     if kind == ".npz":
         return medmnist(path, class_names=class_names)
@@ -90,6 +95,12 @@ def _numbered(
         return parquet_files(files, class_names=class_names)
     made = tar_shards(files, class_names=class_names, root=path if path.is_dir() else None)
     return replace(made, templates=_prompts(folder / _TEMPLATES))
+
+
+def _names(path: Path, class_names: Sequence[str] | None, names_file: Path | None) -> Sequence[str] | None:
+    """Return the names that class numbers stand for: those given, or of a file that is given or lies beside."""
+    named = names_file or beside(path if path.is_dir() else path.parent)
+    return read_classes(named, path.stem) if class_names is None and named is not None else class_names
 
 
 def _below(folder: Path, ending: str) -> list[Path]:

@@ -19,7 +19,7 @@ from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json
 
 _IMAGES = ("image", "img", "jpg", "png")
-_CLASSES = ("label", "fine_label", "class", "class_name", "labels")
+CLASS_COLUMNS = ("label", "fine_label", "class", "class_name", "labels")
 """Columns by their usual names, the first that is there."""
 
 
@@ -44,6 +44,8 @@ def parquet_files(files: Sequence[Path], *, class_names: Sequence[str] | None = 
         For a file that is none, without an image or class column, and numbers without names.
     """
     splits = _splits(files)
+    # Names of items are as short as tells them apart: the hub calls the first file of each split 0000.
+    alone = len({file.stem for file in files}) == len(files)
     items: list[ImageItem] = []
     aside: list[SetAside] = []
     order: dict[str, None] = {}
@@ -53,7 +55,7 @@ def parquet_files(files: Sequence[Path], *, class_names: Sequence[str] | None = 
         row = 0
         for group, labels in enumerate(groups):
             for within, label in enumerate(labels):
-                name = f"{file.stem}/{row}"
+                name = f"{file.stem}/{row}" if alone else f"{file.parent.name}/{file.stem}/{row}"
                 row += 1
                 called = _called(label, columns, file)
                 if called is None:
@@ -100,10 +102,10 @@ def _labels(file: Path, class_names: Sequence[str] | None) -> tuple[_Columns, li
 def _columns(file: Path, schema: pa.Schema, class_names: Sequence[str] | None) -> _Columns:
     features = _features(schema)
     images = [field.name for field in schema if _is_image(field.type)]
-    labels = [name for name in schema.names if name in _CLASSES]
+    labels = [name for name in schema.names if name in CLASS_COLUMNS]
     declared = [name for name, kind in features.items() if kind.get("_type") == "ClassLabel" and name in schema.names]
     image = next((name for name in _IMAGES if name in images), images[0] if len(images) == 1 else None)
-    label = next((name for name in _CLASSES if name in (*labels, *declared)), None)
+    label = next((name for name in CLASS_COLUMNS if name in (*labels, *declared)), None)
     if label is None and len(declared) == 1:
         label = declared[0]
     for what, found in (("an image", image), ("a class", label)):

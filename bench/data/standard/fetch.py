@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import requests
 import urllib3
@@ -61,12 +62,15 @@ def fetch(declared: Declaration, root: Path, *, say: Callable[[str], Any], progr
         into = root / one.into
         if (into / one.makes).exists():
             continue
-        file = folder / one.url.rpartition("/")[2]
+        name = unquote(one.url.rpartition("/")[2])
+        packed = name != one.makes
+        file = (folder if packed else into) / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.is_file():
             _transfer(declared, one, file, say=say, progress=progress)
-        _unpack(file, into, one.makes)
-        file.unlink()
+        if packed:
+            _unpack(file, into, one.makes)
+            file.unlink()
     return folder
 
 
@@ -147,7 +151,11 @@ def _write(reply: requests.Response, part: Path, start: int, total: int | None, 
 
 
 def _hash(path: Path, algorithm: str) -> str:
+    """Return a file's hash; ``git`` is SHA-1 of what git puts before a file's bytes, and of them."""
     with path.open("rb") as stream:
+        if algorithm == "git":
+            start = f"blob {path.stat().st_size}\0".encode()
+            return hashlib.file_digest(stream, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 

@@ -25,6 +25,8 @@ class RawDataset:
         Classes by part, where the field fixed them.
     captions : sequence of Caption
         Texts about classes that come with the images.
+    templates : tuple of str
+        Prompts that come with the images, with ``{}`` for the name.
     """
 
     items: list[ImageItem]
@@ -32,6 +34,7 @@ class RawDataset:
     display: Mapping[str, str] = field(default_factory=dict)
     class_split: Mapping[str, Sequence[str]] = field(default_factory=dict)
     captions: Sequence[Caption] = ()
+    templates: tuple[str, ...] = ()
 
 
 def lines(path: Path) -> list[str]:

@@ -29,6 +29,8 @@ class Prepared:
         Classes that are ``seen``, ``validation`` and ``unseen``; empty where the field fixed none.
     captions : sequence of Caption
         Texts about classes that come with the images.
+    templates : tuple of str
+        Prompts: those that come with the images, or else the field's.
     """
 
     declaration: Declaration
@@ -37,6 +39,7 @@ class Prepared:
     class_split: Mapping[str, Sequence[str]]
     warnings: tuple[str, ...]
     captions: Sequence[Caption] = ()
+    templates: tuple[str, ...] = ()
 
 
 def prepare(name: str, root: Path) -> Prepared:
@@ -69,7 +72,8 @@ def prepare(name: str, root: Path) -> Prepared:
         warnings.append(f"{name} has {declaration.classes} classes, {len(source.class_names)} are here")
     shown = distinct([found.display.get(c, c) for c in source.class_names], warnings)
     display = dict(zip(source.class_names, shown, strict=True))
-    return Prepared(declaration, source, display, found.class_split, tuple(warnings), found.captions)
+    prompts = found.templates or declaration.templates
+    return Prepared(declaration, source, display, found.class_split, tuple(warnings), found.captions, prompts)
 
 
 def _there(folder: Path, path: str) -> bool:
@@ -98,7 +102,7 @@ def encode_declared(
         name=base.name or name,
         display=found.display,
         class_split=found.class_split,
-        template_strings=about.templates if base.templates == "auto" else (),
+        template_strings=found.templates if base.templates == "auto" else (),
         revision=about.revision,
         licence=about.licence,
         citation=about.citation,

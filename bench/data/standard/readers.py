@@ -12,11 +12,12 @@ import numpy as np
 
 from bench.data.images.folder import SUFFIXES
 from bench.data.images.items import ImageItem, read_file
+from bench.data.images.open import open_source
 from bench.data.splits import held_out
 from bench.data.standard.cifar import cifar
 from bench.data.standard.layout import RawDataset, inside, lines
 from bench.data.standard.lists import listed
-from bench.data.standard.shifts import imagenet_real, imagenet_shift, objectnet
+from bench.data.standard.shifts import imagenet_open, imagenet_real, imagenet_shift, objectnet
 from bench.data.standard.stamps import stamps
 from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json
@@ -210,17 +211,28 @@ def webvision(root: Path, *, lists: Mapping[str, str], val: str, val_images: str
     return RawDataset(items, classes, display)
 
 
+def webdataset(root: Path) -> RawDataset:
+    """Read webdataset shards with names of classes and prompts beside them, as CLIP_benchmark writes them.
+
+    Cherti and Beaumont, CLIP benchmark, 2022, doi:10.5281/zenodo.15403103.
+    """
+    found = open_source(root)
+    return RawDataset(list(found.items), found.class_names, templates=found.templates)
+
+
 READERS: Mapping[str, Callable[..., RawDataset]] = {
     "aircraft": aircraft,
     "cifar": cifar,
     "class_folders": class_folders,
     "coop_split": coop_split,
     "cub": cub,
+    "imagenet_open": imagenet_open,
     "imagenet_real": imagenet_real,
     "imagenet_shift": imagenet_shift,
     "listed": listed,
     "mini_imagenet": mini_imagenet,
     "objectnet": objectnet,
     "stamps": stamps,
+    "webdataset": webdataset,
     "webvision": webvision,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +45,36 @@ def imagenet_shift(root: Path, *, train: str, names: str, queries: str, numbered
         items.append(_item(root, path, synset, "test"))
     items += [_item(root, path, folder, "train") for folder, path in _pictures(root / train) if folder in classes]
     return _checked(root, RawDataset(items, sorted(classes), display))
+
+
+def imagenet_open(root: Path, *, train: str, val: str, names: str, strangers: str, called: str) -> RawDataset:
+    """Read ImageNet's images of some classes, and images of none of its classes as one unseen class of queries.
+
+    The folders of ImageNet-O are called by the class that a ResNet-50 takes their images for; those classes are the
+    known ones (Hendrycks et al., Natural Adversarial Examples, CVPR 2021, arXiv:1907.07174, section 3).
+
+    Parameters
+    ----------
+    train, val, strangers : str
+        Folders of class folders: support and queries of known classes, and what is none of them.
+    called : str
+        The name of the unseen class.
+    """
+    display = _names(root / names)
+    outside = list(_pictures(root / strangers))
+    classes = sorted({folder for folder, _ in outside})
+    unknown = [folder for folder in classes if folder not in display]
+    if unknown:
+        raise BenchError(f"{root / strangers}: folder {unknown[0]!r} is no synset of {names}; take both of one set")
+    items = [
+        _item(root, path, folder, split)
+        for split, place in (("train", train), ("val", val))
+        for folder, path in _pictures(root / place)
+        if folder in classes
+    ]
+    found = _checked(root, RawDataset(items, classes, display))
+    items += [_item(root, path, called, "val") for _, path in outside]
+    return replace(found, items=items, classes=[*classes, called], class_split={"seen": classes, "unseen": [called]})
 
 
 def objectnet(root: Path, *, train: str, names: str, images: str, mappings: Mapping[str, str]) -> RawDataset:

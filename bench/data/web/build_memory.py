@@ -16,6 +16,7 @@ from bench.data.images.encode import EncodedImages, encode_source, encode_texts
 from bench.data.images.items import ImageSource, SetAside
 from bench.data.manifest import FORMAT
 from bench.data.pack import encode_strings, write_arrays, write_manifest, write_texts
+from bench.data.provenance import PROVENANCE_FILE
 from bench.data.web.sentences import Sentence
 from bench.device.precision import Precision
 from bench.encoders import class_texts, load_encoder, read_templates
@@ -24,8 +25,6 @@ from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
 from bench.utils.names import expand, file_name
-
-PROVENANCE_FILE = "provenance.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,13 +13,11 @@ from torch import Tensor
 
 from bench.data.manifest import read_manifest
 from bench.data.pack import decode_strings, encode_strings, read_arrays, write_arrays, write_manifest
-from bench.data.web.build_memory import PROVENANCE_FILE
+from bench.data.provenance import PROVENANCE_FILE, read_provenance
 from bench.utils.atomic import write_atomically
-from bench.utils.errors import BenchError, one_line, suggest
+from bench.utils.errors import BenchError, suggest
 from bench.utils.hashing import digest
-from bench.utils.json_text import parse_json
 from bench.utils.names import expand, file_name
-from bench.utils.texts import read_text
 
 _PARTS = ("web", "texts", "prompts")
 
@@ -35,7 +33,7 @@ class _Loaded:
             raise BenchError(f"{folder} is no memory: it has no split 'web'; make one with `bench memory build`")
         self.parts = {part: read_arrays(folder, entry) for part, entry in entries.items() if entry}
         self.classes = [str(name) for name in self.manifest["classes"]]
-        self.provenance = _provenance(folder / PROVENANCE_FILE)
+        self.provenance = read_provenance(folder / PROVENANCE_FILE)
 
     def sources(self, part: str) -> np.ndarray:
         """Return where each row of a part comes from, str [n]; images by their provenance."""
@@ -45,20 +43,6 @@ class _Loaded:
         known = {str(entry.get("id")): str(entry.get("source", "")) for entry in self.provenance.get("images", [])}
         ids = decode_strings(arrays["ids"]).tolist() if "ids" in arrays else []
         return np.array([known.get(item, "") for item in ids], dtype="U")
-
-
-def _provenance(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return what is known of a memory's items; nothing where there is no such file."""
-    if not path.exists():
-        return {}
-    try:
-        content = parse_json(read_text(path, "the file that `bench memory build` wrote"))
-    except ValueError as error:
-        raise BenchError(f"{path} is damaged: {one_line(error)}; build the memory again") from None
-    parts = content.values() if isinstance(content, dict) else [None]
-    if not all(isinstance(part, list) and all(isinstance(entry, dict) for entry in part) for part in parts):
-        raise BenchError(f"{path} holds no lists of items; build the memory again")
-    return {str(part): entries for part, entries in content.items()}
 
 
 def subset(

@@ -91,8 +91,8 @@ class Forward:
                 near.append(None)
                 continue
             if ids is not None:
-                own = torch.from_numpy(branch.searched.ids[at.cpu().numpy()] == ids.ids[:, None]).to(at.device)
-                at = drop_self(at, own)[:, : self.k]
+                own = branch.searched.places_of(ids.ids).to(at.device)
+                at = drop_self(at, at == own.unsqueeze(1))[:, : self.k]
             near.append(self._near(state, branch, at))
         return Asked(self.scale(state, queries), *near)
 

@@ -58,3 +58,11 @@ def test_parts_of_other_dimensions_are_refused_and_the_widest_dtype_wins(rows: R
     assert Features.concat([narrow, Features(X, LABELS, IDS, NAMES)]).x.dtype == torch.float32
     with pytest.raises(BenchError, match=r"cannot join features of \[2, 3\] dimensions"):
         Features.concat([narrow, wide])
+
+
+def test_rows_are_found_by_their_ids_in_whatever_order_they_stand() -> None:
+    ids = np.array(["b", "ab", "a", "c/10", "c/1"])
+    rows = Features(torch.eye(5), torch.zeros(5, dtype=torch.int64), ids, ("one",))
+    asked = np.array(["c/1", "nothing", "a", "zz-a-longer-one", "b", ""])
+    assert rows.places_of(asked).tolist() == [4, -1, 2, -1, 0, -1]
+    assert rows.emptied().places_of(asked).tolist() == [-1] * 6

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from bench import run
 from bench.data.images.decode import decode
-from bench.data.standard import declarations, prepare
+from bench.data.registry import resolve
+from bench.data.standard import declarations, encode_declared, prepare
+from bench.encoders import load_encoder
 from bench.utils.errors import BenchError
-from tests.unit.pictures import lay_out
+from tests.unit.pictures import lay_out, noise
 
 SYNSETS = ("n01", "n02", "n03")
 
@@ -19,7 +25,9 @@ SYNSETS = ("n01", "n02", "n03")
 def _imagenet(folder: Path, *, val: bool = False) -> None:
     splits = ("train", "val") if val else ("train",)
     files = {
-        f"images/{split}/{synset}/ILSVRC2012_{split}_0000000{3 * s + n}.JPEG": 10 * s + n
+        f"images/{split}/{synset}/ILSVRC2012_{split}_0000000{3 * s + n}.JPEG": 10 * s
+        + n
+        + (100 if split == "val" else 0)
         for split in splits
         for s, synset in enumerate(SYNSETS)
         for n in (1, 2)
@@ -89,6 +97,40 @@ def _ninco(root: Path) -> None:
     lay_out(root / "NINCO/NINCO_OOD_classes", {f"{c}/{n}.jpg": n for c in ("caracal_caracal", "sky") for n in range(4)})
 
 
+def _open(root: Path) -> None:
+    _imagenet(root / "imagenet", val=True)
+    lay_out(root / "imagenet-o", {"n01/rose.JPEG": 70, "n01/sand.JPEG": 71, "n03/moss.JPEG": 72})
+
+
+def _vtab(name: str) -> Callable[[Path], None]:
+    def build(root: Path) -> None:
+        base = root / declarations()[name].folder
+        for seed, split in enumerate(("train", "test")):
+            (base / split).mkdir(parents=True)
+            with tarfile.open(base / split / "0.tar", "w") as shard:
+                for label in (0, 1):
+                    _member(shard, f"s{label}.cls", str(label).encode())
+                    _member(shard, f"s{label}.png", _png(10 * seed + label))
+        (base / "classnames.txt").write_text("two things\nthree things\n")
+        (base / "zeroshot_classification_templates.txt").write_text("a picture of {c}\n")
+
+    return build
+
+
+def _member(shard: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    shard.addfile(info, io.BytesIO(content))
+
+
+def _png(seed: int) -> bytes:
+    sink = io.BytesIO()
+    noise(seed).save(sink, "png")
+    return sink.getvalue()
+
+
+VTAB = [name for name in declarations() if name.startswith("vtab_")]
+
 BUILD: dict[str, Callable[[Path], None]] = {
     "imagenet_v2": _shift("imagenetv2-matched-frequency-format-val", ("0", "2")),
     "imagenet_a": _shift("imagenet-a", ("n01", "n03")),
@@ -100,6 +142,8 @@ BUILD: dict[str, Callable[[Path], None]] = {
     "places_lt": _listed("places"),
     "inat21": _species,
     "ninco": _ninco,
+    "imagenet_o": _open,
+    **{name: _vtab(name) for name in VTAB},
 }
 
 
@@ -115,7 +159,8 @@ def test_each_is_read_and_says_what_is_missing(name: str, tmp_path: Path) -> Non
     splits = found.source.splits
     roles = declarations()[name].roles
     assert {split for part in roles.values() for split in part} <= set(splits)
-    assert "classes" in found.warnings[0]
+    short = len(found.source.class_names) < declarations()[name].classes
+    assert ["classes" in warning for warning in found.warnings] == [True] * short
 
 
 def _of(name: str, root: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -147,6 +192,35 @@ def test_real_labels_replace_those_of_the_folders(tmp_path: Path) -> None:
     assert found == {"00000001.JPEG": "n01", "00000002.JPEG": "n03", "00000004.JPEG": "n02", "00000007.JPEG": "n03"}
 
 
+def test_imagenet_o_knows_the_classes_of_its_folders_and_has_one_that_is_none_of_them(
+    tiny: Path, tmp_path: Path
+) -> None:
+    _, places = _of("imagenet_o", tmp_path)
+    none = "none of ImageNet's"
+    assert {entry.partition(":")[0] for entry in places["train"]} == {"n01", "n03"}
+    assert sorted(entry for entry in places["val"] if entry.startswith(none)) == [
+        f"{none}:{file}" for file in ("moss.JPEG", "rose.JPEG", "sand.JPEG")
+    ]
+    spec = f"tiny-vit:{tiny}/tiny-vit.safetensors"
+    encode_declared("imagenet_o", tmp_path, tmp_path / "pack", encoder=spec, cache=None)
+    settings = {"open-set.which": "declared", "open-set.shots": 1}
+    frame = run("open-set", ["protonet"], tmp_path / "pack", seeds=1, set=settings).frame
+    assert frame["n_queries"].tolist() == [4]
+    assert json.loads(frame["condition"].iloc[0]) == {"shots": 1, "unknown_classes": 1}
+    assert 0 <= json.loads(frame["measures"].iloc[0])["auroc"][0] <= 1
+
+
+def test_vtab_is_whole_in_nineteen_tasks_and_brings_its_prompts(tiny: Path, tmp_path: Path) -> None:
+    assert len(VTAB) == 19
+    BUILD["vtab_svhn"](tmp_path)
+    spec = f"tiny-vit:{tiny}/tiny-vit.safetensors"
+    encode_declared("vtab_svhn", tmp_path, tmp_path / "pack", encoder=spec, cache=None)
+    dataset = resolve(tmp_path / "pack")
+    assert dataset.class_names == ("two things", "three things")
+    expected = load_encoder(spec).encode_texts([f"a picture of {name}" for name in dataset.class_names])
+    torch.testing.assert_close(dataset.prompts.x, expected.x, atol=1e-5, rtol=0)
+
+
 def test_lists_and_long_names(tmp_path: Path) -> None:
     display, places = _of("imagenet_lt", tmp_path / "a")
     assert display == {"n01": "big cat", "n02": "crane"}
@@ -172,6 +246,9 @@ def test_lists_and_long_names(tmp_path: Path) -> None:
         ("objectnet", "objectnet-1.0/mappings/imagenet_to_label_2012_v2", "crane\n", "no label of ImageNet"),
         ("imagenet_lt", "imagenet/ImageNet_LT_test.txt", "val/d.JPEG\n", "no path with a number"),
         ("imagenet_lt", "imagenet/ImageNet_LT_test.txt", "val/d.JPEG 7\n", "class 7 stands in no list"),
+        ("imagenet_o", "imagenet/classnames.txt", "n01 big cat\n", "no synset"),
+        ("vtab_svhn", "wds_vtab-svhn/classnames.txt", "two things\n", "class 1"),
+        ("vtab_pcam", "wds_vtab-pcam/train/0.tar", "no shard", "no readable tar"),
         ("places_lt", "places/Places_LT_test.txt", "../../x/y.jpg 0\n", "leaves"),
     ],
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,48 +14,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 
-from bench.cli.main import main
 from bench.reports.analysis import Analysis
-from bench.reports.records.run_table import read_runs
-from bench.reports.report import build
 from bench.results import consolidated
 from bench.results.checks import prediction_fault
-from bench.results.consolidated import NAME, read_joined, record_files, write_joined
+from bench.results.consolidated import NAME, read_joined, write_joined
 from bench.results.run_folder import read_predictions, read_records
-from bench.results.run_json import read_manifest
-from bench.runner.config import RunConfig
-from bench.runner.loop import execute
-from bench.runner.parallel.merge_shards import merge
-from bench.runner.parallel.work_units import Shard
-from bench.runner.plan import plan
 from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
+from tests.unit.results.damage import fewer_right, first, refused, rewritten
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return make_run(tmp_path / "run", {"good": 0.8, "bad": 0.6}, seeds=(0, 1))
-
-
-def refused(folder: Path, command: tuple[str, ...] = ("report",)) -> str:
-    """Return the one line with which a command refuses a run."""
-    out = folder.parent / "out"
-    done = CliRunner().invoke(main, [*command, str(folder), "--out", str(out)])
-    assert done.exit_code == 2, done.output
-    assert len(done.output.strip().splitlines()) == 1, done.output
-    assert done.output.startswith("bench: ")
-    assert not out.exists()
-    return done.output
-
-
-def first(folder: Path, part: str = "records") -> Path:
-    return sorted((folder / part).glob("*.parquet"))[0]
-
-
-def rewritten(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    change(pd.read_parquet(path)).to_parquet(path)
 
 
 # --- the file of all records ------------------------------------------------------------------------------------------
@@ -106,16 +76,6 @@ def test_a_pipe_in_the_place_of_the_joined_records_is_passed_over(run: Path) -> 
 
 
 # --- records and predictions ------------------------------------------------------------------------------------------
-
-
-def fewer_right(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count one answer less, so that the counts themselves still go together."""
-    row = frame.index[-1]
-    at = int(np.argmax(frame.loc[row, "class_correct"]))
-    counts = list(map(list, frame["class_correct"]))
-    counts[-1][at] -= 1
-    frame.loc[row, "n_correct"] -= 1
-    return frame.assign(class_correct=counts)
 
 
 def otherwise(frame: pd.DataFrame) -> pd.DataFrame:
@@ -275,129 +235,3 @@ def test_a_column_that_is_there_twice_is_one_line(run: Path) -> None:
     table = pq.read_table(first(run))
     pq.write_table(table.append_column("cell", table["cell"]), first(run))
     refused(run)
-
-
-# --- the same cell twice ----------------------------------------------------------------------------------------------
-
-
-def test_a_copy_of_a_record_in_the_same_folder_is_refused(run: Path, tmp_path: Path) -> None:
-    shutil.copy(first(run), first(run).with_stem("another"))
-    assert "sessions of a cell twice" in refused(run)
-
-
-def test_the_same_cells_in_two_folders_with_the_same_answers_are_used_once_and_in_silence(
-    run: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(run, tmp_path / "copy")
-    table = read_runs([run, tmp_path / "copy"])
-    assert len(table.records) == 12
-    assert not [line for line in table.warnings if "other answers" in line]
-
-
-def test_the_same_cell_with_other_answers_is_said_with_both(run: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(run, tmp_path / "copy"))
-    rewritten(first(copy), fewer_right)
-    cell = first(copy).stem
-    (copy / "predictions" / f"{cell}.parquet").unlink()
-    table = read_runs([run, copy])
-    (line,) = [line for line in table.warnings if "other answers" in line]
-    counts = [pd.read_parquet(first(folder))["n_correct"].iloc[-1] for folder in (copy, run)]
-    assert all(f"{count} of 120 right in {place}" in line for count, place in zip(counts, (copy, run), strict=True))
-
-
-def test_answers_that_only_change_places_are_other_answers(run: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(run, tmp_path / "copy"))
-
-    def swapped(frame: pd.DataFrame) -> pd.DataFrame:
-        turned = [list(counts)[::-1] for counts in frame["class_correct"]]
-        assert turned != list(map(list, frame["class_correct"]))
-        return frame.assign(class_correct=turned)
-
-    rewritten(first(copy), swapped)
-    assert [line for line in read_runs([run, copy]).warnings if "other answers" in line]
-
-
-def test_predictions_are_those_of_the_folder_that_the_record_is_from(run: Path, tmp_path: Path) -> None:
-    """The newer folder's answers differ in confidence alone, so that no count tells the two apart."""
-    copy = Path(shutil.copytree(run, tmp_path / "a-copy"))
-    manifest = json.loads((copy / "run.json").read_text())
-    (copy / "run.json").write_text(json.dumps(manifest | {"created": "2030-01-01T00:00:00+00:00"}))
-    for path in (copy / "predictions").iterdir():
-        rewritten(path, lambda frame: frame.assign(confidence=0.125))
-    table = read_runs([run, copy])
-    cells = [str(cell) for cell in table.records["cell"].unique()]
-    assert set(table.predictions(cells)["confidence"]) == {0.125}
-
-
-def test_a_cell_that_was_merged_before_with_other_answers_is_refused(tmp_path: Path) -> None:
-    run = plan(RunConfig(scenario="supervised", methods=["protonet"], data=["digits"], seeds=2, out=tmp_path / "runs"))
-    shards = [run.shard(Shard(number, 2)) for number in (1, 2)]
-    for shard in shards:
-        execute(shard)
-    folders = [shard.folder for shard in shards]
-    target, _ = merge(folders, tmp_path / "merged")
-    assert merge(folders, tmp_path / "merged") == (target, 2)
-    path = next((target / "predictions").iterdir())
-    pd.read_parquet(path).assign(confidence=0.5).to_parquet(path)
-    with pytest.raises(BenchError, match=f"cell {path.stem} has other answers in .* than in .*; remove one of them"):
-        merge(folders, tmp_path / "merged")
-
-
-# --- run.json ---------------------------------------------------------------------------------------------------------
-
-ODD_MANIFESTS: list[Any] = [
-    {"run": 5},
-    {"run": None},
-    {"run": "../victim"},
-    {"run": "a" * 200},
-    {"schema": "1"},
-    {"schema": None},
-    {"schema": True},
-    {"cells": "many"},
-    {"cells": -1},
-    {"cells": 1.5},
-    {"methods": "knn"},
-    {"methods": [5]},
-    {"methods": [{"name": "knn"}]},
-    {"datasets": [{}]},
-    {"datasets": {"name": "a"}},
-    {"class_names": ["a"]},
-    {"class_names": {"made": "abc"}},
-    {"class_names": {"made": [1, 2]}},
-    {"seeds": 5},
-    {"seeds": ["0"]},
-    {"shard": "x/y"},
-    {"shard": 1},
-    {"created": 5},
-    {"device": ["cpu"]},
-]
-
-
-@pytest.mark.parametrize("change", ODD_MANIFESTS, ids=str)
-def test_a_run_json_with_other_types_is_one_line(run: Path, change: dict[str, Any]) -> None:
-    manifest = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(manifest | change))
-    line = refused(run)
-    assert next(iter(change)) in line
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "null", "{", "[" * 100_000, '{"run": "a", "run": "b"}', "\ufeff{}", "{\x00}"]
-)
-def test_a_run_json_that_is_no_object_is_one_line(run: Path, text: str) -> None:
-    (run / "run.json").write_text(text)
-    refused(run)
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe{", b"{\x80}"])
-def test_a_run_json_that_is_no_text_is_one_line(run: Path, content: bytes) -> None:
-    (run / "run.json").write_bytes(content)
-    refused(run)
-
-
-def test_what_run_json_says_besides_is_passed_on(run: Path) -> None:
-    manifest = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(manifest | {"of a later version": [1]}))
-    assert read_manifest(run)["of a later version"] == [1]
-    build([run], run.parent / "out")
-    assert len(record_files(run)) == 4

@@ -106,7 +106,7 @@ SHAPES: list[tuple[str, str, str, Callable[[str, str], bool]]] = [
         "temperature: Annotated[float, Gt(0)] = 0.02",
         lambda _, m: m == "knn",
     ),
-    ("bench/functional/ridge.py", "_RANK = 1e-9", "_RANK = 1e-8", lambda _, m: m == "ranpac"),
+    ("bench/functional/ridge.py", "_SAME = 1e-10", "_SAME = 1e-9", lambda _, m: m == "ranpac"),
     ("bench/learning/prototypes.py", "count: int = 16", "count: int = 15", lambda _, m: m == "mml"),
     ("bench/learning/incremental_net.py", "FEATURE_NORM = 10.0", "FEATURE_NORM = 9.0", lambda _, m: m == "lwf"),
     ("scenarios/incremental.py", "\n\n@scenario(", "\n\nX = 1\n\n\n@scenario(", lambda s, _: s == "incremental"),

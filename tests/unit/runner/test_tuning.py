@@ -106,8 +106,15 @@ def test_the_queries_choose_nothing() -> None:
 def test_a_selection_that_the_data_cannot_give_is_refused_or_said() -> None:
     data = toy.dataset()
     bare = replace(data, roles={role: names for role, names in data.roles.items() if role != "validation"})
-    with pytest.raises(BenchError, match="--selection validation-split, and data set toy has no validation split"):
-        run(data=bare, tune=3, selection="validation-split")
+    methods = ("turned", "linear-probe", "protonet")
+    with pytest.warns(RuntimeWarning, match="toy has no validation split: images held out of the support choose there"):
+        said = run(methods=methods, data=bare, tune=3, selection="validation-split").set_index("method")
+    asked = run(methods=methods, data=bare, tune=3).set_index("method")
+    instead = "support: data set toy has no validation split"
+    assert said["selected_on"].to_dict() == {"turned": instead, "linear-probe": instead, "protonet": "none"}
+    assert asked["selected_on"].to_dict() == {"turned": "support", "linear-probe": "support", "protonet": "none"}
+    for column in ("n_correct", "configurations", "labels_seen"):
+        assert said[column].to_dict() == asked[column].to_dict()
     with pytest.raises(BenchError, match="--selection validation-classes, and lifecycle deals none here"):
         run("lifecycle", tune=3, selection="validation-classes")
     with pytest.raises(BenchError, match="supervised validates on the classes that it asks about"):

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from bench.reports.page.html import _code
+from bench.reports.page.template import _code
 from bench.reports.report import build
 from tests.statistics.runs import make_run
 

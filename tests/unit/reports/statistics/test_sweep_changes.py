@@ -58,7 +58,8 @@ def answers(hits: np.ndarray, fingerprint: str) -> PairedPredictions:
     n = len(right)
     labels = np.zeros(n, dtype=np.int64)
     ids = np.array([f"q{i}" for i in range(n)], dtype=object)
-    return PairedPredictions(ids, labels, 1 - right.astype(np.int64), right, right, np.ones(n), fingerprint)
+    ranks, sets = np.where(right, 0, 5), np.full(n, np.nan)
+    return PairedPredictions(ids, labels, 1 - right.astype(np.int64), right, np.ones(n), ranks, sets, fingerprint)
 
 
 def predicted(

@@ -1,0 +1,92 @@
+"""Products of a matrix with itself and systems of them, in float64 and in parts, so that memory stays bounded."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_SIDE = 256
+"""Columns of a part of a product: half of it is left out, since it is the mirror image of the other."""
+_ROWS = 1 << 10
+"""Rows that are held in float64 at a time."""
+_WHOLE = 1 << 11
+"""Rows up to which a matrix is decomposed at once; it takes a copy of it and another of its factor."""
+
+
+def add_gram(gram: Tensor, rows: Tensor) -> None:
+    """Add H'H to the lower triangle of a float64 Gram matrix [M, M], of rows H [n, M] in any floating dtype."""
+    for wide in (part.double() for part in rows.split(_ROWS)):
+        for start in range(0, len(gram), _SIDE):
+            here = slice(start, start + _SIDE)
+            gram[here, : start + _SIDE].addmm_(wide[:, here].T, wide[:, : start + _SIDE])
+
+
+def mirror(matrix: Tensor) -> Tensor:
+    """Return a matrix [n, n] with what lies below its diagonal copied above it, in place."""
+    for start in range(0, len(matrix), _SIDE):
+        here = slice(start, start + _SIDE)
+        corner = matrix[here, here]
+        corner.copy_(corner.tril() + corner.tril(-1).T)
+        matrix[:start, here] = matrix[here, :start].T
+    return matrix
+
+
+def kernel(rows: Tensor) -> Tensor:
+    """Return H H' of rows H [n, M], float64 [n, n]."""
+    found = rows.new_empty(len(rows), len(rows), dtype=torch.float64)
+    for start in range(0, len(rows), _ROWS):
+        here = slice(start, start + _ROWS)
+        wide = rows[here].double()
+        for below in range(start, len(rows), _ROWS):
+            there = slice(below, below + _ROWS)
+            found[there, here] = (wide if below == start else rows[there].double()) @ wide.T
+            if below > start:
+                found[here, there] = found[there, here].T
+    return found
+
+
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Return A B' of rows A [n, M] and B [m, M], float64 [n, m]."""
+    found = a.new_empty(len(a), len(b), dtype=torch.float64)
+    for start in range(0, len(b), _ROWS):
+        wide = b[start : start + _ROWS].double()
+        for at in range(0, len(a), _ROWS):
+            found[at : at + _ROWS, start : start + _ROWS] = a[at : at + _ROWS].double() @ wide.T
+    return found
+
+
+def solve_shifted(matrix: Tensor, ridge: float, right: Tensor) -> Tensor:
+    """Return (A + ridge I)^-1 B for a symmetric positive definite A [n, n] and right sides B [n, r], both float64.
+
+    Of a large matrix the Cholesky factor is made panel by panel from the left (Golub and Van Loan, Matrix
+    Computations, 4th edition, 2013, section 4.2.6) and its lower half alone is kept: n^2 / 2 numbers beside B.
+    """
+    n = len(matrix)
+    if n <= _WHOLE:
+        shifted = matrix.clone()
+        shifted.diagonal().add_(ridge)
+        return torch.cholesky_solve(right, torch.linalg.cholesky(shifted))
+    panels: list[Tensor] = []
+    for start in range(0, n, _SIDE):
+        panel = matrix[start:, start : start + _SIDE].clone()
+        width = panel.shape[1]
+        panel.diagonal().add_(ridge)
+        for known, left in enumerate(panels):
+            rows = left[start - known * _SIDE :]
+            panel.addmm_(rows, rows[:width].T, alpha=-1)
+        top = torch.linalg.cholesky(panel[:width])
+        panel[:width] = top
+        panel[width:] = torch.linalg.solve_triangular(top.T, panel[width:], upper=True, left=False)
+        panels.append(panel)
+    found = right.clone()
+    for place, panel in enumerate(panels):
+        start, width = place * _SIDE, panel.shape[1]
+        here = slice(start, start + width)
+        found[here] = torch.linalg.solve_triangular(panel[:width], found[here], upper=False)
+        found[start + width :].addmm_(panel[width:], found[here], alpha=-1)
+    for place, panel in reversed(list(enumerate(panels))):
+        start, width = place * _SIDE, panel.shape[1]
+        here = slice(start, start + width)
+        found[here].addmm_(panel[width:].T, found[start + width :], alpha=-1)
+        found[here] = torch.linalg.solve_triangular(panel[:width].T, found[here], upper=True)
+    return found
