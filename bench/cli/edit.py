@@ -12,7 +12,7 @@ from bench.classifier import Classifier
 from bench.classifier.inputs import ARRAYS, read_features
 from bench.classifier.receipt import as_json, receipt_of
 from bench.cli.options import ENCODER_HELP, notices_alone, terminal_width
-from bench.data.images.folder import SUFFIXES
+from bench.data.images.listing import SUFFIXES
 from bench.reports.tables.console import table_lines
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bench.classifier.wilson import wilson
-from bench.cli.options import PATH, terminal_width
+from bench.cli.options import PATH, Whole, terminal_width
 from bench.cli.which import asks_run
 from bench.explain.membership import LEVEL, SHADOWS, STATES, WORLDS, powers
 from bench.explain.membership import membership as tested
@@ -19,8 +19,8 @@ from bench.utils.atomic import write_atomically
 
 @click.command()
 @asks_run(seed="all", session="the last")
-@click.option("--shadows", default=SHADOWS, show_default=True, type=click.IntRange(8), help="Memories to learn from.")
-@click.option("--worlds", default=WORLDS, show_default=True, type=click.IntRange(1), help="Memories that are tested.")
+@click.option("--shadows", default=SHADOWS, show_default=True, type=Whole(8), help="Memories to learn from.")
+@click.option("--worlds", default=WORLDS, show_default=True, type=Whole(1), help="Memories that are tested.")
 @click.option("--out", type=PATH, help="Also write a CSV file with each test.")
 def membership(
     run: Path, which: Which, shadows: int, worlds: int, data: str | None, device: str, out: Path | None

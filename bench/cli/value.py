@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import PATH, terminal_width
+from bench.cli.options import PATH, Whole, terminal_width
 from bench.cli.which import asks_run
 from bench.explain.replay import Which
 from bench.explain.value import value as valued
@@ -22,7 +22,7 @@ from bench.utils.atomic import write_atomically
 @click.command()
 @asks_run(methods=False, seed="all", session="the last")
 @click.option("--by", default="source", show_default=True, type=click.Choice(GROUPS), help="What to add up over.")
-@click.option("--k", default=10, show_default=True, type=click.IntRange(1), help="Voters of the utility.")
+@click.option("--k", default=10, show_default=True, type=Whole(1), help="Voters of the utility.")
 @click.option(
     "--utility",
     default="right",
@@ -30,7 +30,7 @@ from bench.utils.atomic import write_atomically
     type=click.Choice(["right", "signed"]),
     help="The share of right votes, or weighed votes with wrong ones counted against.",
 )
-@click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="Rows shown, the least worth first.")
+@click.option("--top", default=20, show_default=True, type=Whole(1), help="Rows shown, the least worth first.")
 @click.option("--keep", is_flag=True, help="Leave it in the run's folder, where `bench report` finds it.")
 @click.option("--out", type=PATH, help="Also write a CSV file with the value of each item.")
 def value(
