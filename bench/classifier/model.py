@@ -20,7 +20,7 @@ from bench.core.protocols import Method, Trains, WantsPixels
 from bench.core.registry import METHODS
 from bench.core.state_parts import move
 from bench.core.task import Episode, Session, Task
-from bench.learning.holdout import hold_out, spared
+from bench.learning.holdout import apart
 from bench.runner.evaluate import missing_requirement
 from bench.runner.handover import Handed, Handover, method_stream
 from bench.runner.recipes import choose_recipes
@@ -175,14 +175,15 @@ def with_weights(method: Method, weights: Any) -> Method:
 def calibrated(model: Model, device: str = "cpu") -> Model:
     """Return the model with a temperature from labelled images that another state has not seen.
 
-    The images are chosen by a hash of their ids, so the choice depends on nothing but the items themselves. What the
-    method was trained on beforehand stays as it is.
+    The images are chosen by a hash of their ids, so the choice depends on nothing but the items themselves, and in the
+    order of a run of the same seed, whose calibration takes the first of them. What the method was trained on
+    beforehand stays as it is.
     """
     task = model.task
-    test = hold_out(task.columns(task.support.labels), task.support.ids, share=model.share) if model.share else None
+    test = _held_out(model) if model.share else None
     if test is None or not bool(test.any()):
         return replace(model, calibration=Calibration())
-    rest, held = spared(task, test)
+    rest, held = apart(task, test)
     try:
         _, state = fitted(model.method, rest, seed=model.seed, label=model.label, device=device)
     except BenchError:
@@ -190,6 +191,14 @@ def calibrated(model: Model, device: str = "cpu") -> Model:
         return replace(model, calibration=Calibration())
     scores = replace(model, state=state).scores(held.x)
     return replace(model, calibration=calibrate(scores, task.columns(held.labels)))
+
+
+def _held_out(model: Model) -> Tensor:
+    """Return which labelled images are held out, bool [n]: a share of each class, at least one and at most half."""
+    task = model.task
+    nobody = Session(task=task, queries=Features.empty(task.dimension, task.support.class_names))
+    handover = Handover(Episode(sessions=(nobody,)), model.seed, as_dealt=True)
+    return handover.held_out(task.support, lambda images: min(max(1, int(images * model.share)), images // 2))
 
 
 def make_model(

@@ -208,6 +208,11 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         "verify": Lazy(
             "bench.cli.compare:verify", "Check a RUN of a paper's table or figure against the published numbers."
         ),
+        "view": Lazy(
+            "bench.cli.view:view",
+            "Show runs as a local page, live while they go: progress, leaderboard, curves, answers side by side and "
+            "edited.",
+        ),
     },
 )
 @click.version_option(__version__, prog_name="bench")

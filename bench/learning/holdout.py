@@ -30,6 +30,27 @@ def spared(task: Task, held: Tensor) -> tuple[Task, Features]:
     return replace(task, support=task.support.take(~held), memory=kept), images
 
 
+def apart(task: Task, held: Tensor) -> tuple[Task, Features]:
+    """Return what :func:`spared` does, without the images that are one of the rows under another name.
+
+    An image that lies in a folder twice would else be answered by itself. They are told by their features, which are
+    the same to the last bit.
+    """
+    rest, images = spared(task, held)
+    asked = set(_contents(images.x))
+
+    def others(x: Tensor) -> np.ndarray:
+        return np.array([content not in asked for content in _contents(x)], dtype=bool)
+
+    memory = rest.memory.images
+    kept = rest.memory.replace(images=memory.take(others(memory.x))) if len(memory) else rest.memory
+    return replace(rest, support=rest.support.take(others(rest.support.x)), memory=kept), images
+
+
+def _contents(x: Tensor) -> list[bytes]:
+    return [row.tobytes() for row in x.detach().cpu().contiguous().view(torch.uint8).numpy()]
+
+
 def hold_out(columns: Tensor, ids: np.ndarray, *, limit: int | None = None, share: float = 0.5) -> Tensor:
     """Return a mask of the rows to choose on, bool [n].
 

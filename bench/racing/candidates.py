@@ -16,11 +16,12 @@ from bench.classifier.model import chosen_method, fitted
 from bench.core.protocols import Method
 from bench.core.task import Task
 from bench.encoders.encoder import Encoder
-from bench.learning.holdout import digest_order, spared
+from bench.learning.holdout import apart, digest_order
 from bench.racing.race import Outcome, race
 from bench.runner.tuning import configurations
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
+from bench.utils.time_limit import time_limit
 
 METHODS = ("protonet", "slda", "gda", "knn", "linear-probe", "zero-shot")
 """What is raced unless methods are named: quick ones first."""
@@ -41,7 +42,7 @@ class Field:
 
     def answer(self, name: str, number: int) -> NDArray[np.bool_]:
         """Return whether each image of a round is answered rightly by a candidate that was fitted to the others."""
-        rest, held = spared(self.task, torch.from_numpy(self.round_of == number))
+        rest, held = apart(self.task, torch.from_numpy(self.round_of == number))
         method, state = fitted(self.candidates[name], rest, seed=self.seed, label=name, device=self.device)
         with torch.no_grad():
             scores = torch.cat([method.score(state, part) for part in held.x.float().split(_BLOCK)])
@@ -111,17 +112,29 @@ def rounds(task: Task) -> NDArray[np.int64]:
 
 
 def run(entered: Field, seconds: float) -> Outcome:
-    """Race for at most some seconds, of which the time of the longest fit is kept for the last one."""
+    """Race for at most some seconds, of which the time of the longest fit is kept for the last one.
+
+    A fit that is still going when its time is over is stopped, where the system can do that
+    (:func:`bench.utils.time_limit.time_limit`), and its candidate has no answers in that round.
+    """
     start = time.monotonic()
     there = sorted(set(entered.round_of[entered.round_of >= 0].tolist()))
 
-    def time_left(longest: float) -> bool:
-        return time.monotonic() - start + 2 * longest < seconds
+    longest = 0.0
+
+    def time_left(so_far: float) -> bool:
+        nonlocal longest
+        longest = so_far
+        return time.monotonic() - start + 2 * so_far < seconds
+
+    def answer(name: str, number: int) -> NDArray[np.bool_]:
+        with time_limit(start + seconds - longest - time.monotonic()):
+            return entered.answer(name, there[number])
 
     return race(
         list(entered.candidates),
         len(there),
-        lambda name, number: entered.answer(name, there[number]),
+        answer,
         time_left=time_left,
         clock=time.monotonic,
     )

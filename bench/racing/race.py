@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.racing.evidence import log_evidence, log_threshold
 from bench.utils.errors import BenchError
+from bench.utils.time_limit import TimeIsUp
 
 ALPHA = 0.05
 """The probability that any candidate leaves a race although it is as good as the one that put it out."""
@@ -128,7 +129,8 @@ def race(
     rounds : int
         Each has images of its own.
     answer : callable
-        Raises :class:`BenchError` if the candidate cannot be fitted, and it is out.
+        Raises :class:`BenchError` if the candidate cannot be fitted, and it is out; :class:`TimeIsUp` if the time was
+        over before it was, and the race is.
     alpha : float
         The probability of any wrong exit.
     time_left : callable
@@ -152,6 +154,9 @@ def race(
             start = clock()
             try:
                 sheet.hear(name, number, answer(name, number))
+            except TimeIsUp:
+                over = True
+                break
             except BenchError as error:
                 sheet.racing.remove(name)
                 sheet.answers.pop(name, None)

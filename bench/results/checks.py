@@ -147,6 +147,8 @@ def prediction_fault(table: pa.Table) -> str | None:
         outside = pc.or_(pc.or_(pc.less(shares, 0), pc.greater(shares, 1)), pc.is_nan(shares))
         if pc.any(outside).as_py():
             return "have a confidence that is no share from 0 to 1"
+    if "set_size" in table.column_names and (pc.min(table["set_size"]).as_py() or 0) < 0:
+        return "have a negative set_size"
     return None
 
 

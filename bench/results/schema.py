@@ -96,6 +96,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "string",
         "`held-out support`, `validation split`, `validation images`, `validation classes`, or `none: REASON`",
     ),
+    "set_threshold": (
+        "float",
+        "least probability of a class in the set of a query, meant to hold the right class for 90 % of queries like "
+        "the images of `temperature_from`; null for fewer than nine of those, and where they are of other classes",
+    ),
     "measures": (
         "string",
         "JSON: what the scenario measures beside accuracy, by name a value and the limits of its 95 % interval over "
@@ -183,6 +188,11 @@ PREDICTION_COLUMNS: dict[str, tuple[str, str]] = {
         "float",
         "softmax probability of the prediction: of scores over the record's `temperature`, or at the method's own "
         "scale where that is null",
+    ),
+    "set_size": (
+        "int",
+        "how many of the likeliest classes are in the query's set (the right one is in it if rank < set_size); null "
+        "where the record has no `set_threshold`",
     ),
     "near_duplicate": ("bool", "whether the query has a near-duplicate among what was dealt so far"),
     "cluster": (

@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.core.features import Features
 from bench.core.protocols import Method
 from bench.core.task import Session, Task
+from bench.functional.conformal import ConformalSets
 from bench.functional.temperature import fitted_temperature
 from bench.learning.holdout import spared
 from bench.runner.answers import check_scores
@@ -40,6 +41,8 @@ class Temperature:
     ----------
     value : float or None
         None where none can be fitted; confidences are then softmax at the method's own scale.
+    sets : ConformalSets or None
+        Makes sets of classes; None without a temperature, for too few images, and where they are of other classes.
     source : str
         ``held-out support``, ``validation split``, ``validation images``, ``validation classes``, or ``none:`` and why.
     seconds : float
@@ -49,6 +52,7 @@ class Temperature:
     value: float | None
     source: str
     seconds: float = 0.0
+    sets: ConformalSets | None = None
 
 
 class Calibrator:
@@ -85,21 +89,21 @@ class Calibrator:
         episode = self._handover.episode
         session = episode.sessions[number]
         if session.task.choose_on is not None and len(session.task.choose_on):
-            return _fitted([self._scored(held, session.task, session.task.choose_on)], "validation split")
+            return self._fitted([self._scored(held, session.task, session.task.choose_on)], "validation split")
         why = _too_few(session.task)
         if why is None:
             try:
                 if episode.independent:
                     self._pooled = self._pooled or self._problems()
                     return self._pooled
-                return _fitted([self._held_out(number)], "held-out support")
+                return self._fitted([self._held_out(number)], "held-out support")
             except (Unsuitable, BenchError) as error:
                 why = f"without held-out images the method {error}"
         check = episode.validation
         if check is None or not len(check.queries):
             return Temperature(None, f"none: {why}")
         if set(check.task.classes) == set(session.task.classes):
-            return _fitted([self._scored(held, session.task, check.queries)], "validation images")
+            return self._fitted([self._scored(held, session.task, check.queries)], "validation images")
         if self._validated is None:
             try:
                 self._validated = self._on_validation_classes(check)
@@ -111,12 +115,12 @@ class Calibrator:
         task = self._handed.give(self._handover.nameless(check.task))
         state = self._method.build(task, rng=self._rng.child("session", 0))
         scored = self._scored(SessionState(state, task, "built", None), check.task, check.queries)
-        return _fitted([scored], "validation classes")
+        return self._fitted([scored], "validation classes", sets=False)
 
     def _problems(self) -> Temperature:
         """Return one temperature for all few-shot problems, of the held-out images of the first ones."""
         problems = range(min(_PROBLEMS, len(self._handover.episode.sessions)))
-        return _fitted([self._held_out(number) for number in problems], "held-out support")
+        return self._fitted([self._held_out(number) for number in problems], "held-out support")
 
     def _held_out(self, number: int) -> Scored:
         """Return scores of held-out support up to a session, by a state that never saw it."""
@@ -133,6 +137,17 @@ class Calibrator:
         images = self._held[number] if episode.independent else Features.concat(self._held[: number + 1])
         return self._scored(self._state, session.task, images)
 
+    def _fitted(self, scored: Sequence[Scored], source: str, *, sets: bool = True) -> Temperature:
+        scores, columns = (torch.cat(parts) for parts in zip(*scored, strict=True))
+        value = fitted_temperature(scores, columns)
+        if value is None:
+            return Temperature(None, "none: all scores are equal")
+        if not sets:
+            return Temperature(value, source)
+        probabilities = (scores.double() / value).softmax(1).nan_to_num(0.0)
+        own = probabilities.gather(1, columns.unsqueeze(1)).squeeze(1)
+        return Temperature(value, source, sets=ConformalSets.of(own, self._rng.child("conformal", "held-out")))
+
     def _scored(self, held: SessionState, task: Task, images: Features) -> Scored:
         blocks = []
         scorer = Scorer(self._method, held.state, self._label)
@@ -142,12 +157,6 @@ class Calibrator:
                 check_scores(self._label, scores, len(part), task)
             blocks.append(scores.cpu())
         return torch.cat(blocks), task.columns(images.labels).cpu()
-
-
-def _fitted(scored: Sequence[Scored], source: str) -> Temperature:
-    scores, columns = (torch.cat(parts) for parts in zip(*scored, strict=True))
-    value = fitted_temperature(scores, columns)
-    return Temperature(value, source if value is not None else "none: all scores are equal")
 
 
 def _too_few(task: Task) -> str | None:

@@ -59,6 +59,8 @@ class Outcome:
         What it searched for; in session 0, while it was trained too.
     labels_seen : int
         Of how many labelled images of the target classes it has read the label so far.
+    set_sizes : int64 Tensor [q] or None
+        How many of the likeliest classes are in each query's set.
     missing_parts : tuple of str
         What it ran without.
     measures : mapping
@@ -79,6 +81,7 @@ class Outcome:
     labels_seen: int
     choice: Choice
     temperature: Temperature
+    set_sizes: Tensor | None = None
     missing_parts: tuple[str, ...] = ()
     measures: Measured = field(default_factory=dict)
 
@@ -221,7 +224,19 @@ def run_cell(
         temperature = calibrator.fit(number, held) if calibrator is not None else UNCALIBRATED
         with metered(meter), listening() as more:
             scale, keep = temperature.value or 1.0, session.measure is not None
-            whole = answer(method, held.state, session.task, blocks, handed, label, scale, keep_scores=keep)
+            lots = rng.child("conformal", number)
+            whole = answer(
+                method,
+                held.state,
+                session.task,
+                blocks,
+                handed,
+                label,
+                scale,
+                sets=temperature.sets,
+                lots=lots,
+                keep_scores=keep,
+            )
         answers = whole.first(len(session.queries))
         details = dict(method.describe(held.state)) if isinstance(method, Describes) else {}
         if choice.configurations > 1:
@@ -253,6 +268,7 @@ def run_cell(
                 labels_seen=handed.labels_seen(),
                 choice=choice,
                 temperature=temperature,
+                set_sizes=answers.set_sizes,
                 measures=_measures(session, whole.scores, blocks, scale, handover.seed),
                 missing_parts=method.runs_without(held.task) if isinstance(method, RunsWithout) else (),
             )

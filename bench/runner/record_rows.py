@@ -92,6 +92,7 @@ def measured(outcome: Outcome, leak: Tensor, instead: str = "") -> dict[str, Any
         "tune_seconds": outcome.choice.seconds if not task.session else 0.0,
         "temperature": outcome.temperature.value,
         "temperature_from": outcome.temperature.source,
+        "set_threshold": outcome.temperature.sets.threshold if outcome.temperature.sets is not None else None,
         "calibrate_seconds": outcome.temperature.seconds,
         "measures": _measures(outcome),
         "missing_parts": ", ".join(outcome.missing_parts) or None,
@@ -105,6 +106,12 @@ def measured(outcome: Outcome, leak: Tensor, instead: str = "") -> dict[str, Any
         "memory_fingerprint": task.memory.fingerprint,
         "queries_fingerprint": queries.fingerprint,
     }
+
+
+def _set_sizes(outcome: Outcome) -> list[int] | list[None]:
+    """Return the size of each query's set; None where there are no sets."""
+    sizes = outcome.set_sizes
+    return [None] * len(outcome.session.queries) if sizes is None else sizes.tolist()
 
 
 def _measures(outcome: Outcome) -> str | None:
@@ -133,6 +140,7 @@ def predictions(
         "prediction": torch.cat([o.predictions for o in outcomes]).numpy(),
         "rank": torch.cat([o.ranks for o in outcomes]).numpy(),
         "confidence": torch.cat([o.confidences for o in outcomes]).double().numpy(),
+        "set_size": [size for o in outcomes for size in _set_sizes(o)],
         "near_duplicate": torch.cat(list(leaks)).numpy(),
         "cluster": [clusters.get(name) for name in asked.tolist()],
     }

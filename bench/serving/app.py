@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +16,7 @@ from starlette.routing import Route
 
 from bench.classifier import Classifier
 from bench.classifier.answers import SHOWN
+from bench.serving.gate import Gate, Workers, failed, refused
 from bench.serving.limits import Bucket, Limits
 from bench.serving.metrics import Metrics
 from bench.serving.openapi import openapi
@@ -57,10 +56,9 @@ class App:
         hosts: frozenset[str] | None = None,
     ) -> None:
         self.service, self.limits, self.metrics = service, limits, Metrics()
-        self._token, self._edits, self._hosts = token, edits, hosts
+        self._gate, self._edits = Gate(token, hosts), edits
         self._bucket = Bucket(limits.per_second, limits.burst)
-        self._waiting = 0
-        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._workers = Workers(_THREADS, limits.waiting)
 
     def asgi(self) -> Starlette:
         """Return the application."""
@@ -73,35 +71,23 @@ class App:
         ]
         if self._edits:
             routes += [self._route("/v1/items", self._add, "POST"), self._route("/v1/items", self._remove, "DELETE")]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
+        return Starlette(routes=routes, exception_handlers={HTTPException: refused, Exception: failed})
 
     def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
         async def counted(request: Request) -> Response:
             start = time.perf_counter()
             try:
                 if path != "/health":
-                    self._require_allowed(request)
+                    self._gate.require(request)
                 answer = await endpoint(request)
             except HTTPException as error:
-                answer = await _refused(request, error)
+                answer = await refused(request, error)
             except BenchError as error:
                 answer = JSONResponse({"error": one_line(error, longest=400)}, 422)
             self.metrics.request(path, answer.status_code, time.perf_counter() - start)
             return answer
 
         return Route(path, counted, methods=[method])
-
-    def _require_allowed(self, request: Request) -> None:
-        if self._hosts is not None:
-            if (request.url.hostname or "") not in self._hosts:
-                raise HTTPException(403, "this server is not called by that name")
-            origin = request.headers.get("origin")
-            if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host', '')}":
-                raise HTTPException(403, "pages of other sites may not ask this server")
-        if self._token is not None:
-            given = request.headers.get("authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-                raise HTTPException(401, "a token is needed: Authorization: Bearer TOKEN")
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
@@ -122,7 +108,7 @@ class App:
         shown, below = _shown(fields), _below(fields)
         count = len(images if images is not None else features or [])
         self._take(count)
-        found = await self._compute(partial(self._answer, images, features, shown, below))
+        found = await self._workers.compute(partial(self._answer, images, features, shown, below))
         self.metrics.answered(count)
         return JSONResponse({"answers": [one.plain() for one in found]})
 
@@ -136,15 +122,6 @@ class App:
         if seconds:
             wait = str(math.ceil(seconds))
             raise HTTPException(429, f"too many; try again in {wait} seconds", headers={"Retry-After": wait})
-
-    async def _compute(self, work: Callable[[], Any]) -> Any:
-        if self._waiting >= self.limits.waiting:
-            raise HTTPException(503, "too many requests are waiting; try again", headers={"Retry-After": "1"})
-        self._waiting += 1
-        try:
-            return await anyio.to_thread.run_sync(work, limiter=self._threads)
-        finally:
-            self._waiting -= 1
 
     # -- edits -----------------------------------------------------------------------------------------------------
 
@@ -181,7 +158,7 @@ class App:
         return parse_object(await read_body(request, self.limits))
 
     async def _edited(self, change: Callable[[Classifier], None]) -> Response:
-        made = await self._compute(partial(self.service.edit, change))
+        made = await self._workers.compute(partial(self.service.edit, change))
         self.metrics.edited()
         return JSONResponse(_described(made))
 
@@ -199,7 +176,7 @@ class App:
         )
 
     async def _openapi(self, request: Request) -> Response:
-        return JSONResponse(openapi(self.limits, token=self._token is not None, edits=self._edits))
+        return JSONResponse(openapi(self.limits, token=self._gate.token is not None, edits=self._edits))
 
 
 def _items(made: Classifier) -> int:
@@ -230,14 +207,3 @@ def _below(fields: dict[str, Any]) -> float | None:
     if found is not None and (isinstance(found, bool) or not isinstance(found, (int, float))):
         raise HTTPException(400, "'none_below' must be a number")
     return found
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    headers = {**(error.headers or {}), **({"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {})}
-    return JSONResponse({"error": error.detail}, error.status_code, headers)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    # What went wrong inside is for the log, not for whoever asks.
-    return JSONResponse({"error": "the server failed to answer this; its log says why"}, 500)

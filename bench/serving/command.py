@@ -10,11 +10,10 @@ import click
 
 from bench.classifier import Classifier
 from bench.serving.app import App
+from bench.serving.gate import address_of, names_of
 from bench.serving.limits import Limits
-from bench.serving.server import is_loopback, listen, serve, token_for
+from bench.serving.server import listen, serve, token_for
 from bench.serving.service import Service
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def run(
@@ -39,10 +38,8 @@ def run(
     with listen(host, port) as listening:
         made = Classifier.load(folder, encoder=encoder, device=device)
         service = Service(made, folder=folder if edits else None, pixels=allowed.pixels)
-        hosts = _LOOPBACK | {host} if token is None and is_loopback(host) else None
-        app = App(service, limits=allowed, token=token, edits=edits, hosts=hosts).asgi()
-        place = f"[{host}]" if ":" in host else host
-        address = f"http://{place}:{listening.getsockname()[1]}"
+        app = App(service, limits=allowed, token=token, edits=edits, hosts=names_of(host, token)).asgi()
+        address = address_of(host, listening.getsockname()[1])
         guarded = ", with the token" if token is not None else ""
         click.echo(f"{made.label_} over {len(made.classes_)} classes answers at {address}/v1/predict{guarded}")
         serve(app, listening)

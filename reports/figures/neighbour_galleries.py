@@ -29,7 +29,8 @@ from bench.utils.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.data.thumbnails import Show
-    from bench.explain.explain import Answer, Case
+    from bench.explain.explain import Case
+    from bench.explain.scene import Answer
 
 NEIGHBOURS = 8
 """Neighbours shown of each branch."""

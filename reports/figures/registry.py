@@ -27,6 +27,7 @@ SectionKey = Literal[
     "scores",
     "measures",
     "costs",
+    "trust",
     "comparisons",
     "datasets",
     "sweeps",

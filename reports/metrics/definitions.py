@@ -274,6 +274,15 @@ _BUILT_IN = (
         lower_is_better=True,
         on_terminal=False,
     ),
+    Metric(name="set_coverage", influence=per_query.in_set, per_episode=per_query.in_set_by_episode),
+    Metric(
+        name="set_size",
+        influence=per_query.set_size,
+        per_episode=per_query.set_size_by_episode,
+        kind="mean",
+        high=float("inf"),
+        percent=False,
+    ),
     Metric(
         name="average_incremental_accuracy",
         head="avg inc",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.reports.metrics.influence import Influence, of_answers, of_strata
+from bench.reports.metrics.influence import Influence, of_answers, of_strata, of_values
 from bench.reports.records.paired_predictions import PairedPredictions
 
 Floats = NDArray[np.float64]
@@ -24,6 +24,27 @@ def recall(run: PairedPredictions) -> Influence:
 def top5(run: PairedPredictions) -> Influence | None:
     """Return the influence on top-5 accuracy; None with five classes or fewer, where all would be in the top five."""
     return of_answers(run.top5.astype(np.float64)) if len(np.unique(run.labels)) > 5 else None
+
+
+def in_set(run: PairedPredictions) -> Influence | None:
+    """Return the influence on how often the right class is in a query's set; None without sets."""
+    return None if run.in_set is None else of_answers(run.in_set.astype(np.float64))
+
+
+def in_set_by_episode(run: PairedPredictions) -> Floats:
+    """Return how often the right class is in a query's set in each episode [e]; NaN without sets."""
+    assert run.episode is not None
+    return np.full(int(run.episode[-1]) + 1, np.nan) if run.in_set is None else run.by_episode(run.in_set)
+
+
+def set_size(run: PairedPredictions) -> Influence | None:
+    """Return the influence on the mean number of classes in a query's set; None without sets."""
+    return None if run.in_set is None else of_values(run.set_sizes)
+
+
+def set_size_by_episode(run: PairedPredictions) -> Floats:
+    """Return the mean number of classes in a query's set in each episode [e]; NaN without sets."""
+    return run.by_episode(run.set_sizes)
 
 
 def f1(run: PairedPredictions) -> Influence:

@@ -14,7 +14,8 @@ from bench.reports.utils.text import condition_text
 from bench.utils.names import printable
 
 if TYPE_CHECKING:
-    from bench.explain.explain import Answer, Case, Explained
+    from bench.explain.explain import Case, Explained
+    from bench.explain.scene import Answer
 
 ImageOf = Callable[[str], bytes | None]
 

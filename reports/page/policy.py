@@ -8,11 +8,10 @@ import hashlib
 
 def policy(style: str, script: str | None = None) -> str:
     """Return the policy of a page with one style and at most one script, each as it stands between its tags."""
-    scripts = f"; script-src {_source(script)}" if script is not None else ""
-    return (
-        f"default-src 'none'; img-src data:; style-src {_source(style)}{scripts}; base-uri 'none'; form-action 'none'"
-    )
+    scripts = f"; script-src {source(script)}" if script is not None else ""
+    return f"default-src 'none'; img-src data:; style-src {source(style)}{scripts}; base-uri 'none'; form-action 'none'"
 
 
-def _source(text: str) -> str:
+def source(text: str) -> str:
+    """Return how a policy names a script or style that stands in the page, by its hash."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -52,10 +52,12 @@ class PairedPredictions:
         Class ids.
     correct : bool array [q]
         Whether the prediction is the label.
-    top5 : bool array [q]
-        Whether the label is among the five classes with the largest scores.
     confidences : float64 array [q]
         Softmax probability of the prediction.
+    ranks : int64 array [q]
+        How many classes score above the label.
+    set_sizes : float64 array [q]
+        How many of the likeliest classes are in the query's set; NaN where there are no sets.
     fingerprint : str
         Hash of the queries; equal ones pair.
     episode : int64 array [q] or None
@@ -74,14 +76,25 @@ class PairedPredictions:
     labels: NDArray[np.int64]
     predictions: NDArray[np.int64]
     correct: NDArray[np.bool_]
-    top5: NDArray[np.bool_]
     confidences: Floats
+    ranks: NDArray[np.int64]
+    set_sizes: Floats
     fingerprint: str
     episode: NDArray[np.int64] | None = None
     history: History | None = None
     clusters: NDArray[np.int64] | None = None
     classes_drawn: bool = False
     calibrated: bool = False
+
+    @property
+    def top5(self) -> NDArray[np.bool_]:
+        """Whether the right class is among the five likeliest [q]."""
+        return self.ranks < 5
+
+    @property
+    def in_set(self) -> NDArray[np.bool_] | None:
+        """Whether the right class is in the query's set [q]; None without sets."""
+        return None if np.isnan(self.set_sizes).any() else self.ranks < self.set_sizes
 
     @property
     def per_query_accuracy(self) -> Floats | NDArray[np.bool_]:
@@ -156,12 +169,20 @@ def _last_session(table: pd.DataFrame, fingerprint: str) -> PairedPredictions:
         labels=end["label"].to_numpy(),
         predictions=end["prediction"].to_numpy(),
         correct=correct[session == session.max()],
-        top5=(end["rank"] < 5).to_numpy(),
         confidences=end["confidence"].to_numpy(dtype=np.float64),
+        ranks=end["rank"].to_numpy(),
+        set_sizes=_set_sizes(end),
         fingerprint=fingerprint,
         history=_history(table, end, correct),
         clusters=_clusters(end),
     )
+
+
+def _set_sizes(table: pd.DataFrame) -> Floats:
+    """Return the sizes of sets [q]; NaN in files that have none."""
+    if "set_size" not in table:
+        return np.full(len(table), np.nan)
+    return np.asarray(pd.to_numeric(table["set_size"]), dtype=np.float64)
 
 
 def _clusters(end: pd.DataFrame) -> NDArray[np.int64] | None:
@@ -189,8 +210,9 @@ def _all_episodes(table: pd.DataFrame, fingerprint: str) -> PairedPredictions:
         labels=table["label"].to_numpy(),
         predictions=table["prediction"].to_numpy(),
         correct=(table["label"] == table["prediction"]).to_numpy(),
-        top5=(table["rank"] < 5).to_numpy(),
         confidences=table["confidence"].to_numpy(dtype=np.float64),
+        ranks=table["rank"].to_numpy(),
+        set_sizes=_set_sizes(table),
         fingerprint=fingerprint,
         episode=np.unique(table["session"], return_inverse=True)[1].astype(np.int64),
     )

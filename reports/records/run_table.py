@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,16 +97,24 @@ class RunTable:
         parts = []
         for folder, there in by_folder.items():
             part = read_predictions(folder, sorted(there))
-            require_agreement(self.records.loc[self.records["cell"].isin(there), _COUNTED], part, folder)
-            parts += [part] if len(part) else []
+            # A run that is looked at can be removed meanwhile.
+            if len(part):
+                require_agreement(self.records.loc[self.records["cell"].isin(there), _COUNTED], part, folder)
+                parts.append(part)
         if not parts:
             return read_predictions(self.runs[0].folder, [])
         order = ["cell", "session", "query"]
         return pd.concat(parts, ignore_index=True).sort_values(order, kind="stable", ignore_index=True)
 
 
-def read_runs(folders: Sequence[Path]) -> RunTable:
+def read_runs(folders: Sequence[Path], read: Callable[[Path], Iterable[pa.Table]] | None = None) -> RunTable:
     """Return the records of all runs at or below some folders.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+    read : callable, optional
+        Gives the records of a run's folder, as :func:`read_parts` does, for who reads runs again and again.
 
     Raises
     ------
@@ -122,7 +130,7 @@ def read_runs(folders: Sequence[Path]) -> RunTable:
     infos, tables = [], []
     for folder in run_folders:
         manifest = read_manifest(folder)
-        parts = list(_read(folder))
+        parts = list((read or read_parts)(folder))
         others = {run for part in parts for run in part["run"].unique().to_pylist()} - {str(manifest.get("run"))}
         if others:
             raise BenchError(
@@ -177,15 +185,19 @@ def _homes(done: pd.DataFrame, infos: Sequence[RunInfo]) -> dict[str, Path]:
     return {str(cell): infos[home].folder for cell, home in zip(cells["cell"], cells[HOME], strict=True)}
 
 
-def _read(folder: Path) -> Iterator[pa.Table]:
+def read_parts(folder: Path) -> Iterator[pa.Table]:
     """Yield the records of a run, some files at a time, with texts and lists made small."""
     joined = read_joined(folder, UNREAD)
     if joined is not None:
         yield joined
         return
+    yield from read_files(folder, record_files(folder))
+
+
+def read_files(folder: Path, paths: Sequence[Path]) -> Iterator[pa.Table]:
+    """Yield the records in some files of a run, as :func:`read_parts` does."""
     columns = {name: about for name, about in COLUMNS.items() if name not in UNREAD}
     waiting: list[pa.Table] = []
-    paths = record_files(folder)
     rows = 0
     for path in paths:
         waiting += read_tables([path], UNREAD)

@@ -20,6 +20,7 @@ from bench.reports.sections import (
     published,
     scores,
     sweeps,
+    trust,
 )
 from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Table
@@ -58,6 +59,7 @@ SECTIONS = (
     Section("scores", "Scores", scores.section),
     Section("measures", "What the scenario measures", measures.section),
     Section("costs", "What methods cost", cost.section),
+    Section("trust", "How far an answer can be trusted", trust.section),
     Section("comparisons", "Paired comparisons", comparisons.section),
     Section("datasets", "Over data sets", across_datasets.section),
     Section("sweeps", "What a sweep changes", sweeps.section),

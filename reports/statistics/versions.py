@@ -81,7 +81,8 @@ def _paired(rows: pd.DataFrame, when: str) -> PairedPredictions:
         labels=columns["label"],
         predictions=columns[when],
         correct=correct,
-        top5=correct,
         confidences=np.ones(len(rows)),
+        ranks=np.where(correct, 0, 5),
+        set_sizes=np.full(len(rows), np.nan),
         fingerprint="the same queries",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.explain.explain import Answer
+    from bench.explain.scene import Answer
 
 
 def class_weights(answer: Answer) -> dict[str, list[tuple[int, float]]]:

@@ -30,12 +30,12 @@ ROOMS = {
     "onnx": "bench.classifier.",
     "photos": "bench.encoders.",
     "ray": "bench.runner.",
-    "serve": "bench.serving.",
+    "serve": ("bench.serving.", "bench.view."),
     "share": "bench.sharing.",
     "texts": "bench.encoders.",
     "web": "bench.data.web.",
 }
-"""The part of the package that each extra serves; no other imports what it brings."""
+"""The parts of the package that each extra serves; no other imports what it brings."""
 
 THROUGH_OTHERS = {
     "huggingface-hub": "fsspec opens hf:// with it",

@@ -34,6 +34,7 @@ ROOMS = (
     "perf",
     "racing",
     "serving",
+    "view",
     "sharing",
     "notebook",
     "cli",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,8 @@ import matplotlib.image
 import pytest
 
 from bench.reports.report import build
+from tests.browser.axe import serious
 from tests.statistics.runs import make_run
-
-webdriver = pytest.importorskip("selenium.webdriver")
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no Chromium with its driver; apt-get install chromium chromium-driver"
-)
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +27,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_run(folder / "b", {"clip": 0.4}, run="b", status="skipped", reason="needs texts & prompts")
     build([folder], folder / "out")
     return folder / "out" / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # With the driver's path given, Selenium looks for none to download.
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=str(DRIVER)))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def show(browser: Any, page: Path, width: int) -> None:
@@ -333,3 +309,19 @@ def test_what_gets_into_the_page_after_all_is_not_obeyed(browser: Any, hostile: 
     assert browser.find_element("css selector", "h1").is_displayed()
     assert browser.find_element("id", "p").is_displayed()
     assert browser.get_log("browser"), "the browser complains of nothing"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("which", ["page", "full"])
+def test_axe_finds_nothing_serious(request: pytest.FixtureRequest, browser: Any, which: str, dark: bool) -> None:
+    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": scheme})
+    show(browser, request.getfixturevalue(which), 1280)
+    assert serious(browser) == []
+
+
+def test_axe_sees_what_hinders(browser: Any, page: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.html"
+    other.write_text(page.read_text().replace("<h1>", "<button></button><h1>", 1))
+    show(browser, other, 1280)
+    assert [line.split()[0] for line in serious(browser)] == ["button-name"]

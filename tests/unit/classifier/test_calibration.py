@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from bench import Classifier
 from bench.classifier.calibration import calibrate, probabilities
+from bench.classifier.model import _held_out
+from bench.core.features import Features
+from bench.core.task import Episode, Session
+from bench.runner.calibration import _count
+from bench.runner.handover import Handover
 from bench.utils.random import Stream
+from tests import toy
 
 
 def drawn(n: int, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,3 +68,16 @@ def test_odd_scores_give_probabilities(scores: torch.Tensor) -> None:
     assert np.isfinite(found.temperature)
     assert found.temperature > 0
     torch.testing.assert_close(p.sum(1), torch.ones(len(p), dtype=torch.float64))
+
+
+def test_the_draw_begins_with_that_of_a_run_of_the_same_seed() -> None:
+    task = toy.task()
+    nobody = Session(task=task, queries=Features.empty(task.dimension, task.support.class_names))
+    for seed in (0, 3):
+        made = Classifier("protonet", seed=seed).fit(task.support.x.numpy(), task.support.labels.numpy().astype(str))
+        model = made._model_
+        handover = Handover(Episode(sessions=(nobody,)), seed)
+        own = replace(task.support, ids=model.task.support.ids)
+        ours = set(own.ids[_held_out(model).numpy()])
+        assert ours >= set(own.ids[handover.held_out(own, _count).numpy()])
+        assert len(ours) == made._model_.calibration.images

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from bench import Classifier
 from bench.cli.main import main
-from bench.racing.candidates import ROUNDS, field, rounds
+from bench.learning.holdout import apart, spared
+from bench.racing.candidates import ROUNDS, field, rounds, run
 from bench.utils.durations import seconds_of
 from bench.utils.errors import BenchError
 from tests import toy
@@ -74,3 +78,31 @@ def test_durations_are_read() -> None:
     for text in ("", "0", "-1s", "1d", "1m30s"):
         with pytest.raises(BenchError, match="is no duration"):
             seconds_of(text)
+
+
+def test_a_fit_that_overruns_the_budget_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(*arguments: object, **named: object) -> None:
+        while True:
+            pass
+
+    entered = field(toy.dataset(), None, methods=["protonet", "knn"])  # type: ignore[arg-type]
+    monkeypatch.setattr(type(entered.candidates["knn"]), "build", endless)
+    start = time.monotonic()
+    outcome = run(entered, 3.0)
+    assert time.monotonic() - start < 30
+    assert (outcome.winner, outcome.untried, outcome.out_of_time, outcome.rounds) == ("protonet", ("knn",), True, 1)
+
+
+def test_an_image_that_is_there_twice_is_not_answered_by_itself() -> None:
+    task = toy.task()
+    twice = replace(task, support=task.support.take(np.r_[0 : len(task.support), 0]))
+    ids = twice.support.ids.copy()
+    ids[-1] = "copy"
+    twice = replace(twice, support=replace(twice.support, ids=ids))
+    held = torch.zeros(len(ids), dtype=torch.bool)
+    held[0] = True
+    rest, images = apart(twice, held)
+    assert images.ids.tolist() == [task.support.ids[0]]
+    assert "copy" not in rest.support.ids
+    assert len(rest.support) == len(task.support) - 1
+    assert "copy" in spared(twice, held)[0].support.ids

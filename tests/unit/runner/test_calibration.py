@@ -101,6 +101,23 @@ def test_confidences_are_those_of_the_scaled_scores() -> None:
     torch.testing.assert_close(outcome.confidences, wanted, atol=1e-4, rtol=1e-3)
 
 
+def test_sets_are_the_classes_above_the_threshold_and_none_for_classes_that_nothing_was_held_out_of() -> None:
+    ((_, episode),) = deals(Supervised(shots=5), toy.dataset())
+    (session,), method = episode.sessions, make("protonet")
+    (outcome,) = run_cell(method, Handover(episode, 0), label="protonet", calibrate=True).outcomes
+    temperature = outcome.temperature
+    assert temperature.sets is not None
+    assert temperature.value is not None
+    scores = method.score(method.build(session.task, rng=Stream(0)), session.queries.x)
+    above = (scores / temperature.value).softmax(1) >= temperature.sets.threshold
+    assert outcome.set_sizes is not None
+    # Lots move a probability by 1e-5 at most.
+    assert float((outcome.set_sizes == above.sum(1)).float().mean()) > 0.99
+    for recipe in (WebZeroShot(), Lifecycle()):
+        frame = bench.run(recipe, ["protonet"], toy.dataset(), seeds=1, device="cpu").frame
+        assert frame["set_threshold"].isna().all()
+
+
 def source(recipe: Any, **options: Any) -> set[tuple[bool, str]]:
     frame = bench.run(recipe, ["protonet"], toy.dataset(), seeds=1, device="cpu", **options).frame
     return {(bool(t == t), s) for t, s in zip(frame["temperature"], frame["temperature_from"], strict=True)}

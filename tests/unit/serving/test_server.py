@@ -309,3 +309,13 @@ def test_the_command_answers_and_ends_when_asked(tmp_path: Path) -> None:
             assert "Traceback" not in process.stderr.read()
         finally:
             process.kill()
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        # asyncio turns the delay of small packets off for what says that it is TCP, and for nothing else.
+        assert listening.proto == socket.IPPROTO_TCP
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            assert accepted.proto == socket.IPPROTO_TCP
+            accepted.close()

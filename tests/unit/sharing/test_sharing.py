@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +177,64 @@ def test_the_commands_say_what_they_did_or_why_not(run: Path, tmp_path: Path) ->
         assert done.exit_code == 2, done.output
         assert why in done.output.replace(str(tmp_path / "store"), ""), done.output
         assert "secret" not in done.output
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """What the Hugging Face Hub answers about one data set's files, which lie in the folder ``root``."""
+
+    root: Path
+
+    def log_message(self, *_: Any) -> None: ...
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        there = {p.relative_to(self.root).as_posix(): p for p in sorted(self.root.rglob("*")) if p.is_file()}
+        content: bytes | None = None
+        if path.startswith("/api/datasets/a/b/tree/"):
+            entries = [
+                {"type": "file", "path": name, "size": p.stat().st_size, "oid": "0" * 40} for name, p in there.items()
+            ]
+            content = json.dumps(entries).encode()
+        elif path == "/api/datasets/a/b":
+            siblings = [{"rfilename": name} for name in there]
+            content = json.dumps({"id": "a/b", "sha": "a" * 40, "siblings": siblings, "private": False}).encode()
+        elif path.startswith("/datasets/a/b/resolve/main/"):
+            name = path.removeprefix("/datasets/a/b/resolve/main/")
+            content = there[name].read_bytes() if name in there else None
+        self.send_response(404 if content is None else 200)
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content or b"")
+
+
+def test_it_is_pulled_from_the_hub(run: Path, pushed: Path, tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Hub", (_Hub,), {"root": pushed}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        # The address of the Hub is read when its client is imported.
+        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hub")}
+        program = (
+            "import sys, pathlib; from bench.sharing.transfer import pull; "
+            "pull('hf://datasets/a/b', pathlib.Path(sys.argv[1]))"
+        )
+        for changed in (False, True):
+            target = tmp_path / f"here-{changed}"
+            done = subprocess.run(
+                [sys.executable, "-c", program, str(target)], env={**os.environ, **settings}, capture_output=True
+            )
+            assert (done.returncode == 0) != changed, done.stderr.decode()
+            if not changed:
+                assert files(target) == files(run)
+            else:
+                assert b"BenchError" in done.stderr
+                assert not target.exists()
+            (pushed / "run.json").write_text("{}")
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -58,7 +58,8 @@ def answers(hits: np.ndarray, fingerprint: str) -> PairedPredictions:
     n = len(right)
     labels = np.zeros(n, dtype=np.int64)
     ids = np.array([f"q{i}" for i in range(n)], dtype=object)
-    return PairedPredictions(ids, labels, 1 - right.astype(np.int64), right, right, np.ones(n), fingerprint)
+    ranks, sets = np.where(right, 0, 5), np.full(n, np.nan)
+    return PairedPredictions(ids, labels, 1 - right.astype(np.int64), right, np.ones(n), ranks, sets, fingerprint)
 
 
 def predicted(
@@ -207,6 +208,14 @@ def test_the_ends_are_the_outermost_values_that_all_methods_have() -> None:
     shown = table(found)
     assert shown is not None
     assert "swept rate 0.2 to 0.4 (noise symmetric)" in shown.caption
+
+
+def test_data_sets_that_have_a_value_each_are_no_sweep() -> None:
+    given = cells({"x": 0.1, "y": 0.2}, ("a", "b"))
+    own = given["condition"].eq(given["dataset"].map({"a": condition(0.0), "b": condition(0.2)}))
+    found, said = changes(given[own], [], same(given))
+    assert found.empty
+    assert said == []
 
 
 def test_methods_without_two_values_in_common_are_left_out_and_said() -> None:
