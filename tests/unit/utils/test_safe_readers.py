@@ -210,6 +210,7 @@ def test_home_folders_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expand(Path("data/~x")) == Path("data/~x")
     long = {"a/" + "x" * 256: "too long", "x/" * 3000: "too long"}
     cases = {"~nobody-of-this-name/x": "home folder", "a\0b": "zero byte"} | long
+    cases |= dict.fromkeys(("a\nb", "\x1b[2Jx", "a\x9bb"), "control characters")
     for path, words in cases.items():
         with pytest.raises(BenchError, match=words):
             expand(Path(path))
