@@ -38,7 +38,8 @@ from bench.utils.random import Stream
     "features of norm 10, about CLIP's own, and prototypes that are means of unit-norm features, since packs "
     "hold unit norms; integration without neighbours keeps the outer residual of eq. 3; ties go to the first "
     "item; chosen on validation classes, or on images held out where the target's own are trained on, by the loss, "
-    "where the code counts right answers; rate, scale, start and image weight are candidates of docs/selection.md. "
+    "where the code counts right answers, and trained weights are kept only where a t test over validation classes "
+    "shows that they are better; rate, scale, start and image weight are candidates of docs/selection.md. "
     "`mml-official` trains as the official code does, and takes norms as they are where they are not all 1",
     needs=("images",),
     selection="validation",
@@ -109,7 +110,12 @@ class MML:
     precision : str
         What the weights and Adam's moments are held in; ``float16`` rounds every line of Adam.
     start_counts : bool
-        Whether untrained weights are kept where no epoch is better.
+        Whether untrained weights are kept where no epoch is better, or not surely better, see ``doubt``.
+    doubt : float
+        Where epochs are chosen on validation classes, trained weights replace those they started from only if a
+        one-sided paired t test over these classes leaves no more doubt than this that they are better; at 0.5 if they
+        are better on average. Few classes do not speak for others, and an epoch that is the best of twenty on eight of
+        them can cost points on the classes that are asked about.
     adapt : str
         When the weights are also trained on the target's own support (test-time training), or in class-incremental
         learning on all that the capped memory holds: ``auto`` only if they were not trained on seen classes;
@@ -136,6 +142,7 @@ class MML:
     start: Start = "zero"
     precision: Literal["float32", "float16"] = "float32"
     start_counts: bool = True
+    doubt: Annotated[float, Gt(0), Le(0.5)] = 0.05
     adapt: Literal["auto", "never", "always"] = "auto"
     logit_scale: Annotated[float, Gt(0)] = 25.0
     lr: Annotated[float, Gt(0)] = 1e-4
@@ -163,7 +170,7 @@ class MML:
         check = None
         if validation is not None:
             seen = self._plugging.plug(validation.task, weights, rng=rng.child("validation"))
-            check = Check(seen, validation.queries, validation.targets, "validation classes")
+            check = Check(seen, validation.queries, validation.targets, "validation classes", of_others=True)
         weights = self._training.fit(
             self._forward,
             state,
@@ -272,6 +279,7 @@ class MML:
             patience=self.patience,
             batch=self.batch,
             start_counts=self.start_counts,
+            doubt=self.doubt,
             options=self.training_options,
         )
 

@@ -14,6 +14,9 @@ from bench.reports.figures.style import Figure, canvas, render, title
 from bench.reports.records.paired_predictions import Group
 from bench.reports.utils.text import file_name, place
 
+_LONG = 40
+"""Letters of a name beyond which a figure grows no more."""
+
 
 @figure("disagreement", section="comparisons")
 def disagreements(analysis: Analysis) -> Iterator[Figure]:
@@ -36,11 +39,15 @@ def maps(groups: Sequence[Group]) -> Iterator[Figure]:
         if hidden.all():
             continue
         size = 0.55 * len(methods)
-        with canvas(2.6 + size, 1.9 + size) as (drawing, (axes,)):
+        # Names stand left of the squares, and slanted below them.
+        names = 0.075 * min(max(map(len, methods)), _LONG)
+        width, height = 2.0 + names + size, 1.5 + 0.6 * names + size
+        with canvas(width, height) as (drawing, (axes,)):
             sns.heatmap(
                 grid,
                 cmap="Blues",
                 vmin=0,
+                vmax=max(float(np.nanmax(grid.mask(hidden).to_numpy())), 1.0),
                 annot=True,
                 fmt=".1f",
                 mask=hidden,
@@ -50,6 +57,8 @@ def maps(groups: Sequence[Group]) -> Iterator[Figure]:
                 cbar_kws={"label": "% of queries", "shrink": 0.8},
                 ax=axes,
             )
+            # Squares stay where names begin: the layout measures names from there, and would cut them off elsewhere.
+            axes.set_anchor("SW")
             axes.grid(visible=False)
             axes.tick_params(length=0)
             axes.set_xlabel("is wrong")
@@ -57,7 +66,7 @@ def maps(groups: Sequence[Group]) -> Iterator[Figure]:
             axes.set_xticklabels(axes.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
             axes.tick_params(axis="y", rotation=0)
             # Above the whole figure: the axes are as narrow as the methods are few.
-            drawing.suptitle(title(group.dataset, group.condition, 2.6 + size), x=0.02, ha="left", fontsize=10.5)
+            drawing.suptitle(title(group.dataset, group.condition, width), x=0.02, ha="left", fontsize=10.5)
         yield render(
             drawing,
             name=file_name(*group.key, "disagreement"),

@@ -58,7 +58,8 @@ def maps(records: pd.DataFrame, scored: Scores, class_names: ClassNames) -> Iter
             axes.tick_params(axis="y", rotation=0, length=0)
             axes.set_ylabel("")
             axes.set_xlabel(f"{axes.get_xlabel()}, most forgotten first")
-            axes.set_title(title(dataset, condition), loc="left")
+            # Above the whole figure, as the axes begin where the names of methods end.
+            drawing.suptitle(title(dataset, condition), x=0.02, ha="left", fontsize=10.5)
         yield render(
             drawing,
             name=file_name(scenario, dataset, condition, "forgetting"),

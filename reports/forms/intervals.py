@@ -8,7 +8,7 @@ same code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -35,6 +35,9 @@ _HALVINGS = 50
 _SEVERAL = 5
 """Seeds from which their spread is known well enough to be added to that of the units."""
 
+_CUT_OFF = 0.04
+"""Standard deviation of seeds that few of them cannot deny where a border cuts half of it off."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Components:
@@ -60,6 +63,8 @@ class Components:
         Whether all seeds have the same units.
     overlap : float
         Where they are not the same, the share that two seeds have in common.
+    hidden : float array [...] or 0
+        Variance of a seed's value that is not seen, since values are counts (:func:`counted`).
     """
 
     values: Floats
@@ -71,6 +76,7 @@ class Components:
     df: Floats
     shared: bool
     overlap: float = 0.0
+    hidden: Floats | float = 0.0
 
     @property
     def n_seeds(self) -> int:
@@ -102,7 +108,7 @@ class Components:
         for the generalization error, Machine Learning 2003, with the share of units in common as the correlation.
         """
         factor = 1 / self.n_seeds + (0.0 if self.shared else self.overlap / (1 - self.overlap))
-        return np.asarray(self.values.var(-1, ddof=1) * factor)
+        return np.asarray((self.values.var(-1, ddof=1) + self.hidden) * factor)
 
     @property
     def least(self) -> Floats:
@@ -176,13 +182,28 @@ def apart(
     )
 
 
+def counted(c: Components) -> Components:
+    """Return the components of differences of answers, whose values step by 1 / n of a query.
+
+    What lies within a step is not seen: two seeds with the same number of answers look as if seeds did not differ,
+    and their t has no limit. A value has the variance of rounding, 1 / (12 n^2) (Sheppard, On the calculation of the
+    most probable values of frequency-constants, Proceedings of the London Mathematical Society 1898), unless no query
+    is answered differently at all.
+    """
+    return replace(c, hidden=np.where(c.gained + c.lost > 0, 1 / (12 * np.square(c.units)), 0.0))
+
+
 @dataclass(frozen=True, eq=False)
 class _Queries:
-    """What the units say of a share or a difference: its variance if n units were drawn plainly is ``plain`` / n."""
+    """What the units say of a share or a difference: its variance if n units were drawn plainly is ``plain`` / n.
+
+    ``rare`` is how many answers of the rarer kind were seen in all seeds.
+    """
 
     variance: Floats
     plain: Floats
     n: Floats
+    rare: Floats
 
 
 def _queries(c: Components, kind: Kind) -> _Queries:
@@ -198,8 +219,9 @@ def _queries(c: Components, kind: Kind) -> _Queries:
     """
     s = c.n_seeds
     n = c.units if c.shared else c.units * s / (1 + (s - 1) * c.overlap)
-    rare = c.gained + c.lost if kind == "difference" else np.minimum(c.gained, 1 - c.gained)
-    added = 1 / (1 + n * rare * (s if c.shared else 1))
+    share_of_rare = c.gained + c.lost if kind == "difference" else np.minimum(c.gained, 1 - c.gained)
+    rare = n * share_of_rare * (s if c.shared else 1)
+    added = 1 / (1 + rare)
     scale = n / (n + 2 * added)
     if kind == "difference":
         seen = c.gained + c.lost - (c.gained - c.lost) ** 2
@@ -213,7 +235,7 @@ def _queries(c: Components, kind: Kind) -> _Queries:
     known = student_quantile(1 - LEVEL, c.df) / student_quantile(1 - LEVEL, np.maximum(every - 1, c.df))
     variance = variance * np.square(known)
     plain = np.maximum(plain, 1e-12)
-    return _Queries(variance, plain, plain / np.maximum(variance, 1e-300))
+    return _Queries(variance, plain, plain / np.maximum(variance, 1e-300), rare)
 
 
 def t_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
@@ -240,8 +262,11 @@ def bounds(c: Components, kind: Kind, level: float = LEVEL) -> tuple[Floats, Flo
     effective number n of both parts together, z^2 p (1 - p) / n = z^2 V_units + t^2 V_seeds. With fewer than five
     seeds, whose t is large, a side is no longer than by Student's t for both parts, or by the squares added; but what
     one side does not use of the width of that t, for instance beyond the border, the other may.
+
+    What a border cuts off from the spread of seeds is in :func:`_at_border`.
     """
     alpha = 1 - level
+    c = counted(c) if kind == "difference" else c
     mean = c.mean
     if kind == "mean":
         half = np.sqrt(width_squared(c, c.from_units, alpha))
@@ -253,7 +278,7 @@ def bounds(c: Components, kind: Kind, level: float = LEVEL) -> tuple[Floats, Flo
     else:
         centre = c.gained
         low, high = share_limits(c.gained * q.n, q.n, alpha)
-    down, up = centre - low, high - centre
+    down, up = units_down, units_up = centre - low, high - centre
     if c.n_seeds == 1:
         return mean - down, mean + up
     z2 = normal_quantile(alpha) ** 2
@@ -277,7 +302,37 @@ def bounds(c: Components, kind: Kind, level: float = LEVEL) -> tuple[Floats, Flo
         left_low = np.minimum(low_side, 2 * student - np.minimum(capped_high, 1 - mean))
         left_high = np.minimum(high_side, 2 * student - np.minimum(capped_low, mean))
         low_side, high_side = np.maximum(capped_low, left_low), np.maximum(capped_high, left_high)
+    low_side, high_side = (
+        _at_border(c, q, side, units, room, alpha)
+        for side, units, room in ((low_side, units_down, 1 - mean), (high_side, units_up, mean))
+    )
     return mean - low_side, mean + high_side
+
+
+def _at_border(c: Components, q: _Queries, side: Floats, units: Floats, room: Floats, alpha: float) -> Floats:
+    """Return a side of a share's interval with what the border opposite to it hides, ``room`` being how far that is.
+
+    A border cuts the upper half of the spread of seeds off, and S seeds all lie there with a chance of about 2^-S,
+    alike as if seeds did not differ. Where that is more than is left outside on a side (up to five seeds at 95 %), the
+    side is no less than that of the units and what the border takes on average from seeds with a standard deviation of
+    four points (:func:`_taken`), squared and added. Of it count 1 - 2^-W, with W answers of the rarer kind: without
+    any, seeds do not say that answers can be lost. With more seeds only half of their degrees of freedom, less one,
+    say how far seeds lie apart beyond their answers; the t of so few counts as far as the border takes.
+    """
+    if 2.0**-c.n_seeds > alpha / 2:
+        return np.maximum(side, np.hypot(units, (1 - 0.5**q.rare) * _taken(room)))
+    t, t_half = (student_quantile(alpha, df) for df in (c.n_seeds - 1, (c.n_seeds - 3) / 2))
+    beyond = np.maximum(c.from_seeds - c.least, 0.0) * _taken(room) / _taken(np.zeros(()))
+    return np.sqrt(side**2 + (t_half**2 - t**2) * beyond)
+
+
+def _taken(room: Floats) -> Floats:
+    """Return what is lost on average of normal values with this room to a border: E max(x - room, 0).
+
+    That is s phi(room / s) - room Phi(-room / s), s being their standard deviation.
+    """
+    z = room / _CUT_OFF
+    return np.asarray(_CUT_OFF * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) - room * special.ndtr(-z))
 
 
 def width_squared(c: Components, units: Floats, alpha: float | Floats) -> Floats:
@@ -298,6 +353,7 @@ def p_value(c: Components, kind: Kind) -> Floats:
     """
     d = c.mean
     if kind == "difference":
+        c = counted(c)
         q = _queries(c, kind)
         exact = mcnemar(c.gained * q.n, c.lost * q.n)
         if c.n_seeds == 1:

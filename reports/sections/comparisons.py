@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from bench.reports.analysis import Analysis
 from bench.reports.statistics.across_encoders import EncoderComparison
 from bench.reports.statistics.estimates import ENOUGH_SEEDS, TAIL, Estimate
-from bench.reports.statistics.families import ALPHA
+from bench.reports.statistics.families import ALPHA, families_in_words
 from bench.reports.statistics.paired_tests import REGION, PairedComparison, as_frame
 from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Cell, Table, names_of, probability, share, without_constants
-from bench.reports.utils.text import natural
+from bench.reports.utils.text import natural, populations
 
 
 def section(analysis: Analysis) -> Iterator[Table | DataFile]:
@@ -54,19 +54,16 @@ def table(comparisons: Sequence[PairedComparison], region: float) -> Table:
         *("scenario", "data set", "condition", "a", "b", "a - b, points", "a is", "p", "p (Holm)", "p (permutation)"),
         *("McNemar p < 0.05", "P(a ahead)", "seeds needed"),
     )
-    populations = sorted({c.difference.over for c in comparisons})
+    over = populations((c.scenario, c.difference.over) for c in comparisons)
     caption = (
         "Accuracy of a minus accuracy of b on the same queries and seeds, with 95 % interval. Intervals and p speak "
-        "for "
-        f"{'; '.join(populations)}. {_families(comparisons)} p: the level at which the interval reaches 0; below "
-        f"{TAIL:g} it is not told apart with fewer than {ENOUGH_SEEDS} seeds, and Holm's correction takes the larger "
-        "of "
-        "it and that of Student's t over seeds. Equivalent: the interval lies within "
-        f"+-{100 * region:g} points (no correction). Permutation over queries and McNemar a seed speak of these seeds; "
-        "queries that are drawn together (near-duplicates, or classes) count as one in both. "
-        "Seeds needed: of what is undecided with p < 0.2, for 80 % power at this very difference, with 95 % limits "
-        "from "
-        "how well the spread of seeds is known."
+        f"for {over}. {_families(comparisons)} p: the level at which the interval reaches 0; below {TAIL:g} it is not "
+        f"told apart with fewer than {ENOUGH_SEEDS} seeds, and Holm's correction takes the larger of it and that of "
+        f"Student's t over seeds. Equivalent: the interval lies within +-{100 * region:g} points (no correction). "
+        "Permutation over queries and McNemar a seed speak of these seeds; queries that are drawn together "
+        "(near-duplicates, or classes) count as one in both. Seeds needed: of what is undecided with p < 0.2, for 80 % "
+        "power at this very difference after Holm's correction, with 95 % limits from how well the spread of seeds is "
+        "known."
     )
     return without_constants(Table("comparisons", "Paired comparisons", caption, head, tuple(rows)))
 
@@ -81,9 +78,8 @@ def _tail(d: Estimate) -> str:
 def _families(comparisons: Sequence[PairedComparison]) -> str:
     """Return which comparisons are corrected together."""
     families = {c.family.of: c.family for c in comparisons}
-    words = sorted({family.words for family in families.values()})
     each = "A family is" if len(families) == 1 else "Each table of one scenario, data set and condition is a family:"
-    return f"{each} {' or '.join(words)}."
+    return f"{each} {families_in_words(families.values())}."
 
 
 def encoders_table(comparisons: Sequence[EncoderComparison]) -> Table:
@@ -100,12 +96,11 @@ def encoders_table(comparisons: Sequence[EncoderComparison]) -> Table:
         )
         for c in comparisons
     )
+    over = populations((c.scenario, c.difference.over) for c in comparisons)
+    sizes = " or ".join(map(str, sorted({c.size for c in comparisons})))
     caption = (
         "Accuracy of a method on the first data set minus that on the second, which has the same images by another "
-        "encoder, paired query by query. "
-        f"Intervals and p speak for {'; '.join(sorted({c.difference.over for c in comparisons}))}. Holm's correction "
-        "over "
-        f"{' or '.join(str(n) for n in sorted({c.size for c in comparisons}))} comparisons."
+        f"encoder, paired query by query. Intervals and p speak for {over}. Holm's correction over {sizes} comparisons."
     )
     head = ("scenario", "data set", "condition", "minus", "method", "difference, points", "p", "p (Holm)", "seeds")
     return without_constants(Table("encoders", "Across encoders", caption, head, rows))

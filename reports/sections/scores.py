@@ -15,6 +15,7 @@ from bench.reports.statistics.aggregate import summary
 from bench.reports.statistics.table_marks import BEST, OPEN, Marks
 from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Cell, Table, names_of, ordered, share, without_constants
+from bench.reports.utils.text import populations
 
 
 def section(analysis: Analysis) -> Iterator[Table | DataFile]:
@@ -66,10 +67,10 @@ _MARKS = (
 
 def _intervals(means: pd.DataFrame) -> str:
     """Return what the intervals of the table speak for."""
-    populations = sorted(set(means["over"]) - {""})
-    if not populations:
+    over = populations(zip(means["scenario"].astype(str), means["over"], strict=True))
+    if not over:
         return "There are no intervals: it takes predictions, or several seeds."
-    text = "95 % intervals speak for " + "; ".join(populations) + "."
+    text = f"95 % intervals speak for {over}."
     alone = [metric.head for metric in METRICS if metric.head and metric.biased and means[metric.name].notna().any()]
     return text + (f" {', '.join(alone)}: no interval." if alone else "")
 

@@ -13,6 +13,7 @@ from bench.reports.forms.intervals import (
     Kind,
     apart,
     bounds,
+    counted,
     crossed,
     p_value,
     seeds_p,
@@ -139,15 +140,15 @@ def estimates(each: Sequence[Sequence[Influence]], design: Design, kind: Kind) -
             n_seeds=c.n_seeds,
             n_units=min(len(sample.moves) for sample in each[i]),
         )
-        for i, (q, seeds) in enumerate(zip(in_families(c, p), _seeds_alone(c), strict=True))
+        for i, (q, seeds) in enumerate(zip(in_families(c, p, kind), _seeds_alone(c), strict=True))
     ]
 
 
-def in_families(c: Components, p: Floats) -> Floats:
+def in_families(c: Components, p: Floats, kind: Kind) -> Floats:
     """Return the p-values that a correction takes [n]."""
     if not 2 < c.n_seeds < ENOUGH_SEEDS:
         return p
-    return np.where(p < TAIL, np.maximum(p, seeds_p(c)), p)
+    return np.where(p < TAIL, np.maximum(p, seeds_p(counted(c) if kind == "difference" else c)), p)
 
 
 def _seeds_alone(c: Components) -> Floats:

@@ -40,9 +40,19 @@ class Family:
     @property
     def words(self) -> str:
         """What it is, for a caption."""
-        pairs = "1 comparison" if self.size == 1 else f"{self.size} comparisons"
-        what = f"against {self.baseline}" if self.baseline else "all pairs"
-        return f"{pairs} ({what}), corrected by Holm"
+        return families_in_words([self])
+
+
+def families_in_words(families: Iterable[Family]) -> str:
+    """Return what some families of one report are, for a caption: their sizes, their kind and the correction."""
+    sizes: dict[str, set[int]] = {}
+    for one in families:
+        sizes.setdefault(f"against {one.baseline}" if one.baseline else "all pairs", set()).add(one.size)
+    kinds = []
+    for what, numbers in sizes.items():
+        pairs = " or ".join(map(str, sorted(numbers)))
+        kinds.append(f"{pairs} {'comparison' if numbers == {1} else 'comparisons'} ({what})")
+    return f"{' or '.join(kinds)}, corrected by Holm"
 
 
 def family(of: tuple[str, str, str], baseline: str | None, differences: Sequence[Estimate]) -> Family:

@@ -10,7 +10,6 @@ from scipy import special
 from bench.reports.statistics.estimates import Estimate
 
 POWER = 0.8
-_ALPHA = 0.05
 _MOST = 1000
 
 SHOWS_SOMETHING = 0.2
@@ -31,13 +30,14 @@ class SeedsNeeded:
         return number if low == high else f"{number} [{low}, {high}]"
 
 
-def seeds_needed(d: Estimate) -> SeedsNeeded | None:
-    """Return the seeds at which a true difference of this size is found with 80 % power, before any correction.
+def seeds_needed(d: Estimate, level: float = 0.05) -> SeedsNeeded | None:
+    """Return the seeds at which a true difference of this size is found at a level with 80 % power.
 
-    The least S with |d| >= K(S) + z_{.80} sqrt(V_units + s^2 / S), where K(S)^2 = z_{.975}^2 V_units +
-    t_{.975, S-1}^2 s^2 / S is the half-width to expect. The variance between the S_0 seeds that were run is known up to
-    chi-square: s^2 (S_0 - 1) over its median gives the number, over its 97.5 % and 2.5 % quantiles its limits. They
-    hold for the difference that was seen; a smaller one needs more.
+    The least S with |d| >= K(S) + z_{.80} sqrt(V_units + s^2 / S), where K(S)^2 = z^2 V_units + t_{S-1}^2 s^2 / S is
+    the half-width to expect, z and t being those of the level: what Holm's correction leaves of 5 %. The variance
+    between the S_0 seeds that were run is known up to chi-square: s^2 (S_0 - 1) over its median gives the number, over
+    its 97.5 % and 2.5 % quantiles its limits. They hold for the difference that was seen; a smaller one needs more.
+    S_0 seeds were not enough, so none of the three is less than S_0 + 1.
 
     Nothing is returned for one seed and where the p-value is above 0.2: there is no difference to plan for.
     """
@@ -46,15 +46,15 @@ def seeds_needed(d: Estimate) -> SeedsNeeded | None:
     df = d.n_seeds - 1
     spread = d.from_seeds + d.rest
     number, low, high = (
-        _least(abs(d.mean), d.from_units, spread * df / float(special.chdtri(df, 1 - quantile)))
+        _least(abs(d.mean), d.from_units, spread * df / float(special.chdtri(df, 1 - quantile)), d.n_seeds + 1, level)
         for quantile in (0.5, 0.975, 0.025)
     )
     return SeedsNeeded(number, low, high)
 
 
-def _least(difference: float, units: float, spread: float) -> int | None:
-    s = np.arange(2, _MOST + 1)
-    z = float(special.ndtri(1 - _ALPHA / 2))
-    half = np.sqrt(z * z * units + special.stdtrit(s - 1, 1 - _ALPHA / 2) ** 2 * spread / s)
+def _least(difference: float, units: float, spread: float, first: int, level: float) -> int | None:
+    s = np.arange(first, _MOST + 1)
+    z = float(special.ndtri(1 - level / 2))
+    half = np.sqrt(z * z * units + special.stdtrit(s - 1, 1 - level / 2) ** 2 * spread / s)
     enough = difference >= half + special.ndtri(POWER) * np.sqrt(units + spread / s)
     return int(s[enough.argmax()]) if enough.any() else None

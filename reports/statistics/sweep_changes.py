@@ -106,7 +106,10 @@ def changes(
 
 
 def _sweeps(cells: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
-    """Yield the cells of each sweep with the swept ``value``: all but one number of the condition stays the same."""
+    """Yield the cells of each sweep with the swept ``value``: all but one number of the condition stays the same.
+
+    Data sets that each have one value, of their own, make no sweep.
+    """
     parsed = {condition: json.loads(condition) for condition in cells["condition"].unique()}
     conditions = cells["condition"].astype(object)
     for key in sorted({key for one in parsed.values() for key in one}):
@@ -116,7 +119,7 @@ def _sweeps(cells: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.Data
         parts = cells.assign(value=conditions.map(value).astype("float64"), others=conditions.map(others))
         parts = parts.dropna(subset=["value", "accuracy"])
         for (scenario, same), part in parts.groupby(["scenario", "others"], sort=True, observed=True):
-            if part["value"].min() < part["value"].max():
+            if part.groupby("dataset", observed=True)["value"].nunique().max() > 1:
                 yield (str(scenario), key, str(same)), part
 
 

@@ -16,12 +16,15 @@ from bench.reports.statistics.paired_tests import differences, pair
 BEST = "best"
 OPEN = "open"
 
+_SUMMED = 1e-12
+"""By how much means may differ that are equal but for the order in which they were summed."""
+
 Marks = Mapping[tuple[str, str, str, str, str], str]
 """By scenario, data set, condition, method and metric: :data:`BEST` or :data:`OPEN`; others are shown to be worse."""
 
 
 def marks(groups: Iterable[Group], means: pd.DataFrame) -> Marks:
-    """Return the marks of every column that has a test: of each group the best mean, and what may be as good.
+    """Return the marks of every column that has a test: of each group the best mean, or means, and what may be as good.
 
     The best is picked after looking, so the p-values are those of all pairs of methods of the group in that metric,
     after Holm's correction, whatever family was declared for the comparisons. A method that has no pair with the best,
@@ -39,9 +42,10 @@ def marks(groups: Iterable[Group], means: pd.DataFrame) -> Marks:
             methods = [str(key[-1]) for key in values.index]
             signed = -values.to_numpy() if metric.lower_is_better else values.to_numpy()
             best = methods[int(signed.argmax())]
+            equal = {method for method, value in zip(methods, signed, strict=True) if value > signed.max() - _SUMMED}
             worse = shown_worse(group, methods, best, metric)
             found |= {
-                (*group.key, method, metric.name): BEST if method == best else OPEN
+                (*group.key, method, metric.name): BEST if method in equal else OPEN
                 for method in methods
                 if method not in worse
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 
 from bench.utils.names import printable
 
@@ -85,3 +86,14 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, str):
         return _is_usual(value) and value[0].isalpha() and "_" not in value and value not in ("none", "true", "false")
     return value is None or isinstance(value, bool) or _is_usual(str(value))
+
+
+def populations(spoken: Iterable[tuple[str, str]]) -> str:
+    """Return what intervals speak for, given as pairs of a scenario and its words; scenarios where these differ."""
+    scenarios: dict[str, set[str]] = {}
+    for scenario, words in spoken:
+        if words:
+            scenarios.setdefault(words, set()).add(scenario)
+    if len(scenarios) < 2 or len(set().union(*scenarios.values())) < 2:
+        return "; ".join(sorted(scenarios))
+    return "; ".join(f"{words} ({', '.join(sorted(scenarios[words]))})" for words in sorted(scenarios))

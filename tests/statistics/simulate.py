@@ -41,7 +41,7 @@ def accuracies(repetitions):
     yield "also over that of the interval with the known standard deviation), by the seeds' sd in points:"
     kinds = [f"{kind} queries, sd {100 * sd:g}" for kind in ("shared", "own") for sd in SDS]
     yield from table("seeds", "queries", "accuracy %", *kinds)
-    low, high, wide, cells = [], [], [], 0
+    low, high, wide, wider, cells = [], [], [], [], 0
     error = np.sqrt(0.93 * 0.07 / repetitions)
     for seeds in (1, 2, 3, 5, 10, 20):
         for queries, rates in (
@@ -57,7 +57,7 @@ def accuracies(repetitions):
                         if seeds == 1 and (sd or own):
                             found.append("")
                             continue
-                        covered, t, known = of.accuracy(
+                        covered, t, known, exact = of.accuracy(
                             seeds=seeds, queries=queries, accuracy=rate, sd=sd, own=own, repetitions=repetitions
                         )
                         widths = [f"{x:.2f}" for x in ((t,) if seeds > 1 else ()) + ((known,) if seeds >= 10 else ())]
@@ -72,9 +72,11 @@ def accuracies(repetitions):
                             high.append(place + percent(covered))
                         if seeds > 1 and t > 1.05:
                             wide.append((t, f"{place}{t:.2f}"))
+                            if exact > 1.15:
+                                wider.append((t, f"{place}{t:.2f}"))
                 yield row(seeds, queries, f"{100 * rate:g}", *found)
     yield ""
-    widest = [place for _, place in sorted(wide)[:-6:-1]]
+    widest, widest_of_both = ([place for _, place in sorted(some)[:-6:-1]] for some in (wide, wider))
     for what, number, which in (
         ("cover less than 92 %, or than 93 % less a standard error", len(low), low),
         (
@@ -83,6 +85,11 @@ def accuracies(repetitions):
             high,
         ),
         ("are wider than 1.05 times Student's t, the widest", len(wide), widest),
+        (
+            "are wider than that and than 1.15 times Clopper and Pearson's interval, the widest",
+            len(wider),
+            widest_of_both,
+        ),
     ):
         yield f"Of these {cells}, {number} {what}{': ' * bool(which)}{'; '.join(which)}."
         yield ""

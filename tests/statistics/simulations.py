@@ -13,6 +13,7 @@ from bench.reports.forms.intervals import (
     p_value,
     student_quantile,
 )
+from bench.reports.forms.limits import share_limits
 from bench.reports.metrics import per_query
 from bench.reports.metrics.calibration import calibration_bounds, calibration_error
 from bench.reports.metrics.influence import of_answers
@@ -61,22 +62,25 @@ def answers(rng, repetitions, seeds, queries, accuracy, sd, own=False):
 def accuracy(*, seeds, queries, accuracy, sd=0.0, own=False, repetitions):
     """Return how often the interval of accuracy covers, and how wide it is.
 
-    The mean width is given as a multiple of that of Student's t with seeds - 1 degrees of freedom, and of the interval
-    with the known standard deviation of the mean.
+    The mean width is given as a multiple of that of Student's t with seeds - 1 degrees of freedom, of the interval
+    with the known standard deviation of the mean, and of Clopper and Pearson's for as many answers as there are
+    queries.
     """
     rng = np.random.default_rng([seeds, queries])
-    hits, wide, student, means = 0, 0.0, 0.0, []
+    hits, wide, student, exact, means = 0, 0.0, 0.0, 0.0, []
     for some in portions(repetitions, seeds * queries):
         right, truth = answers(rng, some, seeds, queries, accuracy, sd, own)
         c = _of(right, own=own)
         low, high = (np.clip(side, 0, 1) for side in bounds(c, "share"))
         hits += ((low <= truth + 1e-12) & (truth - 1e-12 <= high)).sum()
         wide += (high - low).sum()
+        n = queries * (seeds if own else 1)
+        exact += np.subtract(*share_limits(c.mean * n, n)[::-1]).sum()
         means.append(c.mean)
         if seeds > 1:
             student += (2 * student_quantile(0.05, seeds - 1) * np.sqrt(c.from_units + c.from_seeds)).sum()
     known = 2 * normal_quantile(0.05) * np.concatenate(means).std() * repetitions
-    return hits / repetitions, wide / student if student else np.nan, wide / known
+    return hits / repetitions, wide / student if student else np.nan, wide / known, wide / exact
 
 
 def pair(rng, repetitions, seeds, queries, difference, sd, own=False, accuracy=0.8, flips=0.05):
@@ -143,7 +147,7 @@ def family(*, methods, seeds, sd, queries=500, repetitions):
         right = (rng.random((some, methods, seeds, queries)) < easiness + shift).astype(np.int8)
         pairs = combinations(range(methods), 2)
         c = stacked([_of(right[:, a] - right[:, b], difference=True) for a, b in pairs])
-        corrected = [holm(p) for p in in_families(c, p_value(c, "difference")).T]
+        corrected = [holm(p) for p in in_families(c, p_value(c, "difference"), "difference").T]
         wrong += int((np.min(corrected, axis=1) < 0.05).sum())
     return wrong / repetitions
 

@@ -16,7 +16,7 @@ from bench.reports.records.run_table import read_runs
 from bench.reports.statistics.across_encoders import across_encoders
 from bench.reports.statistics.designs import SEEDS
 from bench.reports.statistics.estimates import Design, estimate
-from bench.reports.statistics.families import holm, undecidable
+from bench.reports.statistics.families import Family, families_in_words, holm, undecidable
 from bench.reports.statistics.paired_tests import paired_comparisons, permutation
 from bench.reports.statistics.seeds_needed import seeds_needed
 from bench.reports.statistics.table_marks import BEST, OPEN, marks
@@ -193,12 +193,37 @@ def test_a_method_that_is_far_behind_is_neither_bold_nor_marked():
     assert ("s", "d", "{}", "far", "mean_class_recall") not in found
 
 
+def test_the_best_are_all_that_have_the_largest_mean():
+    right = np.arange(300) < 240
+    one = group(a=[right] * 3, b=[np.roll(right, 5)] * 3, c=[np.arange(300) < 238] * 3)
+    found = marks([one], rows(one))
+    assert [found["s", "d", "{}", m, "accuracy"] for m in "abc"] == [BEST, BEST, OPEN]
+
+
+def test_families_of_a_report_are_said_together():
+    made = [Family(of=("s", str(n), "{}"), baseline=None, size=n, decidable=True) for n in (10, 3)]
+    assert families_in_words(made) == "3 or 10 comparisons (all pairs), corrected by Holm"
+    against = Family(of=("s", "d", "{}"), baseline="m", size=1, decidable=True)
+    assert families_in_words([against]) == against.words == "1 comparison (against m), corrected by Holm"
+
+
 def test_below_one_in_two_hundred_few_seeds_are_corrected_by_their_own_t():
     rng = np.random.default_rng(6)
     d = [of_answers((rng.random(2000) < 0.1 + 0.001 * s) * 1.0) for s in range(3)]
     e = estimate(d, Design(shared=True, overlap=0.0, over=SEEDS), "difference")
     assert e.p < 0.005
     assert e.p_holm_input >= stats.ttest_1samp([x.value for x in d], 0).pvalue * (1 - 1e-9)
+
+
+def test_seeds_needed_are_more_than_those_that_left_it_undecided():
+    # Of 15 comparisons Holm's correction leaves some undecided, though their own p is below 5 %.
+    rng = np.random.default_rng(5)
+    methods = {f"m{i}": rng.random((4, 200)) < 0.7 for i in range(5)} | {"a": rng.random((4, 200)) < 0.78}
+    found = [c for c in paired_comparisons([group(**methods)])[0] if c.verdict == "undecided" and c.difference.p < 0.05]
+    assert found
+    for c in found:
+        assert c.seeds_needed is not None
+        assert c.seeds_needed.low is None or c.seeds_needed.low > len(c.seeds)
 
 
 def settled(difference, spread, n=5, queries=2000, seed=0):
@@ -217,6 +242,10 @@ def test_seeds_needed_have_limits_and_are_none_without_a_difference():
     assert needed.low <= needed.number
     assert needed.high is None or needed.number <= needed.high
     assert str(needed).startswith(f"{needed.number} [")
+    stricter = seeds_needed(settled(0.02, 0.02), 0.005)
+    assert stricter is not None
+    assert stricter.number is not None
+    assert stricter.number > needed.number
     assert seeds_needed(settled(0.0005, 0.02)) is None
     assert seeds_needed(settled(0.02, 0.0, n=1)) is None
 

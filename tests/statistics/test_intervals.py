@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import stdtr
 from scipy.stats import binomtest
 
 from bench.reports.forms.intervals import bounds, crossed, t_interval
@@ -22,7 +23,7 @@ LOW = 0.90
 @pytest.mark.parametrize(("queries", "rate", "sd"), [(50, 0.995, 0.0), (100, 0.97, 0.01), (400, 0.8, 0.03)])
 def test_accuracy_covers(seeds, queries, rate, sd):
     for own in (False, True):
-        covered, wide, _ = simulate.accuracy(
+        covered, wide, *_ = simulate.accuracy(
             seeds=seeds, queries=queries, accuracy=rate, sd=sd * (seeds > 1), own=own, repetitions=500
         )
         assert covered >= LOW
@@ -141,6 +142,32 @@ def test_a_mean_of_any_values_of_one_seed_is_students():
     nothing = np.float64(np.nan)
     c = crossed(np.array([y.mean()]), moves, gained=nothing, lost=nothing, units=np.float64(len(y)))
     assert bounds(c, "mean") == pytest.approx(t_interval(y))
+
+
+@pytest.mark.parametrize("design", [SHARED, OWN])
+def test_few_seeds_near_a_border_do_not_show_that_seeds_are_alike(design):
+    # Of 2000 answers six are wrong: what the border takes from a spread of four points with 0.3 of room is 1.45.
+    row = (np.arange(2000) >= 6) * 1.0
+    for n, least, most in ((2, 0.0144, 0.0152), (3, 0.0144, 0.0152), (5, 0.0144, 0.0152), (6, 0.0, 0.004)):
+        high, low = (estimate(right(*[answers] * n), design, "share") for answers in (row, 1 - row))
+        assert least < high.mean - high.low < most
+        assert least < low.high - low.mean < most
+
+
+def test_coverage_near_a_border_where_seeds_are_cut_off():
+    for seeds in (3, 10):
+        for own in (False, True):
+            covered, *_ = simulate.accuracy(seeds=seeds, queries=400, accuracy=0.995, sd=0.03, own=own, repetitions=500)
+            assert covered >= LOW
+
+
+def test_two_seeds_with_the_same_difference_are_not_sure_of_it():
+    # Both gain 12 of 400 queries; within a step of 1 / 400 they may lie apart, with a variance of 1 / (12 400^2).
+    rows = [np.roll((np.arange(400) < 12) * 1.0, 200 * seed) for seed in range(2)]
+    e = estimate(right(*rows), SHARED, "difference")
+    assert e.p > 2 * stdtr(1, -0.03 * np.sqrt(2) * 400 * np.sqrt(12)) > 0.01
+    _, _, half, _ = simulate.differences(seeds=2, queries=400, sd=0.03, flips=0.0, repetitions=2000)
+    assert half <= 1.5 * 0.005
 
 
 def test_components_are_the_mean_squares_of_a_two_way_table():

@@ -30,13 +30,14 @@ _EPS = 1e-6
 class Check:
     """What epochs and image weights are chosen on: images, their columns, and the state they are scored against.
 
-    ``what`` names it in the record.
+    ``what`` names it in the record, and ``of_others`` says that they are of other classes than the answers are for.
     """
 
     state: Modular
     images: Features
     targets: Tensor
     what: str
+    of_others: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Training:
     patience: int | None
     batch: int
     start_counts: bool
+    doubt: float
     options: TrainingOptions
 
     def fit(
@@ -116,7 +118,11 @@ class Training:
         if half and not all(bool(torch.isfinite(leaf).all()) for leaf in leaves):
             raise BenchError(f"training of mml overflowed in float16; {_HALF}")
         trained = replace(trainable.map(torch.Tensor.detach), trained_on=on, epoch=done.best_epoch)
-        return self._weighed(trained, judge)
+        trained = self._weighed(trained, judge)
+        doubtful = judge is not None and judge.check.of_others and self.start_counts
+        if judge is not None and doubtful and not judge.prefers(trained, start, self.doubt):
+            return replace(start, trained_on=on)
+        return trained
 
     def _optimiser(self, leaves: list[Tensor], *, half: bool) -> torch.optim.Optimizer:
         if half:
@@ -158,8 +164,33 @@ class _Judge:
         values = torch.stack([self._value(w * image + text) for w in IMAGE_WEIGHTS]).tolist()
         return IMAGE_WEIGHTS[values.index(max(values))]
 
+    @torch.no_grad()
+    def prefers(self, weights: Weights, start: Weights, doubt: float) -> bool:
+        """Return whether weights are surely better than those they started from, over classes.
+
+        Each class counts by the mean over its images, and the differences of classes are tested against zero by
+        Student's one-sided paired t: other classes are what the answer is for. A single class shows nothing.
+        """
+        targets, each = self.check.targets, []
+        for some in (start, weights):
+            parts = [self._forward.scores(self.check.state, some, self._asked, rows) for rows in self._rows]
+            each.append(self._values(torch.cat(parts)))
+        _, columns, counts = targets.unique(return_inverse=True, return_counts=True)
+        gains = each[0].new_zeros(len(counts)).index_add_(0, columns, each[1] - each[0]) / counts
+        if len(counts) < 2 or float(gains.mean()) <= 0:
+            return False
+        from scipy.special import stdtr
+
+        error = float(gains.std()) / len(counts) ** 0.5
+        return error == 0 or float(stdtr(len(counts) - 1, -float(gains.mean()) / error)) <= doubt
+
     def _value(self, scores: Tensor) -> Tensor:
         """Return the share of right answers, or the negative loss at the scale where that is least."""
+        return self._values(scores).mean()
+
+    def _values(self, scores: Tensor) -> Tensor:
+        """Return the same of each image, [n], float64."""
         if self._by == "accuracy":
-            return (scores.argmax(1) == self.check.targets).double().mean()
-        return -torch.stack([F.cross_entropy(scale * scores, self.check.targets) for scale in SCALES]).min()
+            return (scores.argmax(1) == self.check.targets).double()
+        losses = [F.cross_entropy(scale * scores, self.check.targets, reduction="none").double() for scale in SCALES]
+        return -min(losses, key=lambda one: float(one.mean()))

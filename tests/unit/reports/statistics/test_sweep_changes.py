@@ -210,6 +210,14 @@ def test_the_ends_are_the_outermost_values_that_all_methods_have() -> None:
     assert "swept rate 0.2 to 0.4 (noise symmetric)" in shown.caption
 
 
+def test_data_sets_that_have_a_value_each_are_no_sweep() -> None:
+    given = cells({"x": 0.1, "y": 0.2}, ("a", "b"))
+    own = given["condition"].eq(given["dataset"].map({"a": condition(0.0), "b": condition(0.2)}))
+    found, said = changes(given[own], [], same(given))
+    assert found.empty
+    assert said == []
+
+
 def test_methods_without_two_values_in_common_are_left_out_and_said() -> None:
     given = cells({"x": 0.1, "y": 0.2})
     kept = ~(given["condition"].eq(condition(0.4)) & given["method"].eq("x"))

@@ -2,7 +2,7 @@
 
 import json
 
-from bench.reports.utils.text import condition_text, file_name, natural
+from bench.reports.utils.text import condition_text, file_name, natural, populations
 
 
 def test_long_conditions_give_short_names_that_differ():
@@ -21,3 +21,11 @@ def test_conditions_in_words():
 def test_conditions_sort_by_their_numbers():
     texts = ['{"shots": 16}', '{"shots": 2}', '{"shots": 1.5}']
     assert sorted(texts, key=natural) == texts[::-1]
+
+
+def test_what_intervals_speak_for_names_scenarios_where_they_differ():
+    assert populations([("a", "new seeds"), ("b", "new seeds"), ("b", "")]) == "new seeds"
+    assert populations([("a", "new seeds"), ("a", "new classes")]) == "new classes; new seeds"
+    found = populations([("b", "new seeds"), ("a", "new seeds"), ("c", "new classes")])
+    assert found == "new classes (c); new seeds (a, b)"
+    assert populations([]) == ""
