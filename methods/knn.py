@@ -17,6 +17,7 @@ from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
 from bench.functional.certificates import insertions_into_votes, relabellings_of_votes, removals_of_votes
+from bench.functional.certificates_of_heads import relabellings_of_weighed_votes
 from bench.functional.classwise import class_counts, class_votes
 from bench.learning.unlearning import named
 from bench.utils.errors import Unsuitable
@@ -105,7 +106,7 @@ class KNN:
         return votes.sub_(0.5 * state.class_rank / len(state.class_rank))
 
     def certify(self, state: Voters, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:
-        """Return how many items must leave, come or be relabelled; exact, for as many voters as there are."""
+        """Return how many items must leave, come or be relabelled; exact, but of relabelled weighed votes at least."""
         found = state.items.index.search(queries, state.k + most)
         if not all(name.startswith("exact") for name in found.by):
             raise Unsuitable("an approximate search may miss items, so that nothing is certain; search exactly")
@@ -117,7 +118,8 @@ class KNN:
             weights = ((found.similarities.double() - 1) / self.temperature).exp()
         if edit == "relabel":
             if not counted:
-                raise Unsuitable("there is no rule for relabelled items whose votes are weighed")
+                near = columns[:, : state.k]
+                return Certificate(*relabellings_of_weighed_votes(near, weights[:, : state.k], len(rank), most))
             least = relabellings_of_votes(columns, rank, state.k, most)
         else:
             rule = removals_of_votes if edit == "remove" else insertions_into_votes

@@ -17,6 +17,7 @@ from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.certificates import insertions_into_means, removals_from_means
+from bench.functional.certificates_of_heads import relabellings_of_means
 from bench.functional.classwise import class_counts, class_sums, normalise
 from bench.learning.unlearning import named
 from bench.utils.errors import Unsuitable
@@ -89,18 +90,17 @@ class ProtoNet:
         return scores.masked_fill(state.counts == 0, -torch.inf)
 
     def certify(self, state: Prototypes, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:
-        """Return how many items must come, exactly, or leave: exactly if it is one, else at least."""
+        """Return how many items must come, exactly, or leave or be relabelled: exactly if it is one, else at least."""
         unit, sums = normalise(queries).double(), state.sums
         if edit == "insert":
             least = insertions_into_means(sums, unit @ normalise(sums).double().T, most)
             return Certificate(least, torch.ones_like(least, dtype=torch.bool))
-        if edit == "relabel":
-            raise Unsuitable("there is no rule for relabelled items of class means")
         items = task.labelled
         if len(items) != int(state.counts.sum()):
-            raise Unsuitable("its state keeps sums alone, and not the items of earlier sessions that might leave")
+            raise Unsuitable("its state keeps sums alone, and not the items of earlier sessions that might be edited")
         columns = task.columns(items.labels)
-        return Certificate(*removals_from_means(sums, state.counts, normalise(items.x), columns, unit, most))
+        rule = removals_from_means if edit == "remove" else relabellings_of_means
+        return Certificate(*rule(sums, state.counts, normalise(items.x), columns, unit, most))
 
     def explain(self, state: Prototypes, task: Task, query: Tensor) -> Explanation:
         """Return the cosine to the mean of each class; 0 for a class without images."""

@@ -11,14 +11,18 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from bench.core.certificate import Certificate, Edit
 from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
+from bench.functional.certificates_of_heads import one_removal
 from bench.functional.classwise import class_counts, normalise
+from bench.functional.left_out import RidgeWithout
 from bench.functional.ridge import Rows, Sums, held_out_errors
 from bench.learning.holdout import digest_order, hold_out
 from bench.learning.unlearning import named
+from bench.utils.errors import Unsuitable
 from bench.utils.random import Stream
 
 _GRID = tuple(10.0**power for power in range(-8, 9))
@@ -144,6 +148,26 @@ class RanPAC:
         """Return regressed targets [q, c]; a class without images gets minus infinity."""
         scores = _projected(queries, state.projection) @ state.weights
         return scores.masked_fill(state.counts == 0, -torch.inf)
+
+    def certify(self, state: Projected, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:
+        """Return where one item that leaves changes an answer, exactly while lambda is held; others stand one."""
+        if edit != "remove":
+            raise Unsuitable("of ridge regression there is a rule for removed items alone")
+        items = task.labelled
+        if len(items) != int(state.counts.sum()) or len(items) > self.width:
+            raise Unsuitable("its state keeps sums alone, and not the items that might be edited")
+        h, y = _projected(items.x, state.projection), F.one_hot(task.columns(items.labels), len(state.counts))
+        asked = _projected(queries, state.projection)
+        without = RidgeWithout(h, y, state.penalty)
+        last = y.bool() & (state.counts == 1)
+        return Certificate(
+            *one_removal(
+                self.score(state, queries).double(),
+                lambda rows: without(asked[rows]).masked_fill(last | (state.counts == 0), -torch.inf),
+                len(items),
+                most,
+            )
+        )
 
     def describe(self, state: Projected) -> dict[str, Any]:
         """Return lambda and on how many held-out images it was chosen."""

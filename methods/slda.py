@@ -10,12 +10,16 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
+from bench.core.certificate import Certificate, Edit
 from bench.core.registry import method
 from bench.core.task import Task
+from bench.functional.certificates_of_heads import one_removal
 from bench.functional.classwise import normalise
 from bench.functional.gaussian import Moments, discriminant, solve
+from bench.functional.left_out import covariance_without
 from bench.functional.logistic_regression import Linear
 from bench.learning.unlearning import named
+from bench.utils.errors import Unsuitable
 from bench.utils.random import Stream
 
 
@@ -74,3 +78,21 @@ class SLDA:
     def score(self, state: Discriminant, queries: Tensor) -> Tensor:
         """Return discriminants, float64 [q, c]; a class without images gets minus infinity."""
         return state.linear(normalise(queries).double()).masked_fill(state.moments.counts == 0, -torch.inf)
+
+    def certify(self, state: Discriminant, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:
+        """Return where one item that leaves changes an answer, exactly; of other answers that they stand one."""
+        if edit != "remove":
+            raise Unsuitable("of a shared covariance there is a rule for removed items alone")
+        items = task.labelled
+        if len(items) != state.moments.n:
+            raise Unsuitable("its state keeps sums alone, and not the items of earlier sessions that might be edited")
+        x, columns, q = normalise(items.x), task.columns(items.labels), normalise(queries)
+        scores = self.score(state, queries)
+        return Certificate(
+            *one_removal(
+                scores,
+                lambda rows: covariance_without(state.moments, self.shrinkage, x, columns, q[rows]),
+                len(items),
+                most,
+            )
+        )

@@ -11,16 +11,18 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from bench.core.certificate import Certificate, Edit
 from bench.core.explanation import Explanation, neighbours
 from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY
 from bench.core.task import Task
+from bench.functional.certificates_of_heads import one_removal
 from bench.functional.classwise import neighbour_votes
 from bench.learning.pruning import misleading_counts
 from bench.learning.unlearning import named
 from bench.search import Neighbours
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.random import Stream
 
 Pruning = Literal["none", "hard", "soft"]
@@ -136,7 +138,10 @@ class VisualMemory:
             none_left = (weights == 0).all(1)
             weights[:, 0] = torch.where(none_left, 1.0, weights[:, 0])
             found = found.first(self.k)
-        similarity = found.similarities.double()
+        return found, self._weighed(found.similarities.double(), weights)
+
+    def _weighed(self, similarity: Tensor, weights: Tensor) -> Tensor:
+        """Return the votes of neighbours, nearest first, whose items count for ``weights``, float64 [q, k]."""
         if self.vote == "plurality":
             votes = torch.ones_like(similarity)
         elif self.vote == "distance":
@@ -146,7 +151,31 @@ class VisualMemory:
         else:
             left = (weights > 0).double()
             votes = 1 / (left.cumsum(1) - left + 2)
-        return found, votes * weights
+        return votes * weights
+
+    def certify(self, state: VisualItems, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:
+        """Return where one item that leaves changes an answer, by counting again; of others that they stand one."""
+        if edit != "remove":
+            raise Unsuitable("of its votes there is a rule for removed items alone")
+        if self.pruning != "none" or not bool((state.weights == 1).all()):
+            raise Unsuitable("an item that leaves a pruned memory changes which others are pruned")
+        found = state.items.index.search(queries, self.k + 1)
+        if not all(name.startswith("exact") for name in found.by):
+            raise Unsuitable("an approximate search may miss items, so that nothing is certain; search exactly")
+        columns, n = state.columns()[found.positions], len(state.classes)
+        width = columns.shape[1]
+        voters = min(self.k, width)
+        # Row j has all but the j-th neighbour, as many as vote.
+        others = torch.stack([torch.arange(width) + (torch.arange(width) >= j) for j in range(voters)])
+        others = others[:, : min(self.k, width - 1)].to(columns.device)
+
+        def after(rows: slice) -> Tensor:
+            near, similar = columns[rows][:, others], found.similarities[rows].double()[:, others]
+            near, similar = near.flatten(0, 1), similar.flatten(0, 1)
+            votes = neighbour_votes(near, self._weighed(similar, torch.ones_like(similar)), n)
+            return votes.view(-1, voters, n)
+
+        return Certificate(*one_removal(self.score(state, queries), after, voters, most, counted=True))
 
     def _weighted(self, state: VisualItems, task: Task) -> VisualItems:
         pruning = "soft" if task.soft_pruning and self.pruning == "none" else self.pruning

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from bench.utils.names import expand
+from bench.utils.errors import BenchError
+from bench.utils.names import expand, shown
 
 VARIABLE = "BENCH_CACHE"
 PACKS = "packs"
@@ -17,6 +19,21 @@ INDEXES = "indexes"
 
 
 def cache_root() -> Path:
-    """Return ``$BENCH_CACHE``, or ``retrieval-bench`` in the platform's folder for a user's caches."""
+    """Return ``$BENCH_CACHE``, or ``retrieval-bench`` in the platform's folder for a user's caches.
+
+    Raises
+    ------
+    BenchError
+        If something is there and is no folder, or it cannot be reached.
+    """
     chosen = os.environ.get(VARIABLE)
-    return expand(Path(chosen)) if chosen else user_cache_path("retrieval-bench", appauthor=False, opinion=False)
+    root = expand(Path(chosen)) if chosen else user_cache_path("retrieval-bench", appauthor=False, opinion=False)
+    try:
+        if not stat.S_ISDIR(root.stat().st_mode):
+            raise NotADirectoryError(0, "it is no folder")
+    except FileNotFoundError:
+        pass  # it is made when something is first written
+    except OSError as error:
+        place = shown(str(root), longest=200)
+        raise BenchError(f"the cache {place} cannot be used: {error.strerror}; set {VARIABLE} to a folder") from None
+    return root

@@ -76,6 +76,18 @@ def read_arrays(path: Path, root: str, allowed: Collection[str]) -> Any:
         raise BenchError(f"{path} cannot be read ({one_line(error)}); {again}") from None
 
 
+def is_ours(path: Path) -> bool:
+    """Return whether a file is one that :func:`write_arrays` wrote, by what it says of itself."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        require_regular(path)
+        with safe_open(path, framework="pt") as stored:
+            return _KEY in (stored.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def _once(part: Any, tensors: dict[str, Tensor]) -> Any:
     """Return a description in which tensors of one content are one: a state may hold a copy of the items it is of."""
     first: dict[str, str] = {}

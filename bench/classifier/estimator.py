@@ -313,6 +313,11 @@ class Classifier(Settings):
         """
         return explained(self._fitted(), self.features(X))
 
+    @property
+    def model_(self) -> Model:
+        """The fitted method with what it was built on, for receipts."""
+        return self._fitted()
+
     # -- editing ---------------------------------------------------------------------------------------------------
 
     def add(

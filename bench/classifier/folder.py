@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.classifier.arrays import read_arrays, write_arrays
+from bench.classifier.arrays import is_ours, read_arrays, write_arrays
 from bench.classifier.calibration import Calibration
 from bench.classifier.model import Model, known_method, trained_weights, with_weights
 from bench.classifier.reference import EncoderReference
 from bench.core.task import Task
-from bench.utils.atomic import sweep, write_atomically
+from bench.utils.atomic import is_temporary, sweep, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
 from bench.utils.names import expand, name_fault, shown
@@ -152,9 +152,16 @@ def require_free(folder: Path) -> str | None:
     """
     folder = expand(folder)
     before = _arrays_of(folder)
-    if before is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if before is None and folder.exists() and not (folder.is_dir() and _only_begun(folder)):
         raise BenchError(f"{folder} is there and is no classifier; choose an empty folder or a new name")
     return before
+
+
+def _only_begun(folder: Path) -> bool:
+    """Return whether a folder is empty, or holds what a writer of this module that was killed had written."""
+    own = {name for name in _names() if is_ours(folder / name)}
+    begun = {*own, CARD} if own else set()
+    return all(one.name in begun or is_temporary(one.name) for one in folder.iterdir())
 
 
 def read_folder(folder: Path) -> tuple[Model, float]:

@@ -10,11 +10,14 @@ import click
 
 from bench.cli.options import PATH, terminal_width
 from bench.cli.which import asks_run
-from bench.explain.certify import EDITS, MOST, certified_accuracy
+from bench.explain.certify import EDITS, MOST
 from bench.explain.certify import certify as certified
 from bench.explain.replay import Which
+from bench.reports.metrics.certified import certified_accuracy
 from bench.reports.tables.console import table_lines
 from bench.reports.utils.text import condition_text
+from bench.results.kept_tables import CERTIFICATES
+from bench.results.kept_tables import keep as keep_table
 from bench.utils.atomic import write_atomically
 
 
@@ -22,6 +25,7 @@ from bench.utils.atomic import write_atomically
 @asks_run(seed="all", session="the last")
 @click.option("--edit", "edits", multiple=True, type=click.Choice(EDITS), help="Kind of edit.  [default: all]")
 @click.option("--most", default=MOST, show_default=True, type=click.IntRange(1, 1024), help="Most edits.")
+@click.option("--keep", is_flag=True, help="Leave it in the run's folder, where `bench report` finds it.")
 @click.option("--out", type=PATH, help="Also write a CSV file with the certificate of each answer.")
 def certify(
     run: Path,
@@ -30,11 +34,12 @@ def certify(
     most: int,
     data: str | None,
     device: str,
+    keep: bool,
     out: Path | None,
 ) -> None:
     """Say how many items of the memory must be removed, relabelled or inserted to change the answers of a RUN.
 
-    Shows the accuracy that no so many edits can take away. States are built again; nothing in the run is changed.
+    Shows the accuracy that no so many edits can take away. States are built again; the run's records stay.
     """
     found, without = certified(run, which, edits=tuple(edits) or EDITS, most=most, data=data, device=device)
     if len(found):
@@ -56,6 +61,8 @@ def certify(
             click.echo(line)
     for line in without:
         click.echo(f"no certificate: {line}")
+    if keep and len(found):
+        click.echo(f"{keep_table(run, CERTIFICATES, found)}: for `bench report`")
     if out is not None:
         write_atomically(out, found.to_csv(index=False, lineterminator="\n").encode())
         click.echo(f"{out}: the certificate of each answer")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cli import completion
-from bench.cli.options import ENCODER_HELP, PATH, Number, terminal_width, warn
+from bench.cli.options import ENCODER_HELP, PATH, Number, Whole, terminal_width, warn
 from bench.reports.analysis import Analysis
 from bench.reports.choosing.budgets import Budget, choices
 from bench.reports.choosing.tables import as_frame, table
@@ -37,7 +37,7 @@ _RUNS = ("max_ms", "max_mib", "labels")
 @click.option("--budget", metavar="TIME", default="10m", show_default=True, help="Of a race: 90s, 10m, 1.5h.")
 @click.option("--encoder", help=f"Of a race: {ENCODER_HELP}")
 @click.option("--methods", default="", shell_complete=completion.methods, help="Of a race.  [default: six quick ones]")
-@click.option("--settings", type=click.IntRange(1), default=1, show_default=True, help="Of each method in a race.")
+@click.option("--settings", type=Whole(1), default=1, show_default=True, help="Of each method in a race.")
 @click.option("--memory", multiple=True, metavar="DATA", help="Of a race: items to retrieve from too.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of a race.")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True, help="Of a race.")

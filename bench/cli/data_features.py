@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bench.cli import completion
-from bench.cli.options import PATH, Number, role_options, split_names, warn
+from bench.cli.options import PATH, Number, Whole, role_options, split_names, warn
 from bench.data.duplicates import audit_by_name
 from bench.data.import_features import Options, import_pack
 from bench.data.inspect import as_text, inspect_dataset
@@ -60,9 +60,7 @@ def inspect_(name: str, as_json: bool, no_overlap: bool) -> None:
 @click.command()
 @click.argument("name", shell_complete=completion.datasets)
 @click.option("--threshold", type=Number(0, 1), help="Cosine of a duplicate.  [default: the data set's, mostly 0.97]")
-@click.option(
-    "--show", type=click.IntRange(0), default=5, show_default=True, help="Pairs that are printed for each two parts."
-)
+@click.option("--show", type=Whole(0), default=5, show_default=True, help="Pairs that are printed for each two parts.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def audit(name: str, threshold: float | None, show: int, as_json: bool) -> None:
     """Find duplicates between memory, support and queries of a data set.

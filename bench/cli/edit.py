@@ -10,9 +10,11 @@ import click
 
 from bench.classifier import Classifier
 from bench.classifier.inputs import ARRAYS, read_features
+from bench.classifier.receipt import as_json, receipt_of
 from bench.cli.options import ENCODER_HELP, notices_alone, terminal_width
-from bench.data.images.folder import SUFFIXES
+from bench.data.images.listing import SUFFIXES
 from bench.reports.tables.console import table_lines
+from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.names import expand
 
@@ -24,6 +26,7 @@ from bench.utils.names import expand
 @click.option("--class", "classes", multiple=True, help="add: the class of all of it. Else: a class that goes.")
 @click.option("--source", "sources", multiple=True, help="add: into the memory, from here. Else: a source that goes.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the edited classifier here.  [default: in place]")
+@click.option("--receipt", type=click.Path(path_type=Path), help="remove, forget: write a receipt for it here.")
 @click.option("--encoder", help=f"Where the encoder is now, if it was moved: {ENCODER_HELP}")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True, help="Where to compute.")
 def edit(
@@ -33,6 +36,7 @@ def edit(
     classes: Sequence[str],
     sources: Sequence[str],
     out: Path | None,
+    receipt: Path | None,
     encoder: str | None,
     device: str,
 ) -> None:
@@ -44,6 +48,9 @@ def edit(
     """
     with notices_alone():
         made = Classifier.load(classifier, encoder=encoder, device=device)
+        before = made.model_
+        if receipt is not None and action not in ("remove", "forget"):
+            raise BenchError(f"--receipt is for remove and forget, not for {action}; leave it out")
         if action == "log":
             click.echo("\n".join(_log(made.log_)))
             return
@@ -55,7 +62,10 @@ def edit(
             made.remove(list(what), classes=list(classes), sources=list(sources))
         else:
             made.forget(list(what), classes=list(classes), sources=list(sources))
+        told = None if receipt is None else as_json(receipt_of(before, made.model_))
         made.save(out or classifier)
+        if receipt is not None and told is not None:
+            write_atomically(receipt, told)
     last = made.log_[-1]
     done = {"add": "added", "remove": "removed", "forget": "forgot"}[action]
     items = f"{last['items']} item{'s' * (last['items'] != 1)}"

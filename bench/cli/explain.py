@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import PATH, terminal_width
+from bench.cli.options import PATH, Whole, terminal_width
 from bench.cli.which import asks_run
 from bench.data.thumbnails import thumbnails
 from bench.explain.explain import explain as explained
@@ -25,9 +25,7 @@ from bench.utils.errors import BenchError
 @click.option("--relabel", multiple=True, metavar="ITEM=CLASS", help="Find an item under another class.")
 @click.option("--images", type=PATH, help="Folder of the images that a pack was made from.")
 @click.option("--html", type=PATH, help="Also write a page with the images.")
-@click.option(
-    "--top", default=8, show_default=True, type=click.IntRange(0), help="Neighbours shown here of each memory."
-)
+@click.option("--top", default=8, show_default=True, type=Whole(0), help="Neighbours shown here of each memory.")
 def explain(
     run: Path,
     which: Which,

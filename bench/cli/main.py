@@ -168,6 +168,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.fit:fit", "Fit a classifier and keep it in a folder, with its card; `bench predict` asks it."
         ),
         "list": Lazy("bench.cli.listing:list_", "List what there is."),
+        "membership": Lazy(
+            "bench.cli.membership:membership",
+            "Test whether items can be found in the states of a RUN's methods: left in, and after they were removed.",
+        ),
         "merge": Lazy(
             "bench.cli.merge:merge",
             "Put the shards of one run together: FOLDERS are what `bench run --shard` wrote, or hold it.",
@@ -188,6 +192,11 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.share:push",
             "Copy a run, a folder of runs, a pack or a classifier to an ADDRESS, with the hash of every file.",
         ),
+        "receipt": Lazy(
+            "bench.cli.receipt:receipt",
+            "Check a RECEIPT of `bench edit` against a CLASSIFIER: that the items are gone, from its memory and its "
+            "state.",
+        ),
         "replay": Lazy(
             "bench.cli.replay:replay",
             "Answer the queries of a RUN from another version of its data, and say what changes.",
@@ -203,7 +212,8 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         ),
         "value": Lazy(
             "bench.cli.value:value",
-            "Say what the labelled images in the memory of a RUN are worth, by source, class or item.",
+            "Say what the labelled images in the memory of a RUN are worth, by source, class, keyword, licence or "
+            "item.",
         ),
         "verify": Lazy(
             "bench.cli.compare:verify", "Check a RUN of a paper's table or figure against the published numbers."

@@ -11,7 +11,7 @@ import torch
 
 from bench.classifier.inputs import ARRAYS, read_features
 from bench.cli.edit import class_of_images
-from bench.cli.options import ENCODER_HELP, PATH, notices_alone, terminal_width
+from bench.cli.options import ENCODER_HELP, PATH, Whole, notices_alone, terminal_width
 from bench.data.images.encode import encode_source
 from bench.data.images.items import ImageItem
 from bench.data.versions import edits
@@ -53,7 +53,7 @@ def log(pack: Path) -> None:
 @_PACK
 @click.argument("before")
 @click.argument("after", required=False)
-@click.option("--show", default=20, show_default=True, type=click.IntRange(0), help="Items that are printed.")
+@click.option("--show", default=20, show_default=True, type=Whole(0), help="Items that are printed.")
 def diff(pack: Path, before: str, after: str | None, show: int) -> None:
     """Print the items that differ between two versions of a PACK; without AFTER, from the one in its folder."""
     history = History(pack)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cache import FeatureCache, cache_root
-from bench.cli.options import ENCODER_HELP, PATH, encoding, notices_alone, say, warn
+from bench.cli.options import ENCODER_HELP, PATH, Whole, encoding, notices_alone, say, warn
 from bench.data.class_names import read_classes
 from bench.data.web import merge as join
 from bench.data.web import subset as cut
@@ -30,7 +30,7 @@ from bench.device.choose import choose_device
 )
 @click.option("--encoder", required=True, help=ENCODER_HELP)
 @click.option("--out", required=True, type=PATH, help="The pack's folder.")
-@click.option("--per-class", type=click.IntRange(1), default=32, show_default=True, help="Images to ask for.")
+@click.option("--per-class", type=Whole(1), default=32, show_default=True, help="Images to ask for.")
 @click.option(
     "--allow-private",
     multiple=True,
@@ -89,7 +89,7 @@ def merge(folders: Sequence[Path], out: Path) -> None:
 @click.argument("folder", type=PATH)
 @click.option("--out", required=True, type=PATH, help="The new pack's folder.")
 @click.option("--classes", type=PATH, help="Keep these classes: names, one a line.")
-@click.option("--per-class", type=click.IntRange(1), help="Keep the first so many items of each class.")
+@click.option("--per-class", type=Whole(1), help="Keep the first so many items of each class.")
 @click.option("--source", "sources", multiple=True, help="Keep the items of this source; may be repeated.")
 def subset(folder: Path, out: Path, classes: Path | None, per_class: int | None, sources: Sequence[str]) -> None:
     """Keep a part of a memory."""

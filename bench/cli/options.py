@@ -39,6 +39,16 @@ class Number(click.FloatRange):
         return number
 
 
+class Whole(click.IntRange):
+    """A whole number from a least one on that the machine's own numbers hold, with room to be multiplied."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(least, 2**31 - 1)
+
+    def _describe_range(self) -> str:
+        return f"x>={self.min}"
+
+
 PATH = _Path(path_type=Path)
 """What every option and argument that is a path is read as."""
 
@@ -60,12 +70,8 @@ def role_options(command: Callable[..., None]) -> Callable[..., None]:
 def encoding(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of everything that encodes."""
     for option in (
-        click.option(
-            "--workers", type=click.IntRange(1), help="Threads that read images.  [default: 1; for a GPU more]"
-        ),
-        click.option(
-            "--batch", type=click.IntRange(1), default=64, help="Images at a time; halved if they do not fit."
-        ),
+        click.option("--workers", type=Whole(1), help="Threads that read images.  [default: 1; for a GPU more]"),
+        click.option("--batch", type=Whole(1), default=64, help="Images at a time; halved if they do not fit."),
         click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", help="Where to encode."),
         click.option(
             "--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", help="Of the encoder."

@@ -12,8 +12,8 @@ from bench.classifier import Classifier
 from bench.classifier.answers import NONE, SHOWN, Answer, as_csv, as_json, table_rows
 from bench.classifier.inputs import ARRAYS, read_features
 from bench.classifier.pictures import opened
-from bench.cli.options import ENCODER_HELP, Number, notices_alone, terminal_width
-from bench.data.images.folder import SUFFIXES
+from bench.cli.options import ENCODER_HELP, Number, Whole, notices_alone, terminal_width
+from bench.data.images.listing import SUFFIXES
 from bench.reports.tables.console import table_lines
 from bench.utils.errors import BenchError
 from bench.utils.names import expand
@@ -29,7 +29,7 @@ _BLOCK = 256
 @click.option(
     "--none-below", type=Number(), help=f"Answer '{NONE}' below this confidence.  [default: as it was fitted]"
 )
-@click.option("--neighbours", type=click.IntRange(0), default=SHOWN, show_default=True, help="Of each answer, at most.")
+@click.option("--neighbours", type=Whole(0), default=SHOWN, show_default=True, help="Of each answer, at most.")
 @click.option("--encoder", help=f"Where the encoder is now, if it was moved: {ENCODER_HELP}")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True, help="Where to encode.")
 def predict(

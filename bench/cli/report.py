@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import PATH, terminal_width
+from bench.cli.options import PATH, Whole, terminal_width
 from bench.reports.analysis import Choices
 from bench.reports.report import build
 from bench.results.run_folder import Store, runs_below
@@ -19,7 +19,7 @@ from bench.results.run_folder import Store, runs_below
 @click.option(
     "--galleries",
     default=0,
-    type=click.IntRange(0),
+    type=Whole(0),
     help="Show so many queries of each data set with what they were answered from; makes states again.",
 )
 @click.option("--baseline", metavar="METHOD", help="Compare all methods with this one alone.  [default: all pairs]")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import ENCODER_HELP, Number, notices_alone
+from bench.cli.options import ENCODER_HELP, Number, Whole, notices_alone
 from bench.utils.errors import BenchError
 
 _MEBI = 2**20
@@ -21,7 +21,7 @@ _MEBI = 2**20
 @click.option("--max-mib", type=Number(0), default=20, show_default=True, help="Of a request.")
 @click.option("--max-megapixels", type=Number(0), default=40, show_default=True, help="Of an image.")
 @click.option("--rate", type=Number(0), default=100, show_default=True, help="Images a second, over time.")
-@click.option("--burst", type=int, default=200, show_default=True, help="Images at once.")
+@click.option("--burst", type=Whole(1), default=200, show_default=True, help="Images at once.")
 @click.option("--encoder", help=f"Where the encoder is now, if it was moved: {ENCODER_HELP}")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", default="auto", show_default=True, help="Where to encode.")
 def serve(

@@ -7,20 +7,22 @@ from typing import Any
 
 import click
 
-from bench.cli.options import PATH, terminal_width
+from bench.cli.options import PATH, Whole, terminal_width
 from bench.cli.which import asks_run
 from bench.explain.replay import Which
-from bench.explain.value import GROUPS, by_group
 from bench.explain.value import value as valued
+from bench.reports.metrics.item_values import GROUPS, by_group
 from bench.reports.tables.console import table_lines
 from bench.reports.utils.text import condition_text
+from bench.results.kept_tables import VALUES
+from bench.results.kept_tables import keep as keep_table
 from bench.utils.atomic import write_atomically
 
 
 @click.command()
 @asks_run(methods=False, seed="all", session="the last")
 @click.option("--by", default="source", show_default=True, type=click.Choice(GROUPS), help="What to add up over.")
-@click.option("--k", default=10, show_default=True, type=click.IntRange(1), help="Voters of the utility.")
+@click.option("--k", default=10, show_default=True, type=Whole(1), help="Voters of the utility.")
 @click.option(
     "--utility",
     default="right",
@@ -28,7 +30,8 @@ from bench.utils.atomic import write_atomically
     type=click.Choice(["right", "signed"]),
     help="The share of right votes, or weighed votes with wrong ones counted against.",
 )
-@click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="Rows shown, the least worth first.")
+@click.option("--top", default=20, show_default=True, type=Whole(1), help="Rows shown, the least worth first.")
+@click.option("--keep", is_flag=True, help="Leave it in the run's folder, where `bench report` finds it.")
 @click.option("--out", type=PATH, help="Also write a CSV file with the value of each item.")
 def value(
     run: Path,
@@ -39,9 +42,10 @@ def value(
     data: str | None,
     device: str,
     top: int,
+    keep: bool,
     out: Path | None,
 ) -> None:
-    """Say what the labelled images in the memory of a RUN are worth, by source, class or item.
+    """Say what the labelled images in the memory of a RUN are worth, by source, class, keyword, licence or item.
 
     Shapley values of votes, judged by the other half of each class's images, and margins that find wrong labels. No
     query is looked at.
@@ -66,6 +70,8 @@ def value(
         click.echo(line)
     if len(shown) > top:
         click.echo(f"{len(shown) - top} more; --top {len(shown)} shows all")
+    if keep and len(found):
+        click.echo(f"{keep_table(run, VALUES, found)}: for `bench report`")
     if out is not None:
         write_atomically(out, found.to_csv(index=False, lineterminator="\n").encode())
         click.echo(f"{out}: the value of each item")

@@ -80,8 +80,9 @@ def certify(
     able = [name for name in names if isinstance(recipe_of(manifest, "methods", METHODS, name).recipe, Certifies)]
     lacking = [name for name in names if name not in able]
     if not able:
+        verb = "has" if len(lacking) == 1 else "have"
         raise BenchError(
-            f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no certificates; knn and protonet have"
+            f"{', '.join(lacking)} {verb} no certificates; knn, protonet, slda, ranpac and visual-memory have"
         )
     without = [f"{name}: no certificate is known for it" for name in lacking]
     parts: list[pd.DataFrame] = []
@@ -117,28 +118,3 @@ def _certified(dealt: DealtAgain, edits: Sequence[Edit], most: int, without: lis
                     "exact": found.exact.cpu().numpy(),
                 }
             )
-
-
-def certified_accuracy(certificates: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
-    """Return the share of queries that are answered rightly whatever so many edits, mean over seeds.
-
-    Parameters
-    ----------
-    certificates : DataFrame
-        What :func:`certify` returns.
-    numbers : sequence of int
-        Numbers of edits; 0 is the accuracy.
-
-    Returns
-    -------
-    DataFrame
-        A row a method, data set, condition and edit: the shares, a column a number, and ``exact``, the share of
-        certificates that are exact.
-    """
-    import pandas as pd
-
-    keys = ["scenario", "dataset", "condition", "edit", "method"]
-    tables = {r: certificates["correct"] & (certificates["least"] > r) for r in numbers}
-    shares = pd.DataFrame(tables).assign(exact=certificates["exact"])
-    by_seed = pd.concat([certificates[[*keys, "seed"]], shares], axis=1).groupby([*keys, "seed"], sort=False).mean()
-    return by_seed.groupby(level=keys, sort=False).mean().reset_index()

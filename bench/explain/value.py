@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from bench.core.memory import Items
 from bench.core.task import Task
+from bench.data.versions.facts import facts_of
 from bench.explain.episodes import dealt_episodes
 from bench.explain.replay import Which
 from bench.functional.item_values import left_out_margins, vote_shapley
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Utility = Literal["right", "signed"]
-GROUPS = ("source", "class", "item")
 CUT = 20_000
 """Items from which on values are those of the nearest so many of each query, with an error of at most 1 / CUT."""
 _TEMPERATURE = 0.03
@@ -62,7 +61,8 @@ def value(
     Returns
     -------
     DataFrame
-        ``scenario``, ``dataset``, ``condition``, ``seed``, ``item``, ``class``, ``source``; ``shapley``, whose sum is
+        ``scenario``, ``dataset``, ``condition``, ``seed``, ``item``, ``class``, ``source``, ``keyword``,
+        ``licence``; ``shapley``, whose sum is
         the mean utility of all judges, each answered from the other half; ``margin``, the cosine to the class's mean
         without the item, less that to the nearest other: below 0 the item looks misplaced.
 
@@ -77,6 +77,11 @@ def value(
     for dealt in dealt_episodes(folder, which or Which(), data=data, device=device):
         task = dealt.session.task
         table = values_of(task.all_images, task, k, utility)
+        facts = facts_of(data if data is not None else dealt.dataset.name)
+        known = [facts.of(item) for item in table["item"]]
+        table["source"] = [fact.source or own for fact, own in zip(known, table["source"], strict=True)]
+        table["keyword"] = [fact.keyword or name for fact, name in zip(known, table["class"], strict=True)]
+        table["licence"] = [fact.licence or "unknown" for fact in known]
         parts.append(table.assign(**dealt.about)[[*dealt.about, *table.columns]])
     return pd.concat(parts, ignore_index=True)
 
@@ -120,32 +125,3 @@ def _shapley(items: Items, columns: Tensor, x: Tensor, labels: Tensor, k: int, u
             gains = ((found.similarities.double() - 1) / _TEMPERATURE).exp() * (2 * gains - 1)
         total += vote_shapley(found.positions, gains, k, len(items)) * len(right)
     return total / max(1, len(x))
-
-
-def by_group(values: pd.DataFrame, group: str) -> pd.DataFrame:
-    """Return what the items of each source or class are worth together, mean over seeds, the least first.
-
-    Parameters
-    ----------
-    values : DataFrame
-        What :func:`value` returns.
-    group : str
-        ``source``, ``class`` or ``item``.
-
-    Returns
-    -------
-    DataFrame
-        ``items``, ``shapley`` (their sum), ``each`` (their mean), ``margin`` (its mean) and ``misplaced`` (the share
-        of items with a margin below 0).
-    """
-    keys: Sequence[str] = ["scenario", "dataset", "condition", group]
-    told = values.assign(misplaced=(values["margin"] < 0).where(values["margin"].notna()).astype(float))
-    by_seed = told.groupby([*keys, "seed"], sort=False).agg(
-        items=("item", "size"),
-        shapley=("shapley", "sum"),
-        each=("shapley", "mean"),
-        margin=("margin", "mean"),
-        misplaced=("misplaced", "mean"),
-    )
-    mean = by_seed.groupby(level=list(keys), sort=False).mean().reset_index()
-    return mean.sort_values(["scenario", "dataset", "condition", "each"], kind="stable", ignore_index=True)

@@ -99,7 +99,7 @@ def insertions_into_means(sums: Tensor, cosines: Tensor, most: int) -> Tensor:
     angles = cosines.double().clamp(-1, 1).arccos()
     # A class without items lies wherever its first vector is put.
     best = angles.masked_fill(norms == 0, torch.inf).argmin(1)
-    return _turned(angles.masked_fill(norms == 0, torch.pi), norms, best, most)
+    return turned(angles.masked_fill(norms == 0, torch.pi), norms, best, most)
 
 
 def removals_from_means(
@@ -146,12 +146,15 @@ def removals_from_means(
         one[rows] = (lost | won).any(1)
     one &= second.isfinite()
     angles = cosines.clamp(-1, 1).arccos().masked_fill(counts == 0, torch.inf)
-    bound = _turned(angles, norms, best, most)
+    bound = turned(angles, norms, best, most)
     return torch.where(one, 1, bound.clamp(min=2)), one | (bound > most)
 
 
-def _turned(angles: Tensor, norms: Tensor, best: Tensor, most: int) -> Tensor:
-    """Return the least number of unit vectors that can turn sums so that another class is nearest, int64 [q]."""
+def turned(angles: Tensor, norms: Tensor, best: Tensor, most: int, *, shared: bool = False) -> Tensor:
+    """Return the least number of unit vectors that can turn sums so that another class is nearest, int64 [q].
+
+    With ``shared`` each vector turns two sums, as one that goes from a class to another does.
+    """
     numbers = torch.arange(most + 1, device=angles.device, dtype=torch.float64)
     share = numbers / norms.clamp(min=_TINY).unsqueeze(1)
     turn = torch.where(share < 1, share.clamp(max=1).asin(), torch.pi)
@@ -162,7 +165,10 @@ def _turned(angles: Tensor, norms: Tensor, best: Tensor, most: int) -> Tensor:
     found = torch.full((len(angles),), most + 1, device=angles.device)
     for r in range(most, 0, -1):
         # B is turned by r - s vectors and A by s.
-        wins = (near[:, : r + 1].flip(1) <= away[:, : r + 1] + 1e-12).any(1)
+        pairs = (
+            near[:, r : r + 1] <= away[:, r : r + 1] if shared else near[:, : r + 1].flip(1) <= away[:, : r + 1] + 1e-12
+        )
+        wins = pairs.any(1)
         found = torch.where(wins, r, found)
     return found
 

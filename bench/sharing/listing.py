@@ -12,7 +12,7 @@ from typing import Any
 from bench.utils.errors import BenchError
 from bench.utils.hashing import file_digest
 from bench.utils.json_text import parse_json
-from bench.utils.names import name_fault, shown
+from bench.utils.names import name_fault, printable, shown
 
 LIST = "bench-files.json"
 """The name of the list beside the files."""
@@ -20,6 +20,8 @@ FORMAT = 1
 MOST_FILES = 200_000
 LARGEST_LIST = 64 * 2**20
 """Bytes of a list."""
+_LARGEST = 1 << 50
+"""Bytes of a file; no disk holds one."""
 
 _KINDS = {"run": "run.json", "pack": "pack.yaml", "classifier": "classifier.yaml"}
 """What a folder of each kind holds."""
@@ -57,7 +59,8 @@ class Listing:
         Raises
         ------
         BenchError
-            If the folder is no run, folder of runs, pack or classifier, or holds a link that leads out of it.
+            If the folder is no run, folder of runs, pack or classifier, or holds a link that leads out of it or to a
+            folder, what is no file, or a file whose name no other system takes.
         """
         if not folder.is_dir():
             raise BenchError(f"{folder} is no folder; give a run, a folder of runs, a pack or a classifier")
@@ -69,13 +72,14 @@ class Listing:
         files = {}
         for place, below, names in os.walk(folder):
             below[:] = sorted(name for name in below if not name.startswith("."))
-            for name in sorted(names):
+            # A link to a folder is not followed, so that what lies behind it would be missing unseen.
+            links = [name for name in below if Path(place, name).is_symlink()]
+            for name in (*links, *sorted(names)):
                 path = Path(place, name)
                 relative = path.relative_to(folder).as_posix()
                 if name.startswith(".") or relative == LIST:
                     continue
-                if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-                    raise BenchError(f"{path} is a link out of the folder, or no file; remove it, then push again")
+                _require_pushable(path, folder)
                 files[relative] = Entry(file_digest(path), path.stat().st_size)
         return cls(kind, files)
 
@@ -95,17 +99,38 @@ class Listing:
             files = {str(name): _entry(entry) for name, entry in content["files"].items()}
             kind = str(content["kind"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BenchError(f"the list of {where} is damaged ({type(error).__name__}); push it again") from None
+            raise BenchError(
+                f"the list of {where} is damaged ({type(error).__name__}); push it again with --replace"
+            ) from None
         if kind not in (*_KINDS, "runs") or not files or len(files) > MOST_FILES:
             raise BenchError(f"the list of {where} is of nothing that can be pulled; push it again")
         for name in files:
             _require_below(name, where)
+            if not files.keys().isdisjoint(map(str, PurePosixPath(name).parents)):
+                raise BenchError(f"the list of {where} has {shown(name)} below a file; do not pull it")
         return cls(kind, files)
+
+
+def _require_pushable(path: Path, folder: Path) -> None:
+    where = printable(str(path))
+    try:
+        if not path.resolve(strict=True).is_relative_to(folder.resolve()) or not path.is_file():
+            raise BenchError(f"{where} is a link out of the folder or to a folder, or no file; copy what it stands for")
+    except (OSError, RuntimeError):
+        raise BenchError(f"{where} is a link to nothing; remove it, then push again") from None
+    fault = name_fault(path.name, longest=255)
+    if fault:
+        raise BenchError(f"the name of {where} {fault}, and nobody could pull it; rename it, then push again")
 
 
 def _entry(content: Any) -> Entry:
     sha256, size = content["sha256"], content["bytes"]
-    if type(size) is not int or size < 0 or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+    if (
+        type(size) is not int
+        or not 0 <= size < _LARGEST
+        or len(sha256) != 64
+        or not set(sha256) <= set("0123456789abcdef")
+    ):
         raise ValueError("an entry is no hash with a size")
     return Entry(sha256, size)
 

@@ -10,13 +10,17 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import requests
+from urllib3.exceptions import HTTPError
 
+from bench.encoders.hub import answers
 from bench.utils.errors import BenchError, one_line
-from bench.utils.names import require_no_secret
+from bench.utils.names import require_no_secret, shown
+from bench.utils.web_reading import OverLimit
+from bench.utils.web_session import Forbidden, session_for, why
 
 _BLOCK = 1 << 20
-_TIMEOUT = (10, 60)
-"""Seconds to connect, and between two blocks."""
+_SILENT = 60.0
+"""Seconds that a server may say nothing."""
 
 
 class Place(Protocol):
@@ -25,8 +29,11 @@ class Place(Protocol):
     def read(self, name: str) -> Iterator[bytes]:
         """Yield the blocks of a file; what cannot be read raises :class:`BenchError`."""
 
-    def write(self, name: str, source: Path) -> None:
-        """Write a file; what cannot be written raises :class:`BenchError`."""
+    def write(self, name: str, source: Path | bytes) -> None:
+        """Write a file, as another one or as these bytes; what cannot be written raises :class:`BenchError`."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file that is there; what cannot be removed raises :class:`BenchError`."""
 
     def has(self, name: str) -> bool:
         """Return whether a file is there."""
@@ -42,17 +49,22 @@ def place_at(address: str) -> Place:
     Raises
     ------
     BenchError
-        If fsspec is missing or knows no such scheme, or the address holds a password.
+        If it is none, fsspec is missing or knows no such scheme, the hub does not answer, or it holds a password.
     """
+    if not address.strip() or not address.isprintable():
+        raise BenchError(f"{shown(address)} is no address; give a folder, or one of a store")
     require_no_secret(address, "an address", instead="leave it out; the store's own settings hold it")
     if address.startswith(("http://", "https://")):
         return _Web(address.rstrip("/"))
     if find_spec("fsspec") is None:
         raise BenchError("sharing needs fsspec; pip install 'retrieval-bench[share]'")
+    if address.startswith("hf://") and not answers():
+        # Its client would try for minutes.
+        raise BenchError(f"{address}: the Hugging Face hub does not answer; try again later")
     core = import_module("fsspec.core")
     try:
         system, root = core.url_to_fs(address)
-    except (ValueError, ImportError, OSError) as error:
+    except Exception as error:  # each store has exceptions of its own
         raise BenchError(f"{address} cannot be opened ({one_line(error)}); check it") from None
     return _Store(system, str(root).rstrip("/"), address)
 
@@ -71,13 +83,22 @@ class _Store:
         except Exception as error:  # each store has exceptions of its own
             raise self._failed("read", name, error) from None
 
-    def write(self, name: str, source: Path) -> None:
+    def write(self, name: str, source: Path | bytes) -> None:
         path = f"{self._root}/{name}"
         try:
             self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._system.put_file(str(source), path)
+            if isinstance(source, bytes):
+                self._system.pipe_file(path, source)
+            else:
+                self._system.put_file(str(source), path)
         except Exception as error:
             raise self._failed("written", name, error) from None
+
+    def remove(self, name: str) -> None:
+        try:
+            self._system.rm_file(f"{self._root}/{name}")
+        except Exception as error:
+            raise self._failed("removed", name, error) from None
 
     def has(self, name: str) -> bool:
         try:
@@ -97,15 +118,24 @@ class _Web:
 
     def read(self, name: str) -> Iterator[bytes]:
         where = f"{self._address}/{quote(name)}"
+        headers = {"Accept-Encoding": "identity"}
         try:
-            with requests.get(where, stream=True, timeout=_TIMEOUT) as answer:
+            with (
+                session_for(where) as session,
+                session.streaming(where, headers=headers, silent=_SILENT) as (answer, blocks),
+            ):
                 if answer.status_code != 200:
                     raise BenchError(f"{where} cannot be read (status {answer.status_code}); check the address")
-                yield from answer.iter_content(_BLOCK)
-        except requests.RequestException as error:
-            raise BenchError(f"{where} cannot be read ({one_line(error)}); check the address") from None
+                yield from blocks
+        except (Forbidden, OverLimit) as error:
+            raise BenchError(f"{where} cannot be read ({error}); check the address") from None
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            raise BenchError(f"{where} cannot be read ({why(error)}); check the address") from None
 
-    def write(self, name: str, source: Path) -> None:
+    def write(self, name: str, source: Path | bytes) -> None:
+        raise self._refused()
+
+    def remove(self, name: str) -> None:
         raise self._refused()
 
     def has(self, name: str) -> bool:

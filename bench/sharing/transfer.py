@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.sharing.listing import LARGEST_LIST, LIST, Entry, Listing
 from bench.sharing.places import Place, place_at
-from bench.utils.atomic import require_space
+from bench.utils.atomic import making_folder, require_space
 from bench.utils.errors import BenchError
 
 Said = Callable[[str], None]
@@ -20,7 +18,8 @@ Said = Callable[[str], None]
 def push(folder: Path, address: str, *, replace: bool = False, said: Said = lambda name: None) -> Listing:
     """Copy a run, a folder of runs, a pack or a classifier to an address, and return the list of its files.
 
-    A push that was stopped has no list, so nobody pulls half of it; the next one writes all files again.
+    A push that was stopped has no list, so nobody pulls half of it; the next one writes all files again. A list that is
+    replaced is removed first.
 
     Parameters
     ----------
@@ -37,18 +36,21 @@ def push(folder: Path, address: str, *, replace: bool = False, said: Said = lamb
     listing = Listing.of_folder(folder)
     place = place_at(address)
     if place.has(LIST):
-        there = _list_of(place, address)
-        if there.to_json() == listing.to_json():
-            return listing
-        if not replace:
-            raise BenchError(f"{address} holds another {there.kind} already; push elsewhere, or say --replace")
+        try:
+            there = _list_of(place, address)
+        except BenchError:
+            if not replace:
+                raise
+        else:
+            if there.to_json() == listing.to_json():
+                return listing
+            if not replace:
+                raise BenchError(f"{address} holds another {there.kind} already; push elsewhere, or say --replace")
+        place.remove(LIST)
     for name in listing.files:
         said(name)
         place.write(name, folder / name)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / LIST
-        path.write_text(listing.to_json(), encoding="utf-8")
-        place.write(LIST, path)
+    place.write(LIST, listing.to_json().encode())
     return listing
 
 
@@ -62,18 +64,17 @@ def pull(address: str, out: Path, *, said: Said = lambda name: None) -> Listing:
     BenchError
         If the folder is there already, nothing was pushed there, a file is missing or differs, or the disk is full.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise BenchError(f"{out} is there already; pull into a new folder")
     place = place_at(address)
     listing = _list_of(place, address)
-    with _beside(out) as scratch:
+    with making_folder(out) as scratch:
         require_space(scratch.parent, listing.size, what=str(out))
         for name, entry in listing.files.items():
             said(name)
             path = scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)
             _fetch(place, name, entry, path, address)
-        scratch.rename(out)
     return listing
 
 
@@ -87,7 +88,7 @@ def _list_of(place: Place, address: str) -> Listing:
     try:
         return Listing.of_json(b"".join(parts).decode("utf-8"), address)
     except UnicodeDecodeError:
-        raise BenchError(f"the list of {address} is damaged (no text); push it again") from None
+        raise BenchError(f"the list of {address} is damaged (no text); push it again with --replace") from None
 
 
 def _fetch(place: Place, name: str, entry: Entry, path: Path, address: str) -> None:
@@ -99,20 +100,7 @@ def _fetch(place: Place, name: str, entry: Entry, path: Path, address: str) -> N
                 break
             found.update(block)
             stream.write(block)
+        stream.flush()
+        os.fsync(stream.fileno())
     if size != entry.size or found.hexdigest() != entry.sha256:
         raise BenchError(f"{address}/{name} is not what was pushed (its hash differs); nothing was kept")
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """Yield a new folder on the disk of another, which is gone afterwards unless it was put in place."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}-", dir=out.parent))
-    except OSError as error:
-        raise BenchError(f"{out} cannot be made ({error.strerror}); choose another folder") from None
-    try:
-        scratch.chmod(0o755)
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

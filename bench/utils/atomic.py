@@ -52,11 +52,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(folder)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "free some space or choose another folder" if full else "choose a folder you may write to"
-        if error.errno == errno.ENAMETOOLONG:
-            advice = "choose a shorter name"
-        raise BenchError(f"cannot write {path}: {error.strerror or one_line(error)}; {advice}") from None
+        raise _refused(path, error) from None
     except ValueError as error:
         if "null" not in str(error):
             raise
@@ -66,6 +62,42 @@ def replacing(path: Path) -> Iterator[Path]:
         # made it cannot be removed either, and the error that says so is on its way.
         with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def making_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder to be filled, which is put at ``path``, where nothing is, when the block ends well.
+
+    As with :func:`replacing` there is all of it or nothing, and the next use of the folder above sweeps what was left.
+
+    Raises
+    ------
+    BenchError
+        If something is there already, or cannot be written.
+    """
+    temporary = path.parent / _temporary_name(path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_once(str(path.parent.absolute()))
+        temporary.mkdir()
+        yield temporary
+        # A rename onto a folder that is empty would succeed.
+        if path.exists() or path.is_symlink():
+            raise FileExistsError(errno.EEXIST, "it is there already")
+        temporary.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _refused(path, error) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> BenchError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = "free some space or choose another folder" if full else "choose a folder you may write to"
+    if error.errno == errno.ENAMETOOLONG:
+        advice = "choose a shorter name"
+    return BenchError(f"cannot write {path}: {error.strerror or one_line(error)}; {advice}")
 
 
 def _require_replaceable(path: Path) -> None:
@@ -78,6 +110,12 @@ def _temporary_name(name: str) -> str:
     # Cut, so that what holds as a name holds as a temporary one. Never in the middle of a character.
     start = name.encode("utf-8", "surrogateescape")[:_KEPT].decode("utf-8", "ignore")
     return f".{start}.{_machine()}.{os.getpid()}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a name is that of a file which a writer of this module has not finished."""
+    parts = name.split(".")
+    return len(parts) > 4 and name.startswith(".") and parts[-1] == "tmp" and bool(_MACHINE.fullmatch(parts[-3]))
 
 
 @cache
@@ -148,7 +186,9 @@ def sweep(folder: Path) -> None:
                 gone = time.time() - temporary.stat().st_mtime > _FORGOTTEN
             else:
                 gone = not pid.isdecimal() or not _alive(int(pid))
-            if gone:
+            if gone and temporary.is_dir() and not temporary.is_symlink():
+                shutil.rmtree(temporary, ignore_errors=True)
+            elif gone:
                 temporary.unlink(missing_ok=True)
 
 

@@ -77,11 +77,13 @@ def expand(path: Path) -> Path:
     Raises
     ------
     BenchError
-        For a user who is not known, and a path that no file can have.
+        For a user who is not known, a path that no file can have, and one with control characters.
     """
     text = str(path)
     if "\0" in text:
         raise BenchError(f"{shown(text)} is no path: it has a zero byte; give another")
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise BenchError(f"{shown(text)} has control characters, which a terminal would obey; call it otherwise")
     longest = max((len(part.encode("utf-8", "surrogatepass")) for part in path.parts), default=0)
     if longest > _LONGEST_PART or len(text.encode("utf-8", "surrogatepass")) > _LONGEST_PATH:
         raise BenchError(f"{shown(text)} is too long for a path; choose a shorter one")

@@ -33,6 +33,7 @@ SectionKey = Literal[
     "sweeps",
     "classes",
     "evidence",
+    "worth",
     "audit",
     "published",
     "differences",

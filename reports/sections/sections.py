@@ -21,6 +21,7 @@ from bench.reports.sections import (
     scores,
     sweeps,
     trust,
+    worth,
 )
 from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Table
@@ -65,6 +66,7 @@ SECTIONS = (
     Section("sweeps", "What a sweep changes", sweeps.section),
     Section("classes", "Class by class"),
     Section("evidence", "What answers rest on", evidence.section),
+    Section("worth", "What the memory is worth", worth.section),
     Section("audit", "Audit", near_duplicates.section),
     Section("published", "Published", published.section),
     Section("differences", "Differences between runs", differences.section),

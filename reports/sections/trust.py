@@ -12,6 +12,8 @@ from bench.reports.analysis import Analysis
 from bench.reports.metrics.selective import area_under_risk_coverage, risk_coverage
 from bench.reports.records.keys import GROUP
 from bench.reports.records.paired_predictions import PairedPredictions
+from bench.reports.sections import certified
+from bench.reports.tables.files import DataFile
 from bench.reports.tables.table import Cell, Table, names_of, share, without_constants
 
 _COVERAGES = (1.0, 0.8, 0.5)
@@ -19,9 +21,10 @@ _POOR = 0.8
 """A class whose queries' sets hold the right class more rarely is counted."""
 
 
-def section(analysis: Analysis) -> Iterator[Table]:
-    """Yield a table of abstention, and one of sets of classes where any method has them."""
+def section(analysis: Analysis) -> Iterator[Table | DataFile]:
+    """Yield a table of abstention, one of sets of classes where any method has them, and certificates if kept."""
     yield from filter(None, (_abstention(analysis), _sets(analysis)))
+    yield from certified.section(analysis)
 
 
 def _abstention(analysis: Analysis) -> Table | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.classifier import Classifier
 from bench.data.images import image_folder
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.import_features import Options, import_pack
@@ -23,9 +24,11 @@ from bench.runner.loop import execute
 from bench.runner.parallel.merge_shards import merge
 from bench.runner.parallel.work_units import Shard
 from bench.runner.plan import Run, plan
-from bench.utils.hashing import file_digest
+from bench.sharing.transfer import pull, push
+from bench.utils.hashing import digest, file_digest
 from tests import toy
 from tests.statistics.runs import make_run
+from tests.unit.classifier.clouds import clouds
 from tests.unit.pictures import lay_out
 
 Work = Callable[[Path], object]
@@ -78,7 +81,8 @@ def of_runs(folder: Path) -> dict[str, object]:
     made: dict[str, object] = {}
     for run in runs_below(folder / "runs"):
         for cell, part in read_records(run).groupby("cell"):
-            rows = part.sort_values("session").drop(columns=list(UNSTABLE))
+            # Whether a number is read as whole depends on the cells beside it: others may have none.
+            rows = part.sort_values("session").drop(columns=list(UNSTABLE)).convert_dtypes()
             made[f"record {cell}"] = rows.astype("str").to_csv(index=False)
         for cell, part in read_predictions(run).groupby("cell"):
             made[f"predictions {cell}"] = part.sort_values(["session", "query"]).to_csv(index=False)
@@ -153,6 +157,35 @@ def _report(folder: Path) -> None:
     build([folder / "runs"], folder / "out")
 
 
+def _kept(folder: Path) -> None:
+    Classifier("gda").fit(*clouds(6)).save(folder / "kept")
+
+
+def _edit(folder: Path) -> None:
+    Classifier.load(folder / "kept").remove(classes="a").save(folder / "out")
+
+
+def _of_classifier(folder: Path) -> dict[str, object]:
+    """Return what a classifier answers, and what lies in its folder; its log says when it was edited."""
+    made = Classifier.load(folder / "out")
+    answers = digest(made.predict_proba(clouds(3)[0]), made.classes_.tolist())
+    return {"answers": answers, "arrays": len(list((folder / "out").glob("*.safetensors")))}
+
+
+def _push(folder: Path) -> None:
+    push(folder / "runs" / "one", str(folder / "out"))
+
+
+def _pushed(folder: Path) -> None:
+    _made_up(folder)
+    push(folder / "runs" / "one", str(folder / "store"))
+
+
+def _pull(folder: Path) -> None:
+    if not (folder / "out").exists():
+        pull(str(folder / "store"), folder / "out")
+
+
 def _nothing(folder: Path) -> None:
     return
 
@@ -164,5 +197,8 @@ KINDS: Mapping[str, Kind] = {
     "encode": Kind(_images, _encode, _of_pack),
     "merge": Kind(_shards, _merge, of_runs, often=12),
     "report": Kind(_made_up, _report, _files("out"), often=2),
+    "edit": Kind(_kept, _edit, _of_classifier, often=4),
+    "push": Kind(_made_up, _push, _files("out"), often=2),
+    "pull": Kind(_pushed, _pull, _files("out"), often=2),
 }
 """Commands that are killed in a process of their own."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from tests.faults.reader import Reader
 from tests.faults.readers_of_data import DATA
 from tests.faults.readers_of_results import RESULTS
+from tests.faults.readers_of_shared import SHARED
 
-READERS: Mapping[str, Reader] = {**DATA, **RESULTS}
+READERS: Mapping[str, Reader] = {**DATA, **RESULTS, **SHARED}
 """By name."""

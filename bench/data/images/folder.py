@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,66 +9,14 @@ from pathlib import Path
 
 from bench.data.class_names import clean
 from bench.data.images.items import ImageItem, ImageSource, SetAside, read_file
+from bench.data.images.listing import Listing, is_image, list_folder, require_inside
 from bench.data.splits import is_split
 from bench.utils.errors import BenchError
 from bench.utils.names import printable, shown
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
-
-_ARCHIVERS = "__MACOSX"
-"""A folder that macOS's archiver adds to an archive: a shadow of every file, none of them an image."""
-
-
-@dataclass(eq=False)
-class _Listing:
-    """What lies in a folder, by name."""
-
-    folders: list[os.DirEntry[str]] = field(default_factory=list)
-    files: list[os.DirEntry[str]] = field(default_factory=list)
-    left: list[tuple[str, str]] = field(default_factory=list)
-    """Names of what is left out, with the reasons."""
-
-
-def _list(folder: Path) -> _Listing:
-    found = _Listing()
-    try:
-        with os.scandir(folder) as entries:
-            ordered = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise BenchError(f"cannot read {printable(str(folder))}: {error.strerror}; give a folder of images") from None
-    for entry in ordered:
-        if entry.name.startswith("."):
-            found.left.append((entry.name, "hidden"))
-        elif entry.name == _ARCHIVERS:
-            found.left.append((entry.name, "made by macOS's archiver"))
-        elif any(0xD800 <= ord(character) <= 0xDFFF for character in entry.name):
-            found.left.append((entry.name, "its name is not UTF-8"))
-        else:
-            try:
-                (found.folders if entry.is_dir() else found.files).append(entry)
-            except OSError as error:
-                # A link that leads to itself, for instance.
-                found.left.append((entry.name, f"cannot be followed: {error.strerror}"))
-    return found
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
-
 
 def _holds_images(folder: Path) -> bool:
-    return any(_is_image(entry.name) for entry in _list(folder).files)
-
-
-def _inside(entry: os.DirEntry[str], root: Path) -> None:
-    # Only a link can lead out, and asking the file system about every file would double the time.
-    if not entry.is_symlink():
-        return
-    target = Path(entry.path).resolve()
-    if not target.is_relative_to(root):
-        raise BenchError(f"{entry.path} is a link that leaves {root}; copy the file there, or give its own folder")
-    if Path(entry.path).parent.resolve().is_relative_to(target):
-        raise BenchError(f"{entry.path} is a link to a folder that it lies in; remove it")
+    return any(is_image(entry.name) for entry in list_folder(folder).files)
 
 
 def image_folder(root: Path) -> ImageSource:
@@ -88,19 +35,19 @@ def image_folder(root: Path) -> ImageSource:
     """
     if not root.is_dir():
         raise BenchError(f"{root} is no folder; give a folder that holds one folder of images a class")
-    top = _list(root)
-    if any(_is_image(entry.name) for entry in top.files):
+    top = list_folder(root)
+    if any(is_image(entry.name) for entry in top.files):
         raise BenchError(f"{root} holds images but no class folders; it is one level too deep, give {root.parent}")
     splits = _splits(root, top)
     aside = [SetAside(printable(name), reason) for name, reason in top.left]
     reader = _Reader(root, root.resolve(), aside)
     for split, folder in splits.items():
-        reader.read(split, folder, top if folder == root else _list(folder))
+        reader.read(split, folder, top if folder == root else list_folder(folder))
     names = sorted({item.class_name for item in reader.items})
     return ImageSource(str(root), reader.items, tuple(names), tuple(aside), tuple(reader.notes))
 
 
-def _splits(root: Path, top: _Listing) -> dict[str, Path]:
+def _splits(root: Path, top: Listing) -> dict[str, Path]:
     """Return the folders of splits by name; the root itself as ``all`` where its folders are classes."""
     named = [entry for entry in top.folders if is_split(entry.name)]
     if not named or any(_holds_images(Path(entry.path)) for entry in named):
@@ -108,7 +55,7 @@ def _splits(root: Path, top: _Listing) -> dict[str, Path]:
     others = [entry.name for entry in top.folders if not is_split(entry.name)]
     if not others:
         return {entry.name: Path(entry.path) for entry in named}
-    if any(_holds_images(Path(below.path)) for entry in named for below in _list(Path(entry.path)).folders):
+    if any(_holds_images(Path(below.path)) for entry in named for below in list_folder(Path(entry.path)).folders):
         raise BenchError(
             f"{root} holds {', '.join(shown(entry.name) for entry in named)}, which are splits by their names, and "
             f"{shown(others[0])}, which is none; call it train, test, val or memory, or move it elsewhere"
@@ -126,13 +73,13 @@ class _Reader:
     items: list[ImageItem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def read(self, split: str, folder: Path, listing: _Listing) -> None:
+    def read(self, split: str, folder: Path, listing: Listing) -> None:
         """Take the images of every class folder of a split."""
         if folder != self.root:
             self._leave_out(folder, listing)
         known: dict[str, str] = {}
         for entry in listing.folders:
-            _inside(entry, self.resolved)
+            require_inside(entry, self.resolved)
             name = clean(entry.name)
             other = known.setdefault(name, entry.name)
             if other != entry.name:
@@ -152,7 +99,7 @@ class _Reader:
     def _class(self, class_name: str, split: str, folder: Path) -> None:
         for path in self._walk(folder):
             name = self._name(path)
-            if _is_image(path.name):
+            if is_image(path.name):
                 self.items.append(ImageItem(name, class_name, partial(read_file, path), split))
             else:
                 self.aside.append(SetAside(name, f"not an image file ({path.suffix or 'no ending'})"))
@@ -162,14 +109,14 @@ class _Reader:
         waiting = [folder]
         while waiting:
             place = waiting.pop()
-            listing = _list(place)
+            listing = list_folder(place)
             self._leave_out(place, listing)
             for entry in (*listing.files, *listing.folders):
-                _inside(entry, self.resolved)
+                require_inside(entry, self.resolved)
             yield from (Path(entry.path) for entry in listing.files)
             waiting += [Path(entry.path) for entry in reversed(listing.folders)]
 
-    def _leave_out(self, folder: Path, listing: _Listing) -> None:
+    def _leave_out(self, folder: Path, listing: Listing) -> None:
         self.aside += [SetAside(self._name(folder / name), reason) for name, reason in listing.left]
 
     def _name(self, path: Path) -> str:
@@ -178,7 +125,7 @@ class _Reader:
 
 def _check_level(class_folder: Path) -> None:
     """Raise if what should be a class holds only folders that are classes, several with images each, or splits."""
-    listing = _list(class_folder)
+    listing = list_folder(class_folder)
     if listing.files or not listing.folders:
         return
     below = [Path(entry.path) for entry in listing.folders]

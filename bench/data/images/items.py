@@ -93,6 +93,11 @@ class ImageSource:
             raise BenchError(
                 f"{self.origin}: image {shown(repeated[0], longest=200)} is listed more than once; list it once"
             )
+        try:
+            "".join(item.id for item in self.items).encode()
+        except UnicodeEncodeError as error:
+            near = str(error.object[max(0, error.start - 20) : error.end])
+            raise BenchError(f"{self.origin}: an image's name near {shown(near)} is not UTF-8; rename it") from None
         check_splits(self.splits, self.origin)
         if not self.items:
             why = f" ({len(self.set_aside)} files set aside, e.g. {self.set_aside[0].reason})" if self.set_aside else ""

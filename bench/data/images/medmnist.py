@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from bench.data.arrays import read_arrays
 from bench.data.images.items import ImageItem, ImageSource
-from bench.utils.errors import BenchError, one_line
+from bench.utils.errors import BenchError
+
+_MOST_CLASSES = 100_000
 
 
 def medmnist(path: Path, *, class_names: Sequence[str] | None = None) -> ImageSource:
@@ -26,11 +28,7 @@ def medmnist(path: Path, *, class_names: Sequence[str] | None = None) -> ImageSo
     """
     items = []
     largest = -1
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files if name.endswith(("_images", "_labels"))}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise BenchError(f"{path} is no readable .npz file ({one_line(error)}); fetch it again") from None
+    arrays = read_arrays([path])
     splits = [split for split in ("train", "val", "test") if {f"{split}_images", f"{split}_labels"} <= set(arrays)]
     if not splits:
         raise BenchError(
@@ -48,6 +46,8 @@ def medmnist(path: Path, *, class_names: Sequence[str] | None = None) -> ImageSo
             labels = labels[:, 0]
         if labels.ndim != 1 or len(labels) != len(images) or labels.dtype.kind not in "iu":
             raise BenchError(f"{path}: {split}_labels of shape {labels.shape} are not one class an image")
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < _MOST_CLASSES:
+            raise BenchError(f"{path}: {split}_labels run from {labels.min()} to {labels.max()}, which are no classes")
         largest = max(largest, int(labels.max()) if len(labels) else -1)
         items += [(f"{split}/{row}", int(label), images[row], split) for row, label in enumerate(labels)]
     names = [str(n) for n in range(largest + 1)] if class_names is None else list(class_names)

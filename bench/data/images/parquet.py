@@ -17,10 +17,15 @@ from bench.data.images.items import MAX_BYTES, ImageItem, ImageSource, SetAside,
 from bench.data.splits import usual_role
 from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json
+from bench.utils.texts import require_regular
 
 _IMAGES = ("image", "img", "jpg", "png")
 CLASS_COLUMNS = ("label", "fine_label", "class", "class_name", "labels")
 """Columns by their usual names, the first that is there."""
+_MOST_ROWS = 20_000_000
+"""Of a file; all of ImageNet-21k has fourteen million images."""
+_LARGEST_GROUP = 1 << 30
+"""Bytes of a group's images and labels."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +93,15 @@ def _splits(files: Sequence[Path]) -> dict[Path, str]:
 
 def _labels(file: Path, class_names: Sequence[str] | None) -> tuple[_Columns, list[list[Any]]]:
     try:
+        require_regular(file)
         with pq.ParquetFile(file) as opened:
             columns = _columns(file, opened.schema_arrow, class_names)
+            _require_bounded(file, opened.metadata, columns)
             groups = [
                 opened.read_row_group(n, columns=[columns.label]).column(0).to_pylist()
                 for n in range(opened.num_row_groups)
             ]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise BenchError(f"{file} is no readable Parquet file ({one_line(error)}); fetch it again") from None
     return columns, groups
 
@@ -117,8 +124,23 @@ def _columns(file: Path, schema: pa.Schema, class_names: Sequence[str] | None) -
     assert image is not None
     assert label is not None
     names = features.get(label, {}).get("names")
+    if names and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise BenchError(f"{file}: the class names in its features are no list of texts; give --class-names")
     given = tuple(class_names) if class_names is not None else tuple(map(clean, names)) if names else None
     return _Columns(image, label, given)
+
+
+def _require_bounded(file: Path, about: pq.FileMetaData, columns: _Columns) -> None:
+    """Raise for rows without number, and groups that unpack to more than a machine holds: a few bytes can say so."""
+    if about.num_rows > _MOST_ROWS:
+        raise BenchError(f"{file} has {about.num_rows} rows, more than {_MOST_ROWS}; divide it")
+    for number in range(about.num_row_groups):
+        group = about.row_group(number)
+        parts = [group.column(n) for n in range(group.num_columns)]
+        wanted = (part for part in parts if part.path_in_schema.split(".")[0] in (columns.image, columns.label))
+        size = sum(part.total_uncompressed_size for part in wanted)
+        if not 0 <= size <= _LARGEST_GROUP:
+            raise BenchError(f"{file}: a group of rows unpacks to {size} bytes, more than {_LARGEST_GROUP}; divide it")
 
 
 def _features(schema: pa.Schema) -> Mapping[str, Mapping[str, Any]]:

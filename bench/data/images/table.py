@@ -66,11 +66,13 @@ def image_table(table: Path, *, root: Path | None = None) -> ImageSource:
 def _base(table: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Return the table's folder, or the one in it that holds the first image: CoOp's paths start there."""
     first = rows[0].get("path") if rows else None
-    if not isinstance(first, str) or not first or "\0" in first or (table.parent / first).exists():
+    if not isinstance(first, str) or not first:
         return table.parent
     try:
+        if (table.parent / first).exists():
+            return table.parent
         below = sorted(path for path in table.parent.iterdir() if path.is_dir() and (path / first).is_file())
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have, which its row is refused or set aside for
         return table.parent
     return below[0] if len(below) == 1 else table.parent
 

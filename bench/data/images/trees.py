@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench.data.images.folder import SUFFIXES
-from bench.data.images.items import ImageItem, ImageSource, read_file
+from bench.data.class_names import clean
+from bench.data.images.items import ImageItem, ImageSource, SetAside, read_file
+from bench.data.images.listing import Listing, list_folder, require_inside
 from bench.utils.errors import BenchError
+from bench.utils.names import printable
 
 _GOOD = ("train", "good")
 _MASKS = "ground_truth"
@@ -23,22 +26,23 @@ def mvtec_tree(root: Path) -> ImageSource:
 
     Bergmann et al., MVTec AD, CVPR 2019. Its training images are all good, so that a classifier would have no example
     of a defect: training and test images are put together, to be cut with ``--hold-out``. Masks are left out.
+
+    Raises
+    ------
+    BenchError
+        If a link leaves the folder.
     """
-    items = []
+    tree = _Tree(root)
     for category in _categories(root):
         if not category.joinpath(*_GOOD).is_dir():
             continue
+        if category != root:
+            tree.left_out(category)
         prefix = "" if category == root else f"{category.name} "
         for split in ("train", "test"):
-            for defect in _folders(category / split):
-                name = prefix + defect.name.replace("_", " ")
-                items += [_item(root, path, name) for path in _images(defect)]
-    return ImageSource(
-        str(root),
-        items,
-        tuple(sorted({item.class_name for item in items})),
-        notes=("training and test images are put together: the training images show nothing but good ones",),
-    )
+            for defect in tree.folders(category / split):
+                tree.add(clean(prefix + defect.name.replace("_", " ")), defect)
+    return tree.source("training and test images are put together: the training images show nothing but good ones")
 
 
 def nested_tree(root: Path) -> ImageSource:
@@ -49,32 +53,57 @@ def nested_tree(root: Path) -> ImageSource:
     Raises
     ------
     BenchError
-        If no folder two levels below holds an image.
+        If no folder two levels below holds an image, or a link leaves the folder.
     """
-    found = [(group, below) for group in _folders(root) for below in _folders(group) if _images(below)]
-    if not found:
+    tree = _Tree(root)
+    found = [(group, below) for group in tree.folders(root) for below in tree.folders(group)]
+    names = [clean(below.name) for _, below in found]
+    for (group, below), name in zip(found, names, strict=True):
+        tree.add(name if names.count(name) == 1 else f"{clean(group.name)}/{name}", below)
+    if not tree.items:
         raise BenchError(f"{root} holds no GROUP/CLASS/IMAGE; without --nested it is read as CLASS/IMAGE")
-    names = [below.name for _, below in found]
-    items = []
-    for group, below in found:
-        name = below.name if names.count(below.name) == 1 else f"{group.name}/{below.name}"
-        items += [_item(root, path, name) for path in _images(below)]
-    return ImageSource(str(root), items, tuple(sorted({item.class_name for item in items})))
+    return tree.source()
 
 
 def _categories(root: Path) -> list[Path]:
-    return [root] if root.joinpath(*_GOOD).is_dir() else _folders(root)
+    if root.joinpath(*_GOOD).is_dir() or not root.is_dir():
+        return [root]
+    return [Path(entry.path) for entry in list_folder(root).folders]
 
 
-def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name != _MASKS)
+@dataclass(eq=False)
+class _Tree:
+    """The images of class folders that are found somewhere below a folder, and what was left out on the way."""
 
+    root: Path
+    items: list[ImageItem] = field(default_factory=list)
+    aside: list[SetAside] = field(default_factory=list)
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    def folders(self, place: Path) -> list[Path]:
+        """Return the folders in a folder, but those of masks; without such a folder there are none."""
+        return [Path(entry.path) for entry in self.left_out(place).folders if entry.name != _MASKS]
 
+    def left_out(self, place: Path) -> Listing:
+        """Return what lies in a folder after noting what is left out of it."""
+        if not place.is_dir():
+            return Listing()
+        found = list_folder(place)
+        self.aside += [SetAside(self._name(place / name), reason) for name, reason in found.left]
+        for entry in (*found.folders, *found.files):
+            require_inside(entry, self.root.resolve())
+        return found
 
-def _item(root: Path, path: Path, class_name: str) -> ImageItem:
-    return ImageItem(path.relative_to(root).as_posix(), class_name, partial(read_file, path))
+    def add(self, class_name: str, place: Path) -> None:
+        """Take the images of a class folder."""
+        images = self.left_out(place).images
+        if not images:
+            self.aside.append(SetAside(self._name(place), "a class folder without an image"))
+        self.items += [ImageItem(self._name(path), class_name, partial(read_file, path)) for path in images]
+
+    def source(self, *notes: str) -> ImageSource:
+        """Return what was found."""
+        names = tuple(sorted({item.class_name for item in self.items}))
+        return ImageSource(str(self.root), self.items, names, tuple(self.aside), notes)
+
+    def _name(self, path: Path) -> str:
+        return printable(path.relative_to(self.root).as_posix())

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.data.class_names import clean
-from bench.data.images.folder import SUFFIXES
 from bench.data.images.items import MAX_BYTES, ImageItem, ImageSource, SetAside, Unusable
+from bench.data.images.listing import SUFFIXES
 from bench.data.splits import usual_role
 from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json

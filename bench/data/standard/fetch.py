@@ -19,16 +19,17 @@ from tqdm import tqdm
 from bench.data.declaration import Declaration, Download
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError, one_line
+from bench.utils.web_reading import OverLimit
+from bench.utils.web_session import Forbidden, session_for
 
-CONNECT_SECONDS, SILENT_SECONDS = 5.0, 30.0
-"""How long a server may take to answer, and how long it may say nothing while it sends."""
+SILENT_SECONDS = 30.0
+"""How long a server may say nothing."""
 ATTEMPTS = 3
 """How often one command goes on where a connection broke."""
 _PART = ".part"
-_BLOCK = 1 << 18
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Broken(Exception):  # noqa: N818 - it is a finding about a transfer, tried again
     """A transfer that ended early, and why."""
 
@@ -79,7 +80,7 @@ def _transfer(declared: Declaration, one: Download, file: Path, *, say: Callable
     told = False
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with _answer(one.url, part) as (reply, start, total):
+            with _answer(one.url, part) as (blocks, start, total):
                 if not told:
                     size = (
                         f"{total / 2**20:.0f} MiB" if total is not None else "of a size that the server does not tell"
@@ -88,7 +89,7 @@ def _transfer(declared: Declaration, one: Download, file: Path, *, say: Callable
                     told = True
                 if total is not None:
                     require_space(part.parent, total - start, what=str(part))
-                _write(reply, part, start, total, declared.name, progress)
+                _write(blocks, part, start, total, declared.name, progress)
             break
         except _Broken as broken:
             have = part.stat().st_size if part.exists() else 0
@@ -107,14 +108,15 @@ def _transfer(declared: Declaration, one: Download, file: Path, *, say: Callable
 
 
 @contextmanager
-def _answer(url: str, part: Path) -> Iterator[tuple[requests.Response, int, int | None]]:
-    """Yield a server's answer, the byte that it starts with, and the size of the whole file if it is told."""
+def _answer(url: str, part: Path) -> Iterator[tuple[Iterator[bytes], int, int | None]]:
+    """Yield the blocks of a server's answer, the byte that it starts with, and the size of the file if it is told."""
     start = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={start}-"} if start else {}
     # What is packed again on the way would have another size.
     headers["Accept-Encoding"] = "identity"
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, SILENT_SECONDS)) as reply:
+        with session_for(url) as session, session.streaming(url, headers=headers, silent=SILENT_SECONDS) as answer:
+            reply, blocks = answer
             if reply.status_code == requests.codes.requested_range_not_satisfiable:
                 part.unlink(missing_ok=True)
                 raise _Broken("the server has fewer bytes than are here; they were removed")
@@ -128,19 +130,20 @@ def _answer(url: str, part: Path) -> Iterator[tuple[requests.Response, int, int 
                     raise _Broken("the server sends another part than was asked for; it was left")
                 start = 0
             length = reply.headers.get("Content-Length", "")
-            yield reply, start, start + int(length) if length.isdigit() else None
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            yield blocks, start, start + int(length) if length.isdigit() else None
+    except Forbidden as error:
+        raise BenchError(f"{url} leads elsewhere: {error}") from None
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OverLimit) as error:
         raise _Broken(f"the transfer broke ({one_line(error, longest=80)})") from None
 
 
-def _write(reply: requests.Response, part: Path, start: int, total: int | None, name: str, progress: bool) -> None:
+def _write(blocks: Iterator[bytes], part: Path, start: int, total: int | None, name: str, progress: bool) -> None:
     with (
         part.open("ab" if start else "wb") as sink,
         tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=not progress) as bar,
     ):
         done = start
-        # What has arrived is kept, where iter_content would lose what is less than a block.
-        for block in iter(lambda: reply.raw.read1(_BLOCK), b""):
+        for block in blocks:
             done += len(block)
             if total is not None and done > total:
                 raise _Broken("the server sends more than it said")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from bench.data.images.items import Caption, ImageSource
 from bench.data.images.to_pack import Encoded, EncodeOptions, encode_pack
 from bench.data.import_features import distinct
 from bench.data.standard.readers import READERS
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
 from bench.utils.names import expand
 
 
@@ -65,7 +66,14 @@ def prepare(name: str, root: Path) -> Prepared:
         lacks = "; ".join(f"{path} ({what})" for path, what in missing.items())
         raise BenchError(f"{name}: {folder} lacks {lacks}. {declaration.how_to_get(root)}")
     arguments = {key: value for key, value in declaration.reader.items() if key != "kind"}
-    found = READERS[declaration.reader["kind"]](folder, **arguments)
+    try:
+        found = READERS[declaration.reader["kind"]](folder, **arguments)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, csv.Error) as error:
+        # Lists and maps of a damaged or other release raise many kinds.
+        raise BenchError(
+            f"{folder} is not laid out as {name} is shipped ({type(error).__name__}: {one_line(error)}); get its files "
+            f"again. {declaration.how_to_get(root)}"
+        ) from None
     source = ImageSource(str(folder), found.items, tuple(found.classes))
     warnings: list[str] = []
     if len(source.class_names) != declaration.classes:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.images.folder import SUFFIXES
+from bench.data.class_names import clean
 from bench.data.images.items import ImageItem, read_file
+from bench.data.images.listing import list_folder
 from bench.data.images.open import open_source
 from bench.data.splits import held_out
 from bench.data.standard.cifar import cifar
@@ -34,8 +35,10 @@ def coop_split(root: Path, *, file: str, images: str) -> RawDataset:
     path = root / file
     try:
         content = parse_json(read_text(path, "CoOp's split"))
-        rows = [(split, str(p), int(n), str(c)) for split in ("train", "val", "test") for p, n, c in content[split]]
-    except (ValueError, KeyError, TypeError) as error:
+        rows = [
+            (split, str(p), int(n), clean(str(c))) for split in ("train", "val", "test") for p, n, c in content[split]
+        ]
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise BenchError(f"{path} is no CoOp split ({type(error).__name__}: {error}); download it again") from None
     names: dict[int, str] = {}
     for _, _, label, name in rows:
@@ -84,12 +87,14 @@ def class_folders(
     for split, folder in splits.items():
         base = root / folder
         chosen = (
-            [base / name for name in wanted] if wanted is not None else sorted(p for p in base.iterdir() if p.is_dir())
+            [base / name for name in wanted]
+            if wanted is not None
+            else [Path(entry.path) for entry in list_folder(base).folders]
         )
         for class_folder in chosen:
             if not class_folder.is_dir():
                 raise BenchError(f"{class_folder} is missing; {subset or folder} names it")
-            files = sorted(p for p in class_folder.iterdir() if p.suffix.lower() in SUFFIXES)
+            files = list_folder(class_folder).images
             classes.add(class_folder.name)
             items += [
                 ImageItem(p.relative_to(root).as_posix(), class_folder.name, partial(read_file, p), split)

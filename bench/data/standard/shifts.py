@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench.data.images.folder import SUFFIXES
 from bench.data.images.items import ImageItem, read_file
+from bench.data.images.listing import list_folder
 from bench.data.standard.layout import RawDataset, lines
 from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json
@@ -170,10 +170,9 @@ def _object(path: Path) -> dict[str, str]:
 
 def _pictures(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the images of class folders, each with its folder's name."""
-    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for path in sorted(below.iterdir()):
-            if path.suffix.lower() in SUFFIXES:
-                yield below.name, path
+    for below in list_folder(folder).folders:
+        for path in list_folder(Path(below.path)).images:
+            yield below.name, path
 
 
 def _item(root: Path, path: Path, class_name: str, split: str) -> ImageItem:

@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from bench.data.images.decode import decode
 from bench.data.images.items import MAX_BYTES, Unusable
-from bench.data.web.reading import OverLimit, read_bounded
-from bench.data.web.session import BoundedSession, Forbidden, Limits, check_address, why
 from bench.utils.errors import BenchError, suggest
+from bench.utils.web_reading import OverLimit, read_bounded
+from bench.utils.web_session import BoundedSession, Forbidden, Limits, check_address, why
 
 ENGINES = {"google": "Google", "bing": "Bing", "flickr": "Flickr"}
 

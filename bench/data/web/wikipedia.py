@@ -17,12 +17,12 @@ import requests
 from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.util import Retry
 
-from bench.data.web.reading import OverLimit
-from bench.data.web.session import BoundedSession, Forbidden, Limits, check_address, why
 from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json
 from bench.utils.names import printable, require_no_secret
 from bench.utils.version import __version__
+from bench.utils.web_reading import OverLimit
+from bench.utils.web_session import BoundedSession, Forbidden, Limits, check_address, why
 
 WIKIPEDIA = "https://en.wikipedia.org/w/api.php"
 _MAX_REPLY_BYTES = 16 << 20

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from bench.cache import FeatureCache, cache_root
 from bench.cache.store import content_key
+from bench.cli.main import main
 from bench.data.cache_listing import list_spaces, prune, verify
 from bench.data.images import encode, encode_source, encode_texts, image_folder
 from bench.data.images.encode import image_space
@@ -265,3 +267,28 @@ def test_the_bar_counts_every_image_once(
         assert f"{len(items)}/{len(items)}" in capsys.readouterr().err
     encode_source(encoder, items, cache=cache)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("/dev/full", "it is no folder"),
+        ("file", "it is no folder"),
+        ("file/below", "Not a directory"),
+        ("loop", "Too many levels"),
+        ("pipe", "it is no folder"),
+    ],
+)
+def test_a_cache_that_is_no_folder_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, words: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / place))
+    with pytest.raises(BenchError, match=f"cannot be used: {words}.*set BENCH_CACHE to a folder"):
+        cache_root()
+    for command in (["list"], ["verify"], ["prune"]):
+        done = CliRunner().invoke(main, ["data", "cache", *command])
+        assert done.exit_code == 2
+        assert len(done.output.strip().splitlines()) == 1

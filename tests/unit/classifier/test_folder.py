@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from bench import BenchError, Classifier
 from bench.classifier import checksums
 from bench.classifier.checksums import tree_digest
+from bench.utils import atomic
 from tests.unit.classifier.clouds import clouds
 
 
@@ -117,3 +120,29 @@ def test_the_tree_of_hashes_covers_every_byte(tmp_path: Path, monkeypatch: pytes
         (tmp_path / "file").write_bytes(part.astype(np.uint8).tobytes())
         roots.add(tree_digest(tmp_path / "file"))
     assert len(roots) == 10
+
+
+GONE = f".README.md.{atomic._machine()}.999999999.tmp"
+
+
+@pytest.mark.parametrize("left", [(), ("README.md",), ("README.md", GONE)])
+def test_what_a_killed_writer_left_is_written_over(folder: Path, left: tuple[str, ...]) -> None:
+    (folder / "classifier.yaml").unlink()
+    (folder / "README.md").unlink()
+    for name in left:
+        (folder / name).write_text("half")
+    Classifier("protonet").fit(*clouds()).save(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "arrays.safetensors", "classifier.yaml"]
+
+
+@pytest.mark.parametrize("stranger", ["arrays.safetensors", "README.md", "thesis.tmp", ".mine.tmp", "sub/arrays"])
+def test_what_another_program_left_is_not(folder: Path, stranger: str) -> None:
+    (folder / "classifier.yaml").unlink()
+    if stranger == "README.md":
+        (folder / "arrays.safetensors").unlink()
+    (folder / stranger).parent.mkdir(exist_ok=True)
+    save_file({"x": torch.ones(2)}, folder / stranger)
+    content = (folder / stranger).read_bytes()
+    with pytest.raises(BenchError, match="is no classifier; choose an empty folder"):
+        Classifier("protonet").fit(*clouds()).save(folder)
+    assert (folder / stranger).read_bytes() == content

@@ -21,7 +21,9 @@ import bench.data.standard.fetch as module
 from bench.cli.main import main
 from bench.data.declaration import Declaration, Download
 from bench.data.standard import declarations, declared
+from bench.utils import web_session as session
 from bench.utils.errors import BenchError
+from bench.utils.web_session import Limits
 
 fetch = module.fetch
 
@@ -107,6 +109,24 @@ def silent(handler: Handler, content: bytes, start: int) -> None:
     handler.server.release.wait(20)
 
 
+def drips(handler: Handler, content: bytes, start: int) -> None:
+    """Sends a byte now and then, so that it is never silent."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    for one in content:
+        handler.wfile.write(bytes([one]))
+        if handler.server.release.wait(0.05):
+            return
+
+
+def leads_elsewhere(handler: Handler, content: bytes, start: int) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", f"http://localhost:{handler.server.server_port}/set.tar")
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
 @pytest.fixture
 def server() -> Iterator[Any]:
     made: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -173,6 +193,8 @@ def test_a_stopped_command_goes_on_with_what_is_there(server: Any, tmp_path: Pat
         (another, "sent a file whose md5 is", []),
         (refuses, "answers 403", []),
         (silent, "the transfer broke", ["cifar10/set.tar.part"]),
+        (drips, "not complete after 0.3 seconds", ["cifar10/set.tar.part"]),
+        (leads_elsewhere, "leads elsewhere: 'localhost' is at .* no public address", []),
     ],
 )
 def test_what_cannot_be_had_is_one_line_and_nothing_half(
@@ -180,10 +202,13 @@ def test_what_cannot_be_had_is_one_line_and_nothing_half(
 ) -> None:
     monkeypatch.setattr(module, "SILENT_SECONDS", 0.2)
     server.behave = behave
+    if behave is drips:
+        monkeypatch.setattr(session, "Limits", lambda **more: Limits(seconds=0.3, **more))
     with pytest.raises(BenchError, match=message) as caught:
         run(server, tmp_path)
     assert "\n" not in str(caught.value)
     assert left(tmp_path) == kept
+    monkeypatch.setattr(session, "Limits", Limits)
     server.behave = honest
     run(server, tmp_path)
 

@@ -20,9 +20,9 @@ import requests
 from bench.data.images.items import Unusable
 from bench.data.web import WikiClient, harvest_sentences, wikipedia
 from bench.data.web.icrawler import fetch
-from bench.data.web.reading import OverLimit
-from bench.data.web.session import BoundedSession, Forbidden, Limits, check_address, require_public
 from bench.utils.errors import BenchError
+from bench.utils.web_reading import OverLimit
+from bench.utils.web_session import BoundedSession, Forbidden, Limits, check_address, require_public
 from tests.unit.data.scripted_wiki import page
 
 SECONDS, BYTES = 0.6, 100_000

@@ -258,7 +258,8 @@ def test_tables_that_are_refused(tmp_path: Path, file: str, content: bytes, word
 def test_odd_files_of_a_table_are_set_aside_when_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "loop.png").symlink_to("loop.png")
-    names = ["pipe.png", "loop.png", "x" * 300 + ".png", "none.png"]
+    # The first is what CoOp's paths are recognised by.
+    names = ["x" * 300 + ".png", "pipe.png", "loop.png", "none.png", "y/" * 3000 + "z.png"]
     (tmp_path / "t.csv").write_text("path,class\n" + "".join(f"{name},cat\n" for name in names))
     for item in image_table(tmp_path / "t.csv").items:
         with pytest.raises(Unusable):

@@ -18,9 +18,9 @@ from bench.data.web import (
     harvest_sentences,
     wikipedia,
 )
-from bench.data.web.reading import OverLimit, read_bounded
 from bench.data.web.wikipedia import Unanswered, Unreachable
 from bench.utils.errors import BenchError
+from bench.utils.web_reading import OverLimit, read_bounded
 from tests.unit.data.scripted_wiki import TEXT, Wiki, client, page, send
 
 

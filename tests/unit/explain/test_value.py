@@ -17,8 +17,9 @@ from bench.cli.main import main
 from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
 from bench.explain.replay import Which
-from bench.explain.value import by_group, value, values_of
+from bench.explain.value import value, values_of
 from bench.learning.holdout import hold_out
+from bench.reports.metrics.item_values import by_group
 from bench.runner.api import run
 from bench.sampling.sessions import make_task
 from bench.utils.errors import BenchError
@@ -74,7 +75,7 @@ def test_wrong_labels_have_margins_below_zero_and_little_value(data: Dataset) ->
 def test_sources_and_classes_share_the_whole(made: Path, data: Dataset) -> None:
     found = value(made, data=data)  # type: ignore[arg-type]
     assert set(found["source"]) == {"web-a", "web-b"}
-    for group in ("source", "class", "item"):
+    for group in ("source", "class", "keyword", "licence", "item"):
         shown = by_group(found, group)
         assert shown["shapley"].sum() == pytest.approx(found["shapley"].sum())
         assert shown["items"].sum() == len(found)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.utils import atomic
-from bench.utils.atomic import replacing, sweep, write_atomically
+from bench.utils.atomic import making_folder, replacing, sweep, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.json_text import parse_json
 from bench.utils.names import LONGEST, expand, file_name, name_fault, printable
@@ -210,6 +211,7 @@ def test_home_folders_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expand(Path("data/~x")) == Path("data/~x")
     long = {"a/" + "x" * 256: "too long", "x/" * 3000: "too long"}
     cases = {"~nobody-of-this-name/x": "home folder", "a\0b": "zero byte"} | long
+    cases |= dict.fromkeys(("a\nb", "\x1b[2Jx", "a\x9bb"), "control characters")
     for path, words in cases.items():
         with pytest.raises(BenchError, match=words):
             expand(Path(path))
@@ -278,9 +280,23 @@ def test_files_of_another_machine_are_left_alone_for_a_day(tmp_path: Path) -> No
     assert sorted(tmp_path.iterdir()) == [young, own]
 
 
-def test_file_and_folder_are_synced_before_and_after_the_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def into_file(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("x")
+
+
+def into_folder(path: Path) -> None:
+    with making_folder(path) as temporary, (temporary / "a").open("w") as stream:
+        stream.write("x")
+        os.fsync(stream.fileno())
+
+
+@pytest.mark.parametrize("write", [into_file, into_folder, lambda path: write_atomically(path, b"x")])
+def test_files_and_folders_are_synced_before_and_after_the_swap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
     done: list[str] = []
-    fsync, replace = os.fsync, Path.replace
+    fsync, replace, rename = os.fsync, Path.replace, Path.rename
 
     def synced(descriptor: int) -> None:
         done.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
@@ -290,10 +306,14 @@ def test_file_and_folder_are_synced_before_and_after_the_swap(tmp_path: Path, mo
         done.append("swap")
         return replace(self, target)
 
+    def renamed(self: Path, target: Path) -> Path:
+        done.append("swap")
+        return rename(self, target)
+
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", swapped)
-    with replacing(tmp_path / "a") as temporary:
-        temporary.write_text("x")
+    monkeypatch.setattr(Path, "rename", renamed)
+    write(tmp_path / "a")
     assert done == ["file", "swap", "folder"]
 
 

@@ -13,8 +13,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -25,10 +25,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from bench.data.web.reading import OverLimit, read_bounded
 from bench.utils.names import shown
+from bench.utils.web_reading import OverLimit, read_bounded
 
+SLOWEST = 4096
+"""Bytes a second that a file must come with at least."""
 _REDIRECTS = 5
+_BLOCK = 1 << 18
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -109,8 +112,8 @@ class BoundedSession(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **named: Any) -> requests.Response:
         """Send a request, and those that its redirects ask for, within the time for all of them."""
-        # Redirects come back to this function one by one, with the redirecting turned off.
-        if named.get("allow_redirects", True) or not hasattr(self._now, "watch"):
+        # Redirects come back to this function one by one.
+        if not hasattr(self._now, "watch"):
             with _Watch(self.limits) as watch:
                 self._now.watch = watch
                 try:
@@ -119,6 +122,23 @@ class BoundedSession(requests.Session):
                     del self._now.watch
         return super().send(request, **named)
 
+    @contextmanager
+    def streaming(
+        self, address: str, *, headers: Mapping[str, str], silent: float
+    ) -> Iterator[tuple[requests.Response, Iterator[bytes]]]:
+        """Yield a reply and the blocks of its body as it was sent, for a file that is too large to be held.
+
+        ``most_bytes`` does not count here. The time of the limits is for the headers with all redirects, and then for
+        every :data:`SLOWEST` bytes a second of it; ``silent`` is the longest wait for a byte.
+        """
+        with _Watch(self.limits, streamed=True) as watch:
+            self._now.watch = watch
+            try:
+                with self.get(address, headers=dict(headers), stream=True, timeout=silent) as reply:
+                    yield reply, watch.blocks(reply)
+            finally:
+                del self._now.watch
+
     @property
     def watch(self) -> _Watch:
         """The watch of the request that this thread is at."""
@@ -126,25 +146,50 @@ class BoundedSession(requests.Session):
         return watch
 
 
+def session_for(address: str) -> BoundedSession:
+    """Return a session for an address that the user, or this package, has named: its host may be private, no other."""
+    session = BoundedSession()
+    session.limits = Limits(allow_private=(urlsplit(address).hostname or "",))
+    return session
+
+
 class _Watch:
     """Ends a request when its time is over, whatever it waits for."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, streamed: bool = False) -> None:
         self.limits, self.end, self.over = limits, time.monotonic() + limits.seconds, False
+        self.streamed = streamed
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
-        self._timer = threading.Timer(limits.seconds, self._fire)
+        self._arm(limits.seconds)
+
+    def _arm(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._fire)
         self._timer.daemon = True
 
     def __enter__(self) -> _Watch:
         self._timer.start()
         return self
 
+    def blocks(self, reply: requests.Response) -> Iterator[bytes]:
+        """Yield the blocks of a body; as long as they come fast enough there is time for more."""
+        arrived = 0
+        # What has arrived is given at once, where iter_content would wait for a whole block.
+        for block in iter(lambda: reply.raw.read1(_BLOCK), b""):
+            arrived += len(block)
+            if arrived >= SLOWEST * self.limits.seconds:
+                arrived = 0
+                with self._lock:
+                    self.end = time.monotonic() + self.limits.seconds
+            yield block
+        if self.over:
+            raise self.late()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
         with self._lock:
+            self._timer.cancel()
             for one in self._sockets:
                 one.close()
             self._sockets.clear()
@@ -173,6 +218,11 @@ class _Watch:
 
     def _fire(self) -> None:
         with self._lock:
+            left = self.end - time.monotonic()
+            if left > 0:  # more time was given meanwhile
+                self._arm(left)
+                self._timer.start()
+                return
             self.over = True
             self._end_all()
 
@@ -216,6 +266,8 @@ class _Adapter(HTTPAdapter):
             resolve(str(urlsplit(url).hostname), urlsplit(url).port or 443, watch, or_nothing=True)
         each = min(watch.left, timeout if isinstance(timeout, (int, float)) else watch.left)
         reply = super().send(request, stream=True, timeout=each, verify=verify, cert=cert, proxies=proxies)
+        if watch.streamed and not reply.is_redirect:
+            return reply
         try:
             reply._content = read_bounded(reply, watch.limits.most_bytes, watch.left)
         finally:

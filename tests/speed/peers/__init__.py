@@ -1,0 +1,1 @@
+"""The official procedures in naive forms, written from their rules, beside ours; see ``test_peers``."""
