@@ -56,7 +56,7 @@ class KNN:
     ties: with one a class, all 32 have one vote. A weighted vote at a high temperature is much the same. The protocol
     of all methods (docs/selection.md) chose 0.035, which on Oxford Flowers at 16 shots is 0.7 points below the nearest
     neighbour alone on all queries and 1.3 on the first 1500; 0.03, the next candidate, is nowhere a tenth below it on
-    all queries of seven data sets.
+    all queries of six data sets.
 
     Attributes
     ----------

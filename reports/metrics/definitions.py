@@ -121,8 +121,13 @@ class Metric:
         return _checked(self, self.of_counts, counts, len(counts.cells))
 
     def from_predictions(self, predictions: PairedPredictions) -> float:
-        """Return the metric of a cell that has predictions; NaN where it has none."""
+        """Return the metric of a cell that has predictions; NaN where it has none.
+
+        One with bounds of its own is the same function of all queries, whatever episode they are of.
+        """
         found = self.influence_on(predictions)
+        if found is None and predictions.episode is not None and self.bounds and self.influence:
+            found = self.influence(predictions)
         return float("nan") if found is None else found.value
 
     def influence_on(self, predictions: PairedPredictions) -> Influence | None:

@@ -27,6 +27,14 @@ def predictions(episode: list[int] | None = None) -> PairedPredictions:
     )
 
 
+def test_calibration_error_is_over_the_queries_of_all_episodes_and_has_no_interval_by_query_there() -> None:
+    metric = METRICS["calibration_error"]
+    whole, dealt = (replace(predictions(episode), calibrated=True) for episode in (None, [0, 0, 1, 1]))
+    assert metric.from_predictions(dealt) == metric.from_predictions(whole)
+    assert metric.influence_on(dealt) is None
+    assert np.isnan(metric.from_predictions(predictions([0, 0, 1, 1])))
+
+
 def test_rows_are_the_metrics_of_the_documentation() -> None:
     assert METRICS.names()[:2] == ["accuracy", "mean_class_recall"]
     assert all(metric.of_counts is not None or metric.influence is not None for metric in METRICS)
