@@ -30,8 +30,8 @@ def table(audited: pd.DataFrame) -> Table:
             (
                 *names_of(row),
                 Cell(str(row["method"]), str(row["method"])),
-                Cell(f"{row['n_near_duplicates']:g}", float(row["n_near_duplicates"])),
-                Cell(f"{row['n_queries']:g}", float(row["n_queries"])),
+                Cell(f"{row['n_near_duplicates']:.4g}", float(row["n_near_duplicates"])),
+                Cell(f"{row['n_queries']:.6g}", float(row["n_queries"])),
                 Cell(percent(share), float(share)),
                 *(
                     Cell("-" if math.isnan(row[c]) else percent(row[c], 2), float(row[c]))
