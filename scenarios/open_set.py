@@ -25,21 +25,18 @@ class OpenSet:
     """Some classes are unknown; their queries are asked among those of the known ones, and count in no accuracy.
 
     Protocol and scores: Yang et al., OpenOOD, NeurIPS 2022, arXiv:2210.07242, and its version 1.5, arXiv:2306.09301.
-    Measured are AUROC by several scores, FPR at 95 % recall, AUPR, OSCR and AURC. Which classes are unknown is drawn by
-    seed. The half of them whose mean image is nearest to that of a known class is *near*, the others are *far*.
+    Measured are AUROC by several scores, FPR at 95 % recall, AUPR, OSCR and AURC. The half of the unknown classes whose
+    mean image is nearest to that of a known class is *near*, the others are *far*.
 
     Attributes
     ----------
-    which : {"drawn", "declared"}
-        Unknown are a share of the classes, or those that the data set declares as unseen (``imagenet_o``).
-    unknown : float
-        Share of the classes that are unknown where they are drawn; at least one is, and two are known.
+    unknown : float or "declared"
+        Share of the classes, drawn by seed (one at least, and two are known), or those declared unseen (`imagenet_o`).
     k : int
         Which nearest labelled image a query's distance is measured to.
     """
 
-    which: Literal["drawn", "declared"] = "drawn"
-    unknown: Annotated[float, Gt(0), Lt(1)] = 0.4
+    unknown: Annotated[float, Gt(0), Lt(1)] | Literal["declared"] = 0.4
     shots: Annotated[int, Ge(1)] | None = 4
     k: Annotated[int, Ge(1)] = 10
     memory: Literal["none", "declared"] = "none"
@@ -48,21 +45,15 @@ class OpenSet:
     def conditions(self, dataset: Dataset) -> Iterator[Condition]:
         """Yield the one condition: the share of unknown classes and the shots."""
         check_declared(dataset, self.memory, "open-set.memory")
-        _, others = self._split(dataset, Stream(0))
-        drawn = self.which == "drawn"
-        unknown: Condition = {"unknown": self.unknown} if drawn else {"unknown_classes": len(others)}
-        yield {**departures(dataset, self.classes), **unknown, "shots": self.shots}
+        split_known(dataset, eligible(dataset, self.classes), self.unknown, Stream(0))
+        yield {**departures(dataset, self.classes), "unknown": self.unknown, "shots": self.shots}
 
     def deal(self, dataset: Dataset, condition: Condition, *, rng: Stream, source: Dataset | None = None) -> Episode:
         """Return one session over the known classes, with the queries of the others as strangers."""
-        known, others = self._split(dataset, rng)
+        known, others = split_known(dataset, eligible(dataset, self.classes), condition["unknown"], rng)
         frame = Labelled.of(dataset, known, dataset.memory)
         support = frame.shots(condition["shots"], rng)
         memory = declared_or_bare(dataset, self.memory, "open-set.memory")
         session = frame.session(support, *memory)
         found = Unknown.of(dataset, others, session, k=self.k)
         return Episode(sessions=(replace(session, strangers=found.queries, measure=found.measure),))
-
-    def _split(self, dataset: Dataset, rng: Stream) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        ids = eligible(dataset, self.classes)
-        return split_known(dataset, ids, self.unknown, rng, declared=self.which == "declared")

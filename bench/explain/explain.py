@@ -92,8 +92,9 @@ def explain(
     """
     names = [queries] if isinstance(queries, str) else list(queries)
     which = which or Which()
+    chosen = choose_device(device)
     rows, recorded = select(folder, names, which)
-    scene = Scene(folder, rows, methods=which.methods, data=data, device=choose_device(device))
+    scene = Scene(folder, rows, methods=which.methods, data=data, device=chosen)
     wanted = _relabels(relabel, scene.data, exclude)
     edited = scene.edited(exclude, wanted)
     cells = dict(zip(rows["method"], rows["cell"], strict=True))

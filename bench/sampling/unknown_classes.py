@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ _SHRINK = 1e-3
 
 
 def split_known(
-    dataset: Dataset, ids: Sequence[int], share: float, rng: Stream, *, declared: bool = False
+    dataset: Dataset, ids: Sequence[int], share: float | Literal["declared"], rng: Stream
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the known classes and the unknown ones: drawn by name, or those that the data set declares as unseen.
 
@@ -34,13 +35,13 @@ def split_known(
     BenchError
         If fewer than two classes would be known, or the data set declares no unseen class.
     """
-    if declared:
+    if share == "declared":
         unseen = set(dataset.class_split.get("unseen", ())) & set(ids)
         known = tuple(sorted(set(ids) - unseen))
         if not unseen or len(known) < 2:
             raise BenchError(
                 f"data set {dataset.name} declares {len(unseen)} unseen and {len(known)} other classes, "
-                "and one and two are needed; take open-set.which=drawn"
+                "and one and two are needed; give open-set.unknown a share"
             )
         return known, tuple(sorted(unseen))
     count = max(1, round(share * len(ids)))

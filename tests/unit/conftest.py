@@ -33,6 +33,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.json").write_text(json.dumps(config))
         open_clip.add_model_config(folder / f"{name}.json")
         with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             model = open_clip.create_model(name)
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / f"{name}.safetensors")
     return folder

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from tools.gpu.section import Deadline, Row
 
 _ROOT = Path(__file__).resolve().parents[2]
-_LAST_WORDS = 5.0
+_LAST_WORDS = 20.0
 """Seconds that pytest has to tell what it has done when its time is over."""
 
 

@@ -203,10 +203,10 @@ def test_imagenet_o_knows_the_classes_of_its_folders_and_has_one_that_is_none_of
     ]
     spec = f"tiny-vit:{tiny}/tiny-vit.safetensors"
     encode_declared("imagenet_o", tmp_path, tmp_path / "pack", encoder=spec, cache=None)
-    settings = {"open-set.which": "declared", "open-set.shots": 1}
+    settings = {"open-set.unknown": "declared", "open-set.shots": 1}
     frame = run("open-set", ["protonet"], tmp_path / "pack", seeds=1, set=settings).frame
     assert frame["n_queries"].tolist() == [4]
-    assert json.loads(frame["condition"].iloc[0]) == {"shots": 1, "unknown_classes": 1}
+    assert json.loads(frame["condition"].iloc[0]) == {"shots": 1, "unknown": "declared"}
     assert 0 <= json.loads(frame["measures"].iloc[0])["auroc"][0] <= 1
 
 

@@ -15,7 +15,8 @@ def answered(wrong: slice) -> PairedPredictions:
     right = np.ones(1000, dtype=bool)
     right[wrong] = False
     ids, labels = np.array([f"q{i:04}" for i in range(1000)], dtype=object), np.zeros(1000, dtype=np.int64)
-    return PairedPredictions(ids, labels, np.where(right, 0, 1), right, right, np.ones(1000), "f")
+    ranks, sets = np.where(right, 0, 1), np.full(1000, np.nan)
+    return PairedPredictions(ids, labels, ranks, right, np.ones(1000), ranks, sets, "f")
 
 
 def drawn(**wrong: slice) -> str:
