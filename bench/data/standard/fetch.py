@@ -61,13 +61,14 @@ def fetch(declared: Declaration, root: Path, *, say: Callable[[str], Any], progr
     folder = root / declared.folder
     for one in declared.downloads:
         into = root / one.into
-        if (into / one.makes).exists():
-            continue
         name = unquote(one.url.rpartition("/")[2])
         packed = name != one.makes
         file = (folder if packed else into) / name
+        if packed and (into / one.makes).exists():
+            continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        if not file.is_file():
+        # A file that is not packed may be of another revision than the one whose hash is wanted.
+        if not file.is_file() or (not packed and _hash(file, one.algorithm) != one.digest):
             _transfer(declared, one, file, say=say, progress=progress)
         if packed:
             _unpack(file, into, one.makes)

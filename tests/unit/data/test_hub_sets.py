@@ -150,6 +150,16 @@ def test_a_data_set_is_fetched_once_told_of_and_encoded(
     assert (len(dataset.role("support")), len(dataset.role("query"))) == (6, 6)
 
 
+def test_files_of_an_earlier_revision_are_fetched_again(server: Any, tmp_path: Path) -> None:
+    assert _prepare(tmp_path, "--download").exit_code == 0
+    train = tmp_path / "zoo--birds/data/train-00000-of-00001.parquet"
+    assert "licence:" not in _prepare(tmp_path, "--download").output, "fetched again though nothing changed"
+    server.repository.files["main"]["data/train-00000-of-00001.parquet"] = _parquet(200)
+    done = _prepare(tmp_path, "--download")
+    assert done.exit_code == 0, done.output
+    assert train.read_bytes() == _parquet(200)
+
+
 def test_where_it_has_no_parquet_the_hubs_own_conversion_is_taken(server: Any, tmp_path: Path) -> None:
     converted = {f"default/{split}/0000.parquet": _parquet(start) for split, start in (("train", 0), ("test", 50))}
     server.repository = Repository({"main": {"birds.py": b"..."}, "converted": converted})
