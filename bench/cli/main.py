@@ -176,6 +176,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
             "bench.cli.merge:merge",
             "Put the shards of one run together: FOLDERS are what `bench run --shard` wrote, or hold it.",
         ),
+        "migrate": Lazy(
+            "bench.cli.migrate:migrate",
+            "Say what a linear map, learnt on N items encoded twice, keeps of encoding the memory of a PACK again.",
+        ),
         "perf": Lazy(
             "bench.cli.perf:perf",
             "Measure this machine's limits, and the harness beside what one would use instead; takes about a minute.",
