@@ -94,7 +94,7 @@ class Labels:
     def misplaced(self) -> list[int]:
         """Rows with a margin below 0, the lowest first."""
         below = np.flatnonzero(self.margins < 0)
-        return below[np.argsort(self.margins[below], kind="stable")].tolist()
+        return [int(row) for row in below[np.argsort(self.margins[below], kind="stable")]]
 
     def as_dict(self, *, items: bool = True) -> dict[str, Any]:
         """Return plain values, with a row an item if asked for."""

@@ -31,9 +31,9 @@ def classes_named(texts: Iterable[str], names: Sequence[str]) -> Iterator[tuple[
         words, place, found = words_of(text), 0, set()
         while place < len(words):
             for length in lengths:
-                label = known.get(words[place : place + length])
-                if label is not None and place + length <= len(words):
-                    found.add(label)
+                named = known.get(words[place : place + length])
+                if named is not None and place + length <= len(words):
+                    found.add(named)
                     place += length
                     break
             else:

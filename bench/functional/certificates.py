@@ -157,7 +157,8 @@ def changed_by_one(sums: Tensor, counts: Tensor, x: Tensor, columns: Tensor, que
     own = columns == best
     lost = own & (after <= second + _ROUNDING)
     won = ~own & (after >= first - _ROUNDING)
-    return (lost | won) & second.isfinite()
+    changed: Tensor = (lost | won) & second.isfinite()
+    return changed
 
 
 def turned(angles: Tensor, norms: Tensor, best: Tensor, most: int, *, shared: bool = False) -> Tensor:

@@ -180,7 +180,8 @@ def _answers(recipe: Any, label: str, items: Features, queries: Features, seed: 
     method, state = fitted(recipe, task, seed=seed, label=label)
     with torch.no_grad():
         columns = torch.cat([method.score(state, part.float()).argmax(1) for part in queries.x.split(_BLOCK)])
-    return np.asarray(classes)[columns.cpu().numpy()]
+    found: np.ndarray = np.asarray(classes)[columns.cpu().numpy()]
+    return found
 
 
 def _rows(
