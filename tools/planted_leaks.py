@@ -185,7 +185,7 @@ def images_table(encoder: Encoder, size: Size, seed: int) -> Iterator[str]:
             flagged = found.found + found.alarms
             most = unseen_leaks(flagged, len(others), whole.found, whole.planted)
             missed = (found.planted - found.found) / len(others)
-            cells.append(f"{100 * rate:g}: {100 * flagged / len(others):.1f}, {100 * missed:.1f}, {100 * most:.1f}")
+            cells.append(f"{100 * rate:g}: {100 * flagged / len(others):.1f}, {100 * missed:.2f}, {100 * most:.2f}")
         where = "memory" if part == "memory" else "training images"
         yield (
             f"| {where} | {kind} | {'no' if hashes is None else 'yes'} | {_share(whole.found, whole.planted)} | "
