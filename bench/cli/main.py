@@ -141,7 +141,9 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
     context_settings={"help_option_names": ["-h", "--help"]},
     lazy={
         "audit": Lazy(
-            "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
+            "bench.cli.data_features:audit",
+            "Find duplicates between memory, support and queries of a data set, and labelled images that look "
+            "misplaced.",
         ),
         "choose": Lazy(
             "bench.cli.choose:choose",
