@@ -15,7 +15,7 @@ from bench.core.dataset import Card
 from bench.cost.encoder_flops import encoder_flops
 from bench.runner.evaluate import Outcome
 from bench.utils.hashing import digest
-from bench.utils.params import defaults
+from bench.utils.recipe_fields import defaults
 from bench.utils.version import SCHEMA
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from bench.runner.scoring import Scorer
 from bench.runner.selection import SelectOn
 from bench.runner.states import session_stream
 from bench.utils.errors import BenchError
-from bench.utils.params import defaults, evolve, initial
 from bench.utils.random import Stream
+from bench.utils.recipe_fields import defaults, evolve, initial
 
 _MOST = 4
 """Images of a class that are held out of the support at most, and no more than half."""
