@@ -27,13 +27,24 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hostile]:
         (body(b"here"), True),
         (body(b"no such page", status="404 Not Found"), True),
         (moved("http://169.254.169.254/"), True),
-        (floods(OK, b"x" * 65536), True),
+        (floods(OK + b"\r\n", b"x" * 65536), True),
         (silent, False),
         (resets, False),
         (says(b"\xff\xfe nothing of the web\r\n\r\n"), False),
+        (floods(OK, b"x" * 65536), False),
         (drips(b"HTTP/1.1 200 OK\r\nX-Slow: "), False),
     ],
-    ids=["a page", "no page", "elsewhere", "a flood", "silence", "a reset", "noise", "headers without end"],
+    ids=[
+        "a page",
+        "no page",
+        "elsewhere",
+        "a flood",
+        "silence",
+        "a reset",
+        "noise",
+        "headers that flood",
+        "headers without end",
+    ],
 )
 def test_it_is_said_in_time(hub: Hostile, act: Act, answered: bool) -> None:
     hub.act = act
