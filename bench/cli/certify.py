@@ -15,6 +15,7 @@ from bench.explain.certify import certify as certified
 from bench.explain.replay import Which
 from bench.reports.metrics.certified import certified_accuracy
 from bench.reports.tables.console import table_lines
+from bench.reports.tables.files import exact_csv
 from bench.reports.utils.text import condition_text
 from bench.results.kept_tables import CERTIFICATES
 from bench.results.kept_tables import keep as keep_table
@@ -64,5 +65,5 @@ def certify(
     if keep and len(found):
         click.echo(f"{keep_table(run, CERTIFICATES, found)}: for `bench report`")
     if out is not None:
-        write_atomically(out, found.to_csv(index=False, lineterminator="\n").encode())
+        write_atomically(out, exact_csv(found))
         click.echo(f"{out}: the certificate of each answer")
