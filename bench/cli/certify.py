@@ -100,5 +100,8 @@ def _comparisons(found: pd.DataFrame, numbers: Sequence[int]) -> Iterator[str]:
             for edit, one in certified_comparisons(found, number)
         ]
         heads = ["data set", "condition", "edit", "a", "b", "a - b, points", "p (Holm)", "a is"]
-        yield f"After {number} edits, paired by query"
+        yield f"What {number} {'edit' if number == 1 else 'edits'} cannot take away, paired by query"
         yield from table_lines(heads, rows, left=(0, 1, 2, 3, 4, 7), width=terminal_width())
+        beyond = found[~found["exact"] & (found["least"] <= number)]
+        for (method, edit), _ in beyond.groupby(["method", "edit"], sort=False):
+            yield f"{method}, {edit}: a lower bound is compared; it may stand more"
