@@ -126,28 +126,39 @@ def removals_from_means(
     most : int
         The largest number asked for.
     """
-    x, queries, sums = x.double(), queries.double(), sums.double()
-    norms, products = sums.norm(dim=1), queries @ sums.T
-    cosines = (products / norms.clamp(min=_TINY)).masked_fill(counts == 0, -torch.inf)
-    first, best = cosines.max(1)
-    second = cosines.scatter(1, best.unsqueeze(1), -torch.inf).amax(1)
-    left = (norms[columns] ** 2 - 2 * (x * sums[columns]).sum(1) + (x * x).sum(1)).clamp(min=0).sqrt()
-    alone = counts[columns] == 1
+    queries, sums = queries.double(), sums.double()
+    norms = sums.norm(dim=1)
+    cosines = (queries @ sums.T / norms.clamp(min=_TINY)).masked_fill(counts == 0, -torch.inf)
+    best = cosines.argmax(1)
     one = torch.zeros(len(queries), dtype=torch.bool, device=x.device)
     step = max(1, _NUMBERS // max(1, len(x)))
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
-        after = (products[rows][:, columns] - queries[rows] @ x.T) / left.clamp(min=_TINY)
-        # A class that loses its last item answers nothing.
-        after = after.masked_fill(alone, -torch.inf)
-        own = columns == best[rows].unsqueeze(1)
-        lost = own & (after <= second[rows].unsqueeze(1) + _ROUNDING)
-        won = ~own & (after >= first[rows].unsqueeze(1) - _ROUNDING)
-        one[rows] = (lost | won).any(1)
-    one &= second.isfinite()
+        one[rows] = changed_by_one(sums, counts, x, columns, queries[rows]).any(1)
     angles = cosines.clamp(-1, 1).arccos().masked_fill(counts == 0, torch.inf)
     bound = turned(angles, norms, best, most)
     return torch.where(one, 1, bound.clamp(min=2)), one | (bound > most)
+
+
+def changed_by_one(sums: Tensor, counts: Tensor, x: Tensor, columns: Tensor, queries: Tensor) -> Tensor:
+    """Return whether the removal of each item alone changes the nearest class mean of each query, bool [q, n].
+
+    Parameters are those of :func:`removals_from_means`.
+    """
+    x, queries, sums = x.double(), queries.double(), sums.double()
+    norms, products = sums.norm(dim=1), queries @ sums.T
+    cosines = (products / norms.clamp(min=_TINY)).masked_fill(counts == 0, -torch.inf)
+    first, best = cosines.max(1, keepdim=True)
+    second = cosines.scatter(1, best, -torch.inf).amax(1, keepdim=True)
+    left = (norms[columns] ** 2 - 2 * (x * sums[columns]).sum(1) + (x * x).sum(1)).clamp(min=0).sqrt()
+    after = (products[:, columns] - queries @ x.T) / left.clamp(min=_TINY)
+    # A class that loses its last item answers nothing.
+    after = after.masked_fill(counts[columns] == 1, -torch.inf)
+    own = columns == best
+    lost = own & (after <= second + _ROUNDING)
+    won = ~own & (after >= first - _ROUNDING)
+    changed: Tensor = (lost | won) & second.isfinite()
+    return changed
 
 
 def turned(angles: Tensor, norms: Tensor, best: Tensor, most: int, *, shared: bool = False) -> Tensor:
@@ -183,7 +194,7 @@ def _removals(columns: Tensor, weights: Tensor, rank: Tensor, k: int, most: int,
     window = columns.shape[1]
     found = torch.full((len(columns),), most + 1, device=columns.device)
     open_ = torch.arange(len(columns), device=columns.device)
-    winner = _winner(columns[:, :k], weights[:, :k], rank)
+    winner = winners(columns[:, :k], weights[:, :k], rank)
     for r in range(1, most + 1):
         if not len(open_):
             break
@@ -202,7 +213,7 @@ def _removals(columns: Tensor, weights: Tensor, rank: Tensor, k: int, most: int,
 def _relabellings(columns: Tensor, weights: Tensor, rank: Tensor, most: int) -> Tensor:
     n, size = len(columns), columns.shape[1]
     votes = _from_each_on(columns, weights)
-    winner = _winner(columns, weights, rank)
+    winner = winners(columns, weights, rank)
     rivals, held = _rivals(columns, votes, rank, winner)
     found = torch.full((n,), most + 1, device=columns.device)
     for r in range(min(most, size), 0, -1):
@@ -214,7 +225,7 @@ def _relabellings(columns: Tensor, weights: Tensor, rank: Tensor, most: int) -> 
 
 def _insertions(columns: Tensor, weights: Tensor, rank: Tensor, k: int, most: int, counted: bool) -> Tensor:
     n, size = columns.shape
-    winner = _winner(columns, weights, rank)
+    winner = winners(columns, weights, rank)
     found = torch.full((n,), most + 1, device=columns.device)
     for r in range(min(most, k), 0, -1):
         stay = min(size, k - r)
@@ -226,7 +237,7 @@ def _insertions(columns: Tensor, weights: Tensor, rank: Tensor, k: int, most: in
     return found
 
 
-def _winner(columns: Tensor, weights: Tensor, rank: Tensor) -> Tensor:
+def winners(columns: Tensor, weights: Tensor, rank: Tensor) -> Tensor:
     """Return the class with the most votes, the lowest rank among equals, int64 [q]."""
     held = torch.zeros(len(columns), len(rank), dtype=torch.float64, device=columns.device)
     held.scatter_add_(1, columns, weights.double())
