@@ -30,6 +30,7 @@ from bench.data.images.decode import decode, perceptual_hash
 from bench.data.names_in_texts import classes_named
 from bench.encoders import load_encoder
 from bench.encoders.encoder import Encoder
+from bench.functional.linear_map import fit_map
 from bench.reports.forms.limits import share_limits
 from bench.reports.metrics.leak_bounds import unseen_leaks
 from bench.utils.hashing import digest
@@ -193,6 +194,39 @@ def images_table(encoder: Encoder, size: Size, seed: int) -> Iterator[str]:
         )
 
 
+def training_table(encoder: Encoder, size: Size, seed: int) -> Iterator[str]:
+    """Yield a Markdown table: what queries that an encoder was trained on are worth to it, and what the audit finds.
+
+    The encoder is the bundled one with a linear layer behind it, trained to bring images to the text of their class:
+    seen classes' images, and queries of unseen classes that leaked with their names. The images it was trained on are
+    not shown to the audit.
+    """
+    clean, _ = base(encoder, size)
+    training, queries = clean.splits["training"], clean.role("query")
+    unseen = queries.of_classes(clean.class_split["unseen"])
+    order = torch.from_numpy(Stream(seed).child("trained-on").permutation(len(unseen)))
+    yield "| unseen queries trained on | accuracy % of them, without and with | of the others | found by the audit |"
+    yield "| ---: | ---: | ---: | ---: |"
+    for rate in RATES:
+        leaked, rest = order.split([round(rate * len(unseen)), len(unseen) - round(rate * len(unseen))])
+        right = []
+        for extra in (leaked[:0], leaked):
+            some = Features.concat([training, unseen.take(extra)]) if len(extra) else training
+            layer = fit_map(some.x, clean.prompts.x[some.labels])
+            scores = layer(unseen.x) @ clean.prompts.x[list(clean.class_split["unseen"])].T
+            right.append(torch.tensor(clean.class_split["unseen"])[scores.argmax(1)] == unseen.labels)
+        moved = replace(
+            clean,
+            splits={**clean.splits, "query": replace(queries, x=layer(queries.x))},
+            memory=Memory(replace(clean.memory.images, x=layer(clean.memory.images.x)), Items.empty(clean.dimension)),
+            roles={"query": ("query",)},
+        )
+        flagged = {pair.item for overlap in audit(moved).overlaps for pair in overlap.pairs}
+        found = len(flagged & set(unseen.ids[leaked.numpy()].tolist()))
+        cells = [", ".join(f"{100 * float(one[rows].float().mean()):.1f}" for one in right) for rows in (leaked, rest)]
+        yield f"| {len(leaked)} of {len(unseen)} | {cells[0]} | {cells[1]} | {found} |"
+
+
 FORMS: dict[str, Callable[[str], str]] = {
     "as it is": lambda name: name,
     "in capitals, words joined by hyphens": lambda name: name.upper().replace(" ", "-"),
@@ -250,8 +284,8 @@ def main() -> None:
     size = Size() if given.classes is None else Size(seen=given.classes, validation=1, unseen=given.classes)
     for line in images_table(load_encoder("glyphs"), size, given.seed):
         print(line, flush=True)
-    print()
-    print("\n".join(texts_table(given.seed)))
+    for line in ["", *training_table(load_encoder("glyphs"), size, given.seed), "", *texts_table(given.seed)]:
+        print(line)
 
 
 if __name__ == "__main__":

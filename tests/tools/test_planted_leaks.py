@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bench.data.glyphs.catalogue import characters
 from bench.data.glyphs.dataset import Size
 from bench.encoders import load_encoder
-from tools.planted_leaks import KINDS, RATES, copies, images_table, texts_table
+from tools.planted_leaks import KINDS, RATES, copies, images_table, texts_table, training_table
 
 SMALL = Size(seen=2, validation=1, unseen=3, support=1, query=4, held_out=1, images=2, sentences=1)
 
@@ -43,6 +44,16 @@ def test_the_bound_is_not_below_what_was_missed(rows: dict[tuple[str, str, str],
         for cell in rates.split("; "):
             _, _, missed, most = map(float, re.findall(r"[\d.]+", cell))
             assert missed <= most
+
+
+def test_queries_that_were_trained_on_are_answered_better_and_not_found() -> None:
+    lines = list(training_table(load_encoder("glyphs"), replace(SMALL, unseen=6), 0))[2:]
+    assert len(lines) == len(RATES)
+    cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
+    assert cells[0] == "5 of 24"
+    without, with_ = map(float, cells[1].split(", "))
+    assert without <= with_
+    assert int(cells[3]) <= 5
 
 
 def test_another_face_is_another_picture_of_the_same_draw() -> None:

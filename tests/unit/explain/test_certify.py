@@ -152,9 +152,13 @@ def test_the_command_compares_methods(tmp_path: Path) -> None:
     words = ["certify", str(tmp_path), "--edit", "insert", "--most", "2", "--compare", "2"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
-    told = done.output.split("After 2 edits, paired by query")[1]
+    told = done.output.split("What 2 edits cannot take away, paired by query")[1]
     assert "knn(k=3)" in told
     assert "protonet" in told
+    assert "lower bound" not in told
+    removed = CliRunner().invoke(main, ["certify", str(tmp_path), "--edit", "remove", "--most", "3", "--compare", "3"])
+    assert "protonet, remove: a lower bound is compared; it may stand more" in removed.output
+    assert "knn(k=3), remove: a lower" not in removed.output
     beyond = CliRunner().invoke(main, [*words[:-1], "3"])
     assert beyond.exit_code == 2
     assert beyond.output.strip() == (
