@@ -16,6 +16,7 @@ from bench.explain.replay import Which
 from bench.reports.metrics.certified import certified_accuracy
 from bench.reports.statistics.certified_tests import certified_comparisons
 from bench.reports.tables.console import table_lines
+from bench.reports.tables.files import exact_csv
 from bench.reports.tables.table import probability, share
 from bench.reports.utils.text import condition_text
 from bench.results.kept_tables import CERTIFICATES
@@ -83,7 +84,7 @@ def certify(
     if keep and len(found):
         click.echo(f"{keep_table(run, CERTIFICATES, found)}: for `bench report`")
     if out is not None:
-        write_atomically(out, found.to_csv(index=False, lineterminator="\n").encode())
+        write_atomically(out, exact_csv(found))
         click.echo(f"{out}: the certificate of each answer")
 
 

@@ -17,6 +17,7 @@ from bench.data.import_features import Options, import_pack
 from bench.data.inspect import as_text, inspect_dataset
 from bench.data.registry import resolve
 from bench.reports.metrics.leak_bounds import unseen_leaks
+from bench.reports.tables.files import exact_csv
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
 
@@ -102,7 +103,7 @@ def audit(
         for line in () if naming is None else named_lines(naming, show):
             click.echo(line)
     if out is not None:
-        write_atomically(out, margins_of(found).to_csv(index=False, lineterminator="\n").encode())
+        write_atomically(out, exact_csv(margins_of(found)))
         click.echo(f"{out}: the margin of each labelled image", err=as_json)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.data.declaration import declarations
 from bench.data.names import known
-from bench.runner.experiments import listing
+from bench.runner.experiments import OF_DATA, listing
 
 
 def datasets() -> list[dict[str, Any]]:
@@ -25,4 +25,7 @@ def datasets() -> list[dict[str, Any]]:
 
 def experiments() -> list[dict[str, Any]]:
     """Return every table and figure of the papers that is a run with a name."""
-    return listing()
+    described = [
+        {"name": name, "summary": f"{summary}; `bench data table {name} DATA`"} for name, summary in OF_DATA.items()
+    ]
+    return [*listing(), *described]

@@ -13,6 +13,7 @@ from bench.device.choose import choose_device
 from bench.migration.pairs import encoded_twice
 from bench.migration.study import WAYS, Row, curve
 from bench.reports.tables.console import table_lines
+from bench.reports.tables.files import exact_csv
 from bench.reports.tables.table import share
 from bench.runner.config import split_names
 from bench.utils.atomic import write_atomically
@@ -56,7 +57,7 @@ def migrate(pack: str, to: str, pairs: Sequence[int], methods: str, seeds: int, 
     for way, what in WAYS.items():
         click.echo(f"{way}: {what}")
     if out is not None:
-        write_atomically(out, answers.to_csv(index=False, lineterminator="\n").encode())
+        write_atomically(out, exact_csv(answers))
         click.echo(f"{out}: each answer")
 
 

@@ -13,6 +13,7 @@ from bench.explain.replay import Which
 from bench.explain.value import value as valued
 from bench.reports.metrics.item_values import GROUPS, by_group
 from bench.reports.tables.console import table_lines
+from bench.reports.tables.files import exact_csv
 from bench.reports.utils.text import condition_text
 from bench.results.kept_tables import VALUES
 from bench.results.kept_tables import keep as keep_table
@@ -88,5 +89,5 @@ def value(
     if keep and len(found):
         click.echo(f"{keep_table(run, VALUES, found)}: for `bench report`")
     if out is not None:
-        write_atomically(out, found.to_csv(index=False, lineterminator="\n").encode())
+        write_atomically(out, exact_csv(found))
         click.echo(f"{out}: the value of each item")
