@@ -12,11 +12,7 @@ from typing import Any
 import click
 
 from bench.cli.options import warn
-from bench.data.declaration import declarations
-from bench.data.names import known
-from bench.runner.experiments import listing
 from bench.utils.declared import Declared
-from bench.utils.params import defaults
 from bench.utils.registry import ENCODER, ENGINE, METHOD, SCENARIO, Entry, Kind
 
 
@@ -77,6 +73,8 @@ def _methods_read(entry: Declared) -> Iterator[dict[str, Any]]:
 
 def method_row(entry: Entry) -> dict[str, Any]:
     """Return the row of a method that is imported."""
+    from bench.utils.params import defaults
+
     recipe = entry.cls(**entry.preset)
     about = recipe.about
     return {
@@ -143,6 +141,10 @@ def described_row(entry: Entry) -> dict[str, Any]:
 
 def datasets() -> list[dict[str, Any]]:
     """Return every data set that can be named, and every standard one that is not there yet."""
+    # What reads manifests takes longer to import than all methods take to be listed.
+    from bench.data.declaration import declarations
+    from bench.data.names import known
+
     here = known()
     found = [
         {"name": entry.name, "summary": entry.description, "origin": entry.origin, "there": True}
@@ -157,6 +159,8 @@ def datasets() -> list[dict[str, Any]]:
 
 def experiments() -> list[dict[str, Any]]:
     """Return every table and figure of the papers that is a run with a name."""
+    from bench.runner.experiments import listing
+
     return listing()
 
 

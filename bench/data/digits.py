@@ -5,6 +5,9 @@ It needs no network and no encoder. There are no texts, so methods that need the
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -38,16 +41,31 @@ def describe(images: np.ndarray) -> np.ndarray:
     return np.asarray(np.concatenate(halves, axis=1) / np.sqrt(2), dtype=np.float32)
 
 
-@dataset("digits", description="8 x 8 handwritten digits, fixed descriptor, no texts")
-def load() -> Dataset:
-    """Return the data set: 10 classes, about 60 support, 18 validation and 100 query images a class."""
+def _raw() -> tuple[np.ndarray, np.ndarray]:
+    """Return scikit-learn's ``load_digits``: ink, float64 [n, 8, 8], and digits, int64 [n].
+
+    Its file is read where it lies, since to import scikit-learn takes a second.
+    """
+    spec = find_spec("sklearn")
+    for place in spec.submodule_search_locations or () if spec is not None else ():
+        file = Path(place) / "datasets" / "data" / "digits.csv.gz"
+        if file.is_file():
+            table = np.loadtxt(file, delimiter=",")
+            return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
     from sklearn.datasets import load_digits
 
     raw = load_digits()
-    x = torch.from_numpy(describe(raw.images))
+    return raw.images, raw.target.astype(np.int64)
+
+
+@dataset("digits", description="8 x 8 handwritten digits, fixed descriptor, no texts")
+def load() -> Dataset:
+    """Return the data set: 10 classes, about 60 support, 18 validation and 100 query images a class."""
+    images, labels = _raw()
+    x = torch.from_numpy(describe(images))
     names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     ids = np.array([f"digit/{n}" for n in range(len(x))])
-    every = Features(x, torch.from_numpy(raw.target.astype(np.int64)), ids, names)
+    every = Features(x, torch.from_numpy(labels), ids, names)
     order = Stream(0).child("digits", "splits").permutation(len(x))
     a, b = len(x) // 3, len(x) // 3 + len(x) // 10
     return Dataset(

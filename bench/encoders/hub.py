@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import huggingface_hub.constants as hub
-import requests
 
 SECONDS = 4.0
 """How long the hub may take to answer at all."""
@@ -14,6 +13,8 @@ SECONDS = 4.0
 
 def answers(seconds: float = SECONDS) -> bool:
     """Return whether the hub answers; it is asked once."""
+    import requests  # most encoders are loaded without it, and it takes a tenth of a second
+
     try:
         requests.head(hub.ENDPOINT, timeout=seconds, allow_redirects=False)
     except requests.RequestException:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.dataset import Dataset, require_same_space
-from bench.data.encode_on_the_fly import encode_all
 from bench.data.registry import resolve
 from bench.device.choose import choose_device
 from bench.runner.config import RunConfig
@@ -167,6 +166,9 @@ def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:
     for one in config.data:
         if not isinstance(one, (str, Path)):
             raise BenchError(f"--encoder makes features of images; {type(one).__name__} has them; leave one out")
+    # What reads images and loads encoders is half a second that a run on features does without.
+    from bench.data.encode_on_the_fly import encode_all
+
     device = choose_device(config.device)
     wanted = [str(one) for one in config.data]
     packs = encode_all(

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from bench.core.dataset import Dataset
 from bench.functional.class_tree import paths_to_nodes
@@ -72,6 +71,9 @@ def _words_shared(names: Sequence[str]) -> bool:
 
 def _clusters(dataset: Dataset, ids: Sequence[int], levels: int) -> list[list[str]]:
     """Return ancestors by average linkage of the cosines of mean images, cut to 2, 4, 8, ... clusters."""
+    # It takes a second to import, and few data sets are clustered.
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     images = dataset.role("support").of_classes(list(ids))
     lookup = {label: column for column, label in enumerate(ids)}
     columns = torch.tensor([lookup[label] for label in images.labels.tolist()], dtype=torch.int64)

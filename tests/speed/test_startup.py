@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,13 +27,30 @@ def test_startup(benchmark: Callable[..., Any], engine: str) -> None:
 
 
 @needs_quiet
-def test_help_takes_at_most_twice_as_long_as_importing_click() -> None:
-    taken: dict[str, list[float]] = {"help": [], "click": []}
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [("--help", 2), *((f"list {kind}", 4) for kind in ("methods", "scenarios", "datasets", "experiments"))],
+)
+def test_a_command_that_only_says_something_beside_importing_click(words: str, most: float) -> None:
+    command = [sys.executable, "-m", "bench", *words.split()]
     # In turn, so that a busy machine slows both; the median of the ratios forgives single hitches.
-    for _ in range(11):
-        for name, command in (("help", HELP), ("click", CLICK)):
-            start = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=True)
-            taken[name].append(time.perf_counter() - start)
-    ratio = statistics.median(a / b for a, b in zip(taken["help"], taken["click"], strict=True))
-    assert ratio <= 2, f"`bench --help` takes {ratio:.2f} times as long as `import click`"
+    ratio = statistics.median(_processor(command) / _processor(CLICK) for _ in range(11))
+    print(f"bench {words}: {ratio:.2f} times `import click`")
+    assert ratio <= most, f"`bench {words}` takes {ratio:.2f} times as long as `import click`"
+
+
+@needs_quiet
+def test_a_small_run_beside_importing_torch(tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "bench", "run", "--methods", "protonet", "--data", "digits", "--seeds", "1"]
+    torch = [sys.executable, "-c", "import torch"]
+    ratios = [_processor([*run, "--out", str(tmp_path / str(n))]) / _processor(torch) for n in range(5)]
+    print(f"bench run of protonet on digits: {statistics.median(ratios):.2f} times `import torch`")
+    assert statistics.median(ratios) <= SMALL_RUN
+
+
+def _processor(command: list[str]) -> float:
+    """Return the seconds of the processor that a command takes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

@@ -76,7 +76,7 @@ def test_standard_data_sets_are_listed_and_whether_they_are_there(
     assert "CIFAR-10  [not here]" in text
     assert "bench data prepare cifar10 --root FOLDER" in text
     pack = tmp_path / "packs" / "cifar10"
-    monkeypatch.setattr("bench.cli.listing.known", lambda: {"cifar10": Known("cifar10", str(pack), "CIFAR", pack)})
+    monkeypatch.setattr("bench.data.names.known", lambda: {"cifar10": Known("cifar10", str(pack), "CIFAR", pack)})
     (row,) = [row for row in listing.datasets() if row["name"] == "cifar10"]
     assert row["there"]
     assert f"[{pack}]" in listing.as_text([row])
@@ -91,3 +91,12 @@ def test_a_shell_completes_names_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = "['knn,protonet'] ['incremental'] ['digits'] ['cifar10', 'cifar100'] False"
     assert done.stdout.strip() == said
+
+
+def test_methods_are_listed_without_what_checks_types_or_reads_yaml() -> None:
+    code = (
+        "import sys; from bench.cli.listing import methods; assert methods(); "
+        "print([name for name in ('pydantic', 'yaml', 'numpy', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
