@@ -164,7 +164,10 @@ class APE:
 
     def describe(self, state: Refined) -> dict[str, Any]:
         """Return the settings, the channels that are kept, and on how many images how many settings were compared."""
-        return {**state.chosen.told(), "channels": len(state.channels)}
+        return {
+            **state.chosen.told(wanted=None in (self.alpha, self.beta, self.gamma)),
+            "channels": len(state.channels),
+        }
 
 
 def _criterion(x: Tensor, columns: Tensor, texts: Tensor, weights: tuple[float, float]) -> Tensor:

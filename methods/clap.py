@@ -15,7 +15,7 @@ from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_sums, normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
-from bench.learning.training import WarmUp, as_parameter, fit
+from bench.learning.training import LAST_EPOCH, WarmUp, as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -98,7 +98,7 @@ class CLAP:
 
     def describe(self, state: Cosines) -> dict[str, Any]:
         """Return the norm that texts are taken to have, and how strongly weights were held to them on average."""
-        return {"text_norm": self.text_norm, "mean_pull": float(state.pull.mean())}
+        return {"text_norm": self.text_norm, "mean_pull": float(state.pull.mean()), **LAST_EPOCH}
 
 
 def _pull(x: Tensor, columns: Tensor, texts: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.text_batches import with_a_text_each
-from bench.learning.training import WarmUp, as_parameter, epochs_of, fit
+from bench.learning.training import LAST_EPOCH, WarmUp, as_parameter, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -92,4 +92,5 @@ class CrossModalProbe:
 
     def describe(self, state: Head) -> dict[str, Any]:
         """Return how far the head went from the texts."""
-        return {"moved": float((state.weights - state.texts).norm() / state.texts.norm()), "share": state.share}
+        moved = float((state.weights - state.texts).norm() / state.texts.norm())
+        return {"moved": moved, "share": state.share, **LAST_EPOCH}

@@ -20,6 +20,7 @@ from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.functional.gaussian import Moments, discriminant, solve
 from bench.functional.logistic_regression import Linear
+from bench.learning.choosing import told_of_choice
 from bench.learning.class_texts import LOGIT_SCALE, lacking_class_texts, prompt_matrix
 from bench.learning.holdout import hold_out
 from bench.learning.unlearning import named
@@ -132,12 +133,9 @@ class GDA:
 
     def describe(self, state: Gaussian) -> dict[str, Any]:
         """Return alpha, on how many images it was chosen, and whether the zero-shot term was there."""
-        return {
-            "alpha": state.alpha,
-            "held_out": state.held_out,
-            "configurations": state.tried,
-            "zero_shot_term": state.texts is not None,
-        }
+        with_texts = state.texts is not None
+        told = told_of_choice(state.held_out, state.tried, wanted=self.alpha is None and with_texts)
+        return {"alpha": state.alpha, **told, "zero_shot_term": with_texts}
 
 
 def _moments(task: Task, items: Items, n_classes: int) -> Moments:

@@ -19,6 +19,7 @@ from bench.core.task import Task
 from bench.functional.certificates import insertions_into_votes, relabellings_of_votes, removals_of_votes
 from bench.functional.certificates_of_heads import relabellings_of_weighed_votes
 from bench.functional.classwise import class_counts, class_votes
+from bench.functional.removal_sets import fewest_removals
 from bench.learning.unlearning import named
 from bench.utils.errors import Unsuitable
 from bench.utils.random import Stream
@@ -111,11 +112,7 @@ class KNN:
         if not all(name.startswith("exact") for name in found.by):
             raise Unsuitable("an approximate search may miss items, so that nothing is certain; search exactly")
         columns, rank, counted = state.columns[found.positions], state.class_rank, self.vote == "majority"
-        if counted:
-            weights = torch.ones_like(found.similarities, dtype=torch.float64)
-        else:
-            # The softmax but for a factor that all votes of a query share; 1 for an item at the query itself.
-            weights = ((found.similarities.double() - 1) / self.temperature).exp()
+        weights = self._votes(found.similarities)
         if edit == "relabel":
             if not counted:
                 near = columns[:, : state.k]
@@ -125,6 +122,24 @@ class KNN:
             rule = removals_of_votes if edit == "remove" else insertions_into_votes
             least = rule(columns, weights, rank, state.k, most, counted=counted)
         return Certificate(least, torch.ones_like(least, dtype=torch.bool))
+
+    def fewest_removals(self, state: Voters, task: Task, query: Tensor, most: int) -> list[tuple[str, ...]]:
+        """Return the items that must leave for another answer: all single ones, else a set of the fewest."""
+        queries = query.unsqueeze(0)
+        least = int(self.certify(state, task, queries, "remove", most).least[0])
+        if least > most:
+            return []
+        found = state.items.index.search(queries, state.k + least)
+        columns, counted = state.columns[found.positions[0]], self.vote == "majority"
+        weights = self._votes(found.similarities[0])
+        sets = fewest_removals(columns, weights, state.class_rank, state.k, least, counted=counted)
+        names = state.items.ids[found.positions[0].cpu().numpy()]
+        return [tuple(str(names[place]) for place in one) for one in sets]
+
+    def _votes(self, similarities: Tensor) -> Tensor:
+        """Return the vote of each item: that of one at the query itself is 1, and their ratios are those of softmax."""
+        similar = similarities.double()
+        return torch.ones_like(similar) if self.vote == "majority" else ((similar - 1) / self.temperature).exp()
 
     def explain(self, state: Voters, task: Task, query: Tensor) -> Explanation:
         """Return the neighbours with the weight of each one's vote."""

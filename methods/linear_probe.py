@@ -14,6 +14,7 @@ from bench.core.registry import method
 from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.functional.logistic_regression import Linear, LogisticRegression
+from bench.learning.choosing import told_of_choice
 from bench.utils.random import Stream
 
 _GRID = (1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6)
@@ -150,8 +151,8 @@ class LinearProbe:
     def describe(self, state: Probe) -> dict[str, Any]:
         """Return C, on how many held-out images it was chosen, and whether all classes counted alike."""
         weights = "balanced" if state.weighed else "none"
-        told = {"c": state.c, "held_out": state.held_out, "configurations": state.tried}
-        return {**told, "class_weights": weights}
+        told = told_of_choice(state.held_out, state.tried, wanted=self.c is None, why="a class has one labelled image")
+        return {"c": state.c, **told, "class_weights": weights}
 
 
 def _among(fitted: Linear, shown: Tensor, n_classes: int) -> Linear:

@@ -17,6 +17,7 @@ from bench.core.task import Task
 from bench.cost.meter import Repeats
 from bench.functional.classwise import class_counts, class_sums, normalise
 from bench.functional.logistic_regression import Linear
+from bench.learning.choosing import told_of_choice
 from bench.learning.class_texts import prompt_matrix
 from bench.utils.random import Stream
 
@@ -115,7 +116,9 @@ class LPPlusPlus:
 
     def describe(self, state: Blended) -> dict[str, Any]:
         """Return which epoch was kept, on how many images it was chosen, and the mean weight of the texts."""
-        return {"epoch": state.epoch, "chosen_on": state.chosen_on, "alpha": float(state.alpha.mean())}
+        tried = self.epochs if state.chosen_on else 1
+        told = told_of_choice(state.chosen_on, tried, wanted=True, why="the run gives no validation split")
+        return {"epoch": state.epoch, "alpha": float(state.alpha.mean()), **told}
 
 
 def _gram(x: Tensor) -> Tensor:

@@ -18,12 +18,15 @@ from bench.core.registry import method
 from bench.core.task import Session, Task
 from bench.functional.attention import Block, Start, attend
 from bench.functional.classwise import normalise
+from bench.learning.choosing import NOT_SPARED
+from bench.learning.half_adam import HALF_MAX
 from bench.learning.holdout import hold_out
 from bench.learning.modular.forward import Forward, Integration
 from bench.learning.modular.memory import Plugging, new_items
 from bench.learning.modular.state import Modular, Weights
 from bench.learning.modular.training import Check, Criterion, Training
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
+from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
 
@@ -136,7 +139,7 @@ class MML:
     integration: Integration = "attention"
     memory: Literal["separate", "image", "text", "unified"] = "separate"
     coverage: Annotated[float, Ge(0), Le(1)] = 0.5
-    feature_norm: Annotated[float, Gt(0)] | Literal["raw"] | None = 10.0
+    feature_norm: Annotated[float, Gt(0), Le(1e15)] | Literal["raw"] | None = 10.0
     image_weight: Annotated[float, Ge(0)] | Literal["auto"] = 1.0
     choose_by: Criterion = "loss"
     start: Start = "zero"
@@ -156,7 +159,15 @@ class MML:
     about: ClassVar[About]
 
     def __post_init__(self) -> None:
-        """Ask for support where the weights are to be trained on it, so that `mml-ttt` is never `mml` unawares."""
+        """Ask for support where the weights are to be trained on it, so that `mml-ttt` is never `mml` unawares.
+
+        And refuse features that the code of the paper, which holds them in float16 too, would turn into infinity.
+        """
+        if self.precision == "float16" and isinstance(self.feature_norm, int | float) and self.feature_norm > HALF_MAX:
+            raise BenchError(
+                f"mml.feature_norm={self.feature_norm:g} is out of the range of float16, which ends at {HALF_MAX:g}; "
+                "lower it, or set mml.precision=float32"
+            )
         if self.adapt == "always":
             wanted = replace(type(self).about, needs=(*type(self).about.needs, "support"))
             object.__setattr__(self, "about", wanted)
@@ -307,7 +318,9 @@ class MML:
         held = hold_out(task.columns(images.labels), images.ids, share=0.25).cpu().numpy()
         if not held.any():
             # A training that nothing judges could be worse than none, and an only image is its own prototype.
-            return state
+            why = f"nothing: {NOT_SPARED}"
+            unjudged = state.weights.chosen_on == "nothing"
+            return replace(state, weights=replace(state.weights, chosen_on=why)) if unjudged else state
         shown, judged = images.take(~held), images.take(held)
         reduced = replace(
             task,

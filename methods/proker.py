@@ -15,7 +15,7 @@ from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.blocks import in_blocks
 from bench.functional.classwise import normalise
-from bench.learning.choosing import Held, canonical, first_best, held_images, steps
+from bench.learning.choosing import Held, canonical, first_best, held_images, steps, told_of_choice
 from bench.learning.class_texts import prompt_matrix
 from bench.utils.random import Stream
 
@@ -135,8 +135,8 @@ class ProKeR:
 
     def describe(self, state: Corrected) -> dict[str, Any]:
         """Return beta and lambda, and on how many images they were chosen among how many pairs."""
-        told = {"beta": state.beta, "penalty": state.penalty}
-        return {**told, "held_out": state.held_out, "configurations": state.tried}
+        told = told_of_choice(state.held_out, state.tried, wanted=None in (self.beta, self.penalty))
+        return {"beta": state.beta, "penalty": state.penalty, **told}
 
 
 def _even(low: float, high: float, count: int) -> list[float]:

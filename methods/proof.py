@@ -20,7 +20,7 @@ from bench.functional.classwise import class_means, normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.exemplars import keep_features
 from bench.learning.incremental import new_images
-from bench.learning.training import as_parameter, fit
+from bench.learning.training import LAST_EPOCH, as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -230,7 +230,7 @@ class Proof:
 
     def describe(self, state: Fused) -> dict[str, Any]:
         """Return how many projections there are of each modality."""
-        return {"projections": len(state.net.images)}
+        return {"projections": len(state.net.images), **LAST_EPOCH}
 
 
 def trainable(net: Net, later: bool) -> tuple[Callable[[], Net], Sequence[Tensor]]:

@@ -16,7 +16,7 @@ from bench.core.explanation import Explanation
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
-from bench.functional.certificates import insertions_into_means, removals_from_means
+from bench.functional.certificates import changed_by_one, insertions_into_means, removals_from_means
 from bench.functional.certificates_of_heads import relabellings_of_means
 from bench.functional.classwise import class_counts, class_sums, normalise
 from bench.learning.unlearning import named
@@ -101,6 +101,15 @@ class ProtoNet:
         columns = task.columns(items.labels)
         rule = removals_from_means if edit == "remove" else relabellings_of_means
         return Certificate(*rule(sums, state.counts, normalise(items.x), columns, unit, most))
+
+    def fewest_removals(self, state: Prototypes, task: Task, query: Tensor, most: int) -> list[tuple[str, ...]]:
+        """Return the items whose removal alone changes the answer; beyond one the fewest are not known."""
+        items = task.labelled
+        if len(items) != int(state.counts.sum()):
+            return []
+        unit, columns = normalise(query.unsqueeze(0)), task.columns(items.labels)
+        changed = changed_by_one(state.sums, state.counts, normalise(items.x), columns, unit)[0]
+        return [(str(name),) for name in items.ids[changed.cpu().numpy()]]
 
     def explain(self, state: Prototypes, task: Task, query: Tensor) -> Explanation:
         """Return the cosine to the mean of each class; 0 for a class without images."""

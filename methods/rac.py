@@ -21,7 +21,7 @@ from bench.encoders.image_tower import loaded
 from bench.functional.classwise import drop_self, normalise
 from bench.functional.logistic_regression import Linear
 from bench.learning.class_texts import class_texts
-from bench.learning.training import as_parameter, epochs_of, fit
+from bench.learning.training import LAST_EPOCH, as_parameter, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
@@ -181,8 +181,7 @@ class RAC:
         how = "the joined class names" if state.encoder else "mean of the class texts"
         told = {"names_encoded_as": how, "classes_without_text": state.without_text}
         cut = {} if state.cut is None else {"share_of_texts_cut": state.cut}
-        chosen = {"chosen_on": "nothing", "untrained_start_chosen": False}
-        return {**told, **cut, **chosen, "k_used": min(self.k, len(state.items))}
+        return {**told, **cut, **LAST_EPOCH, "k_used": min(self.k, len(state.items))}
 
 
 def _said(columns: Tensor, texts: Tensor, encoder: str, class_names: tuple[str, ...]) -> tuple[Tensor, float]:

@@ -20,6 +20,7 @@ from bench.functional.certificates_of_heads import one_removal
 from bench.functional.classwise import class_counts, normalise
 from bench.functional.left_out import RidgeWithout
 from bench.functional.ridge import Rows, Sums, held_out_errors
+from bench.learning.choosing import told_of_choice
 from bench.learning.holdout import digest_order, hold_out
 from bench.learning.unlearning import named
 from bench.utils.errors import Unsuitable
@@ -172,7 +173,7 @@ class RanPAC:
     def describe(self, state: Projected) -> dict[str, Any]:
         """Return lambda and on how many held-out images it was chosen."""
         tried = len(_GRID) if state.held_out else 1
-        return {"penalty": state.penalty, "held_out": state.held_out, "configurations": tried}
+        return {"penalty": state.penalty, **told_of_choice(state.held_out, tried, wanted=self.penalty is None)}
 
 
 def _projected(x: Tensor, projection: Tensor) -> Tensor:

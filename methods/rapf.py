@@ -15,7 +15,7 @@ from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, normalise, rows_of_classes
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
-from bench.learning.training import as_parameter, fit
+from bench.learning.training import LAST_EPOCH, as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -173,7 +173,7 @@ class RAPF:
     def describe(self, state: Adapted) -> dict[str, Any]:
         """Return how far the adapter went from the identity."""
         eye = torch.eye(len(state.adapter), device=state.adapter.device)
-        return {"moved": float((state.adapter - eye).norm() / eye.norm())}
+        return {"moved": float((state.adapter - eye).norm() / eye.norm()), **LAST_EPOCH}
 
 
 def fuse(old: Tensor, new: Tensor, floor: float) -> Tensor:

@@ -15,7 +15,7 @@ from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.text_batches import with_a_text_each
-from bench.learning.training import WarmUp, as_parameter, epochs_of, fit
+from bench.learning.training import LAST_EPOCH, WarmUp, as_parameter, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -88,7 +88,8 @@ class RealLinear:
 
     def describe(self, state: Averaged) -> dict[str, Any]:
         """Return how many items were kept, in all and of the poorest class."""
-        return {"items_kept": int(state.counts.sum()), "fewest_of_a_class": int(state.counts.min())}
+        kept = {"items_kept": int(state.counts.sum()), "fewest_of_a_class": int(state.counts.min())}
+        return {**kept, **LAST_EPOCH}
 
 
 def best_of_class(cosines: Tensor, columns: Tensor, count: int, n_classes: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -97,7 +97,7 @@ class RECO:
     """
 
     k: Annotated[int, Ge(1)] = 10
-    feature_norm: Annotated[float, Gt(0)] = 10.0
+    feature_norm: Annotated[float, Gt(0), Le(1e15)] = 10.0
     logit_scale: Annotated[float, Gt(0)] = 100.0
     lr: Annotated[float, Gt(0)] = 1e-5
     weight_decay: Annotated[float, Ge(0)] = 5e-4

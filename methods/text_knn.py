@@ -14,6 +14,7 @@ from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_votes, normalise
+from bench.learning.choosing import told_of_choice
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.holdout import digest_order
 from bench.utils.random import Stream
@@ -104,9 +105,15 @@ class TextKNN:
         return torch.where(trusted.unsqueeze(1), votes, zero_shot)
 
     def describe(self, state: Precise) -> dict[str, Any]:
-        """Return k, how often each was right in cross-validation, and whose scores are returned."""
+        """Return k, how often each was right in cross-validation, and whose scores are returned.
+
+        Where every class has one image each fold lacks its class, so that all k are equal and never right.
+        """
         shown = list(_KS[: len(state.right)]) if self.k is None else [state.k]
         told = {"k_used": state.k, "right_by_k": dict(zip(map(str, shown), state.right, strict=True))}
+        spared = bool((class_counts(state.columns, len(state.texts)) > 1).any())
+        told |= told_of_choice(len(state.columns) if spared else 0, len(shown) if spared else 1, wanted=self.k is None)
+        told |= {"chosen_on": "support"} if spared else {}
         return {**told, "scores": "votes where the neighbours answer, else 100 x T'"}
 
 

@@ -17,6 +17,7 @@ from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.cache_votes import Grid, cached_votes, class_votes_of
 from bench.functional.classwise import class_counts, normalise
+from bench.learning.choosing import told_of_choice
 from bench.learning.class_texts import LOGIT_SCALE, lacking_class_texts, prompt_matrix
 from bench.learning.holdout import hold_out
 from bench.learning.training import as_parameter, fit
@@ -246,12 +247,12 @@ class TipAdapter:
     def describe(self, state: Cache) -> dict[str, Any]:
         """Return alpha and beta, on how many images and in whose range they were chosen, and if texts took part."""
         trained = {"untrained_start_chosen": False} if isinstance(state, TrainedCache) else {}
+        wanted = self.beta is None or (self.alpha is None and state.texts is not None)
         return {
             **trained,
             "alpha": state.alpha,
             "beta": state.beta,
-            "held_out": state.held_out,
-            "configurations": state.tried,
+            **told_of_choice(state.held_out, state.tried, wanted=wanted),
             "range": "of the data set" if state.known else "stated for others",
             "zero_shot_term": state.texts is not None,
         }

@@ -146,7 +146,7 @@ class TipX:
 
     def describe(self, state: Keys) -> dict[str, Any]:
         """Return the settings, and on how many images they were chosen among how many."""
-        return state.chosen.told()
+        return state.chosen.told(wanted=None in (self.alpha, self.beta, self.gamma))
 
 
 def _affinity(cosines: Tensor, beta: float) -> Tensor:

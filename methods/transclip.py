@@ -15,7 +15,7 @@ from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.functional.propagation import Graph
-from bench.learning.choosing import first_best, held_images
+from bench.learning.choosing import first_best, held_images, told_of_choice
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.search import Index, top_k
 from bench.utils.random import Stream
@@ -154,7 +154,8 @@ class TransCLIP:
 
     def describe(self, state: Given) -> dict[str, Any]:
         """Return on how many images gamma is chosen, among how many values."""
-        return {"held_out": len(state.check), "configurations": len(_GAMMAS) if len(state.check) else 1}
+        tried = len(_GAMMAS) if len(state.check) else 1
+        return told_of_choice(len(state.check), tried, wanted=self.gamma is None and len(state.shots) > 0)
 
 
 def _among(x: Tensor) -> Graph:

@@ -29,6 +29,14 @@ the command line win over all of it: `bench run --experiment t13 --data glyphs -
 packs is used. What replaces the paper's memory is stated below, and in every table of the report (`memory support
 split`). Published numbers are in `published.yaml`. A table that is available only as a picture has none, because no
 number is guessed.
+
+**Tables of data.** `t10` (the data sets: classes, class splits, images, memory items a class) and `t18` (the first
+texts of a class) run nothing. They are printed for data at hand:
+
+```
+bench data table t10 glyphs packs/pets
+bench data table t18 glyphs --class "GREEK SMALL LETTER OMEGA"
+```
 """
 
 

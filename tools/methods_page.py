@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import Any
 
-from bench.cli.listing import methods
+from bench.cli.listing_registered import methods
 from bench.core.registry import METHODS
 
 _HEAD = """# Methods

@@ -102,16 +102,14 @@ def _task(dataset: Dataset, classes: tuple[int, ...], support: Features) -> Task
 def compared(dataset: Dataset, rates: Sequence[float], seeds: int) -> pd.DataFrame:
     """Return accuracy of each strategy and its paired difference from the memory as it is."""
     queries = dataset.role("query")
-    labels, ids = queries.labels.numpy(), queries.ids.astype(object)
+    labels = queries.labels.numpy()
     rows = []
     for rate in rates:
         runs: dict[str, dict[str, dict[int, PairedPredictions]]] = {}
         left: dict[str, list[int]] = {}
         for seed in range(seeds):
             for strategy, method, found, count in answers(dataset, rate, seed):
-                correct = found == labels
-                ones = np.ones(len(labels))
-                paired = PairedPredictions(ids, labels, found, correct, correct, ones, "the same queries")
+                paired = PairedPredictions.of_answers(queries.ids, labels, found)
                 runs.setdefault(method, {}).setdefault(strategy, {})[seed] = paired
                 left.setdefault(strategy, []).append(count)
         for method, predictions in runs.items():

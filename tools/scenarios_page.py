@@ -12,7 +12,7 @@ from typing import Any
 from annotated_types import BaseMetadata
 
 from bench.core.registry import SCENARIOS, Entry
-from bench.utils.params import defaults, hints
+from bench.utils.recipe_fields import defaults, hints
 
 _HEAD = """# Scenarios
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.utils.names import printable
+from bench.utils.spreadsheets import inert
 
 NONE = "none of these"
 """The answer where no class is likely enough."""
@@ -103,7 +104,8 @@ def as_csv(inputs: Sequence[str], answers: Sequence[Answer]) -> str:
     writer.writerow(["input", "label", "probability", "best", "neighbours"])
     for name, answer in zip(inputs, answers, strict=True):
         near = " ".join(f"{one.item}={one.label}" for one in answer.neighbours)
-        writer.writerow([name, answer.label, f"{answer.probability:.6f}", answer.best, near])
+        shown, label, best, by = map(inert, (name, answer.label, answer.best, near))
+        writer.writerow([shown, label, f"{answer.probability:.6f}", best, by])
     return out.getvalue().rstrip("\n")
 
 

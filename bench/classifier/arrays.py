@@ -13,10 +13,10 @@ from torch import Tensor
 
 from bench.classifier.checksums import tree_digest
 from bench.learning.state_io import flatten, restore
-from bench.utils.atomic import replacing, require_space
 from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import digest
 from bench.utils.json_text import parse_json
+from bench.utils.tensor_files import write_tensors
 from bench.utils.texts import require_regular
 
 _KEY = "value"
@@ -34,13 +34,9 @@ def write_arrays(path: Path, value: Any) -> str:
     BenchError
         If the disk is too full or the folder cannot be written to; nothing is left behind.
     """
-    from safetensors.torch import save_file
-
     description, tensors = flatten(value)
     description = _once(_texts_apart(description, tensors), tensors)
-    require_space(path.parent, sum(tensor.nbytes for tensor in tensors.values()), what=str(path))
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(description)})
+    write_tensors(path, tensors, metadata={_KEY: json.dumps(description)})
     return tree_digest(path)
 
 

@@ -12,7 +12,7 @@ from bench.classifier.model import Model
 from bench.classifier.wilson import wilson
 from bench.core.protocols import Explains, Forgets
 from bench.core.state_bytes import StateBytes
-from bench.utils.params import defaults
+from bench.utils.recipe_fields import defaults
 from bench.utils.version import __version__
 
 _NAMED = 20

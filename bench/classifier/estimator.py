@@ -27,7 +27,7 @@ from bench.encoders import class_texts, load_encoder
 from bench.encoders.encoder import Encoder
 from bench.encoders.prompts import of_strings
 from bench.utils.errors import BenchError
-from bench.utils.params import defaults
+from bench.utils.recipe_fields import defaults
 
 if TYPE_CHECKING:
     from bench.data.images.items import SetAside

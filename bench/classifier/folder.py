@@ -23,7 +23,7 @@ from bench.utils.atomic import is_temporary, sweep, write_atomically
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
 from bench.utils.names import expand, name_fault, shown
-from bench.utils.params import defaults
+from bench.utils.recipe_fields import defaults
 from bench.utils.texts import read_text
 from bench.utils.version import __version__
 from bench.utils.yaml12 import YamlError, dump_yaml, parse_yaml

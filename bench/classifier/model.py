@@ -26,7 +26,8 @@ from bench.runner.handover import Handed, Handover, method_stream
 from bench.runner.recipes import choose_recipes
 from bench.runner.states import build_session, session_stream
 from bench.utils.errors import BenchError, Unsuitable, suggest
-from bench.utils.params import evolve, make
+from bench.utils.params import make
+from bench.utils.recipe_fields import evolve
 
 _BLOCK = 8192
 """Queries scored at a time, as many as the harness takes, so that answers are its answers bit by bit."""

@@ -18,7 +18,7 @@ from bench.runner.identity import evaluation_fingerprint, recipe_fingerprint
 from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import digest
 from bench.utils.json_text import parse_json
-from bench.utils.params import defaults
+from bench.utils.recipe_fields import defaults
 from bench.utils.texts import read_text
 
 FORMAT = 1

@@ -34,6 +34,7 @@ def cache() -> None:
             "bench.cli.data_images:prepare",
             "Check that a standard data set is laid out as it should be, say what is missing, and encode it.",
         ),
+        "table": Lazy("bench.cli.data_table:table", "Print a table of the founding paper for data at hand."),
     },
 )
 def data() -> None:

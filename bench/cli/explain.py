@@ -44,7 +44,7 @@ def explain(
     """
     if images is not None and html is None:
         raise BenchError("--images are shown on a page; give --html a file for it")
-    (case,) = explained(run, query, which, exclude=exclude, relabel=relabel, data=data, device=device)
+    (case,) = explained(run, query, which, exclude=exclude, relabel=relabel, data=data, device=device, removed=True)
     if html is not None:
         write_atomically(html, page(case, thumbnails(case.data, images)))
     click.echo(text(case, most=top, width=terminal_width()))

@@ -141,7 +141,9 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
     context_settings={"help_option_names": ["-h", "--help"]},
     lazy={
         "audit": Lazy(
-            "bench.cli.data_features:audit", "Find duplicates between memory, support and queries of a data set."
+            "bench.cli.data_features:audit",
+            "Find duplicates between memory, support and queries of a data set, and labelled images that look "
+            "misplaced.",
         ),
         "choose": Lazy(
             "bench.cli.choose:choose",
@@ -175,6 +177,10 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
         "merge": Lazy(
             "bench.cli.merge:merge",
             "Put the shards of one run together: FOLDERS are what `bench run --shard` wrote, or hold it.",
+        ),
+        "migrate": Lazy(
+            "bench.cli.migrate:migrate",
+            "Say what a linear map, learnt on N items encoded twice, keeps of encoding the memory of a PACK again.",
         ),
         "perf": Lazy(
             "bench.cli.perf:perf",

@@ -13,6 +13,7 @@ from bench.explain.membership import LEVEL, SHADOWS, STATES, WORLDS, powers
 from bench.explain.membership import membership as tested
 from bench.explain.replay import Which
 from bench.reports.tables.console import table_lines
+from bench.reports.tables.files import exact_csv
 from bench.reports.utils.text import condition_text
 from bench.utils.atomic import write_atomically
 
@@ -44,7 +45,7 @@ def membership(
     for line in without:
         click.echo(f"not tested: {line}")
     if out is not None:
-        write_atomically(out, found.to_csv(index=False, lineterminator="\n").encode())
+        write_atomically(out, exact_csv(found))
         click.echo(f"{out}: each test")
 
 

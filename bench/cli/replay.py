@@ -13,6 +13,7 @@ from bench.explain.replay import Which
 from bench.explain.versions import replay as replayed
 from bench.reports.statistics.versions import changes
 from bench.reports.tables.console import table_lines
+from bench.reports.tables.files import exact_csv
 from bench.reports.tables.table import share
 from bench.reports.utils.text import condition_text
 from bench.utils.atomic import write_atomically
@@ -64,5 +65,5 @@ def replay(
     for line in found.without:
         click.echo(f"not answered: {line}")
     if out is not None:
-        write_atomically(out, found.answers.to_csv(index=False, lineterminator="\n").encode())
+        write_atomically(out, exact_csv(found.answers))
         click.echo(f"{out}: each answer before and after")

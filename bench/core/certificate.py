@@ -43,3 +43,14 @@ class Certifies(Protocol):
         Unsuitable
             If there is no rule for such edits, or the state does not hold what it needs.
         """
+
+
+@runtime_checkable
+class NamesRemovals(Protocol):
+    """A method that can name the fewest items whose removal changes an answer."""
+
+    def fewest_removals(self, state: object, task: Task, query: Tensor, most: int) -> list[tuple[str, ...]]:
+        """Return the ids of items in sets, each of the fewest that change the answer to a query [d].
+
+        All sets of one item; of more, one set. None where more than ``most`` are needed, or where it is not known.
+        """

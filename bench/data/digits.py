@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
@@ -41,31 +42,32 @@ def describe(images: np.ndarray) -> np.ndarray:
     return np.asarray(np.concatenate(halves, axis=1) / np.sqrt(2), dtype=np.float32)
 
 
-def _raw() -> tuple[np.ndarray, np.ndarray]:
-    """Return scikit-learn's ``load_digits``: ink, float64 [n, 8, 8], and digits, int64 [n].
+def digit_images() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return scikit-learn's digits: ink from 0 to 16 [1797, 8, 8], and which digit each is [1797].
 
-    Its file is read where it lies, since to import scikit-learn takes a second.
+    They are read from the file that it ships, since the import of ``sklearn.datasets`` takes as long as half of
+    torch's; where its layout is another one, it is asked.
     """
     spec = find_spec("sklearn")
-    for place in spec.submodule_search_locations or () if spec is not None else ():
-        file = Path(place) / "datasets" / "data" / "digits.csv.gz"
-        if file.is_file():
-            table = np.loadtxt(file, delimiter=",")
-            return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.is_file():
+            rows = np.loadtxt(path, delimiter=",")
+            return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64)
     from sklearn.datasets import load_digits
 
-    raw = load_digits()
-    return raw.images, raw.target.astype(np.int64)
+    found = load_digits()
+    return found.images, found.target.astype(np.int64)
 
 
 @dataset("digits", description="8 x 8 handwritten digits, fixed descriptor, no texts")
 def load() -> Dataset:
     """Return the data set: 10 classes, about 60 support, 18 validation and 100 query images a class."""
-    images, labels = _raw()
+    images, digits = digit_images()
     x = torch.from_numpy(describe(images))
     names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     ids = np.array([f"digit/{n}" for n in range(len(x))])
-    every = Features(x, torch.from_numpy(labels), ids, names)
+    every = Features(x, torch.from_numpy(digits), ids, names)
     order = Stream(0).child("digits", "splits").permutation(len(x))
     a, b = len(x) // 3, len(x) // 3 + len(x) // 10
     return Dataset(

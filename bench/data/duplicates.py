@@ -1,8 +1,8 @@
-"""Duplicates between memory, support and queries: exact ones by content, near ones by features and by pixels."""
+"""Duplicates between memory, support and queries, by content, features and pixels; and items that look misplaced."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from bench.core.dataset import Dataset
 from bench.data.image_hashes import BITS, Pixels, read_pixels
 from bench.data.names import known
 from bench.data.pack_files import MANIFEST
+from bench.functional.item_values import left_out_margins
 from bench.search import top_k
 from bench.utils.errors import BenchError
 
@@ -70,19 +71,56 @@ class Overlap:
         return sum(pair.how in how for pair in self.pairs)
 
 
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The labelled images of a part, and how each lies among them.
+
+    Attributes
+    ----------
+    part : str
+    ids, names : str array [n]
+        Items, and the class that each is under.
+    margins : float64 array [n]
+        The cosine to the mean of its class without it, less that to the nearest other class; below 0 it looks
+        misplaced, NaN where it is alone in its class. See :func:`bench.functional.item_values.left_out_margins`.
+    """
+
+    part: str
+    ids: np.ndarray
+    names: np.ndarray
+    margins: np.ndarray
+
+    @property
+    def misplaced(self) -> list[int]:
+        """Rows with a margin below 0, the lowest first."""
+        below = np.flatnonzero(self.margins < 0)
+        return [int(row) for row in below[np.argsort(self.margins[below], kind="stable")]]
+
+    def as_dict(self, *, items: bool = True) -> dict[str, Any]:
+        """Return plain values, with a row an item if asked for."""
+        rows = [
+            {"item": str(item), "class": str(name), "margin": None if np.isnan(margin) else round(float(margin), 6)}
+            for item, name, margin in zip(self.ids, self.names, self.margins, strict=True)
+        ]
+        told = {"part": self.part, "items": len(self.ids), "misplaced": len(self.misplaced)}
+        return told | ({"margins": rows} if items else {})
+
+
 @dataclass(frozen=True)
 class Audit:
-    """All overlaps of a data set."""
+    """All overlaps of a data set, and how its labelled images lie."""
 
     dataset: str
     threshold: float
     overlaps: tuple[Overlap, ...]
+    labels: tuple[Labels, ...] = field(default=(), compare=False)
 
     def as_dict(self, *, pairs: bool = True) -> dict[str, Any]:
         """Return plain values."""
         return {
             "dataset": self.dataset,
             "threshold": self.threshold,
+            "labels": [part.as_dict(items=pairs) for part in self.labels],
             "overlaps": [
                 {
                     "of": o.of,
@@ -108,6 +146,14 @@ class Audit:
                 lines.append(f"    {pair['item']}  =  {pair['other']}  {how}cosine {pair['cosine']:.4f}")
             if len(o["pairs"]) > show:
                 lines.append(f"    ... and {len(o['pairs']) - show} more")
+        for part in self.labels:
+            rows = part.misplaced
+            lines.append(
+                f"{part.part}: {len(rows)} of {len(part.ids)} items nearer to another class's mean than theirs"
+            )
+            lines += [f"    {part.ids[row]}  {part.names[row]}  margin {part.margins[row]:.3f}" for row in rows[:show]]
+            if len(rows) > show:
+                lines.append(f"    ... and {len(rows) - show} more")
         return "\n".join(lines)
 
 
@@ -126,6 +172,8 @@ def parts_of(dataset: Dataset) -> dict[str, Part]:
 
 def audit(dataset: Dataset, *, threshold: float | None = None, pixels: Pixels | None = None) -> Audit:
     """Return the duplicates of queries in support and memory, of support in memory, and of validation in both.
+
+    Of the support and of the image memory it also has each item's margin to the class means, which finds wrong labels.
 
     The nearest item is found by the exact blocked search, so memory grows with the number of items and not with its
     square. An image memory that is a split of the data set itself has all of its items in that split by design; such
@@ -151,7 +199,14 @@ def audit(dataset: Dataset, *, threshold: float | None = None, pixels: Pixels | 
         ("support", "memory"),
     ]
     overlaps = tuple(_compare(parts[a], parts[b], threshold, pixels) for a, b in order if a in parts and b in parts)
-    return Audit(dataset.name, threshold, overlaps)
+    labels = tuple(_labels(parts[name], dataset.class_names) for name in ("support", "memory") if name in parts)
+    return Audit(dataset.name, threshold, overlaps, labels)
+
+
+def _labels(part: Part, class_names: tuple[str, ...]) -> Labels:
+    margins = left_out_margins(part.x, part.labels, len(class_names))
+    names = np.asarray(class_names)[part.labels.cpu().numpy()]
+    return Labels(part.name, part.ids, names, margins.cpu().numpy())
 
 
 def audit_by_name(name: str, *, threshold: float | None = None) -> Audit:

@@ -21,10 +21,11 @@ from bench.data.manifest import read_manifest
 from bench.data.memory_entries import Declared
 from bench.data.pack_arrays import array_fault
 from bench.data.pack_files import MANIFEST
-from bench.utils.atomic import replacing, require_space, sweep, write_atomically
+from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import file_digest
 from bench.utils.names import expand, file_name, name_fault, shown
+from bench.utils.tensor_files import write_tensors
 from bench.utils.texts import require_regular
 from bench.utils.yaml12 import dump_yaml
 
@@ -59,19 +60,10 @@ def write_arrays(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> dict
         If its name cannot be that of a file, if it is larger than what is left of the disk (then nothing is written),
         or if it cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     file_name(name, "split")
     used = _files(folder)
     path = next(path for path in _names(folder, name) if path.name not in used)
-    stored = {k: v.contiguous() for k, v in tensors.items()}
-    require_space(folder, sum(v.nbytes for v in stored.values()), what=str(path))
-    try:
-        with replacing(path) as temporary:
-            save_file(stored, temporary)
-    except SafetensorError as error:
-        raise BenchError(f"cannot write {path}: {' '.join(str(error).split())}; choose another folder") from None
+    write_tensors(path, tensors)
     return {"file": path.name, "rows": len(tensors["x"]), "sha256": file_digest(path)}
 
 

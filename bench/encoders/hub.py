@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import huggingface_hub.constants as hub
+import requests
+
+from bench.utils.web_reading import OverLimit
+from bench.utils.web_session import Forbidden, session_for
 
 SECONDS = 4.0
 """How long the hub may take to answer at all."""
 
 
 def answers(seconds: float = SECONDS) -> bool:
-    """Return whether the hub answers; it is asked once."""
-    import requests  # most encoders are loaded without it, and it takes a tenth of a second
-
+    """Return whether the hub answers within so many seconds, all told; it is asked once."""
     try:
-        requests.head(hub.ENDPOINT, timeout=seconds, allow_redirects=False)
-    except requests.RequestException:
+        with session_for(hub.ENDPOINT) as session:
+            session.limits = replace(session.limits, seconds=seconds)
+            session.head(hub.ENDPOINT, allow_redirects=False)
+    except (requests.RequestException, ValueError, Forbidden, OverLimit):
         return False
     return True
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.core.dataset import Dataset
 from bench.device.choose import choose_device
 from bench.explain.interventions import parse_relabels
+from bench.explain.removals import Removals, removals
 from bench.explain.replay import Which, select
 from bench.explain.scene import Answer, Scene
 from bench.utils.errors import BenchError
@@ -16,12 +17,19 @@ from bench.utils.errors import BenchError
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Explained:
-    """One query explained for one method, as the run had it and after an intervention."""
+    """One query explained for one method, as the run had it and after an intervention.
+
+    Attributes
+    ----------
+    removals : Removals or None
+        Which items' removal would change the answer; None where that was not asked, or no certificate is known.
+    """
 
     method: str
     recorded: int
     before: Answer
     after: Answer | None
+    removals: Removals | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,6 +68,7 @@ def explain(
     relabel: Sequence[str] = (),
     data: str | Path | Dataset | None = None,
     device: str = "cpu",
+    removed: bool = False,
 ) -> list[Case]:
     """Return why methods of a run answered queries as they did, and what they would answer otherwise.
 
@@ -79,6 +88,8 @@ def explain(
         The data set, where its name no longer leads to it.
     device : str
         Where the states are made again: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    removed : bool
+        Whether to look, for methods with certificates, for the items whose removal would change the answer.
 
     Returns
     -------
@@ -102,10 +113,17 @@ def explain(
     other = scene.warnings()
     for label in scene.labels:
         both = scene.answers(label, names, edited)
+        gone = [
+            removals(scene, label, name, exclude=exclude, relabel=wanted)
+            if removed and scene.certifies(label)
+            else None
+            for name in names
+        ]
         scene.forget(label)
         for place, (name, (before, after)) in enumerate(zip(names, both, strict=True)):
+            then = recorded[str(cells[label]), name]
             found[place].append(
-                Explained(method=label, recorded=recorded[str(cells[label]), name], before=before, after=after)
+                Explained(method=label, recorded=then, before=before, after=after, removals=gone[place])
             )
     return [
         Case(

@@ -26,7 +26,7 @@ SHADOWS, WORLDS = 32, 4
 LEVEL = 0.05
 """The share of items that never were members which the test may take for members."""
 _SHARE = 0.1
-"""Of the items of a world, those that are removed: few, so that worlds and shadows are about as large."""
+"""Of the items of a world, those that are removed."""
 _CLIP = 1e4
 
 
@@ -42,10 +42,11 @@ def membership(
     """Return how often a test finds items in states that hold them, and in states from which they were removed.
 
     The likelihood-ratio attack of Carlini et al., Membership Inference Attacks From First Principles, IEEE S&P 2022,
-    arXiv:2112.03570, with memories for models. Shadow memories hold a random half of each class; an item's margin (the
-    score of its class less the largest other) in shadows with and without it gives two normal distributions. In each of
-    some worlds, memories of such a half too, a tenth of the items is removed: by the method's own ``forget`` where it
-    has one, else by building again. The test is asked of these items in the state before the removal (the positive
+    arXiv:2112.03570, with memories for models. Worlds are memories of a random half of each class, from which a tenth
+    of the items is removed: by the method's own ``forget`` where it has one, else by building again. Shadow memories
+    are drawn as worlds are left after the removal, so that the level holds whatever the size of a memory does to a
+    method; an item's margin (the score of its class less the largest other) in shadows with and without it gives two
+    normal distributions. The test is asked of these items in the state before the removal (the positive
     control: had nothing been cleaned, it would look so), after it, and in one that never saw them (which is chance).
 
     Returns
@@ -88,15 +89,12 @@ def _tested(dealt: DealtAgain, held: Held, shadows: int, worlds: int) -> Iterato
     if len(items) < 40:
         raise BenchError(f"a memory of {len(items)} images is too small for a membership test; give it 40 or more")
     rng = Stream(int(dealt.about["seed"])).child("membership")
-    member = np.stack([_half(columns, rng.child("shadow", n)) for n in range(shadows)])
+    member = np.stack([_drawn(columns, rng.child("shadow", n))[1] for n in range(shadows)])
     margins = np.stack([_margins(dealt, held, _built(dealt, held, ~inside)[0], columns) for inside in member])
     threshold, fitted = _threshold(margins, member), _Normals(margins, member)
     for world in range(worlds):
-        draw = rng.child("world", world)
-        inside = _half(columns, draw)
-        there = np.flatnonzero(inside)
-        gone = np.sort(draw.child("removed").permutation(len(there))[: max(1, round(_SHARE * len(there)))])
-        rows = there[gone]
+        inside, stays = _drawn(columns, rng.child("world", world))
+        rows = np.flatnonzero(inside & ~stays)
         before, handover = _built(dealt, held, ~inside)
         after, how = _removed(dealt, held, before, handover, ~inside, rows)
         never = after if how == "rebuilt" else _without(dealt, held, ~inside, rows)
@@ -111,6 +109,15 @@ def _tested(dealt: DealtAgain, held: Held, shadows: int, worlds: int) -> Iterato
                 "removed": bool(removed),
                 "never": bool(stranger),
             }
+
+
+def _drawn(columns: np.ndarray, rng: Stream) -> tuple[np.ndarray, np.ndarray]:
+    """Return the items of a memory, and those that stay when some are removed, bool [n] each."""
+    inside = _half(columns, rng)
+    there = np.flatnonzero(inside)
+    stays = inside.copy()
+    stays[there[rng.child("removed").permutation(len(there))[: max(1, round(_SHARE * len(there)))]]] = False
+    return inside, stays
 
 
 def _half(columns: np.ndarray, rng: Stream) -> np.ndarray:

@@ -21,8 +21,8 @@ from bench.runner.recipes import LabelledRecipe
 from bench.runner.saved_weights import SavedWeights
 from bench.runner.states import SessionState, build_session, session_stream
 from bench.utils.errors import BenchError, Unsuitable
-from bench.utils.params import evolve
 from bench.utils.random import Stream
+from bench.utils.recipe_fields import evolve
 
 
 def dealt_again(

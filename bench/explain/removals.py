@@ -22,9 +22,11 @@ class Removals:
     alone : mapping of str to int
         Items whose removal alone changes the answer, with the class that it becomes.
     together : tuple of str
-        Items whose removal together changes it, found greedily: perhaps not the fewest. Empty if none was found.
+        Items whose removal together changes it. Empty if none was found.
     becomes : int or None
         The class that the answer becomes without them.
+    fewest : bool
+        Whether no smaller number does, by the method's certificate; else they were found greedily.
     tried : int
         Edited memories that were asked.
     complete : bool
@@ -34,6 +36,7 @@ class Removals:
     alone: Mapping[str, int]
     together: tuple[str, ...]
     becomes: int | None
+    fewest: bool
     tried: int
     complete: bool
 
@@ -51,7 +54,8 @@ def removals(
 ) -> Removals:
     """Return which removals, after an intervention or without one, change a method's answer to a query.
 
-    The items with the largest weight for the answer are tried, one by one and then together, the strongest first; of
+    Where the method can name the fewest items, and nothing was edited before, these are asked for. Else the items with
+    the largest weight for the answer are tried, one by one and then together, the strongest first; of
     a method that retrieves none, the labelled images of the answer's class that are nearest to the query.
 
     Parameters
@@ -84,9 +88,16 @@ def removals(
 
     start = ask(())
     assert start is not None
+    sets = [] if gone or relabelled else scene.fewest_removals(label, query, most)
+    if sets and len(sets[0]) > 1:
+        answer = ask(sets[0])
+        if answer is not None and answer.prediction != start.prediction:
+            becomes = answer.prediction
+            return Removals(alone={}, together=sets[0], becomes=becomes, fewest=True, tried=tried, complete=True)
     found: dict[str, int] = {}
     complete = True
-    for item in _supporters(scene, query, start, gone)[: most if singly else 0]:
+    named = [one[0] for one in sets if len(one) == 1]
+    for item in (named or _supporters(scene, query, start, gone))[: most if singly or named else 0]:
         answer = ask([item])
         if answer is None:
             complete = False
@@ -95,7 +106,10 @@ def removals(
             found[item] = answer.prediction
     if found:
         first = next(iter(found))
-        return Removals(alone=found, together=(first,), becomes=found[first], tried=tried, complete=complete)
+        complete = complete and len(named) <= most
+        return Removals(
+            alone=found, together=(first,), becomes=found[first], fewest=True, tried=tried, complete=complete
+        )
     removed: list[str] = []
     now: Answer | None = start
     while now is not None and len(removed) < most:
@@ -105,8 +119,12 @@ def removals(
         removed.append(left[0])
         now = ask(removed)
         if now is not None and now.prediction != start.prediction:
-            return Removals(alone={}, together=tuple(removed), becomes=now.prediction, tried=tried, complete=complete)
-    return Removals(alone={}, together=(), becomes=None, tried=tried, complete=complete and now is not None)
+            becomes = now.prediction
+            return Removals(
+                alone={}, together=tuple(removed), becomes=becomes, fewest=False, tried=tried, complete=complete
+            )
+    complete = complete and now is not None
+    return Removals(alone={}, together=(), becomes=None, fewest=False, tried=tried, complete=complete)
 
 
 def _supporters(scene: Scene, query: str, answer: Answer, gone: Collection[str], label: int | None = None) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bench.core.certificate import Certificate, Certifies, Edit
+from bench.core.certificate import Certificate, Certifies, Edit, NamesRemovals
 from bench.core.dataset import Dataset
 from bench.core.explanation import Explanation
 from bench.core.protocols import Explains, Method
@@ -210,6 +210,24 @@ class Scene:
                 return built.recipe.certify(built.state.state, built.state.task, x, edit, most)
         except Unsuitable as error:
             return str(error)
+
+    def fewest_removals(self, label: str, query: str, most: int) -> list[tuple[str, ...]]:
+        """Return sets of the fewest items whose removal changes a method's answer, where it can name them."""
+        built = self._as_recorded(label)
+        if not isinstance(built.recipe, NamesRemovals):
+            return []
+        try:
+            with torch.no_grad():
+                x = self._query(self._place(query))
+                sets = built.recipe.fewest_removals(built.state.state, built.state.task, x, most)
+        except Unsuitable:
+            return []
+        names = built.handover.items({item for one in sets for item in one})
+        return [tuple(names[item] for item in one) for one in sets]
+
+    def certifies(self, label: str) -> bool:
+        """Return whether certificates are known for a method."""
+        return isinstance(self._methods[label][0].recipe, Certifies)
 
     def forget(self, label: str) -> None:
         """Let go of a method's state, which is made again if it is asked for."""

@@ -126,28 +126,39 @@ def removals_from_means(
     most : int
         The largest number asked for.
     """
-    x, queries, sums = x.double(), queries.double(), sums.double()
-    norms, products = sums.norm(dim=1), queries @ sums.T
-    cosines = (products / norms.clamp(min=_TINY)).masked_fill(counts == 0, -torch.inf)
-    first, best = cosines.max(1)
-    second = cosines.scatter(1, best.unsqueeze(1), -torch.inf).amax(1)
-    left = (norms[columns] ** 2 - 2 * (x * sums[columns]).sum(1) + (x * x).sum(1)).clamp(min=0).sqrt()
-    alone = counts[columns] == 1
+    queries, sums = queries.double(), sums.double()
+    norms = sums.norm(dim=1)
+    cosines = (queries @ sums.T / norms.clamp(min=_TINY)).masked_fill(counts == 0, -torch.inf)
+    best = cosines.argmax(1)
     one = torch.zeros(len(queries), dtype=torch.bool, device=x.device)
     step = max(1, _NUMBERS // max(1, len(x)))
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
-        after = (products[rows][:, columns] - queries[rows] @ x.T) / left.clamp(min=_TINY)
-        # A class that loses its last item answers nothing.
-        after = after.masked_fill(alone, -torch.inf)
-        own = columns == best[rows].unsqueeze(1)
-        lost = own & (after <= second[rows].unsqueeze(1) + _ROUNDING)
-        won = ~own & (after >= first[rows].unsqueeze(1) - _ROUNDING)
-        one[rows] = (lost | won).any(1)
-    one &= second.isfinite()
+        one[rows] = changed_by_one(sums, counts, x, columns, queries[rows]).any(1)
     angles = cosines.clamp(-1, 1).arccos().masked_fill(counts == 0, torch.inf)
     bound = turned(angles, norms, best, most)
     return torch.where(one, 1, bound.clamp(min=2)), one | (bound > most)
+
+
+def changed_by_one(sums: Tensor, counts: Tensor, x: Tensor, columns: Tensor, queries: Tensor) -> Tensor:
+    """Return whether the removal of each item alone changes the nearest class mean of each query, bool [q, n].
+
+    Parameters are those of :func:`removals_from_means`.
+    """
+    x, queries, sums = x.double(), queries.double(), sums.double()
+    norms, products = sums.norm(dim=1), queries @ sums.T
+    cosines = (products / norms.clamp(min=_TINY)).masked_fill(counts == 0, -torch.inf)
+    first, best = cosines.max(1, keepdim=True)
+    second = cosines.scatter(1, best, -torch.inf).amax(1, keepdim=True)
+    left = (norms[columns] ** 2 - 2 * (x * sums[columns]).sum(1) + (x * x).sum(1)).clamp(min=0).sqrt()
+    after = (products[:, columns] - queries @ x.T) / left.clamp(min=_TINY)
+    # A class that loses its last item answers nothing.
+    after = after.masked_fill(counts[columns] == 1, -torch.inf)
+    own = columns == best
+    lost = own & (after <= second + _ROUNDING)
+    won = ~own & (after >= first - _ROUNDING)
+    changed: Tensor = (lost | won) & second.isfinite()
+    return changed
 
 
 def turned(angles: Tensor, norms: Tensor, best: Tensor, most: int, *, shared: bool = False) -> Tensor:
@@ -180,29 +191,42 @@ def _by_blocks(rule: Callable[[Tensor, Tensor], Tensor], columns: Tensor, weight
 
 
 def _removals(columns: Tensor, weights: Tensor, rank: Tensor, k: int, most: int, counted: bool) -> Tensor:
-    window = columns.shape[1]
-    found = torch.full((len(columns),), most + 1, device=columns.device)
-    open_ = torch.arange(len(columns), device=columns.device)
-    winner = _winner(columns[:, :k], weights[:, :k], rank)
-    for r in range(1, most + 1):
-        if not len(open_):
-            break
-        length = min(window, k + r)
-        near = columns[open_, :length]
-        votes = _from_each_on(near, weights[open_, :length])
-        cost = _cost(near, votes, near, _of_class(near, votes), rank, counted)
-        cost = cost.masked_fill(near == winner[open_].unsqueeze(1), length + 1)
-        # With every item gone nothing is answered.
-        changed = (cost.amin(1) <= r) | (length <= r)
-        found[open_[changed]] = r
-        open_ = open_[~changed]
-    return found
+    """Return the least numbers, found by doubling and then halving.
+
+    What r removals change, r + 1 change too: one more item in the window asks for at most one more removal.
+    """
+    winner = winners(columns[:, :k], weights[:, :k], rank)
+    low = torch.zeros(len(columns), dtype=torch.int64, device=columns.device)
+    high = torch.full_like(low, most + 1)
+    while bool((high - low > 1).any()):
+        middle = torch.where(high > most, (2 * low).clamp(min=1, max=most), (low + high) // 2)
+        middle = middle.masked_fill(high - low <= 1, 0)
+        for r in middle.unique().tolist():
+            if r:
+                rows = (middle == r).nonzero().squeeze(1)
+                changed = _changed_by(r, columns[rows], weights[rows], winner[rows], rank, k, counted)
+                high[rows[changed]] = r
+                low[rows[~changed]] = r
+    return high
+
+
+def _changed_by(
+    r: int, columns: Tensor, weights: Tensor, winner: Tensor, rank: Tensor, k: int, counted: bool
+) -> Tensor:
+    """Return for which queries r removals change the winner, bool [q]."""
+    length = min(columns.shape[1], k + r)
+    near = columns[:, :length]
+    votes = _from_each_on(near, weights[:, :length])
+    cost = _cost(near, votes, near, _of_class(near, votes), rank, counted)
+    cost = cost.masked_fill(near == winner.unsqueeze(1), length + 1)
+    # With every item gone nothing is answered.
+    return (cost.amin(1) <= r) | (length <= r)
 
 
 def _relabellings(columns: Tensor, weights: Tensor, rank: Tensor, most: int) -> Tensor:
     n, size = len(columns), columns.shape[1]
     votes = _from_each_on(columns, weights)
-    winner = _winner(columns, weights, rank)
+    winner = winners(columns, weights, rank)
     rivals, held = _rivals(columns, votes, rank, winner)
     found = torch.full((n,), most + 1, device=columns.device)
     for r in range(min(most, size), 0, -1):
@@ -214,7 +238,7 @@ def _relabellings(columns: Tensor, weights: Tensor, rank: Tensor, most: int) -> 
 
 def _insertions(columns: Tensor, weights: Tensor, rank: Tensor, k: int, most: int, counted: bool) -> Tensor:
     n, size = columns.shape
-    winner = _winner(columns, weights, rank)
+    winner = winners(columns, weights, rank)
     found = torch.full((n,), most + 1, device=columns.device)
     for r in range(min(most, k), 0, -1):
         stay = min(size, k - r)
@@ -226,7 +250,7 @@ def _insertions(columns: Tensor, weights: Tensor, rank: Tensor, k: int, most: in
     return found
 
 
-def _winner(columns: Tensor, weights: Tensor, rank: Tensor) -> Tensor:
+def winners(columns: Tensor, weights: Tensor, rank: Tensor) -> Tensor:
     """Return the class with the most votes, the lowest rank among equals, int64 [q]."""
     held = torch.zeros(len(columns), len(rank), dtype=torch.float64, device=columns.device)
     held.scatter_add_(1, columns, weights.double())

@@ -23,6 +23,9 @@ _ALIASES = {
 }
 """Other names of the same images."""
 
+NOT_SPARED = "no class can spare a labelled image"
+"""Why nothing is chosen where each class has one labelled image, or their labels are not known."""
+
 
 @dataclass(frozen=True, eq=False)
 class Held:
@@ -62,10 +65,24 @@ class CacheWeights:
     held_out: int = 0
     tried: int = 1
 
-    def told(self) -> dict[str, Any]:
-        """Return what a record says of them."""
+    def told(self, *, wanted: bool) -> dict[str, Any]:
+        """Return what a record says of them; ``wanted`` as in :func:`told_of_choice`."""
         told = {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma}
-        return {**told, "held_out": self.held_out, "configurations": self.tried}
+        return told | told_of_choice(self.held_out, self.tried, wanted=wanted)
+
+
+def told_of_choice(held_out: int, tried: int, *, wanted: bool, why: str = NOT_SPARED) -> dict[str, Any]:
+    """Return what a record says of a choice: on how many images, among how many settings, and why there was none.
+
+    Parameters
+    ----------
+    wanted : bool
+        Whether settings were left open, so that without images to choose on they are stated ones.
+    why : str
+        What is said then, after ``none:`` in the column ``selected_on``.
+    """
+    told = {"held_out": held_out, "configurations": tried}
+    return told | {"not_chosen": why} if wanted and not held_out else told
 
 
 def held_images(task: Task, items: Items, *, limit: int = 4) -> Held | None:

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+HALF_MAX = 65504.0
+"""The largest number of float16."""
+
 
 class HalfAdam(torch.optim.Optimizer):
     """What ``torch.optim.Adam`` does with float16 tensors on CUDA, the same on every device.
@@ -31,6 +34,16 @@ class HalfAdam(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         super().__init__(weights, {"lr": lr, "eps": eps, "weight_decay": weight_decay, "betas": betas})
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether a moment left the range of float16 in some step.
+
+        A second moment at infinity divides every later step to zero, so that a weight stands still and stays finite.
+        Neither moment ever comes back from there.
+        """
+        moments = [state[name] for state in self.state.values() for name in ("m", "v")]
+        return not all_finite(moments)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -56,6 +69,11 @@ class HalfAdam(torch.optim.Optimizer):
         rate = group["lr"] / (1 - first ** state["step"])
         spread = _half(_half(v.sqrt()) / math.sqrt(1 - second ** state["step"]))
         weight.copy_(before - rate * (m / _half(spread + group["eps"])))
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Return whether no number is infinite or NaN; waits for the device once."""
+    return bool(torch.stack([torch.isfinite(one).all() for one in tensors] or [torch.ones(()).bool()]).all())
 
 
 def _half(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
 from bench.learning.exemplars import cut, keep_features
 from bench.learning.incremental_net import Depth, Net
-from bench.learning.training import epochs_of, fit
+from bench.learning.training import LAST_EPOCH, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
 
@@ -76,7 +76,7 @@ class SessionTraining:
 
     def describe(self, state: Any) -> dict[str, Any]:
         """Return that nothing was chosen: the weights after the last epoch count, never those before the first."""
-        return {"chosen_on": "nothing", "untrained_start_chosen": False}
+        return dict(LAST_EPOCH)
 
     def fit_session(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
 from bench.utils.random import Stream
+
+LAST_EPOCH = MappingProxyType({"chosen_on": "nothing", "untrained_start_chosen": False})
+"""What a record says of a training that keeps the weights after its last epoch, and never those before the first."""
 
 
 @dataclass(frozen=True)

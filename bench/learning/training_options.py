@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
-from bench.utils.params import evolve
 from bench.utils.precision import TrainingPrecision
+from bench.utils.recipe_fields import evolve
 
 M = TypeVar("M")
 

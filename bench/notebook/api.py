@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import shutil
-import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from bench.core.protocols import Method, Scenario
 from bench.notebook.result import Result
 from bench.runner.api import run_in
 from bench.runner.config import RunConfig
+from bench.utils.atomic import scratch_folder
 
 
 def run(
@@ -60,9 +60,9 @@ def run(
     given = {"scenario": scenario, "methods": methods, "data": data, "seeds": seeds, **options}
     if given.get("out") is not None:
         return Result(run_in(Path("runs"), given))
-    scratch = tempfile.mkdtemp(prefix="bench-")
+    scratch = scratch_folder()
     try:
-        result = Result(run_in(Path(scratch), given))
+        result = Result(run_in(scratch, given))
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

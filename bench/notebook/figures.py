@@ -9,6 +9,7 @@ from pathlib import Path
 from markupsafe import escape
 
 from bench.reports.figures.style import Figure
+from bench.reports.tables.files import exact_csv
 from bench.utils.atomic import write_atomically
 
 
@@ -27,7 +28,7 @@ class Figures(tuple[Figure, ...]):
         for drawn in self:
             place = Path(folder) / drawn.name
             write_atomically(place.with_name(f"{drawn.name}.png"), drawn.png)
-            write_atomically(place.with_name(f"{drawn.name}.csv"), drawn.data.to_csv(index=False).encode())
+            write_atomically(place.with_name(f"{drawn.name}.csv"), exact_csv(drawn.data))
             write_atomically(place.with_name(f"{drawn.name}.svg"), drawn.svg)
             made.append(place.with_name(f"{drawn.name}.svg"))
         return made

@@ -84,8 +84,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "selected_on": (
         "string",
-        "what they were compared on: `support`, `validation-split`, `validation-classes`; `none` for defaults, "
-        "`none: REASON` or `support: REASON` where the data could not give what `--selection` asks for",
+        "what they were compared on: `support`, `validation-split`, `validation-classes`; `none` where there was "
+        "nothing to choose, `none: REASON` for stated settings where the data could give nothing to choose on, "
+        "`support: REASON` where they could not give what `--selection` asks for",
     ),
     "temperature": (
         "float",

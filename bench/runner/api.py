@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from bench.runner.events import RunSummary, in_words
 from bench.runner.loop import execute
 from bench.runner.parallel.pools import workers
 from bench.runner.plan import encoded, plan
+from bench.utils.atomic import scratch_folder
 from bench.utils.errors import BenchError
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ def run(
         As :func:`run_in` does.
     """
     given = {"scenario": scenario, "methods": methods, "data": data, "seeds": seeds, **options}
-    with tempfile.TemporaryDirectory() as scratch:
-        records = run_in(Path(scratch), given).records
+    scratch = scratch_folder()
+    try:
+        records = run_in(scratch, given).records
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     assert records is not None
     return records
 

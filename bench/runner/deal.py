@@ -40,8 +40,5 @@ def _with_images_to_choose_on(episode: Episode, dataset: Dataset) -> Episode:
     dealt = [part for s in episode.sessions for part in (s.queries, s.task.support)]
     images = [as_features(s.task.memory.images, dataset) for s in episode.sessions]
     free = exclude(dataset.role("validation"), [*dealt, *images])
-    sessions = (
-        replace(s, task=replace(s.task, choose_on=free.of_classes(s.task.classes) if len(free) else None))
-        for s in episode.sessions
-    )
+    sessions = (replace(s, task=replace(s.task, choose_on=free.of_classes(s.task.classes))) for s in episode.sessions)
     return replace(episode, sessions=tuple(sessions))

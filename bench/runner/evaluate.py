@@ -23,7 +23,7 @@ from bench.runner.evidence_metrics import evidence_means
 from bench.runner.handover import Blocks, Handed, Handover, method_stream
 from bench.runner.in_pixels import in_pixels
 from bench.runner.states import SessionState, against_budget, build_session, check_edit, session_stream
-from bench.runner.tuning import Budget, Choice, choose
+from bench.runner.tuning import NOTHING_FREE, Budget, Choice, choose
 from bench.search.query_log import SearchCall, listening
 from bench.utils.errors import Unsuitable
 from bench.utils.random import Stream
@@ -92,11 +92,18 @@ class Outcome:
 
     @property
     def selected_on(self) -> str:
-        """What they were compared on: by the run, or by the method itself where the run did not compare any."""
-        if self.choice.configurations > 1 or self.configurations == 1:
+        """What they were compared on: by the run, or by the method itself where the run did not compare any.
+
+        With the reason after a colon where that is not what was asked for.
+        """
+        if self.choice.configurations > 1 or (self.configurations == 1 and self.choice.selected_on != "none"):
             return self.choice.selected_on
+        if self.configurations == 1:
+            return f"none: {self.details['not_chosen']}" if "not_chosen" in self.details else "none"
         images = self.session.task.choose_on
-        return "validation-split" if images is not None and len(images) else "support"
+        if images is None or self.details.get("chosen_on") == "support":
+            return "support"
+        return "validation-split" if len(images) else f"support: {NOTHING_FREE}"
 
 
 @dataclass(frozen=True, eq=False)

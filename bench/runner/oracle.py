@@ -15,7 +15,8 @@ from bench.runner.identity import recipe_fingerprint
 from bench.runner.recipes import LabelledRecipe
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
-from bench.utils.params import convert, defaults, evolve, parse
+from bench.utils.params import convert, parse
+from bench.utils.recipe_fields import defaults, evolve
 from bench.utils.source import read
 
 WORD = "oracle"

@@ -166,7 +166,7 @@ def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:
     for one in config.data:
         if not isinstance(one, (str, Path)):
             raise BenchError(f"--encoder makes features of images; {type(one).__name__} has them; leave one out")
-    # What reads images and loads encoders is half a second that a run on features does without.
+    # What decodes and fetches images takes a third of a second to import, and most runs have features.
     from bench.data.encode_on_the_fly import encode_all
 
     device = choose_device(config.device)

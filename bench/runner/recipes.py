@@ -11,7 +11,8 @@ from bench.core.registry import METHODS, SCENARIOS, Registry, as_method
 from bench.runner.evaluate import CellResult
 from bench.runner.identity import recipe_fingerprint
 from bench.utils.errors import BenchError, suggest
-from bench.utils.params import convert, defaults, evolve, hints, initial, make, parse
+from bench.utils.params import convert, make, parse
+from bench.utils.recipe_fields import defaults, evolve, hints, initial
 
 _CAN = {"method": ("build", "score"), "scenario": ("conditions", "deal")}
 """What an object of each kind can do."""

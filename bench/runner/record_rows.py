@@ -15,7 +15,7 @@ from bench.core.dataset import Card
 from bench.cost.encoder_flops import encoder_flops
 from bench.runner.evaluate import Outcome
 from bench.utils.hashing import digest
-from bench.utils.params import defaults
+from bench.utils.recipe_fields import defaults
 from bench.utils.version import SCHEMA
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def measured(outcome: Outcome, leak: Tensor, instead: str = "") -> dict[str, Any
         "query_items": digest(sorted(queries.ids.tolist())),
         "labels_seen": outcome.labels_seen,
         "configurations": outcome.configurations,
-        "selected_on": f"support: {instead}" if instead and outcome.selected_on == "support" else outcome.selected_on,
+        "selected_on": _selected_on(outcome.selected_on, instead),
         "tune_seconds": outcome.choice.seconds if not task.session else 0.0,
         "temperature": outcome.temperature.value,
         "temperature_from": outcome.temperature.source,
@@ -106,6 +106,14 @@ def measured(outcome: Outcome, leak: Tensor, instead: str = "") -> dict[str, Any
         "memory_fingerprint": task.memory.fingerprint,
         "queries_fingerprint": queries.fingerprint,
     }
+
+
+def _selected_on(said: str, instead: str) -> str:
+    """Return what settings were chosen on, and all reasons why it is not what was asked for."""
+    if not instead or said == "none":
+        return said
+    kind, _, why = said.partition(": ")
+    return f"{kind}: {instead}; {why}" if why else f"{kind}: {instead}"
 
 
 def _set_sizes(outcome: Outcome) -> list[int] | list[None]:

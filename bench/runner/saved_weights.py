@@ -20,7 +20,7 @@ from bench.results.run_folder import STATES
 from bench.utils.errors import BenchError, Unsuitable
 from bench.utils.hashing import digest
 from bench.utils.json_text import parse_json
-from bench.utils.params import defaults, evolve
+from bench.utils.recipe_fields import defaults, evolve
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,6 +13,7 @@ import torch
 from bench.core.features import Features
 from bench.core.protocols import Method, Trains
 from bench.core.task import Session, Task
+from bench.learning.choosing import NOT_SPARED
 from bench.learning.training_options import TrainingOptions, with_training_options
 from bench.runner.answers import check_scores
 from bench.runner.handover import QUERY_BLOCK, Handed, Handover, method_stream
@@ -20,13 +21,15 @@ from bench.runner.scoring import Scorer
 from bench.runner.selection import SelectOn
 from bench.runner.states import session_stream
 from bench.utils.errors import BenchError
-from bench.utils.params import defaults, evolve, initial
 from bench.utils.random import Stream
+from bench.utils.recipe_fields import defaults, evolve, initial
 
 _MOST = 4
 """Images of a class that are held out of the support at most, and no more than half."""
 _PROBLEMS = 10
 """Few-shot problems that configurations are compared on."""
+NOTHING_FREE = "no image of the validation split is of these classes and outside the queries, support and memory"
+"""Why a data set's validation split chooses nothing though it has one."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,8 @@ def _problems(handover: Handover, select_on: SelectOn) -> Iterator[_Problem]:
 def _nothing(handover: Handover, select_on: SelectOn) -> str:
     if select_on == "support":
         dealt = len(handover.episode.sessions[0].task.support)
-        return "no class can spare a labelled image" if dealt else "no labelled images of the classes are dealt"
-    return "no image to choose on is outside the queries and the support"
+        return NOT_SPARED if dealt else "no labelled images of the classes are dealt"
+    return NOTHING_FREE
 
 
 def _right(method: Method, problem: _Problem, handover: Handover, label: str, options: TrainingOptions) -> int:

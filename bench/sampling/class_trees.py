@@ -71,7 +71,7 @@ def _words_shared(names: Sequence[str]) -> bool:
 
 def _clusters(dataset: Dataset, ids: Sequence[int], levels: int) -> list[list[str]]:
     """Return ancestors by average linkage of the cosines of mean images, cut to 2, 4, 8, ... clusters."""
-    # It takes a second to import, and few data sets are clustered.
+    # Only trees that no one gave need it, and its import takes as long as that of all scenarios.
     from scipy.cluster.hierarchy import fcluster, linkage
 
     images = dataset.role("support").of_classes(list(ids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -51,7 +52,7 @@ class Index:
             versions, by, answer, seconds = known
             if versions == (queries._version, keys._version) and by == engine and answer.k >= k:
                 charge(here, seconds)
-                note(queries, keys, k, answer.by if exact else (engine.name,))
+                note(queries, keys, k, answer.by)
                 return answer.first(k)
         if isinstance(engine, Prepares):
             # A phase of its own, so that it counts neither as retrieval nor in the phase of whoever came first.
@@ -61,6 +62,8 @@ class Index:
         with phase(here), uncounted():
             answer = engine.search(queries, keys, k)
         seconds = time.perf_counter() - start
-        note(queries, keys, k, answer.by if exact else (engine.name,))
+        if not exact:
+            answer = replace(answer, by=(engine.name,))
+        note(queries, keys, k, answer.by)
         remembered[queries] = (queries._version, keys._version), engine, answer, seconds
         return answer.first(k)

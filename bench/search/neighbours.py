@@ -19,7 +19,7 @@ class Neighbours:
         Cosine similarities, non-increasing along a row.
     by : tuple of str
         What an exact search proposed its candidates with, such as ``exact-int8``; several where it was not the same for
-        all queries, none where nothing was compared or an engine does not tell.
+        all queries, none where nothing was compared. Of an answer that an index gives, else the engine's name.
     """
 
     positions: Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from bench.encoders.hub import answers
+from bench.utils.atomic import replacing
 from bench.utils.errors import BenchError, one_line
 from bench.utils.names import require_no_secret, shown
 from bench.utils.web_reading import OverLimit
@@ -74,6 +76,7 @@ class _Store:
 
     def __init__(self, system: Any, root: str, address: str) -> None:
         self._system, self._root, self._address = system, root, address
+        self._is_local = "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,))
 
     def read(self, name: str) -> Iterator[bytes]:
         try:
@@ -85,6 +88,9 @@ class _Store:
 
     def write(self, name: str, source: Path | bytes) -> None:
         path = f"{self._root}/{name}"
+        if self._is_local:
+            _write_here(Path(path), source)
+            return
         try:
             self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
             if isinstance(source, bytes):
@@ -108,6 +114,15 @@ class _Store:
 
     def _failed(self, what: str, name: str, error: Exception) -> BenchError:
         return BenchError(f"{self._address}/{name} cannot be {what} ({type(error).__name__}: {one_line(error)})")
+
+
+def _write_here(path: Path, source: Path | bytes) -> None:
+    """Write a file of this machine whole or not at all, which its system of fsspec does not promise."""
+    with replacing(path) as temporary:
+        if isinstance(source, bytes):
+            temporary.write_bytes(source)
+        else:
+            shutil.copyfile(source, temporary)
 
 
 class _Web:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -90,6 +91,23 @@ def making_folder(path: Path) -> Iterator[Path]:
         raise _refused(path, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def scratch_folder() -> Path:
+    """Return a new folder below the system's one for temporary files; whoever asks for it removes it.
+
+    Raises
+    ------
+    BenchError
+        If none can be made.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix="bench-"))
+    except OSError as error:
+        raise BenchError(
+            f"no folder for temporary files can be made ({error.strerror or one_line(error)}); free some space, set "
+            "TMPDIR, or say where results are kept (out)"
+        ) from None
 
 
 def _refused(path: Path, error: OSError) -> BenchError:

@@ -21,12 +21,18 @@ class Notice(UserWarning):
     """Something the user should know and need not put right; the command line prints it on one line."""
 
 
+_LISTED, _SHOWN = 80, 20
+"""Known words that a message lists in full, and how many of more than that."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest known word, or the list of known words."""
+    """Return ``"; did you mean 'x'?"`` for the nearest known word, or the list of known words, if need be cut."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {near[0]!r}?"
+    if len(names) > _LISTED:
+        return f"; known: {', '.join(names[:_SHOWN])} and {len(names) - _SHOWN} more"
     return f"; known: {', '.join(names)}" if names else ""
 
 

@@ -154,6 +154,11 @@ class Board:
         self._seen.update(dict.fromkeys(sorted(there)))
         return {path: stamps_of(path) if path in there else None for path in self._seen}
 
+    def _stands(self, made: Snapshot) -> bool:
+        """Return whether the record files are still those that a snapshot is of."""
+        with self._lock:
+            return _signature(self._found()) == made.signature
+
     def _read(self, found: dict[Path, Stamps | None], signature: str) -> None:
         made = Snapshot(self.now.number + 1, signature)
         try:
@@ -181,7 +186,9 @@ class Board:
                 made.runs.append(progress_of(path, list(self._reader(path)), stamps))
                 readable.append(path)
             except BenchError as error:
-                made.messages.append(one_line(error, longest=600))
+                # A file that is being removed or replaced is no damage; the next look reads what is there then.
+                if self._stands(made):
+                    made.messages.append(one_line(error, longest=600))
         self._reader.keep(readable)
         if not any(run["ok"] for run in made.runs):
             if made.runs:
@@ -208,10 +215,9 @@ class Board:
                 rows = rows_of(*measured(group_of(made.table, key), records), complete=True)
                 self._measured[key, cells[key]] = rows
                 made.rows[key] = rows
-            except BenchError as error:
-                made.messages.append(printable(f"no intervals: {one_line(error, longest=600)}"))
-            except OSError as error:
-                made.messages.append(printable(f"no intervals: {one_line(error)}"))
+            except (BenchError, OSError) as error:
+                if self._stands(made):
+                    made.messages.append(printable(f"no intervals: {one_line(error, longest=600)}"))
             made.waiting -= 1
         self._measured = {entry: rows for entry, rows in self._measured.items() if cells.get(entry[0]) == entry[1]}
 

@@ -161,6 +161,7 @@ class Questions:
             "alone": [{"item": item, "becomes": scene.name_of(c)} for item, c in found.alone.items()],
             "together": list(found.together),
             "becomes": None if found.becomes is None else scene.name_of(found.becomes),
+            "fewest": found.fewest,
             "tried": found.tried,
             "complete": found.complete,
             "certificate": certified,

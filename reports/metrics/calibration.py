@@ -77,20 +77,30 @@ class Gaps:
         return float(self.share @ mean), float(self.share**2 @ (size**2 + self.variance - mean**2))
 
 
-def gaps(correct: NDArray[np.bool_], confidences: Floats) -> Gaps:
-    """Return the gaps of one cell.
+def gaps(*runs: tuple[NDArray[np.bool_], Floats]) -> list[Gaps]:
+    """Return the gaps of each seed, whose correct answers and confidences [q] are given.
 
-    A gap's variance is that of n_b answers whose chance is half way between accuracy and confidence of the bin, so that
-    a bin of few queries has one too.
+    A gap's variance is that of n_b answers whose chance lies between the bin's confidence and its accuracy in all S
+    seeds, 1 / (2 S) of the way from the accuracy: half way for one seed, so that a bin of few queries has a variance
+    too, and closer to the accuracy the better that is known.
     """
-    n = len(correct)
-    bins = np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    counts = np.bincount(bins, minlength=BINS)
+    bins = [np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1) for _, confidences in runs]
+    residuals = [correct - confidences for correct, confidences in runs]
+    sums = np.stack([np.bincount(i, r, BINS) for i, r in zip(bins, residuals, strict=True)])
+    counts = np.stack([np.bincount(i, minlength=BINS) for i in bins])
+    lean = (1 - 0.5 / len(runs)) * sums.sum(0) / np.maximum(counts.sum(0), 1)
+    return [
+        _of_one(i, residual, confidences, lean)
+        for i, residual, (_, confidences) in zip(bins, residuals, runs, strict=True)
+    ]
+
+
+def _of_one(bins: NDArray[np.int64], residual: Floats, confidences: Floats, lean: Floats) -> Gaps:
+    n, counts = len(bins), np.bincount(bins, minlength=BINS)
     there = counts > 0
-    residual = correct - confidences
     gap = np.bincount(bins, residual, BINS)[there] / counts[there]
     confidence = np.bincount(bins, confidences, BINS)[there] / counts[there]
-    chance = np.clip(confidence + gap / 2, 0, 1)
+    chance = np.clip(confidence + lean[there], 0, 1)
     within = np.bincount(bins, confidences**2, BINS)[there] / counts[there] - confidence**2
     variance = np.maximum(chance * (1 - chance) - np.maximum(within, 0), 1e-6) / counts[there]
     full = np.zeros(BINS)
@@ -106,7 +116,7 @@ def calibration_error(correct: NDArray[np.bool_], confidences: Floats) -> float:
     is that of gaps of :attr:`Gaps.shape` times a factor with which the plain error that was seen is the one to expect;
     0 if chance alone gives more.
     """
-    found = gaps(correct, confidences)
+    (found,) = gaps((correct, confidences))
     return _solved(lambda multiple: found.expected(multiple)[0], found.plain) * found.size
 
 
@@ -118,7 +128,7 @@ def calibration_bounds(
     A multiple of the gaps is within the limits if the plain error that it lets expect is no further from the one that
     was seen than the half-width there: that of a mean over queries and seeds, with the variance of the folded normal.
     """
-    each = [gaps(*run) for run in runs]
+    each = gaps(*runs)
     plain = float(np.mean([one.plain for one in each]))
     unfolded = max(float(np.mean([one.share**2 @ one.variance for one in each])), 1e-300)
     c = _components(each, shared=shared)

@@ -53,6 +53,7 @@ def text(case: Case, *, most: int = 8, width: int | None = None) -> str:
         if explained.before.evidence is None:
             lines.append("  the method does not say what its answer rests on; scores alone:")
             lines.append(f"  {_list(case, explained.before.scores)}")
+        lines += [f"  {line}" for line in _removals(case, explained)]
         if explained.after is not None and explained.after.evidence is not None:
             lines += [f"  afterwards {line}" for line in _afterwards(case, explained)]
         blocks.append("\n".join(map(printable, lines)))
@@ -68,6 +69,7 @@ def html(case: Case, show: ImageOf, *, most: int = 32) -> str:
             "change": _change(case, explained) if explained.after is not None else "",
             "speaking": _speaking(case, explained.before),
             "speaking_after": _afterwards(case, explained),
+            "removals": _removals(case, explained),
             "weights": explained.before.evidence.weights if explained.before.evidence else "",
             "rows": neighbour_rows(case, explained.before, most=most, show=show),
             "scores": _list(case, explained.before.scores),
@@ -143,6 +145,25 @@ def _speaking(case: Case, answer: Answer) -> list[str]:
     """Return a line for each branch of neighbours and of prototypes: the classes that have most."""
     lines = [f"{branch} neighbours: {_list(case, sums)}" for branch, sums in class_weights(answer).items()]
     return lines + [f"{branch} prototypes: {_list(case, near)}" for branch, near in answer.prototypes.items()]
+
+
+def _removals(case: Case, explained: Explained) -> list[str]:
+    """Return a line for each item whose removal changes the answer, or one for several that do together."""
+    found = explained.removals
+    if found is None:
+        return []
+    then = "after the intervention " if case.exclude or case.relabel else ""
+    if found.alone:
+        lines = [f"{then}without {item}: {case.name_of(label)}" for item, label in found.alone.items()]
+        return lines if found.complete else [*lines, "other items were not tried"]
+    if found.becomes is None:
+        tried = (
+            "no removal that was tried changes the answer" if found.complete else "time was over before one was found"
+        )
+        return [f"{then}{tried}"]
+    together = ", ".join(found.together)
+    how = "none of fewer items does" if found.fewest else "perhaps fewer do"
+    return [f"{then}without {together}: {case.name_of(found.becomes)} ({how})"]
 
 
 def _afterwards(case: Case, explained: Explained) -> list[str]:

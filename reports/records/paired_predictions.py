@@ -86,6 +86,33 @@ class PairedPredictions:
     classes_drawn: bool = False
     calibrated: bool = False
 
+    @staticmethod
+    def of_answers(
+        queries: NDArray[np.object_] | NDArray[np.str_], labels: NDArray[np.int64], predictions: NDArray[np.int64]
+    ) -> PairedPredictions:
+        """Return answers that are known without their scores, in any order of the queries, which are the same ones.
+
+        Parameters
+        ----------
+        queries : str array [q]
+            Ids, each once.
+        labels, predictions : int64 arrays [q]
+            Class ids.
+        """
+        order = np.argsort(queries, kind="stable")
+        correct = predictions[order] == labels[order]
+        return PairedPredictions(
+            queries=queries[order].astype(object),
+            labels=labels[order],
+            predictions=predictions[order],
+            correct=correct,
+            confidences=np.ones(len(order)),
+            # Without scores nothing is known of the other classes.
+            ranks=np.where(correct, 0, 5),
+            set_sizes=np.full(len(order), np.nan),
+            fingerprint="the same queries",
+        )
+
     @property
     def top5(self) -> NDArray[np.bool_]:
         """Whether the right class is among the five likeliest [q]."""

@@ -30,6 +30,7 @@ def record_warnings(done: pd.DataFrame, unanswered: pd.DataFrame) -> list[str]:
     if over:
         lines.append(f"carried more than the budget in bytes, so not compared at equal memory: {', '.join(over)}")
     lines += missing_warnings(done)
+    lines += _chosen_otherwise(done)
     lines += _approximate(done)
     lines += _tiny(done)
     groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
@@ -51,6 +52,17 @@ def _approximate(done: pd.DataFrame) -> Iterator[str]:
             f"neighbours were searched approximately ({search}) for {methods}: in the worst session it found "
             f"{100 * part['search_recall'].min():.4g} % of the exact ones"
         )
+
+
+def _chosen_otherwise(done: pd.DataFrame) -> Iterator[str]:
+    """Yield a line a reason: whose settings were not chosen on what was asked for, or not at all."""
+    by = plain(done[["method", "dataset", "selected_on"]])
+    by = by[by["selected_on"].str.contains(": ", regex=False, na=False)]
+    for said, part in by.groupby("selected_on", sort=True):
+        kind, _, why = str(said).partition(": ")
+        how = "took stated settings, since none could be chosen" if kind == "none" else "chose on held-out support"
+        methods, where = (", ".join(sorted(part[name].unique())) for name in ("method", "dataset"))
+        yield f"{methods} on {where} {how}: {why}"
 
 
 def _tiny(done: pd.DataFrame) -> Iterator[str]:

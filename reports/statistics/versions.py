@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +55,10 @@ def changes(answers: pd.DataFrame) -> Iterator[Change]:
         scenario, dataset, condition, method = map(str, keys)
         predictions: dict[str, dict[int, PairedPredictions]] = {BEFORE: {}, AFTER: {}}
         for seed, part in rows.groupby("seed", sort=True):
-            ordered = part.sort_values("query", kind="stable")
             for when, by_seed in predictions.items():
-                by_seed[int(str(seed))] = _paired(ordered, when)
+                by_seed[int(str(seed))] = PairedPredictions.of_answers(
+                    *(part[name].to_numpy() for name in ("query", "label", when))
+                )
         ((comparison,), _) = paired_comparisons([Group(scenario, dataset, condition, predictions)])
         right = {when: (rows[when] == rows["label"]).to_numpy() for when in (BEFORE, AFTER)}
         means = {when: np.mean([p.correct.mean() for p in runs.values()]) for when, runs in predictions.items()}
@@ -71,18 +72,3 @@ def changes(answers: pd.DataFrame) -> Iterator[Change]:
             won=int((~right[BEFORE] & right[AFTER]).sum()),
             queries=len(rows),
         )
-
-
-def _paired(rows: pd.DataFrame, when: str) -> PairedPredictions:
-    columns: Mapping[str, np.ndarray] = {name: rows[name].to_numpy() for name in ("query", "label", when)}
-    correct = columns["label"] == columns[when]
-    return PairedPredictions(
-        queries=columns["query"].astype(object),
-        labels=columns["label"],
-        predictions=columns[when],
-        correct=correct,
-        confidences=np.ones(len(rows)),
-        ranks=np.where(correct, 0, 5),
-        set_sizes=np.full(len(rows), np.nan),
-        fingerprint="the same queries",
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.utils.names import printable
-
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What begins a formula in a spreadsheet, in both widths."""
-_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|-")
-"""A number, or the dash of what was not measured."""
+from bench.utils.spreadsheets import inert
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +38,13 @@ class DataFile:
         return files | ({f"{self.name}.parquet": parquet_bytes(self.frame)} if self.parquet else {})
 
 
+def exact_csv(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV with all digits of its numbers, and texts that no spreadsheet computes."""
+    texts = {str(name): _inert_column(column) for name, column in table.items()}
+    heads = {name: inert(str(name)) for name in table.columns}
+    return table.assign(**texts).rename(columns=heads).to_csv(index=False, lineterminator="\n").encode()
+
+
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """Return a table as CSV: shares with six decimals, empty for what was not measured."""
     texts = {
@@ -52,17 +53,6 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     }
     heads = {name: inert(str(name)) for name in table.columns}
     return table.assign(**texts).rename(columns=heads).to_csv(index=False, lineterminator="\n").encode()
-
-
-def inert(text: str) -> str:
-    """Return a text that no spreadsheet computes: with an apostrophe before what would begin a formula.
-
-    Numbers stay as they are. Control characters, which spreadsheets pass over on their way to a formula, are escapes.
-    """
-    text = printable(text)
-    if not text.lstrip().startswith(_FORMULA) or _NUMBER.fullmatch(text):
-        return text
-    return f"'{text}"
 
 
 def _inert_column(column: pd.Series) -> pd.Series:

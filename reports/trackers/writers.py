@@ -13,7 +13,7 @@ PROJECT = "retrieval-bench"
 """What the project is called in a tracker."""
 
 
-def _tensorboard(tracks: Sequence[Track], out: Path) -> str:
+def _tensorboard(tracks: Sequence[Track], out: Path, final: Path) -> str:
     from torch.utils.tensorboard import SummaryWriter
 
     for track in tracks:
@@ -24,7 +24,7 @@ def _tensorboard(tracks: Sequence[Track], out: Path) -> str:
                     writer.add_scalar(f"session/{name}", value, session, walltime=track.seconds)
             for name, value in track.final.items():
                 writer.add_scalar(f"final/{name}", value, 0, walltime=track.seconds)
-    return f"tensorboard --logdir {out}"
+    return f"tensorboard --logdir {final}"
 
 
 def _as_table(settings: Mapping[str, str]) -> str:
@@ -32,8 +32,10 @@ def _as_table(settings: Mapping[str, str]) -> str:
     return "\n".join(["| setting | value |", "| --- | --- |", *rows])
 
 
-def _mlflow(tracks: Sequence[Track], out: Path) -> str:
-    with _environment(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true"):
+def _mlflow(tracks: Sequence[Track], out: Path, final: Path) -> str:
+    # A connection that is kept would hold a database that was removed, after an export that failed.
+    pool = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
+    with _environment(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", **pool):
         import alembic  # noqa: F401 - MLflow's database needs both, and names neither where they are missing
         import sqlalchemy  # noqa: F401
         from mlflow import MlflowClient
@@ -43,7 +45,7 @@ def _mlflow(tracks: Sequence[Track], out: Path) -> str:
         store = f"sqlite:///{(out / 'mlflow.db').resolve()}"
         # A new database comes with an empty experiment "Default". It becomes ours, so that there is no other; where its
         # artifacts would lie is settled with the database.
-        SqlAlchemyStore(store, (out / "artifacts").resolve().as_uri())
+        SqlAlchemyStore(store, (final / "artifacts").resolve().as_uri())
         client = MlflowClient(tracking_uri=store)
         place = SqlAlchemyStore.DEFAULT_EXPERIMENT_ID
         client.rename_experiment(place, PROJECT)
@@ -57,10 +59,10 @@ def _mlflow(tracks: Sequence[Track], out: Path) -> str:
             tags = [RunTag(k, v[:8000]) for k, v in track.settings.items() if len(v) > 6000]
             client.log_batch(run, metrics=metrics, params=params, tags=tags)
             client.set_terminated(run, end_time=at)
-    return f"mlflow ui --backend-store-uri {store}"
+    return f"mlflow ui --backend-store-uri sqlite:///{(final / 'mlflow.db').resolve()}"
 
 
-def _wandb(tracks: Sequence[Track], out: Path) -> str:
+def _wandb(tracks: Sequence[Track], out: Path, final: Path) -> str:
     with _environment(WANDB_MODE="offline", WANDB_SILENT="true", WANDB_DIR=str(out), WANDB_CONSOLE="off"):
         import wandb
 
@@ -78,7 +80,7 @@ def _wandb(tracks: Sequence[Track], out: Path) -> str:
                 run.log({f"session/{name}": value for name, value in scores.items()}, step=session)
             run.summary.update({f"final/{name}": value for name, value in track.final.items()})
             run.finish()
-    return f"wandb sync {out / 'wandb' / 'offline-run-*'}"
+    return f"wandb sync {final / 'wandb' / 'offline-run-*'}"
 
 
 @contextmanager
@@ -96,9 +98,9 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-WRITERS: dict[str, Callable[[Sequence[Track], Path], str]] = {
+WRITERS: dict[str, Callable[[Sequence[Track], Path, Path], str]] = {
     "tensorboard": _tensorboard,
     "mlflow": _mlflow,
     "wandb": _wandb,
 }
-"""What each tracker's files are written by."""
+"""What each tracker's files are written by: into one folder, which will be put at another."""

@@ -33,6 +33,7 @@ ROOMS = (
     "classifier",
     "perf",
     "racing",
+    "migration",
     "serving",
     "view",
     "sharing",

@@ -73,6 +73,18 @@ def queries() -> torch.Tensor:
 every_method = pytest.mark.parametrize("name", METHODS.names())
 
 
+trains = [n for n in METHODS.names() if "training_options" in {f.name for f in dataclasses.fields(METHODS.get(n).cls)}]
+
+
+@pytest.mark.parametrize("name", [name for name in trains if name != "tip-adapter"])
+def test_what_is_trained_says_what_chose_its_epoch_and_whether_the_untrained_start_was_kept(name: str) -> None:
+    method, state = built(name, toy.task(CLASSES))
+    told = method.describe(state)
+    assert isinstance(told["untrained_start_chosen"], bool)
+    if name != "tip-adapter-f":
+        assert told["chosen_on"]
+
+
 @every_method
 def test_declares_itself(name: str) -> None:
     about = make(name).about

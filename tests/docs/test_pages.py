@@ -12,7 +12,7 @@ from bench.core.registry import METHODS, SCENARIOS
 from bench.core.task import Episode, Session
 from bench.runner.evaluate import run_cell
 from bench.runner.handover import Handover
-from bench.utils.params import hints
+from bench.utils.recipe_fields import hints
 from tests import toy
 from tests.docs.test_contributing import block
 from tools.pages import PAGES, outdated

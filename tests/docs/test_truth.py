@@ -15,7 +15,7 @@ import yaml
 import bench
 from bench.cli.main import main
 from bench.core.registry import METHODS, SCENARIOS
-from bench.utils.params import hints
+from bench.utils.recipe_fields import hints
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -50,15 +50,15 @@ class Kind:
         What it has made, as values that are equal or not; it reads what is finished at any time.
     at_steps : bool
         Whether it is killed before steps of optimisers as well.
-    often : int
-        How often it is chosen among the others.
+    share : int
+        Its share of the kills, in percent of those of all kinds.
     """
 
     prepare: Work
     work: Work
     made: Callable[[Path], Mapping[str, object]]
     at_steps: bool = False
-    often: int = 1
+    share: int = 8
 
 
 _SHORT = {
@@ -162,6 +162,10 @@ def _kept(folder: Path) -> None:
     Classifier("gda").fit(*clouds(6)).save(folder / "kept")
 
 
+def _fit(folder: Path) -> None:
+    Classifier("gda").fit(*clouds(6)).save(folder / "out")
+
+
 def _edit(folder: Path) -> None:
     Classifier.load(folder / "kept").remove(classes="a").save(folder / "out")
 
@@ -192,14 +196,15 @@ def _nothing(folder: Path) -> None:
 
 
 KINDS: Mapping[str, Kind] = {
-    "run": Kind(_nothing, lambda folder: execute(planned(folder, calibrate=False)), of_runs, at_steps=True, often=5),
-    "training": Kind(_nothing, lambda folder: execute(_trained(folder)), of_runs, at_steps=True, often=6),
-    "import": Kind(_arrays, _import, _of_pack, often=8),
+    "run": Kind(_nothing, lambda folder: execute(planned(folder, calibrate=False)), of_runs, at_steps=True, share=14),
+    "training": Kind(_nothing, lambda folder: execute(_trained(folder)), of_runs, at_steps=True, share=14),
+    "import": Kind(_arrays, _import, _of_pack, share=10),
     "encode": Kind(_images, _encode, _of_pack),
-    "merge": Kind(_shards, _merge, of_runs, often=12),
-    "report": Kind(_made_up, _report, _files("out"), often=2),
-    "edit": Kind(_kept, _edit, _of_classifier, often=4),
-    "push": Kind(_made_up, _push, _files("out"), often=2),
-    "pull": Kind(_pushed, _pull, _files("out"), often=2),
+    "merge": Kind(_shards, _merge, of_runs, share=10),
+    "report": Kind(_made_up, _report, _files("out")),
+    "fit": Kind(_nothing, _fit, _of_classifier),
+    "edit": Kind(_kept, _edit, _of_classifier),
+    "push": Kind(_made_up, _push, _files("out"), share=6),
+    "pull": Kind(_pushed, _pull, _files("out"), share=6),
 }
 """Commands that are killed in a process of their own."""

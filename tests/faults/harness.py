@@ -6,9 +6,10 @@ import itertools
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from tests.faults.children import Broken, counted, in_child, killed, of_children, often
@@ -16,6 +17,8 @@ from tests.faults.commands import KINDS, Kind, planned
 
 _KILLS_IN_A_ROW = 12
 """How often a command is killed before it is left to end, unless it ends before."""
+
+_SAID = {"moment": "at a moment", "step": "before a step"}
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,19 @@ class Harness:
             raise Broken(f"{self.name} makes nothing")
         return made, seconds, {line.split()[0]: int(line.split()[1]) for line in counts.read_text().splitlines()}
 
-    def round(self, rng: random.Random, most: int) -> int:
-        """Kill a command again and again, let it end, and compare; return how many kills there were."""
+    def round(self, rng: random.Random, most: int, moments: Counter[str]) -> None:
+        """Kill a command again and again, let it end, and compare; count the kills by what they came before."""
         made, seconds, counts = self.whole
         place = self.folder / "killed"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         in_child(lambda: self.kind.prepare(place))
-        kills, before = 0, {}
-        while kills < min(most, _KILLS_IN_A_ROW):
-            if not killed(lambda: self.kind.work(place), self._moment(rng, seconds, counts)):
+        before: Mapping[str, object] = {}
+        while moments.total() < min(most, _KILLS_IN_A_ROW):
+            moment = self._moment(rng, seconds, counts)
+            if not killed(partial(self.kind.work, place), moment):
                 break
-            kills += 1
+            moments[_SAID.get(moment[0], "before a write")] += 1
             now = self._finished(place)
             old = (place / "old").read_text() if (place / "old").exists() else None
             if old is not None and now.get("features") not in (old, made["features"]):
@@ -69,13 +73,12 @@ class Harness:
                 before = now
         in_child(lambda: often(lambda: self.kind.work(place)))
         again = self.kind.made(place)
-        require_equal(made, again, f"{self.name}, after {kills} kills")
+        require_equal(made, again, f"{self.name}, after {moments.total()} kills")
         left = [
             path for path in place.rglob("*") if path.name.endswith(".tmp") or path.name in ("training", "unfinished")
         ]
         if left:
             raise Broken(f"{self.name}: left behind: {left[:5]}")
-        return kills
 
     def _finished(self, place: Path) -> Mapping[str, object]:
         # Before its first record a run has a folder that says nothing.

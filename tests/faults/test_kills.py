@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from tests.faults.children import Broken, killed
 from tests.faults.commands import KINDS, Kind
 from tests.faults.harness import Harness
+from tests.faults.kill import Tally
+from tests.faults.together import PROCESSES
 
 
 @pytest.mark.parametrize("name", ["run", "training", "import", "merge"])
@@ -39,7 +42,7 @@ def test_what_a_kill_changes_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     harness.__dict__["whole"] = ({"result": "once"}, 0.1, {"Path.touch": 2})
     monkeypatch.setattr(Harness, "_moment", lambda *_: ("Path.touch", 1))
     with pytest.raises(Broken, match="1 of 1 are otherwise"):
-        harness.round(random.Random(0), 1)
+        harness.round(random.Random(0), 1, Counter())
 
 
 def test_a_child_dies_when_it_is_told_to(tmp_path: Path) -> None:
@@ -50,3 +53,22 @@ def test_a_child_dies_when_it_is_told_to(tmp_path: Path) -> None:
     assert killed(work, ("Path.touch", 1))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert not killed(work, ("Path.touch", 9))
+
+
+def test_a_form_that_is_cut_short_covers_all_kinds() -> None:
+    tally = Tally()
+    for _ in range(100):
+        name = tally.next_kind([*KINDS, *PROCESSES])
+        assert name is not None
+        tally.kinds[name] += 1
+    shares = {**{name: kind.share for name, kind in KINDS.items()}, **PROCESSES}
+    assert sum(shares.values()) == 100
+    assert tally.kinds == shares
+
+
+def test_a_kind_that_is_broken_again_and_again_is_left() -> None:
+    tally = Tally()
+    tally.failures["run"] = 5
+    assert tally.next_kind(["run"]) is None
+    assert tally.next_kind(["run", "push"]) == "push"
+    assert str(tally).endswith("5 failures")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.faults.fuzz import corpus, target
 from tests.faults.mutate import MUTATIONS, Templates, mutate
 from tests.faults.readers import READERS
 
@@ -84,3 +85,35 @@ def test_what_must_not_be_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (tmp_path / f"{way}-templates" / "odd" / "a").write_text("good")
         came, _ = mutate("odd", 3, known, folder)
         assert came.partition(":")[0] == way, came
+
+
+@pytest.mark.parametrize("name", ["manifest", "records", "class list"])
+def test_the_target_of_a_fuzzer_reads_good_inputs_and_notices_others(name: str, tmp_path: Path) -> None:
+    read = target(name, tmp_path / "work")
+    corpus(name, tmp_path / "work" / "template", tmp_path / "corpus")
+    good = [path.read_bytes() for path in sorted((tmp_path / "corpus").iterdir())]
+    assert good
+    for data in (*good, b"", b"\x00", good[0][:-3]):
+        read(data)
+
+
+def test_a_fuzzer_is_told_of_what_must_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.utils.errors import BenchError
+    from tests.faults.reader import Reader
+
+    def read(folder: Path) -> str:
+        content = (folder / "a").read_bytes()
+        if content == b"lines":
+            raise BenchError("one\ntwo")
+        if content == b"one line":
+            raise BenchError("one")
+        return str(content)
+
+    reader = Reader(lambda place: (place / "a").write_text("good") and None, read, ("a",), sealed=True)
+    monkeypatch.setitem(READERS, "odd", reader)  # type: ignore[misc]
+    fuzz = target("odd", tmp_path / "work")
+    fuzz(b"\x00good")
+    fuzz(b"\x00one line")
+    for bad in (b"\x00lines", b"\x00other"):
+        with pytest.raises(AssertionError):
+            fuzz(bad)

@@ -125,7 +125,7 @@ def test_what_was_chosen_on_what_is_in_the_record() -> None:
     # No class spares its only image, so nothing is trained.
     task = toy.task(CLASSES)
     one = replace(task, support=task.support.take([int((task.support.labels == c).nonzero()[0]) for c in CLASSES]))
-    assert of(None, None, one, lr=1.0) == ("no", "nothing", 0, True, 1.0)
+    assert of(None, None, one, lr=1.0) == ("no", "nothing: no class can spare a labelled image", 0, True, 1.0)
 
 
 def test_held_out_images_take_no_part_in_training(monkeypatch: pytest.MonkeyPatch) -> None:

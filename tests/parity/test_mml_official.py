@@ -248,9 +248,37 @@ def test_raw_norms_are_for_features_that_are_not_of_unit_norm(drawn: Drawn) -> N
     assert method.build(task(drawn), rng=Stream(0)).norm is None
 
 
-def test_what_overflows_in_float16_is_an_error_that_names_the_setting(drawn: Drawn) -> None:
+@pytest.mark.parametrize(
+    ("parameters", "where"),
+    [
+        ({"lr": 1e9, "epochs": 3}, "weights, which the next loss meets"),
+        ({"lr": 1e9, "epochs": 1}, "weights, after the last loss"),
+        ({"logit_scale": 1e9, "epochs": 1}, "gradients"),
+        ({"logit_scale": 1e7, "epochs": 1}, "second moments, and weights then stand still"),
+        ({"weight_decay": 1e4, "epochs": 1}, "second moments of the largest weights"),
+        ({"image_weight": 1e8, "epochs": 1}, "gradients of the image branch"),
+    ],
+)
+def test_what_overflows_in_float16_is_an_error_that_names_the_setting(
+    parameters: dict[str, Any], where: str, drawn: Drawn
+) -> None:
     session = Session(task=task(drawn), queries=drawn.queries)
-    for parameters in ({"lr": 1e9, "epochs": 3}, {"logit_scale": 1e9, "epochs": 1}):
+    setting = next(iter(parameters))
+    for validation in (None, session):
         with pytest.raises(BenchError, match=r"mml\.precision=float32") as caught:
-            official(**parameters).train(session, None, rng=Stream(0))
+            official(**parameters).train(session, validation, rng=Stream(0))
+        assert f"mml.{setting} (now {parameters[setting]:g})" in str(caught.value), where
         assert "\n" not in str(caught.value)
+
+
+def test_features_out_of_the_range_of_float16_are_an_error_that_names_the_setting(drawn: Drawn) -> None:
+    """The code of the paper has features in float16 too, where such a norm is infinite and all cosines are zero."""
+    for norm in (65505.0, 100_000):
+        with pytest.raises(BenchError, match=r"mml\.feature_norm=\d+ is out of the range .*=float32"):
+            official(feature_norm=norm)
+        assert official(feature_norm=norm, precision="float32").feature_norm == norm
+    assert official(feature_norm=65504.0).feature_norm == 65504
+    far = replace(drawn, texts=replace(drawn.texts, x=drawn.texts.x.float() * 1e4))
+    with pytest.raises(BenchError, match=r"features of norm 1\d{5} are out of .*set mml\.feature_norm=10"):
+        official().build(task(far), rng=Stream(0))
+    official(precision="float32").build(task(far), rng=Stream(0))

@@ -86,6 +86,8 @@ def test_joined_names_of_the_neighbours_are_encoded_where_their_encoder_is_at_ha
         (said,) = coder.encode_texts([", ".join(names[int(labels[at])] for at in near)]).x.float()
         expected = 16 * (state.head.weights @ query + state.head.weights @ said + 2 * state.head.biases)
         torch.testing.assert_close(row, expected, atol=1e-4, rtol=1e-4)
+    shares = method.explain(state, task, asked[0])
+    assert [near.weight for near in shares.neighbours] == pytest.approx([1 / 3] * 3)
     averaged = make("rac", k=3, steps=5, names="averaged")
     assert averaged.describe(averaged.build(task, rng=Stream(0)))["names_encoded_as"] == "mean of the class texts"
     with pytest.raises(BenchError, match="names=encoded needs the encoder of the features"):

@@ -1,13 +1,21 @@
 """text-memory and text-knn against loops over sentences and neighbours."""
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 import torch
 
+from bench.core.features import Features
+from bench.core.memory import Memory
+from bench.encoders.load import load_encoder
 from bench.functional.classwise import normalise
 from bench.learning.class_texts import prompt_matrix
+from bench.methods import text_memory
 from bench.methods.text_knn import _folds, first_met
+from bench.utils.errors import Unsuitable
 from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import close, few_shot, make, queries, scores
@@ -42,6 +50,59 @@ def test_a_class_without_sentences_is_scored_by_its_class_text() -> None:
     some = task.memory.replace(texts=task.memory.texts.of_classes([7, 9]))
     found = scores("text-memory", task.__class__(**{**vars(task), "memory": some}), queries())
     torch.testing.assert_close(found[:, 1], 100 * queries() @ prompt_matrix(task)[1], atol=1e-4, rtol=1e-5)
+
+
+class Sight:
+    """Pictures of the bundled encoder, of which no pixel is asked for here."""
+
+    encoder = "glyphs"
+    read: ClassVar[dict[str, Any]] = {}
+
+    def check(self) -> None: ...
+
+    def pixels(self, ids: np.ndarray) -> torch.Tensor:
+        raise AssertionError(ids)
+
+
+def test_waffle_is_the_mean_of_cosines_to_random_descriptors_alike_for_all_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    coder, read = load_encoder("glyphs"), []
+
+    class Heard:
+        def encode_texts(self, texts: list[str]) -> Any:
+            read.append(texts)
+            return coder.encode_texts(texts)
+
+    monkeypatch.setattr(text_memory, "loaded", lambda encoder: Heard())
+    small = toy.task(support=False, images=False)
+    d = int(coder.encode_texts(["x"]).x.shape[1])
+    prompts = Features(
+        torch.zeros(0, d), torch.zeros(0, dtype=torch.int64), np.array([], dtype=np.str_), small.class_names
+    )
+    task = replace(small, support=prompts, prompts=prompts, memory=Memory.empty(d), pictures=Sight())
+    method = make("text-memory", form="waffle")
+    state = method.build(task, rng=Stream(0))
+    (texts,) = read
+    assert len(texts) == 3 * 30
+    by_class = [texts[30 * n : 30 * n + 30] for n in range(3)]
+    descriptors = [[text.partition(", which has ")[2] for text in one] for one in by_class]
+    assert descriptors[0] == descriptors[1] == descriptors[2]
+    assert len(set(descriptors[0])) == 30
+    for name, one in zip(task.class_names, by_class, strict=True):
+        assert all(text.startswith(f"A photo of a {name}, which has ") for text in one)
+    asked = normalise(torch.from_numpy(Stream(4).numpy().standard_normal((5, d))).float())
+    unit = [normalise(coder.encode_texts(one).x.float()) for one in by_class]
+    expected = torch.stack([100 * (asked @ one.T).mean(1) for one in unit], 1)
+    torch.testing.assert_close(method.score(state, asked), expected, atol=1e-4, rtol=1e-4)
+    assert method.describe(state) == {"fewest_texts": 30, "most_texts": 30}
+    method.build(task, rng=Stream(1))
+    assert read[1] != texts
+
+
+def test_waffle_needs_the_text_encoder() -> None:
+    with pytest.raises(Unsuitable, match="needs the text encoder, and the data set has features only"):
+        make("text-memory", form="waffle").build(toy.task(), rng=Stream(0))
 
 
 def test_ties_go_to_the_class_met_first_from_the_nearest() -> None:

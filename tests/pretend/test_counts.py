@@ -18,8 +18,8 @@ from bench.core.registry import METHODS
 from bench.core.task import Budget
 from bench.functional.classwise import herd
 from bench.search import top_k
-from bench.utils.params import defaults
 from bench.utils.random import Stream
+from bench.utils.recipe_fields import defaults
 from tests.pretend import problems
 from tests.pretend.device import Counts, grown, pretend_cuda
 from tests.pretend.recipes import method, parameters

@@ -1,4 +1,4 @@
-"""The C that the linear probe chooses, and its scores at one C, on real CLIP features."""
+"""What defaults are held to on real CLIP features: the linear probe, votes and the cache."""
 
 from __future__ import annotations
 
@@ -43,19 +43,22 @@ def pack(real_features: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
     return made
 
 
-def accuracies(methods: str, data: Path, shots: list[int], seeds: int, **settings: object) -> pd.DataFrame:
-    """Return accuracies in per cent, the mean over seeds: a row a condition, a column a method."""
-    scenario = "few-to-many-shot"
-    given = {"shots": shots, "memory": "none", **settings}
+def reached_in(scenario: str, methods: str, data: Path, seeds: int, **settings: object) -> pd.DataFrame:
+    """Return accuracies in per cent, the mean over seeds: a row a condition and session, a column a method."""
     frame = run(
         scenario, methods.split(","), data, seeds=seeds, device="cpu", calibrate=False, progress=False,
-        set={f"{scenario}.{name}": value for name, value in given.items()},
+        set={f"{scenario}.{name}": value for name, value in settings.items()},
     )  # fmt: skip
     frame["accuracy"] = 100 * frame["n_correct"] / frame["n_queries"]
-    return frame.pivot_table(index="condition", columns="method", values="accuracy")
+    return frame.pivot_table(index=["condition", "session"], columns="method", values="accuracy")
 
 
-@pytest.mark.parametrize(
+def accuracies(methods: str, data: Path, shots: list[int], seeds: int, **settings: object) -> pd.DataFrame:
+    """Return accuracies in per cent with so many labelled images a class."""
+    return reached_in("few-to-many-shot", methods, data, seeds, shots=shots, memory="none", **settings)
+
+
+every_pack = pytest.mark.parametrize(
     ("name", "shots", "seeds"),
     [
         ("oxford_pets", [1, 4], 2),
@@ -67,6 +70,9 @@ def accuracies(methods: str, data: Path, shots: list[int], seeds: int, **setting
         pytest.param("sun397", [1, 2, 4, 8], 5, marks=MINUTES),
     ],
 )
+
+
+@every_pack
 def test_the_chosen_c_is_about_as_good_as_the_best_of_three(
     name: str, shots: list[int], seeds: int, pack: Callable[[str], Path]
 ) -> None:
@@ -92,3 +98,35 @@ def test_scores_are_those_of_scikit_learn_at_the_same_c(c: float, pack: Callable
     found, expected = (a - a.mean(1, keepdims=True) for a in (found, expected))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     assert torch.equal(torch.from_numpy(found).argmax(1), torch.from_numpy(expected).argmax(1))
+
+
+@pytest.mark.parametrize("a_class", [1, 4, 13])
+@pytest.mark.parametrize(
+    ("name", "classes", "increment", "seeds"),
+    [
+        ("oxford_pets", 37, 19, 1),
+        pytest.param("oxford_pets", 37, 13, 5, marks=MINUTES),
+        pytest.param("oxford_flowers", 102, 34, 5, marks=MINUTES),
+    ],
+)
+def test_the_chosen_c_stands_in_later_sessions_with_few_exemplars(
+    name: str, classes: int, increment: int, seeds: int, a_class: int, pack: Callable[[str], Path]
+) -> None:
+    methods = "linear-probe,linear-probe:c=0.01,linear-probe:c=1,linear-probe:c=100"
+    settings = {"increment": increment, "exemplars": a_class * classes}
+    reached = reached_in("incremental", methods, pack(name), seeds, **settings)
+    regret = reached[sorted(FIXED)].max(axis=1) - reached["linear-probe"]
+    print(name, a_class, regret.round(2).to_dict())
+    assert regret.mean() <= 1
+    assert regret.max() <= 3
+
+
+@every_pack
+def test_a_vote_and_a_cache_are_not_a_point_below_the_nearest_neighbour(
+    name: str, shots: list[int], seeds: int, pack: Callable[[str], Path]
+) -> None:
+    reached = accuracies("knn:k=1,knn,tip-adapter", pack(name), shots, seeds)
+    for method in ("knn", "tip-adapter"):
+        below = reached["knn(k=1)"] - reached[method]
+        print(name, method, below.round(2).to_dict())
+        assert below.max() <= 1

@@ -32,7 +32,8 @@ def test_plain_calibration_error_is_the_sum_over_bins():
         inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert gaps(right, confidence).plain == pytest.approx(expected)
+    (found,) = gaps((right, confidence))
+    assert found.plain == pytest.approx(expected)
     # Far from calibrated, chance adds next to nothing.
     assert calibration_error(right, confidence) == pytest.approx(expected, rel=0.15)
     assert calibration_error(np.array([True, True]), np.array([1.0, 1.0])) == 0
@@ -43,7 +44,8 @@ def test_perfect_calibration_has_hardly_an_error():
     for _ in range(40):
         confidence = RNG.beta(3, 1, 400)
         right = RNG.random(400) < confidence
-        found.append((gaps(right, confidence).plain, calibration_error(right, confidence)))
+        (one,) = gaps((right, confidence))
+        found.append((one.plain, calibration_error(right, confidence)))
     plain, error = np.mean(found, axis=0)
     assert plain > 0.035
     assert error < plain / 2

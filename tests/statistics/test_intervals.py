@@ -86,6 +86,11 @@ def test_calibration_error_covers_and_is_not_what_chance_makes():
     assert mean == pytest.approx(0.06, abs=0.01)
 
 
+def test_calibration_error_covers_where_ten_seeds_share_bins_of_few_queries():
+    covered, _ = simulate.calibration(seeds=10, queries=100, gap=0.08, repetitions=150)
+    assert covered >= 0.93
+
+
 @pytest.mark.parametrize("n", [3, 5, 7, 11])
 def test_means_over_data_sets_cover(n):
     assert 0.93 <= simulate.over_datasets(n=n, kind="normal", repetitions=20_000) <= 0.98

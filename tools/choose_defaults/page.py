@@ -20,6 +20,9 @@ A candidate is judged by its mean accuracy over tasks, data sets and {seeds}, or
 to the first. Queries of these data sets take part in the choice, and no other query does, unless a method says so.
 Differences of a few tenths of a point are chance: what is chosen is a sound setting, not the best one.
 
+How a run chooses settings, and what it does where its data have no validation split or one image a class (it falls back
+and says so, and refuses only what no data could give), stands in [a run](concepts/run.md#settings-that-are-chosen).
+
 | task | what it is | scenario |
 | --- | --- | --- |
 {tasks}

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.core.registry import METHODS
 from bench.utils.errors import BenchError
-from bench.utils.params import initial, make
+from bench.utils.params import make
+from bench.utils.recipe_fields import initial
 from bench.utils.texts import read_text
 from bench.utils.yaml12 import YamlError, parse_yaml
 

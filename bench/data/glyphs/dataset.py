@@ -235,12 +235,26 @@ def bundled() -> Dataset:
     return load(progress=sys.stderr.isatty())
 
 
-def _sentences(encoder: Encoder, chosen: Sequence[Character], size: Size, cache: FeatureCache) -> Items:
-    hits = [
+def sentences_of(size: Size | None = None) -> list[dict[str, str]]:
+    """Return class, text and source of the sentences of the text memory, in its order."""
+    size = size or Size()
+    chosen = classes(size)
+    return [
+        {"class": chosen[label].name, "text": hit.text, "source": hit.provenance.source}
+        for label, hit in _hits(chosen, size)
+    ]
+
+
+def _hits(chosen: Sequence[Character], size: Size) -> list[tuple[int, simulated_web.WebSentence]]:
+    return [
         (label, hit)
         for label, c in enumerate(chosen)
         for hit in _search(c, size, images=0, sentences=size.sentences).sentences
     ]
+
+
+def _sentences(encoder: Encoder, chosen: Sequence[Character], size: Size, cache: FeatureCache) -> Items:
+    hits = _hits(chosen, size)
     x, _ = encode_texts(encoder, [hit.text for _, hit in hits], cache=cache)
     return Items(
         x,

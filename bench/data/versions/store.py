@@ -16,9 +16,10 @@ from torch import Tensor
 
 from bench.data.pack import decode_strings, encode_strings, read_arrays, row_names
 from bench.data.versions.log import FOLDER
-from bench.utils.atomic import replacing, require_space
+from bench.utils.atomic import replacing
 from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import file_digest
+from bench.utils.tensor_files import write_tensors
 
 _CHUNKS, _VERSIONS = "chunks", "versions"
 
@@ -122,13 +123,9 @@ class Store:
 
     def add(self, tensors: Mapping[str, Tensor]) -> Part:
         """Keep further rows and return them as a part of their own."""
-        from safetensors.torch import save_file
-
         place = self._place / _CHUNKS
-        require_space(place, sum(tensor.nbytes for tensor in tensors.values()), what="the items")
         new = place / "new.safetensors"
-        with replacing(new) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        write_tensors(new, tensors, what="the items")
         name = file_digest(new)
         new.replace(self._chunk(name))
         n = len(tensors["labels"])
@@ -163,16 +160,13 @@ class Store:
 
     def write(self, name: str, version: Version) -> None:
         """Keep which rows a version has."""
-        from safetensors.torch import save_file
-
         about = {"manifest": version.manifest, "parts": [[key, part.chunks] for key, part in version.parts.items()]}
         tensors = {
-            f"{number}.{what}": getattr(part, what).contiguous()
+            f"{number}.{what}": getattr(part, what)
             for number, part in enumerate(version.parts.values())
             for what in ("chunk", "row", "labels")
         }
-        with replacing(self._version(name)) as temporary:
-            save_file(tensors, temporary, metadata={"about": json.dumps(about, default=str)})
+        write_tensors(self._version(name), tensors, metadata={"about": json.dumps(about, default=str)})
 
     def _version(self, name: str) -> Path:
         return self._place / _VERSIONS / f"{name}.safetensors"

@@ -13,8 +13,10 @@ from bench.core.memory import Items
 from bench.core.state_bytes import nbytes
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, nearest_to_mean, normalise, rows_of_classes
+from bench.learning.half_adam import HALF_MAX
 from bench.learning.modular.state import Branch, Modular, Weights
 from bench.learning.prototypes import Kind, carried_over, prototypes
+from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
 USUAL_NORM = 10.0
@@ -65,6 +67,8 @@ class Plugging:
             taken = class_counts(task.columns(texts.labels), task.n_classes).tolist()
             images = _shrink(images, task, [quota - count for count in taken])
         norm = self._norm(images, texts)
+        if norm is None and weights.image.out_bias.dtype == torch.float16:
+            _check_range(images, texts)
         image, text = self._prototypes(
             task, images, texts, known, raw=norm is None and self.feature_norm == "raw", rng=rng
         )
@@ -125,6 +129,16 @@ class Plugging:
         with_text = class_counts(text_columns, task.n_classes).unsqueeze(1) > 0
         instead = carried_over(means, text, (has & with_text).squeeze(1))
         return torch.where(has, means, image), torch.where(has & ~with_text, instead, text)
+
+
+def _check_range(*parts: Items) -> None:
+    """Raise :class:`BenchError` for features as they are stored that the code of the paper could not hold."""
+    largest = max((float(items.x.float().norm(dim=1).amax()) for items in parts if len(items)), default=0.0)
+    if not largest <= HALF_MAX:
+        raise BenchError(
+            f"features of norm {largest:g} are out of the range of float16, which ends at {HALF_MAX:g}; set "
+            "mml.feature_norm=10, or mml.precision=float32"
+        )
 
 
 def new_items(items: Items, old: Items) -> Items:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from bench.core.features import Features
-from bench.learning.half_adam import HalfAdam
+from bench.learning.half_adam import HalfAdam, all_finite
 from bench.learning.modular.forward import BLOCK, Asked, Forward
 from bench.learning.modular.state import Modular, Weights
 from bench.learning.training import as_parameter, fit
@@ -81,7 +81,7 @@ class Training:
         Raises
         ------
         BenchError
-            If float16 weights overflow or the loss is not finite.
+            If weights or moments leave the range of float16, or the loss is not finite.
         """
         asked = forward.ask(state, images.x, images)
         judge = None if check is None else _Judge(forward, check, self.choose_by)
@@ -94,7 +94,15 @@ class Training:
             return start
         trainable = start.map(as_parameter)
         leaves = trainable.tensors()
-        half = leaves[0].dtype == torch.float16
+        optimiser = self._optimiser(leaves)
+
+        def in_range() -> None:
+            if isinstance(optimiser, HalfAdam) and (optimiser.overflowed or not all_finite(leaves)):
+                raise BenchError(f"training of mml overflowed in float16; {self._half_remedy}")
+
+        def validated(judge: _Judge) -> float:
+            in_range()
+            return judge.value(trainable)
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(asked.f.device)
@@ -108,15 +116,14 @@ class Training:
             epochs=epochs,
             batch=self.batch,
             patience=self.patience,
-            optimiser=self._optimiser(leaves, half=half),
-            validate=None if judge is None else lambda: judge.value(trainable),
+            optimiser=optimiser,
+            validate=None if judge is None else lambda: validated(judge),
             start_counts=self.start_counts,
             rng=rng.child("fit"),
             options=self.options,
-            remedy=_HALF if half else None,
+            remedy=self._half_remedy if isinstance(optimiser, HalfAdam) else None,
         )
-        if half and not all(bool(torch.isfinite(leaf).all()) for leaf in leaves):
-            raise BenchError(f"training of mml overflowed in float16; {_HALF}")
+        in_range()
         trained = replace(trainable.map(torch.Tensor.detach), trained_on=on, epoch=done.best_epoch)
         trained = self._weighed(trained, judge)
         doubtful = judge is not None and judge.check.of_others and self.start_counts
@@ -124,8 +131,14 @@ class Training:
             return replace(start, trained_on=on)
         return trained
 
-    def _optimiser(self, leaves: list[Tensor], *, half: bool) -> torch.optim.Optimizer:
-        if half:
+    @property
+    def _half_remedy(self) -> str:
+        names = ("logit_scale", "lr", "weight_decay", *(("image_weight",) if self.image_weight != "auto" else ()))
+        now = ", ".join(f"mml.{name} (now {getattr(self, name):g})" for name in names)
+        return f"lower {now}, or set mml.precision=float32"
+
+    def _optimiser(self, leaves: list[Tensor]) -> torch.optim.Optimizer:
+        if leaves[0].dtype == torch.float16:
             return HalfAdam(leaves, lr=self.lr, eps=_EPS, weight_decay=self.weight_decay)
         return torch.optim.Adam(leaves, lr=self.lr, eps=_EPS, weight_decay=self.weight_decay, fused=True)
 
@@ -134,9 +147,6 @@ class Training:
         if self.image_weight != "auto":
             return replace(weights, image_weight=self.image_weight)
         return replace(weights, image_weight=1.0 if judge is None else judge.image_weight(weights))
-
-
-_HALF = "set mml.precision=float32, or lower mml.feature_norm or mml.lr"
 
 
 class _Judge:

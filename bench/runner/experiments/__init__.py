@@ -25,6 +25,13 @@ OFFLINE = "glyphs"
 """The data set for which every experiment has a form of its own."""
 
 
+OF_DATA = {
+    "t10": "Table 10: The data sets, their class splits and memory items a class",
+    "t18": "Table 18: The first texts of a class in the text memory",
+}
+"""Tables of the founding paper that describe data and run nothing; ``bench data table`` prints them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Form:
     """What differs from the paper's run on other data.
@@ -154,6 +161,8 @@ def names() -> list[str]:
 @cache
 def read(name: str) -> Experiment:
     """Return an experiment; an unknown one raises :class:`BenchError` and suggests the nearest."""
+    if name in OF_DATA:
+        raise BenchError(f"{name} describes data and runs nothing; `bench data table {name} DATA` prints it")
     if name not in names():
         raise BenchError(f"unknown experiment {name!r}{suggest(name, names())}")
     content = dict(_content(f"{name}.yaml"))

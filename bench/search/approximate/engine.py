@@ -15,7 +15,7 @@ from bench.functional.classwise import normalise
 from bench.search import Neighbours, top_k
 from bench.search.reference import pair_similarities
 from bench.search.room import on_processor
-from bench.utils.params import defaults
+from bench.utils.recipe_fields import defaults
 
 _QUERY_BLOCK = 1024
 """Queries of which a processor compares the candidates at a time, so that they stay bounded."""

@@ -74,8 +74,19 @@ class FaissIndex:
         return cls(index, parameters=parameters, settings=settings, file=file)
 
     def write(self, file: Path) -> None:
-        """Write the index without the marks of removed vectors; see :mod:`bench.search.approximate.faiss_store`."""
-        faiss.write_index(self._index, str(file))
+        """Write the index without the marks of removed vectors; see :mod:`bench.search.approximate.faiss_store`.
+
+        Raises
+        ------
+        BenchError
+            If it cannot be written, such as on a full disk.
+        """
+        try:
+            faiss.write_index(self._index, str(file))
+        except RuntimeError:  # its text names lines of faiss, and not what the system said
+            raise BenchError(
+                f"the index cannot be written to {file.parent}; free some space or choose another BENCH_CACHE"
+            ) from None
 
     def __len__(self) -> int:
         return int(self._live.sum())

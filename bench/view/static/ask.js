@@ -73,7 +73,7 @@ function Removals({ method, question, act }) {
     ${value && html`<${Certificate} kinds=${value.certificate} />
       ${value.alone.length > 0 && html`<p>Alone, ${plural(value.alone.length, "item")} would change it: ${value.alone.map((one) =>
         `${one.item} (to ${one.becomes})`).join(", ")}.</p>`}
-      ${items.length > 1 && html`<p>Without these ${items.length} it becomes <b>${value.becomes}</b>: ${items.join(", ")}.</p>`}
+      ${items.length > 1 && html`<p>Without these ${items.length}${value.fewest ? " (no fewer do)" : ""} it becomes <b>${value.becomes}</b>: ${items.join(", ")}.</p>`}
       ${!items.length && html`<p>${value.complete ? "No removal of its strongest items that was tried changes it." :
         "None was found in the time that was allowed."}</p>`}
       ${items.length > 0 && html`<button type="button" onClick=${() => act.excludeAll(items)}>Leave ${items.length === 1 ? "it" : "them"} out</button>`}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import listing
+from bench.cli import listing, listing_data, listing_registered
 from bench.core.registry import METHODS, SCENARIOS
 from bench.data.declaration import declarations
 from bench.data.names import Known
@@ -22,10 +22,10 @@ from bench.search.registry import ENGINES
 @pytest.mark.parametrize(
     ("listed", "registry", "asked"),
     [
-        (listing.methods, METHODS, listing.method_row),
-        (listing.scenarios, SCENARIOS, listing.parameters_row),
-        (listing.encoders, ENCODERS, listing.described_row),
-        (listing.engines, ENGINES, listing.parameters_row),
+        (listing_registered.methods, METHODS, listing_registered.method_row),
+        (listing_registered.scenarios, SCENARIOS, listing_registered.parameters_row),
+        (listing_registered.encoders, ENCODERS, listing_registered.described_row),
+        (listing_registered.engines, ENGINES, listing_registered.parameters_row),
     ],
     ids=["methods", "scenarios", "encoders", "engines"],
 )
@@ -44,7 +44,8 @@ def test_all_that_is_built_in_can_be_read() -> None:
 
 def test_metrics_and_figures_are_listed_without_torch() -> None:
     code = (
-        "import json, sys; from bench.cli.listing import figures, metrics; "
+        "import json, sys; from bench.cli.listing_figures import figures; "
+        "from bench.cli.listing_metrics import metrics; "
         "print(json.dumps([metrics(), figures(), 'torch' in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -56,7 +57,7 @@ def test_metrics_and_figures_are_listed_without_torch() -> None:
 
 
 def test_the_text_says_what_is_adapted_and_every_parameter() -> None:
-    rows = listing.methods()
+    rows = listing_registered.methods()
     text = listing.as_text(rows)
     for row in rows:
         if row["adapted"]:
@@ -68,7 +69,7 @@ def test_the_text_says_what_is_adapted_and_every_parameter() -> None:
 def test_standard_data_sets_are_listed_and_whether_they_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = {row["name"]: row for row in listing.datasets()}
+    rows = {row["name"]: row for row in listing_data.datasets()}
     assert set(declarations()) <= set(rows)
     assert rows["digits"]["there"]
     assert not rows["cifar10"]["there"]
@@ -76,8 +77,8 @@ def test_standard_data_sets_are_listed_and_whether_they_are_there(
     assert "CIFAR-10  [not here]" in text
     assert "bench data prepare cifar10 --root FOLDER" in text
     pack = tmp_path / "packs" / "cifar10"
-    monkeypatch.setattr("bench.data.names.known", lambda: {"cifar10": Known("cifar10", str(pack), "CIFAR", pack)})
-    (row,) = [row for row in listing.datasets() if row["name"] == "cifar10"]
+    monkeypatch.setattr("bench.cli.listing_data.known", lambda: {"cifar10": Known("cifar10", str(pack), "CIFAR", pack)})
+    (row,) = [row for row in listing_data.datasets() if row["name"] == "cifar10"]
     assert row["there"]
     assert f"[{pack}]" in listing.as_text([row])
 
@@ -95,7 +96,7 @@ def test_a_shell_completes_names_without_torch() -> None:
 
 def test_methods_are_listed_without_what_checks_types_or_reads_yaml() -> None:
     code = (
-        "import sys; from bench.cli.listing import methods; assert methods(); "
+        "import sys; from bench.cli.listing import rows; assert rows('methods'); "
         "print([name for name in ('pydantic', 'yaml', 'numpy', 'torch') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from bench.cli import listing
+from bench.cli import listing_registered
 from bench.cli.main import main
 from bench.device import gpus
 from bench.device.choose import choose_device
@@ -137,7 +137,7 @@ def test_the_command_says_it_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_notice_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(listing._KINDS, "methods", lambda: warnings.warn(Notice("look here"), stacklevel=1) or [])
+    monkeypatch.setattr(listing_registered, "methods", lambda: warnings.warn(Notice("look here"), stacklevel=1) or [])
     done = CliRunner().invoke(main, ["list", "methods"])
     assert done.stderr == "warning: look here\n"
 

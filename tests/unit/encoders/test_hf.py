@@ -217,7 +217,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatc
         asked.append(arguments)
         raise requests.ConnectionError
 
-    monkeypatch.setattr("requests.head", refuse)
+    monkeypatch.setattr("bench.utils.web_session.BoundedSession.head", refuse)
     with pytest.raises(BenchError, match="without a network give hf:FOLDER") as caught:
         load_encoder("hf:nobody-at-all/nothing")
     assert "\n" not in str(caught.value)

@@ -16,6 +16,7 @@ from bench.explain.certify import certify
 from bench.explain.explain import explain
 from bench.explain.replay import Which
 from bench.reports.metrics.certified import certified_accuracy
+from bench.reports.statistics.certified_tests import certified_comparisons
 from bench.runner.api import run
 from bench.utils.errors import BenchError
 from tests import toy
@@ -128,3 +129,38 @@ def test_the_command_shows_a_table_and_writes_each_answer(tmp_path: Path) -> Non
     assert any(line.startswith("digits") and "insert" in line and line.endswith("exact") for line in lines)
     assert not any(line.startswith("no certificate") for line in lines)
     assert set(pd.read_csv(out)["edit"]) == {"remove", "relabel", "insert"}
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_methods_are_compared_by_what_edits_cannot_take_away(
+    found: tuple[pd.DataFrame, list[str]], number: int
+) -> None:
+    shares = certified_accuracy(found[0], [number]).set_index(["edit", "method"])[number]
+    made = list(certified_comparisons(found[0], number))
+    # Three pairs of the methods that have a certificate of the kind, and slda has one for removal: six there.
+    assert [edit for edit, _ in made].count("remove") == 6
+    assert [edit for edit, _ in made].count("insert") == 3
+    for edit, one in made:
+        assert one.difference.mean == pytest.approx(shares[edit, one.a] - shares[edit, one.b])
+        assert one.seeds == (0, 1)
+        assert one.family.size == (6 if edit == "remove" else 3)
+
+
+def test_the_command_compares_methods(tmp_path: Path) -> None:
+    settings = {"few-to-many-shot.shots": [4]}
+    run("few-to-many-shot", ["protonet", "knn:k=3"], "digits", 1, out=tmp_path, device="cpu", set=settings)
+    words = ["certify", str(tmp_path), "--edit", "insert", "--most", "2", "--compare", "2"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    told = done.output.split("What 2 edits cannot take away, paired by query")[1]
+    assert "knn(k=3)" in told
+    assert "protonet" in told
+    assert "lower bound" not in told
+    removed = CliRunner().invoke(main, ["certify", str(tmp_path), "--edit", "remove", "--most", "3", "--compare", "3"])
+    assert "protonet, remove: a lower bound is compared; it may stand more" in removed.output
+    assert "knn(k=3), remove: a lower" not in removed.output
+    beyond = CliRunner().invoke(main, [*words[:-1], "3"])
+    assert beyond.exit_code == 2
+    assert beyond.output.strip() == (
+        "bench: --compare 3 is beyond what is certified, --most 2; raise it or compare fewer"
+    )

@@ -238,3 +238,21 @@ def test_the_page_is_whole_and_shows_images(case):
     assert "http" not in page.replace("http-equiv", "")
     for explained in case.explained:
         assert explained.method in page
+
+
+def test_what_would_change_an_answer_is_named_by_methods_with_certificates(made, data):
+    (found,) = explain(made, QUERY, data=data, removed=True)
+    words = text(found)
+    page = html(found, lambda name: None)
+    for one in found.explained:
+        assert (one.removals is not None) == (one.method.startswith(("knn", "protonet", "visual-memory")))
+        if one.removals is None:
+            continue
+        for item, label in one.removals.alone.items():
+            line = f"without {item}: {found.name_of(label)}"
+            assert line in words
+            assert line in page
+        if not one.removals.alone and one.removals.becomes is not None:
+            assert f"without {', '.join(one.removals.together)}: {found.name_of(one.removals.becomes)} (" in words
+    assert any(one.removals is not None and one.removals.becomes is not None for one in found.explained)
+    assert all(one.removals is None for one in explain(made, QUERY, data=data)[0].explained)

@@ -50,12 +50,26 @@ def test_what_is_found_is_so_and_no_more_than_certified(scene: Scene, label: str
         assert found.together, "more than 30 removals in a memory of 4 classes"
         assert answer(scene, label, query, found.together) == found.becomes != start
         assert answer(scene, label, query, found.together[:-1]) == start
-        assert len(found.together) >= least
+        assert len(found.together) == least
+        assert found.fewest
+
+
+@pytest.mark.parametrize("label", ["knn(k=5,vote=majority)", "knn(k=5)", "protonet"])
+def test_the_single_items_that_change_an_answer_are_all_named(scene: Scene, label: str) -> None:
+    items = [item for session in scene.episode.sessions for item in session.task.all_images.ids.tolist()]
+    for query in ("test/7", "test/12"):
+        named = scene.fewest_removals(label, query, 64)
+        # Of several items one set is named, which the test above asks for.
+        alone = {one[0] for one in named if len(one) == 1}
+        start = answer(scene, label, query, ())
+        assert alone == {item for item in items if answer(scene, label, query, (item,)) != start}
+    assert scene.certifies(label)
 
 
 def test_a_method_that_retrieves_nothing_loses_its_nearest_images(scene: Scene) -> None:
     found = removals(scene, "protonet", "test/1", most=3, seconds=60)
     assert found.tried == 1 + 3 + 3 or found.becomes is not None
+    assert not found.fewest or found.alone
     names, _ = scene.images_of(scene.label_of("test/1"))
     assert set(found.alone) | set(found.together) <= set(names)
 

@@ -16,8 +16,10 @@ from sklearn.metrics import roc_auc_score
 from bench.cli.main import main
 from bench.core.dataset import Dataset
 from bench.core.memory import Items, Memory
+from bench.explain.episodes import dealt_episodes
 from bench.explain.replay import Which
 from bench.explain.value import value, values_of
+from bench.functional.classwise import normalise
 from bench.learning.holdout import hold_out
 from bench.reports.metrics.item_values import by_group
 from bench.runner.api import run
@@ -101,6 +103,34 @@ def test_one_image_a_class_has_no_judge(data: Dataset) -> None:
     task = make_task(data, tuple(range(5)), support=one.take(first), memory=Memory.empty(data.dimension))
     with pytest.raises(BenchError, match="no class has two images"):
         values_of(task.all_images, task, 3, "right")
+
+
+def test_queries_judge_only_where_that_is_marked(made: Path, data: Dataset) -> None:
+    with pytest.raises(BenchError, match="judged by queries are an oracle, by which nothing may be chosen"):
+        value(made, judges="queries", data=data)
+    with pytest.raises(BenchError, match="give --judges queries"):
+        value(made, oracle=True, data=data)
+    held, marked = value(made, data=data), value(made, judges="queries", oracle=True, k=3, data=data)
+    assert set(held["judges"]) == {"held-out"}
+    assert set(marked["judges"]) == {"oracle"}
+    assert (held["margin"] == marked["margin"]).all()
+    assert (held["shapley"] != marked["shapley"]).any()
+    # All queries of the last session judge all items: values add up to the share of right votes.
+    (dealt,) = dealt_episodes(made, Which(), data=data)
+    items, queries = dealt.session.task.all_images, dealt.session.queries
+    near = (normalise(queries.x) @ normalise(items.x).T).topk(3).indices
+    right = (items.labels[near] == queries.labels.unsqueeze(1)).double().mean()
+    assert marked["shapley"].sum() == pytest.approx(float(right), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "words", [["--judges", "queries"], ["--oracle"], ["--judges", "queries", "--oracle", "--keep"]]
+)
+def test_an_oracle_without_its_mark_is_one_line(made: Path, words: list[str]) -> None:
+    done = CliRunner().invoke(main, ["value", str(made), *words])
+    assert done.exit_code == 2
+    assert len(done.output.strip().splitlines()) == 1
+    assert "oracle" in done.output
 
 
 def test_the_command_shows_groups_and_writes_items(tmp_path: Path) -> None:

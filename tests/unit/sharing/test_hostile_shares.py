@@ -102,6 +102,25 @@ def test_a_push_that_replaces_and_is_stopped_has_no_list(run: Path, store: Path,
     assert not (store / LIST).exists()
 
 
+def test_a_list_is_written_whole_or_not_at_all(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push that is stopped where the list is half-written can be made again, and leaves nothing behind."""
+    replace = Path.replace
+
+    def stop(path: Path, target: Path) -> Path:
+        if target.name == LIST:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            push(run, str(tmp_path / "store"))
+    assert not (tmp_path / "store" / LIST).exists()
+    push(run, str(tmp_path / "store"))
+    assert not list((tmp_path / "store").rglob("*.tmp"))
+    pull(str(tmp_path / "store"), tmp_path / "here")
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -132,6 +132,24 @@ def test_what_is_wrong_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
     assert board.leaderboard()["rows"] == []
 
 
+def test_a_file_that_goes_while_it_is_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        make_run(tmp_path / name, {f"knn-{name}": 0.5}, run=name)
+    board, read = Board([tmp_path]), RecordReader.__call__
+
+    def gone(self: RecordReader, folder: Path) -> object:
+        if folder.name == "a":
+            shutil.rmtree(folder)
+        return read(self, folder)
+
+    monkeypatch.setattr(RecordReader, "__call__", gone)
+    assert board.settle().messages == []
+    assert {row["method"] for row in board.leaderboard()["rows"]} == {"knn-b"}
+    monkeypatch.undo()
+    looked(board)
+    assert board.now.messages == ["the run a is gone: its folder was removed or renamed"]
+
+
 def test_predictions_that_contradict_their_record_are_said(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", {"knn": 0.5, "mml": 0.7})
     paths = sorted((run / "predictions").iterdir())

@@ -54,6 +54,17 @@ def test_skipped_adapted_and_oracle_are_warned_of(tmp_path):
     assert "(oracle), so no fair figure: y" in text
 
 
+def test_a_choice_that_the_data_could_not_give_is_warned_of_with_its_reason(tmp_path):
+    make_run(tmp_path / "a", {"gda": 0.8, "knn": 0.7}, run="a", selected_on="none: no class can spare a labelled image")
+    make_run(tmp_path / "b", {"ape": 0.8}, run="b", selected_on="support: data set made has no validation split")
+    make_run(tmp_path / "c", {"mml": 0.8}, run="c", selected_on="none")
+    said = [line for line in read_runs([tmp_path]).warnings if "settings" in line or "held-out" in line]
+    assert said == [
+        "gda, knn on made took stated settings, since none could be chosen: no class can spare a labelled image",
+        "ape on made chose on held-out support: data set made has no validation split",
+    ]
+
+
 def test_a_failed_cell_is_warned_of_with_its_reason(tmp_path):
     make_run(tmp_path / "a", {"x": 0.5}, run="a")
     make_run(

@@ -1,8 +1,10 @@
 """Runs as the files of experiment trackers."""
 
 import json
+import resource
 import struct
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -135,6 +137,36 @@ def test_a_folder_that_holds_something_is_left_alone(run, tmp_path, to):
     with pytest.raises(BenchError, match="is not empty"):
         export([run], to, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("to", list(WRITERS))
+def test_a_disk_that_is_full_is_one_line(run, tmp_path, monkeypatch, to):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(BenchError, match="free some space") as caught:
+        export([run], to, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("to", "there"), [("tensorboard", False), ("tensorboard", True), ("mlflow", False)])
+def test_a_disk_that_is_full_in_between_leaves_nothing(run, tmp_path, capfd, to, there):
+    """A limit on files stands for the disk."""
+    pytest.importorskip("tensorboard" if to == "tensorboard" else "sqlalchemy")
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(BenchError) as caught:
+            export([run], to, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert "Traceback" not in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] * there
+    assert not there or not list(out.iterdir())
+    export([run], to, out)
 
 
 def test_a_run_in_progress_is_exported_and_said(tmp_path):
