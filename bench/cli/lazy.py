@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-
 _WHOLE = 1000
 """Characters that no summary has."""
 
