@@ -23,8 +23,20 @@ from bench.core.memory import Items, Memory
 from bench.core.protocols import Forgets
 from bench.core.state_parts import move, strings
 from bench.core.task import Task
+from bench.data.class_names import check_class_names, clean, same_name
 from bench.utils.errors import BenchError, suggest
 from bench.utils.hashing import digest
+
+
+def _require_new(new: Sequence[str], there: Sequence[str]) -> None:
+    """Raise for names of new classes that are no text, or that differ from another only in case."""
+    check_class_names(new, "new classes")
+    known = {same_name(name): name for name in there}
+    for name in new:
+        if same_name(name) in known:
+            raise BenchError(
+                f"class {name!r} differs from {known[same_name(name)]!r} only in case; name that, or rename"
+            )
 
 
 def added(
@@ -52,13 +64,16 @@ def added(
     Raises
     ------
     BenchError
-        If an id is there already, a row does not fit, or a new class lacks a text that the others have.
+        If an id is there already, a row does not fit, the name of a new class is no text or that of another in another
+        case, or a new class lacks a text that the others have.
     """
     _require_items(model)
     if len(labels) != len(x):
         raise BenchError(f"{len(x)} rows and {len(labels)} labels; give one label for every row")
     task = model.task
+    labels = [name if name in model.names else clean(name) for name in labels]
     new = [name for name in dict.fromkeys(labels) if name not in model.names]
+    _require_new(new, model.names)
     names = (*model.names, *new)
     column = {name: place for place, name in enumerate(names)}
     rows = Features(x, torch.tensor([column[name] for name in labels]), row_ids(len(x), ids, x), names)

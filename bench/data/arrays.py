@@ -160,6 +160,8 @@ def check_pair(x: np.ndarray, labels: np.ndarray, what: str) -> tuple[np.ndarray
     check_numbers(x, what)
     if not np.issubdtype(labels.dtype, np.integer):
         raise BenchError(f"{what}: labels of type {labels.dtype} are not whole numbers; save them as int64")
+    if labels.dtype.kind == "u" and labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise BenchError(f"{what}: label {labels.max()} is larger than any class; save labels as int64")
     return x, labels
 
 

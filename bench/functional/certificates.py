@@ -191,23 +191,36 @@ def _by_blocks(rule: Callable[[Tensor, Tensor], Tensor], columns: Tensor, weight
 
 
 def _removals(columns: Tensor, weights: Tensor, rank: Tensor, k: int, most: int, counted: bool) -> Tensor:
-    window = columns.shape[1]
-    found = torch.full((len(columns),), most + 1, device=columns.device)
-    open_ = torch.arange(len(columns), device=columns.device)
+    """Return the least numbers, found by doubling and then halving.
+
+    What r removals change, r + 1 change too: one more item in the window asks for at most one more removal.
+    """
     winner = winners(columns[:, :k], weights[:, :k], rank)
-    for r in range(1, most + 1):
-        if not len(open_):
-            break
-        length = min(window, k + r)
-        near = columns[open_, :length]
-        votes = _from_each_on(near, weights[open_, :length])
-        cost = _cost(near, votes, near, _of_class(near, votes), rank, counted)
-        cost = cost.masked_fill(near == winner[open_].unsqueeze(1), length + 1)
-        # With every item gone nothing is answered.
-        changed = (cost.amin(1) <= r) | (length <= r)
-        found[open_[changed]] = r
-        open_ = open_[~changed]
-    return found
+    low = torch.zeros(len(columns), dtype=torch.int64, device=columns.device)
+    high = torch.full_like(low, most + 1)
+    while bool((high - low > 1).any()):
+        middle = torch.where(high > most, (2 * low).clamp(min=1, max=most), (low + high) // 2)
+        middle = middle.masked_fill(high - low <= 1, 0)
+        for r in middle.unique().tolist():
+            if r:
+                rows = (middle == r).nonzero().squeeze(1)
+                changed = _changed_by(r, columns[rows], weights[rows], winner[rows], rank, k, counted)
+                high[rows[changed]] = r
+                low[rows[~changed]] = r
+    return high
+
+
+def _changed_by(
+    r: int, columns: Tensor, weights: Tensor, winner: Tensor, rank: Tensor, k: int, counted: bool
+) -> Tensor:
+    """Return for which queries r removals change the winner, bool [q]."""
+    length = min(columns.shape[1], k + r)
+    near = columns[:, :length]
+    votes = _from_each_on(near, weights[:, :length])
+    cost = _cost(near, votes, near, _of_class(near, votes), rank, counted)
+    cost = cost.masked_fill(near == winner.unsqueeze(1), length + 1)
+    # With every item gone nothing is answered.
+    return (cost.amin(1) <= r) | (length <= r)
 
 
 def _relabellings(columns: Tensor, weights: Tensor, rank: Tensor, most: int) -> Tensor:

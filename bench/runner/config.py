@@ -64,6 +64,8 @@ def split_names(value: Any) -> tuple[Any, ...]:
     if isinstance(value, str) and not os.path.exists(value):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     several = value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(one, (Mapping, bool)) or one is None for one in several):
+        raise BenchError(f"{shown(str(value))} is neither a name nor a list of names; write [one, another]")
     # A file may hold a name that YAML reads as a number.
     return tuple(str(one) if isinstance(one, (int, float)) else one for one in several)
 
@@ -74,7 +76,8 @@ def parse_seeds(text: str | int | Sequence[int]) -> tuple[int, ...]:
     said = shown(str(text)) if isinstance(text, (str, int, list, tuple)) else type(text).__name__
     try:
         if isinstance(text, str):
-            given = [_seed(p) for p in text.split(",") if p.strip()] if "," in text else _seed(text)
+            # A comma at the end makes a list of one seed.
+            given = [_seed(p) for p in text.strip().removesuffix(",").split(",")] if "," in text else _seed(text)
         # Before any of them is made: a billion would take all memory.
         if (given if type(given) is int else len(given)) > MOST_SEEDS:
             raise BenchError(f"--seeds {said} are more than {MOST_SEEDS}; run fewer at a time")

@@ -9,6 +9,8 @@ from bench.utils.errors import BenchError
 
 LONGEST = 120
 """Bytes of a name in UTF-8. File systems allow 255; an ending, a process's number and a report's own words join it."""
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that have what follows them set from the other side."""
 _LONGEST_PART, _LONGEST_PATH = 255, 4095
 """Bytes of a name, and of a path, that file systems take."""
 
@@ -19,7 +21,7 @@ def name_fault(name: str, *, longest: int = LONGEST) -> str | None:
         return "is empty"
     if any(0xD800 <= ord(character) <= 0xDFFF for character in name):
         return "is no text: it has bytes that are not UTF-8"
-    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
+    if any(map(_is_control, name)):
         return "has control characters"
     if "/" in name or "\\" in name or PureWindowsPath(name).drive:
         return "has a separator of folders"
@@ -31,6 +33,11 @@ def name_fault(name: str, *, longest: int = LONGEST) -> str | None:
     if size > longest:
         return f"has {size} bytes, more than {longest}"
     return None
+
+
+def _is_control(character: str) -> bool:
+    """Return whether a terminal would obey a character: those that turn the direction of a line are among them."""
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in _DIRECTIONS
 
 
 def file_name(name: str, what: str, *, longest: int = LONGEST) -> str:
@@ -82,7 +89,7 @@ def expand(path: Path) -> Path:
     text = str(path)
     if "\0" in text:
         raise BenchError(f"{shown(text)} is no path: it has a zero byte; give another")
-    if any(unicodedata.category(character) == "Cc" for character in text):
+    if any(map(_is_control, text)):
         raise BenchError(f"{shown(text)} has control characters, which a terminal would obey; call it otherwise")
     longest = max((len(part.encode("utf-8", "surrogatepass")) for part in path.parts), default=0)
     if longest > _LONGEST_PART or len(text.encode("utf-8", "surrogatepass")) > _LONGEST_PATH:

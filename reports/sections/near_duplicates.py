@@ -44,7 +44,8 @@ def table(audited: pd.DataFrame) -> Table:
         "A query with a near-duplicate (cosine of 0.97 or more, unless its data set declares another threshold) among "
         "the support, memory or training images dealt to its episode may be answered by recognising the image. Counts "
         "and accuracies are means over seeds, over the queries of the last session. Bold: more than 1 % of the "
-        "queries have one, and without them accuracy changes by more than 0.1 points."
+        "queries have one, and without them accuracy changes by more than 0.1 points. What was not found is not "
+        "counted: `bench audit --recall` bounds the copies of a kind that were missed, where its recall is known."
     )
     head = (
         *("scenario", "data set", "condition", "method", "near-duplicates", "queries", "of queries %"),

@@ -58,7 +58,7 @@ ODD_WORDS = [
         for text in ("1000000000", "99999999999999999999999", "-1", "1e3", "1,1", "", "9" * 5000)
     ),
     *((*RUN, "--seeds", text) for text in ("9223372036854775808,", "0,18446744073709551616", "0," * 200_000)),
-    *((*RUN, "--seeds", "1", "--out", text) for text in ("a" * 300, "a/" * 3000, "~nobody-of-this-name/x")),
+    *((*RUN, "--seeds", "1", "--out", text) for text in ("a" * 300, "a/" * 3000, "~nobody-of-this-name/x", "\u202ex")),
     *((*RUN, "--seeds", "1", "--load", text) for text in ("a" * 300, "nowhere")),
     (*RUN, "--seeds", "1", "--config", "a" * 300),
     (*RUN, "--seeds", "1", "--config", "nowhere.yaml"),
@@ -66,7 +66,7 @@ ODD_WORDS = [
     ("run", "--methods", "k" * 1_000_000, "--data", "digits"),
     ("run", "--" + "o" * 1_000_000),
     ("o" * 1_000_000,),
-    *((*RUN, "--seeds", text) for text in ("1_000", "１", "1.0", "+1")),
+    *((*RUN, "--seeds", text) for text in ("1_000", "１", "1.0", "+1", "1,,2", ",", "1-3", "0..2")),
     (*RUN, "--shard", "1/" + "9" * 5000),
     *((*RUN, "--set", f"protonet.temperature={text}") for text in ("inf", "-inf", "nan", ".inf", "1e400")),
     ("report", "r" * 300),

@@ -59,14 +59,17 @@ def built(method: KNN, asked: Asked) -> Voters:
 
 
 def seconds(method: KNN, state: Voters, asked: Asked, edit: Edit, count: int) -> tuple[float, float]:
-    """Return the time of the certificates of some queries, and of a search as deep as they need."""
+    """Return the processor time of the certificates of some queries with their search, and of that search alone.
+
+    An index remembers what it was asked, so the certificates that follow do not search again.
+    """
     queries = asked.queries[:count]
     state.items.index.search(queries[:8], state.k + MOST)
-    start = time.perf_counter()
+    start = time.process_time()
     state.items.index.search(queries, state.k + MOST)
-    middle = time.perf_counter()
+    middle = time.process_time()
     method.certify(state, asked.task, queries, edit, MOST)
-    return time.perf_counter() - middle, middle - start
+    return time.process_time() - start, middle - start
 
 
 @needs_quiet
@@ -74,7 +77,7 @@ def seconds(method: KNN, state: Voters, asked: Asked, edit: Edit, count: int) ->
 def test_counted_votes_cost_at_most_twice_a_search(asked: Asked, edit: Edit) -> None:
     method = KNN(k=10, vote="majority")
     took, search = seconds(method, built(method, asked), asked, edit, QUERIES)
-    print(f"{edit}: {took:.1f} s for {QUERIES} queries, search {search:.1f} s: {took / search:.2f}")
+    print(f"{edit}: {took:.1f} s for {QUERIES} queries, of these search {search:.1f} s: {took / search:.2f}")
     assert took <= 2 * search
 
 

@@ -30,8 +30,8 @@ def image_folder(root: Path) -> ImageSource:
     Raises
     ------
     BenchError
-        If the folder lies one level too high or too deep, a link leaves it, folders of classes lie beside splits, or
-        class names differ only in case.
+        If the folder lies one level too high or too deep, a link leaves it, folders of classes lie beside splits,
+        images beside the classes of one split of several, or class names differ only in case.
     """
     if not root.is_dir():
         raise BenchError(f"{root} is no folder; give a folder that holds one folder of images a class")
@@ -50,9 +50,12 @@ def image_folder(root: Path) -> ImageSource:
 def _splits(root: Path, top: Listing) -> dict[str, Path]:
     """Return the folders of splits by name; the root itself as ``all`` where its folders are classes."""
     named = [entry for entry in top.folders if is_split(entry.name)]
-    if not named or any(_holds_images(Path(entry.path)) for entry in named):
-        return {"all": root}
     others = [entry.name for entry in top.folders if not is_split(entry.name)]
+    loose = [Path(entry.path) for entry in named if _holds_images(Path(entry.path))]
+    if len(named) > len(loose) > 0 and not others:
+        raise BenchError(f"{loose[0]} is a split by its name, and images lie beside its classes; move them into one")
+    if not named or loose:
+        return {"all": root}
     if not others:
         return {entry.name: Path(entry.path) for entry in named}
     if any(_holds_images(Path(below.path)) for entry in named for below in list_folder(Path(entry.path)).folders):

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
+from posixpath import normpath
 from typing import Any
 
 from bench.data.class_names import clean
@@ -42,6 +43,7 @@ def image_table(table: Path, *, root: Path | None = None) -> ImageSource:
     base = expand(root or _base(table, rows)).resolve()
     items = []
     changed: dict[str, str] = {}
+    seen: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
         path, written = row.get("path"), row.get("class")
         if not isinstance(path, str) or not path or written in (None, ""):
@@ -49,6 +51,9 @@ def image_table(table: Path, *, root: Path | None = None) -> ImageSource:
         if not isinstance(written, (str, int)) or isinstance(written, bool):
             raise BenchError(f"{table}: row {number}: the class {str(written)[:40]!r} is no name; put it in quotes")
         name = PurePosixPath(path.replace("\\", "/")).as_posix()
+        other = seen.setdefault(normpath(name), name)
+        if other != name:
+            raise BenchError(f"{table}: row {number}: {shown(name)} is {shown(other)}, which is listed already")
         class_name = clean(str(written))
         if class_name != str(written):
             changed.setdefault(str(written), class_name)
@@ -136,14 +141,25 @@ def _csv(table: Path, text: str) -> Iterator[Mapping[str, Any]]:
     # Line ends stay as they are: within quotation marks they are part of a field.
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
+        head = text.partition("\n")[0]
         columns = [name.strip() for name in reader.fieldnames or ()]
         missing = {"path", "class"} - set(columns)
         if missing:
-            raise BenchError(f"{table} has no column {sorted(missing)[0]!r}; its first line names path and class")
+            marks = (mark for mark in ";\t|" if {"path", "class"} <= {one.strip() for one in head.split(mark)})
+            mark = next(marks, None)
+            advice = "its first line names path and class"
+            if mark is not None:
+                advice = f"its columns are separated by {mark!r}; separate them by commas"
+            raise BenchError(f"{table} has no column {sorted(missing)[0]!r}; {advice}")
         if len(set(columns)) < len(columns):
             raise BenchError(f"{table} has two columns of one name; rename one")
         reader.fieldnames = columns
-        yield from reader
+        for number, row in enumerate(reader, start=1):
+            if None in row:
+                raise BenchError(
+                    f"{table}: row {number} has more fields than the first line; put what holds a comma into quotes"
+                )
+            yield row
     except csv.Error as error:
         raise BenchError(
             f"{table}: after line {reader.line_num} it is no CSV ({error}); see its quotation marks"

@@ -74,3 +74,32 @@ def test_a_memory_that_holds_the_queries_does_not_answer_for_them(tmp_path: Path
     with pytest.warns(Notice, match="12 of 12 queries lie in the memory"):
         made = Classifier("knn:k=1", hold_out=0.0).fit(tmp_path / "pack", memory=[tmp_path / "pack"])
     assert "queries" not in made.measured_
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "empty name"),
+        (" \ufeff", "empty name"),
+        ("a\u202eb", "characters that are no text"),
+        ("n\newt", "characters that are no text"),
+        ("x" * 2000, "more than"),
+        ("A", "differs from 'a' only in case"),
+    ],
+)
+def test_a_new_class_has_a_name_of_text(made: Classifier, name: str, said: str) -> None:
+    x, _ = clouds(1)
+    before = made.model_
+    with pytest.raises(BenchError, match=said) as caught:
+        made.add(x[:1], [name], ids=["new"])
+    assert "\n" not in str(caught.value)
+    assert made.model_ is before
+
+
+def test_a_class_is_known_by_its_clean_name() -> None:
+    made = Classifier("protonet").fit(*clouds())
+    x, _ = clouds(1)
+    count = len(made.classes_)
+    made.add(x[:2], [" a ", "cafe\u0301"], ids=["new", "newer"])
+    assert len(made.classes_) == count + 1
+    assert made.classes_[-1] == "caf\u00e9"

@@ -200,6 +200,7 @@ def test_seeds_are_a_count_or_a_list() -> None:
     assert parse_seeds("3") == (0, 1, 2)
     assert parse_seeds("0,3,7") == (0, 3, 7)
     assert parse_seeds("7,") == (7,)
+    assert parse_seeds(" 7, 8, ") == (7, 8)
     assert parse_seeds([4, 2]) == (4, 2)
     for bad in ("x", "0", "-1,2", "1,1", "1.5", 1.5, True, [0, 1.5], [0, True], {}):
         with pytest.raises(BenchError, match="write 5 or 0,3,7"):

@@ -65,6 +65,12 @@ def test_a_class_called_test_is_a_class(tmp_path: Path) -> None:
         ({"data/train/cat/a.png": 1, "data/train/dog/b.png": 2}, "", "give .*/data$"),
         ({"all/data/cat/a.png": 1, "all/data/dog/b.png": 2}, "", "give .*/all/data$"),
         ({"cat/a.png": 1, "dog/b.png": 2}, "cat", "one level too deep, give"),
+        (
+            {"train/cat/a.png": 1, "test/cat/b.png": 2, "train/c.png": 3},
+            "",
+            "train is a split .* beside",
+        ),
+        ({"train/cat/a.png": 1, "extra/cat/b.png": 2}, "", "'extra', which is none"),
         ({"cat/a.png": 1, "Cat/b.png": 2}, "", "'Cat' and 'cat' differ only in case"),
     ],
 )
@@ -136,7 +142,11 @@ def test_tables(tmp_path: Path) -> None:
         ("path,class\na.png,cat\nb.png,CAT\n", "differ only in case"),
         ("path,class\na.png,cat\na.png,dog\n", "more than once"),
         ("path,class\na.png,\n", "row 1 has no class"),
-        ("file,class\na.png,cat\n", "no column 'path'"),
+        ("file,class\na.png,cat\n", "no column 'path'; its first line"),
+        ("path;class\na.png;cat\n", "separated by ';'"),
+        ("path\tclass\na.png\tcat\n", r"separated by '\\t'"),
+        ("path,class,split\na.png,Boat, small,train\n", "row 1 has more fields"),
+        ("path,class\na.png,cat\nb/../a.png,cat\n", "row 2: .* is 'a.png', which is listed already"),
         ("path,class\n", "holds no image"),
     ],
 )

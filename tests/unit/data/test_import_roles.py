@@ -82,7 +82,10 @@ def test_shots_and_splits_by_name() -> None:
     counts = {"shot1": 1, "SHOT16": 16, "16-shot": 16, "4shots": 4, "shot": None, "shotx": None}
     assert {name: shots(name) for name in counts} == counts
     assert choose_roles(["shot2", "shot16", "shot4", "test"], {})["support"] == ["shot16"]
-    assert usual_role("cat") is None
+    words = {"train_set": "support", "Test set": "query", "valset": "validation", "dev-split": "validation"}
+    assert {name: usual_role(name) for name in words} == words
+    for name in ("cat", "set", "sunset", "evaluation", "train2017", "test_settings"):
+        assert usual_role(name) is None, name
     assert is_split("Memory")
     assert not is_split("tester")
 

@@ -295,3 +295,9 @@ def test_the_help_of_a_run_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", [{"knn": 1}, [{"knn": 1}], [None], [True]])
+def test_what_is_no_list_of_names_is_refused(value: object) -> None:
+    with pytest.raises(BenchError, match="neither a name nor a list of names"):
+        RunConfig.merged(None, {"methods": value})
