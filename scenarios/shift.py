@@ -12,10 +12,9 @@ from bench.core.dataset import Dataset
 from bench.core.protocols import Condition
 from bench.core.registry import scenario
 from bench.core.task import Episode
-from bench.data.images.distort import Distortion
 from bench.sampling.class_split import Classes, eligible
 from bench.sampling.memory_source import departures
-from bench.sampling.shifts import named_shift, shifted, shifted_to
+from bench.sampling.shifts import Distortion, named_shift, shifted, shifted_to
 from bench.utils.random import Stream
 
 
