@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
@@ -118,11 +119,12 @@ class _Store:
 
 def _write_here(path: Path, source: Path | bytes) -> None:
     """Write a file of this machine whole or not at all, which its system of fsspec does not promise."""
-    with replacing(path) as temporary:
-        if isinstance(source, bytes):
-            temporary.write_bytes(source)
-        else:
-            shutil.copyfile(source, temporary)
+    try:
+        given = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    except OSError as error:
+        raise BenchError(f"{source} cannot be read ({error.strerror}); is the folder being changed?") from None
+    with given, replacing(path) as temporary, temporary.open("wb") as stream:
+        shutil.copyfileobj(given, stream)
 
 
 class _Web:
