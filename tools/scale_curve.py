@@ -39,14 +39,18 @@ images is of few dimensions; and the norm of the noise against that of a class's
 BLOCK = 1 << 16
 
 
+def directions() -> np.ndarray:
+    """Return the direction of each class, float32 [CLASSES, D], norms about 1."""
+    return Stream(0).child("directions").numpy().standard_normal((CLASSES, D), dtype=np.float32) / D**0.5
+
+
 def points(purpose: str, block: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return ``count`` noisy points, float16 [count, D], and their classes, int64 [count]."""
-    directions = Stream(0).child("directions").numpy().standard_normal((CLASSES, D), dtype=np.float32) / D**0.5
     basis = Stream(0).child("basis").numpy().standard_normal((DIRECTIONS, D), dtype=np.float32) / D**0.5
     draw = Stream(0).child(purpose, block).numpy()
     labels = draw.integers(CLASSES, size=count)
     x = (
-        directions[labels]
+        directions()[labels]
         + NOISE / DIRECTIONS**0.5 * draw.standard_normal((count, DIRECTIONS), dtype=np.float32) @ basis
     )
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16), labels

@@ -16,6 +16,8 @@ PACKS = "packs"
 """Folder of the packs that ``bench run --encoder`` makes of images; each can be made again from the spaces."""
 INDEXES = "indexes"
 """Folder of the indexes that ``bench run --search`` makes of large memories; each can be made again."""
+TOWERS = "towers"
+"""Folder of the image towers that were exported for ONNX Runtime; each can be made again."""
 
 
 def cache_root() -> Path:

@@ -22,7 +22,7 @@ from bench.data.images import open_source
 from bench.data.images.encode import encode_source, encode_texts
 from bench.data.images.items import SetAside
 from bench.data.images.to_pack import auto_templates
-from bench.data.manifest import MANIFEST
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.data.splits import choose_roles
 from bench.encoders import class_texts

@@ -5,8 +5,6 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
-from bench.data.declaration import declarations
-from bench.data.names import bundled, packs
 from bench.utils.errors import BenchError
 from bench.utils.registry import DATASET, METHOD, SCENARIO, Kind
 
@@ -28,6 +26,9 @@ def scenarios(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 def datasets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the data sets that have a name, and folders."""
+    # What reads manifests takes longer to import than everything else that is completed.
+    from bench.data.names import bundled, packs
+
     names = sorted({*bundled(), *packs(), *_plugged(DATASET)})
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="dir")]
@@ -35,6 +36,8 @@ def datasets(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
 def standard(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the standard data sets that can be prepared."""
+    from bench.data.declaration import declarations
+
     return [CompletionItem(name, help=one.title) for name, one in declarations().items() if name.startswith(incomplete)]
 
 

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+_WHOLE = 1000
+"""Characters that no summary has."""
+
 
 class Lazy(NamedTuple):
     """A command by the place it is defined at, with what the group's help says of it.
@@ -49,10 +52,8 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands with their summaries."""
-        names = self.list_commands(ctx)
-        width = formatter.width - 6 - max((len(name) for name in names), default=0)
-        rows = [(name, self._summary(name, width)) for name in names]
+        """Write the commands with their summaries, each whole: one that is cut says too little."""
+        rows = [(name, self._summary(name, _WHOLE)) for name in self.list_commands(ctx)]
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)

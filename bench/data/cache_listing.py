@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from bench.cache.location import INDEXES, PACKS
+from bench.cache.location import INDEXES, PACKS, TOWERS
 from bench.cache.store import FORMAT, SPACE_FILE, SUFFIX, read_space
 from bench.data.manifest import read_manifest
 from bench.utils.atomic import sweep
@@ -23,7 +23,7 @@ _DAY = 86400.0
 
 @dataclass(frozen=True)
 class SpaceEntry:
-    """One space, one pack made of images, or one index of a memory, as a table row.
+    """One space, one pack made of images, one index of a memory or one exported tower, as a table row.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def list_spaces(root: Path) -> list[SpaceEntry]:
-    """Return every space, pack and index of a cache, the most recently used first."""
+    """Return every space, pack, index and exported tower of a cache, the most recently used first."""
     found = []
     for folder in _folders(root):
         manifest = read_space(folder) or {}
@@ -76,7 +76,8 @@ def list_spaces(root: Path) -> list[SpaceEntry]:
                 readable=manifest.get("format") == FORMAT,
             )
         )
-    return sorted(found + _packs(root / PACKS) + _indexes(root / INDEXES), key=lambda entry: entry.idle_days)
+    found += _packs(root / PACKS) + _indexes(root / INDEXES) + _towers(root / TOWERS)
+    return sorted(found, key=lambda entry: entry.idle_days)
 
 
 def _packs(root: Path) -> list[SpaceEntry]:
@@ -126,6 +127,23 @@ def _indexes(root: Path) -> list[SpaceEntry]:
             )
         )
     return found
+
+
+def _towers(root: Path) -> list[SpaceEntry]:
+    """Return image towers that were exported for another runtime; the folder is named by the encoder and a hash."""
+    return [
+        SpaceEntry(
+            folder=folder,
+            encoder=folder.name.rpartition("-")[0],
+            kind="tower",
+            precision="fp32",
+            rows=0,
+            size_bytes=sum(path.stat().st_size for path in folder.iterdir()),
+            idle_days=_idle_days([folder, *folder.iterdir()]),
+            readable=True,
+        )
+        for folder in sorted(path for path in root.glob("*") if path.is_dir())
+    ]
 
 
 def _idle_days(paths: list[Path]) -> float:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bench.core.dataset import Dataset
 from bench.data.image_hashes import BITS, Pixels, read_pixels
-from bench.data.manifest import MANIFEST
 from bench.data.names import known
+from bench.data.pack_files import MANIFEST
 from bench.functional.item_values import left_out_margins
 from bench.search import top_k
 from bench.utils.errors import BenchError

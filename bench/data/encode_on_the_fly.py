@@ -10,8 +10,8 @@ from typing import Any
 from bench.cache import PACKS, FeatureCache, cache_root
 from bench.data.images import open_source
 from bench.data.images.to_pack import Encoded, EncodeOptions, encode_pack
-from bench.data.manifest import MANIFEST
 from bench.data.names import GLYPHS_WITH
+from bench.data.pack_files import MANIFEST
 from bench.data.standard import declarations, encode_declared
 from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.encoders.load import TextsOf, encoder_slug, named_with_texts

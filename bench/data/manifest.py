@@ -9,13 +9,13 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from bench.data.memory_entries import Declared, Entry
+from bench.data.pack_files import MANIFEST
 from bench.utils.errors import BenchError
 from bench.utils.names import file_name, printable
 from bench.utils.texts import read_text, require_regular
 from bench.utils.yaml12 import YamlError, parse_yaml
 
 FORMAT = 1
-MANIFEST = "pack.yaml"
 
 _TEXTS = ("name", "revision", "licence", "citation", "description", "classes")
 """What a manifest says as text, whatever it looks like: a class ``no``, a revision ``12e45``."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.manifest import MANIFEST, read_manifest
+from bench.data.pack_files import MANIFEST
 from bench.utils.errors import BenchError
 from bench.utils.names import expand
 from bench.utils.registry import DATASET
@@ -34,6 +34,9 @@ def packs() -> dict[str, Known]:
     found: dict[str, Known] = {}
     for root in [*filter(None, os.environ.get(PACKS_VARIABLE, "").split(os.pathsep)), "packs"]:
         for path in sorted(expand(Path(root)).glob(f"*/{MANIFEST}")):
+            # Imported where there is a pack: it takes longer than to list all else that has a name.
+            from bench.data.manifest import read_manifest
+
             try:
                 content = read_manifest(path.parent)
             except BenchError:

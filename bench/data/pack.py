@@ -17,9 +17,10 @@ from bench.core.dataset import Card, Dataset
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
 from bench.data.declared_memory import Resolve, declared_images
-from bench.data.manifest import MANIFEST, read_manifest
+from bench.data.manifest import read_manifest
 from bench.data.memory_entries import Declared
 from bench.data.pack_arrays import array_fault
+from bench.data.pack_files import MANIFEST
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError, one_line
 from bench.utils.hashing import file_digest

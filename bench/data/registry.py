@@ -10,9 +10,10 @@ from pathlib import Path
 from bench.cache.location import PACKS, cache_root
 from bench.core.dataset import Dataset
 from bench.core.registry import DATASETS
-from bench.data.manifest import MANIFEST, read_manifest
+from bench.data.manifest import read_manifest
 from bench.data.names import GLYPHS_WITH, bundled, known, packs
 from bench.data.pack import open_pack
+from bench.data.pack_files import MANIFEST
 from bench.utils.errors import BenchError, suggest
 from bench.utils.names import expand, shown
 from bench.utils.registry import DATASET

@@ -26,9 +26,15 @@ TextSpace = Literal["joint", "synthesised", "none"]
 SOFTWARE = ("open_clip_torch", "pillow", "torch", "torchvision")
 """Packages whose version shapes the features of every encoder."""
 
+RUNTIME_SUFFIX = ":runtime=onnx"
+"""What stands behind an encoder's name whose images ONNX Runtime encodes, in records too."""
+
 BATCH_TOLERANCE = 1e-5
 """Largest difference in a component of a unit-norm fp32 feature between two batch sizes. A matrix product adds in an
 order that depends on the number of rows; nothing else in the encoders mixes images of a batch."""
+
+_HELD = 16
+"""Batches whose features stay on a GPU before they are copied from it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,9 @@ class Encoder:
         :func:`bench.encoders.read_templates`.
     licence : str
         Of the weights.
+    images : callable, optional
+        What encodes images in place of the model's tower: pixels [n, 3, h, w] to unit-norm features [n, d]; another
+        runtime with the same weights. The name then ends with :data:`RUNTIME_SUFFIX`.
     within_memory : mapping
         For each tower, how many rows fit into the device's memory at a time, as far as was found out.
     """
@@ -99,6 +108,7 @@ class Encoder:
     texts: TextSpace = "joint"
     templates: str = "imagenet-80"
     licence: str = "unknown"
+    images: Callable[[Tensor], Tensor] | None = None
     within_memory: Mapping[Tower, WithinMemory] = field(
         default_factory=lambda: {"image": WithinMemory("images"), "text": WithinMemory("texts")}, repr=False
     )
@@ -150,7 +160,7 @@ class Encoder:
     @property
     def flops(self) -> int:
         """FLOPs of the image tower on one image: by formula where one is known, else as torch counts its products."""
-        known = encoder_flops(self.name)
+        known = encoder_flops(self.name.removesuffix(RUNTIME_SUFFIX))
         return known if known is not None else self._one[1]
 
     @cached_property
@@ -161,7 +171,7 @@ class Encoder:
         summation, as between two batch sizes, since :func:`~bench.device.precision.full_float32` keeps off the
         TensorFloat-32 that torch allows convolutions by default.
         """
-        return {
+        described = {
             "weights": self.weights_digest,
             "activation": sorted({type(m).__name__ for m in self.model.modules() if "GELU" in type(m).__name__}),
             "precision": self.precision,
@@ -171,6 +181,8 @@ class Encoder:
             "preprocessing": dict(self.preprocessing),
             "software": {name: version(name) for name in self.software},
         }
+        # Features of torch are known without the word, and stay known.
+        return described if self.images is None else {**described, "runtime": "onnx"}
 
     def encode_images(
         self, images: Iterable[Image.Image], *, batch: int = 64, workers: int = 0, advance: Advance | None = None
@@ -214,24 +226,40 @@ class Encoder:
 
     @torch.inference_mode()
     def _run(self, tower: Tower, inputs: Iterable[Tensor], advance: Advance | None) -> Tensor:
-        parts = []
+        encode = self._encoding(tower)
+        done: list[Tensor] = []
+        held: list[Tensor] = []
         for x in inputs:
+            # From memory that stays in its place a GPU copies while the processor prepares the next batch.
+            ready = x if self.device.type == "cpu" else x.pin_memory()
             with full_float32():
-                features = self.within_memory[tower](lambda part: self._forward(tower, self._moved(tower, part)), x)
-            parts.append(features.to("cpu", self.dtype))
+                held.append(self.within_memory[tower](encode, ready))
+            # A copy back waits for all that the GPU was asked to do, so that several batches share one.
+            if len(held) == (1 if self.device.type == "cpu" else _HELD):
+                done.append(torch.cat(held).to("cpu", self.dtype))
+                held = []
             if advance is not None:
                 advance(len(x))
-        if not parts:
+        if held:
+            done.append(torch.cat(held).to("cpu", self.dtype))
+        if not done:
             return torch.zeros(0, 0, dtype=self.dtype)
         # A tensor made in inference mode cannot take part in training later; a clone outside it can.
         with torch.inference_mode(False):
-            return torch.cat(parts).clone()
+            return torch.cat(done).clone()
+
+    def _encoding(self, tower: Tower) -> Callable[[Tensor], Tensor]:
+        """Return what encodes a batch: the runtime that was chosen for images, or the model."""
+        if tower == "image" and self.images is not None:
+            return self.images
+        return lambda x: self._forward(tower, self._moved(tower, x))
 
     def _moved(self, tower: Tower, x: Tensor) -> Tensor:
+        x = x.to(self.device, non_blocking=True)
         if tower == "text":
-            return x.to(self.device)
+            return x
         # Convolutions are a third faster on the bundled encoder when channels lie last; others do not mind.
-        return x.to(self.device).to(self.dtype, memory_format=torch.channels_last)
+        return x.to(self.dtype, memory_format=torch.channels_last)
 
     def _forward(self, tower: Tower, x: Tensor) -> Tensor:
         model: Any = self.model

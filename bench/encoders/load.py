@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 
 from bench.device.precision import Precision
-from bench.encoders.encoder import Encoder
+from bench.encoders.encoder import RUNTIME_SUFFIX, Encoder
+from bench.encoders.onnx_runtime import with_onnx_runtime
 from bench.encoders.open_clip_models import SCHEMES, load_open_clip
 from bench.encoders.registry import ENCODERS
 from bench.encoders.synthesised_texts import SUFFIX
@@ -21,7 +22,8 @@ TextsOf = Literal["own", "synthesised"]
 
 def named_with_texts(spec: str) -> str:
     """Return the name of an encoder whose texts are synthesised."""
-    return spec if spec.endswith(SUFFIX) else spec + SUFFIX
+    plain = without_suffixes(spec)
+    return plain + SUFFIX + (RUNTIME_SUFFIX if RUNTIME_SUFFIX in spec.removeprefix(plain) else "")
 
 
 def encoder_slug(spec: str) -> str:
@@ -62,13 +64,32 @@ def load_encoder(
         ``synthesised`` makes texts of an ImageNet classifier's rows, for an encoder without a text tower; see
         :mod:`bench.encoders.synthesised_texts`. The name then ends with ``:texts=synthesised``, and so may ``spec``.
 
+    A ``spec`` that ends with ``:runtime=onnx`` has its images encoded by ONNX Runtime; see
+    :mod:`bench.encoders.onnx_runtime`.
+
     Raises
     ------
     BenchError
         For an unknown encoder, weights that cannot be fetched or read, and a plug-in that cannot be loaded.
     """
-    if spec.endswith(SUFFIX):
-        spec, texts = spec.removesuffix(SUFFIX), "synthesised"
+    plain = without_suffixes(spec)
+    if SUFFIX in spec.removeprefix(plain):
+        texts = "synthesised"
+    made = _load(plain, precision=precision, device=device, projected=projected, quick_gelu=quick_gelu, texts=texts)
+    return with_onnx_runtime(made) if RUNTIME_SUFFIX in spec.removeprefix(plain) else made
+
+
+def without_suffixes(spec: str) -> str:
+    """Return an encoder's name without what it says of its texts and of what runs it."""
+    before = ""
+    while before != spec:
+        before, spec = spec, spec.removesuffix(SUFFIX).removesuffix(RUNTIME_SUFFIX)
+    return spec
+
+
+def _load(
+    spec: str, *, precision: Precision, device: str | torch.device, projected: bool, quick_gelu: bool | None, texts: str
+) -> Encoder:
     name, colon, place = spec.partition(":")
     entry = None if spec.startswith(SCHEMES) else ENCODERS.find(name + colon)
     options: dict[str, Any] = {}

@@ -17,8 +17,8 @@ from bench.core.features import Features
 from bench.data.image_hashes import Pixels, read_pixels
 from bench.data.images.encode import encode_source
 from bench.data.images.items import ImageItem
-from bench.data.manifest import MANIFEST
 from bench.data.names import packs
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.encoders.load import load_encoder
 from bench.utils.errors import BenchError

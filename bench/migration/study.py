@@ -24,11 +24,13 @@ from bench.reports.statistics.paired_tests import PairedComparison, paired_compa
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
-AGAIN, OLD, MEMORY, QUERIES, ALONE = "all again", "old", "memory mapped", "queries mapped", "pairs alone"
+AGAIN, OLD, MEMORY, QUERIES = "all again", "old", "memory mapped", "queries mapped"
+ALONE, MIXED = "pairs alone", "rest mapped"
 WAYS = {
     OLD: "the old memory answers queries of the old encoder: nothing is moved",
     MEMORY: "the old memory is mapped into the new space once and answers new queries",
     QUERIES: "each new query is mapped into the old space; the old memory stays",
+    MIXED: "the pairs lie in the new space as encoded, and the rest of the memory is mapped there",
     ALONE: "the pairs alone are the memory, in the new space: what they are worth without a map",
     AGAIN: "the whole memory is encoded again",
 }
@@ -135,11 +137,14 @@ def curve(
         for number in sorted(set(numbers)):
             pairs = order[:number]
             there, memory = _moved(old, new, pairs, apply=True)
-            ask((MEMORY, number), seed, replace(new, x=memory), new_queries)
+            ask((MEMORY, number), seed, replace(new, x=memory.clone()), new_queries)
             back, _ = _moved(new, old, pairs, apply=False)
+            memory[torch.from_numpy(pairs)] = new.x[torch.from_numpy(pairs)].float()
+            ask((MIXED, number), seed, replace(new, x=memory), new_queries)
             ask((QUERIES, number), seed, old, replace(old_queries, x=_mapped(back.map, new_queries.x)))
             ask((ALONE, number), seed, new.take(pairs), new_queries)
             moved.setdefault((MEMORY, number), []).append(there)
+            moved.setdefault((MIXED, number), []).append(there)
             moved.setdefault((QUERIES, number), []).append(back)
     tables = [
         _table(twice, label, place, seed, found)
@@ -205,7 +210,7 @@ def _rows(
     for way, number in sorted(paired, key=lambda place: (place[0] == AGAIN, place[1])):
         used = moved.get((way, number), ())
         encoded = {OLD: 0, AGAIN: n}.get(way, number)
-        stored = {MEMORY: n, ALONE: number, AGAIN: n}.get(way, 0) * width
+        stored = {MEMORY: n, MIXED: n, ALONE: number, AGAIN: n}.get(way, 0) * width
         rows.append(
             Row(
                 method=method,

@@ -104,9 +104,6 @@ def query_clusters(dataset: Dataset, device: str) -> dict[str, str]:
 
 
 def _clusters_of(queries: Features, near: float, device: str) -> dict[str, str]:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     x = normalise(queries.x.to(device))
     pairs = [torch.zeros(0, 2, dtype=torch.int64)]
     with full_float32():
@@ -117,6 +114,9 @@ def _clusters_of(queries: Features, near: float, device: str) -> dict[str, str]:
     first, second = torch.cat(pairs).numpy().T
     if not len(first):
         return {}
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(len(x), len(x)))
     labels = connected_components(graph, directed=False)[1]
     members = np.unique(np.concatenate([first, second]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +14,9 @@ from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items
 from bench.core.task import Session
+from bench.data.images.distort import Distortion as Distortion
 from bench.functional.classwise import normalise
+from bench.sampling.distorted import distorted
 from bench.sampling.labelled import Labelled
 from bench.sampling.measures.groups import Shifted
 from bench.sampling.memory_source import declared_or_bare
@@ -21,16 +25,44 @@ from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
 
-def moved(dataset: Dataset, ids: Sequence[int], shots: int | None, severity: float, rng: Stream) -> Session:
-    """Return a session whose queries are moved and brought back to their length, with the unmoved ones as strangers.
+def named_shift(train_on: str | None, distort: Distortion | None, severity: float) -> dict[str, Any]:
+    """Return what a condition says of a shift.
+
+    Raises
+    ------
+    BenchError
+        If queries are of another data set and are to be distorted too.
+    """
+    if train_on is None:
+        return {"severity": severity} if distort is None else {"distort": distort, "severity": severity}
+    if distort is not None:
+        raise BenchError("shift.distort is for the data set's own queries; leave it out, or leave shift.train_on out")
+    return {"from": train_on}
+
+
+def shifted(
+    dataset: Dataset, ids: Sequence[int], shots: int | None, distort: Distortion | None, severity: float, rng: Stream
+) -> Session:
+    """Return a session whose queries are changed row by row, with those before as strangers."""
+    if distort is None:
+        change = partial(moved, severity=severity, rng=rng)
+    else:
+        change = partial(distorted, dataset, kind=distort, severity=severity)
+    frame = Labelled.of(dataset, tuple(ids), dataset.memory)
+    note = named_shift(None, distort, severity)
+    session = frame.session(frame.shots(shots, rng), *declared_or_bare(dataset, "none", "shift.memory"), note)
+    queries = session.queries
+    ids_before = np.array([f"{name} (unshifted)" for name in queries.ids.tolist()], dtype=np.str_)
+    before = replace(queries, ids=ids_before)
+    measure = Shifted(session.task.columns(before.labels).cpu().numpy())
+    return replace(session, queries=change(queries), strangers=before, measure=measure)
+
+
+def moved(queries: Features, *, severity: float, rng: Stream) -> Features:
+    """Return queries moved and brought back to their length.
 
     Directions are drawn by the seed alone, and a query's own by its id, so they are the same in every encoder's order.
     """
-    frame = Labelled.of(dataset, tuple(ids), dataset.memory)
-    session = frame.session(
-        frame.shots(shots, rng), *declared_or_bare(dataset, "none", "shift.memory"), {"severity": severity}
-    )
-    queries = session.queries
     x = queries.x.float()
     by_id = rng.child("shift", "queries").order(queries.ids)
     draw = rng.child("shift").numpy()
@@ -39,11 +71,7 @@ def moved(dataset: Dataset, ids: Sequence[int], shots: int | None, severity: flo
     own[torch.from_numpy(by_id)] = torch.from_numpy(draw.standard_normal(tuple(x.shape))).float()
     length = x.norm(dim=1, keepdim=True)
     away = normalise(x) + severity / 2 * (normalise(common) + normalise(own))
-    ids_before = np.array([f"{name} (unshifted)" for name in queries.ids.tolist()], dtype=np.str_)
-    before = replace(queries, ids=ids_before)
-    measure = Shifted(session.task.columns(before.labels).cpu().numpy())
-    shifted = replace(queries, x=(normalise(away) * length).to(queries.x.dtype))
-    return replace(session, queries=shifted, strangers=before, measure=measure)
+    return replace(queries, x=(normalise(away) * length).to(queries.x.dtype))
 
 
 def shifted_to(dataset: Dataset, source: Dataset, ids: Sequence[int], shots: int | None, rng: Stream) -> Session:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faiss
 import torch
 from torch import Tensor
 
@@ -68,6 +67,8 @@ def _by_faiss(q: Tensor) -> bool:
 def _best(q: Tensor, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest scores of each query and their positions in x."""
     if _by_faiss(q):
+        import faiss  # many runs search with few queries, and do without it
+
         faiss.omp_set_num_threads(torch.get_num_threads())
         scores, at = faiss.knn(q.numpy(), x.numpy(), k, metric=faiss.METRIC_INNER_PRODUCT)
         return torch.from_numpy(scores), torch.from_numpy(at)

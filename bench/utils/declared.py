@@ -8,6 +8,7 @@ there to be read, as long as they are written down as plain values.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.utils.errors import BenchError, one_line
+
+_METHOD = re.compile(r"    (?:async )?def (\w+)\(")
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,33 @@ def declared(package: str, decorator: str) -> tuple[Declared, ...]:
     return tuple(found)
 
 
+@cache
 def _parsed(path: Path) -> ast.Module:
+    text = path.read_text(encoding="utf-8")
     try:
-        return ast.parse(path.read_text(encoding="utf-8"), str(path))
+        return ast.parse(_without_bodies(text), str(path))
+    except (SyntaxError, ValueError):
+        pass
+    try:
+        return ast.parse(text, str(path))
     except (SyntaxError, ValueError) as error:
         raise BenchError(f"{path} is not Python: {one_line(error)}; mend or remove it") from None
+
+
+def _without_bodies(text: str) -> str:
+    """Return a module with ``def NAME(): ...`` for each function of a class; parsing bodies takes most of the time.
+
+    What is indented by no more than a method ends its body. A text in it that is indented less is no harm, or makes
+    what is left no Python, and the whole is parsed.
+    """
+    kept, within = [], False
+    for line in text.splitlines():
+        if within and (line.startswith(("        ", "    )", "    ]")) or not line.strip()):
+            continue
+        found = _METHOD.match(line)
+        within = found is not None
+        kept.append(f"    def {found[1]}(): ..." if found is not None else line)
+    return "\n".join(kept)
 
 
 def _declared(node: ast.ClassDef | ast.FunctionDef, call: ast.Call, module: str) -> Iterator[Declared]:

@@ -37,7 +37,7 @@ class Stream:
     def key(self) -> bytes:
         """Return the 32 bytes that every draw of this stream comes from."""
         # repr keeps 1 and "1" apart, and the separator keeps ("ab",) and ("a", "b") apart.
-        text = "\x1f".join(repr(part) for part in (self.seed, *self.path))
+        text = "\x1f".join(repr(_plain(part)) for part in (self.seed, *self.path))
         return hashlib.sha256(text.encode()).digest()
 
     def numpy(self) -> np.random.Generator:
@@ -69,6 +69,13 @@ class Stream:
     def shares(self, names: Sequence[str] | np.ndarray) -> np.ndarray:
         """Return a number from 0 to below 1 for each name, float64 [n]: :meth:`marks` as shares."""
         return (self.marks(names) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _plain(part: str | int) -> str | int:
+    """Return a part of a path as Python's own type: numpy's equal ones print otherwise, and by version."""
+    if isinstance(part, str):
+        return str(part)
+    return part if isinstance(part, int) else int(part)
 
 
 def marks_of(names: Sequence[str] | np.ndarray, key: int) -> np.ndarray:
@@ -105,7 +112,8 @@ def labelled_key(*labels: str | int) -> bytes:
     """
     state = hashlib.sha256()
     for label in labels:
-        text = f"{type(label).__name__}:{label}".encode()
+        plain = _plain(label)
+        text = f"{type(plain).__name__}:{plain}".encode()
         state.update(len(text).to_bytes(4, "big"))
         state.update(text)
     return state.digest()

@@ -172,7 +172,7 @@ class Registry:
         """
         if name not in self._known and not self._built_in_loaded:
             for entry in self.spec.built_in():
-                if entry.name == name:
+                if name in (entry.name, *entry.options.get("variants", ())):
                     import_module(entry.module)
         if name not in self._known:
             self.load()
@@ -181,8 +181,15 @@ class Registry:
         return self._known.get(name)
 
     def get(self, name: str) -> Entry:
-        """Return the entry of a name; an unknown one raises :class:`BenchError` and suggests the nearest."""
-        self.load()
+        """Return the entry of a name; an unknown one raises :class:`BenchError` and suggests the nearest.
+
+        Of what is built in, only its own module is imported where there are no plug-ins; one of these could otherwise
+        take a name that is built in.
+        """
+        if not self._plug_ins_loaded:
+            self._plug_ins_loaded = not self.spec.plug_ins()
+            if not self._plug_ins_loaded:
+                self.load()
         entry = self.find(name)
         if entry is None:
             raise BenchError(f"unknown {self.kind} {name!r}{suggest(name, self._known)}")

@@ -27,7 +27,7 @@ ROOMS = {
     "export": "bench.reports.",
     "hf": "bench.encoders.",
     "milvus": "bench.search.",
-    "onnx": "bench.classifier.",
+    "onnx": ("bench.classifier.", "bench.encoders."),
     "photos": "bench.encoders.",
     "ray": "bench.runner.",
     "serve": ("bench.serving.", "bench.view."),

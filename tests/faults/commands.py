@@ -13,8 +13,9 @@ from bench.classifier import Classifier
 from bench.data.images import image_folder
 from bench.data.images.to_pack import EncodeOptions, encode_pack
 from bench.data.import_features import Options, import_pack
-from bench.data.manifest import MANIFEST, read_manifest
+from bench.data.manifest import read_manifest
 from bench.data.pack import open_pack
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.reports.report import build
 from bench.results.run_folder import read_predictions, read_records, runs_below

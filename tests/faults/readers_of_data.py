@@ -19,8 +19,9 @@ from bench.data.images import open_source
 from bench.data.images.decode import decode
 from bench.data.images.items import Unusable, read_file
 from bench.data.import_features import Options, import_pack
-from bench.data.manifest import MANIFEST, read_manifest
+from bench.data.manifest import read_manifest
 from bench.data.pack import open_pack
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.data.web.edit_memory import subset
 from bench.utils.hashing import digest

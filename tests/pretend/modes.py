@@ -32,6 +32,9 @@ class Names(TorchFunctionMode):
             return host.to(STAND_IN).requires_grad_(leaf)
         if func is Tensor.cuda:
             return args[0].to(STAND_IN)
+        if func is Tensor.pin_memory:
+            # Memory that stays in its place has the same values, in a tensor of its own.
+            return args[0].clone()
         for key, value in given.items():
             if _names_card(value):
                 given[key] = STAND_IN

@@ -20,13 +20,24 @@ from tests.pretend.device import pretend_cuda
 rng = np.random.default_rng(0)
 images = [Image.fromarray(rng.integers(0, 256, (48, 48), dtype=np.uint8)) for _ in range(8)]
 here = load_encoder("glyphs").encode_images(images)
-with pretend_cuda():
-    there = load_encoder("glyphs", device="cuda").encode_images(images)
+pinned = []
+pin = torch.Tensor.pin_memory
+torch.Tensor.pin_memory = lambda x: (pinned.append(len(x)), pin(x))[1]
+with pretend_cuda() as counts:
+    encoder = load_encoder("glyphs", device="cuda")
+    with counts.during() as one:
+        there = encoder.encode_images(images, batch=1)
 print(float((there - here).abs().max()) <= BATCH_TOLERANCE)
+print(pinned == [1] * len(images))
+# The card is waited for once in 16 batches, and not at each.
+print([n for line, n in one.waits.items() if "encoders/encoder.py" in line])
+with pretend_cuda() as counts, counts.during() as more:
+    encoder.encode_images(images * 5, batch=1)
+print(sum(n for line, n in more.waits.items() if "encoders/encoder.py" in line))
 """
 
 
-def test_the_bundled_encoder_gives_the_features_of_the_cpu() -> None:
+def test_the_bundled_encoder_gives_the_features_of_the_cpu_from_pinned_images_in_few_waits() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["True"]
+    assert done.stdout.split() == ["True", "True", "[1]", "3"]

@@ -169,6 +169,15 @@ def test_moved_queries_cost_more_the_further_they_are_moved() -> None:
     assert len({one["unshifted"][0] for one in drops}) == 1
 
 
+def test_features_without_images_cannot_be_distorted() -> None:
+    recipe = Shift(distort="blur")
+    (condition,) = recipe.conditions(hazy(0.3))
+    with pytest.raises(BenchError, match=r"features only, and shift.distort=blur needs the image of each query"):
+        recipe.deal(hazy(0.3), condition, rng=Stream(0))
+    with pytest.raises(BenchError, match=r"leave it out, or leave shift.train_on out"):
+        list(Shift(distort="blur", train_on="toy").conditions(hazy(0.3)))
+
+
 def test_queries_of_another_data_set_are_matched_by_the_names_of_classes() -> None:
     source = hazy(0.2)
     names = tuple(reversed(source.class_names[:8]))

@@ -30,7 +30,7 @@ from bench.encoders.encoder import Encoder
 from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.encoders.glyphs.load import NEAR
 from bench.encoders.glyphs.prompts import PROMPTS
-from bench.encoders.load import encoder_slug
+from bench.encoders.load import encoder_slug, without_suffixes
 from bench.encoders.prompts import of_strings
 from bench.utils.errors import BenchError
 from bench.utils.hashing import code_digest, digest
@@ -213,7 +213,7 @@ def load(
             encoder=encoder,
             space=f"{encoder}@{coder.weights_digest[:12]}",
             description="Unicode characters by name, drawn from fonts; open_clip encoder; memory from a simulated web",
-            near=NEAR if encoder == BUNDLED else Card.near,
+            near=NEAR if without_suffixes(encoder) == BUNDLED else Card.near,
             encoder_texts=coder.texts if coder.has_texts else "none",
         ),
         class_names=names,

@@ -25,7 +25,7 @@ from bench.encoders import class_texts, load_encoder, read_templates
 from bench.encoders.encoder import Encoder
 from bench.encoders.glyphs.load import NAME as BUNDLED
 from bench.encoders.glyphs.load import NEAR
-from bench.encoders.load import TextsOf
+from bench.encoders.load import TextsOf, without_suffixes
 from bench.encoders.prompts import Template, of_strings
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
@@ -179,7 +179,7 @@ def encode_pack(
         "classes": shown,
         "splits": {split: _write_split(out, split, part, label_of) for split, part in encoded.items()},
         "roles": roles,
-        "near": options.near or (NEAR if options.encoder == BUNDLED else Card.near),
+        "near": options.near or (NEAR if without_suffixes(options.encoder) == BUNDLED else Card.near),
         "set_aside": len(aside),
     }
     if options.images:
@@ -222,6 +222,7 @@ def _describe(encoder: Encoder) -> dict[str, Any]:
         "texts": encoder.texts if encoder.has_texts else "none",
         "licence": encoder.licence,
         "flops": encoder.flops,
+        "runtime": "torch" if encoder.images is None else "onnx",
     }
 
 
@@ -285,7 +286,7 @@ def auto_templates(encoder: Encoder, wanted: str = "auto") -> tuple[Template, ..
     """Return the templates of a name or file; ``auto`` takes those that suit the encoder: for most, CLIP's 80."""
     if wanted != "auto":
         return read_templates(wanted)
-    if encoder.name == BUNDLED:
+    if without_suffixes(encoder.name) == BUNDLED:
         from bench.encoders.glyphs.prompts import PROMPTS
 
         return of_strings(PROMPTS, "the bundled prompts")

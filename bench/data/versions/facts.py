@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.dataset import Dataset
-from bench.data.manifest import MANIFEST, read_manifest
+from bench.data.manifest import read_manifest
 from bench.data.names import known
 from bench.data.pack import decode_strings
+from bench.data.pack_files import MANIFEST
 from bench.data.provenance import PROVENANCE_FILE, read_provenance
 from bench.data.versions.log import read_log
 from bench.data.versions.store import Store

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from bench.core.dataset import Dataset
-from bench.data.manifest import MANIFEST, read_manifest
+from bench.data.manifest import read_manifest
 from bench.data.pack import described, write_arrays, write_manifest
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.data.versions.log import Action, Entry, moment, now, read_log, write_log
 from bench.data.versions.store import Part, Store, Version, entries_of, with_entries, without_entries

@@ -20,6 +20,7 @@ from bench.data.provenance import PROVENANCE_FILE
 from bench.data.web.sentences import Sentence
 from bench.device.precision import Precision
 from bench.encoders import class_texts, load_encoder, read_templates
+from bench.encoders.load import without_suffixes
 from bench.encoders.prompts import of_strings
 from bench.utils.atomic import write_atomically
 from bench.utils.errors import BenchError
@@ -89,7 +90,7 @@ def build_memory(
     encoder = load_encoder(options.encoder, precision=options.precision, device=options.device)
     if sentences and not encoder.has_texts:
         raise BenchError(f"{encoder.without_texts}, so a memory of its space holds no texts; leave --texts out")
-    bare_names = options.encoder == "glyphs"
+    bare_names = without_suffixes(options.encoder) == "glyphs"
     templates = of_strings(("{}",), "the bare name") if bare_names else read_templates(encoder.templates)
 
     def texts(wanted: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:

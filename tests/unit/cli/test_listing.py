@@ -92,3 +92,12 @@ def test_a_shell_completes_names_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = "['knn,protonet'] ['incremental'] ['digits'] ['cifar10', 'cifar100'] False"
     assert done.stdout.strip() == said
+
+
+def test_methods_are_listed_without_what_checks_types_or_reads_yaml() -> None:
+    code = (
+        "import sys; from bench.cli.listing import rows; assert rows('methods'); "
+        "print([name for name in ('pydantic', 'yaml', 'numpy', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from bench.data.import_features import Options, import_pack
-from bench.data.manifest import MANIFEST, read_manifest
+from bench.data.manifest import read_manifest
 from bench.data.pack import encode_strings, open_pack, write_manifest, write_split
 from bench.data.pack_arrays import array_fault
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.data.web import merge, subset
 from bench.utils.errors import BenchError

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from bench.cache import cache_root
-from bench.data.manifest import MANIFEST
 from bench.data.names import packs
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.utils.errors import BenchError
 from tests.unit.data.test_pack_inputs import make, refused

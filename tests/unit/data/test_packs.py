@@ -15,7 +15,7 @@ import yaml
 
 from bench.data.import_features import Options, import_pack
 from bench.data.inspect import inspect_dataset
-from bench.data.manifest import MANIFEST
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.utils.errors import BenchError
 from tests import toy

@@ -111,3 +111,15 @@ def test_without_the_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         load_encoder(f"timm:test_efficientnet.r160_in1k:{tmp_path}/x.pth", texts="synthesised")
     with pytest.raises(BenchError, match="there is one encoder photos"):
         load_encoder("photos:x")
+
+
+@pytest.mark.usefixtures("package")
+def test_bfloat16_keeps_each_feature_near_that_of_float32() -> None:
+    blocks = torch.rand(4, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    # Patches of one colour each: noise of single pixels is unlike any photograph.
+    x = list((nn.functional.interpolate(blocks, 224, mode="bilinear") - 0.5) * 2)
+    full, low = load_encoder("photos"), load_encoder("photos", precision="bf16")
+    a, b = full.encode_pixels(x), nn.functional.normalize(low.encode_pixels(x).float(), dim=1)
+    assert low.dtype == torch.bfloat16
+    assert float((a * b).sum(1).min()) >= 0.99
+    assert low.space["precision"] == "bf16"

@@ -14,7 +14,7 @@ from bench.cli import migrate as command
 from bench.cli.main import main
 from bench.functional.classwise import normalise
 from bench.migration.pairs import EncodedTwice, encoded_twice
-from bench.migration.study import AGAIN, ALONE, MEMORY, OLD, QUERIES, WAYS, Row, curve
+from bench.migration.study import AGAIN, ALONE, MEMORY, MIXED, OLD, QUERIES, WAYS, Row, curve
 from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 from tests.toy import DIMENSION
@@ -49,7 +49,7 @@ def test_differences_are_from_encoding_all_again(rows: dict[tuple[str, int], Row
     for (way, _), row in rows.items():
         if way != AGAIN:
             assert row.comparison is not None
-            assert row.comparison.family.size == 1 + 3 * len(NUMBERS)
+            assert row.comparison.family.size == 1 + 4 * len(NUMBERS)
             assert row.comparison.difference.mean == pytest.approx(row.accuracy - rows[AGAIN, 0].accuracy)
 
 
@@ -64,9 +64,20 @@ def test_an_unrelated_space_is_not_claimed_to_be_moved(turned: EncodedTwice) -> 
     assert by_way[MEMORY].unexplained > 0.9
 
 
+def test_pairs_among_a_mapped_rest_are_as_encoded(turned: EncodedTwice) -> None:
+    # With every item a pair, nothing is left to be mapped.
+    _, found = curve(turned, [40], methods=["knn"], seeds=1)
+    by_way = {way: rows["prediction"].tolist() for way, rows in found.groupby("way")}
+    assert by_way[MIXED] == by_way[AGAIN] == by_way[ALONE]
+    half = replace(turned.items[1], x=turned.items[1].x.roll(1, 0))
+    wrong, _ = curve(replace(turned, items=(turned.items[0], half)), [20], methods=["protonet"], seeds=2)
+    accuracy = {row.way: row.accuracy for row in wrong}
+    assert accuracy[MIXED] != accuracy[MEMORY]
+
+
 def test_costs_are_those_of_what_is_done(turned: EncodedTwice, rows: dict[tuple[str, int], Row]) -> None:
     assert {way: rows[way, 30 if way not in (OLD, AGAIN) else 0].encoding_flops for way in WAYS} == {
-        OLD: 0, MEMORY: 30_000, QUERIES: 30_000, ALONE: 30_000, AGAIN: 40_000,
+        OLD: 0, MEMORY: 30_000, MIXED: 30_000, QUERIES: 30_000, ALONE: 30_000, AGAIN: 40_000,
     }  # fmt: skip
     assert rows[MEMORY, 5].nbytes == rows[AGAIN, 0].nbytes == 40 * WIDE * 4
     assert rows[ALONE, 5].nbytes == 5 * WIDE * 4
@@ -76,7 +87,8 @@ def test_costs_are_those_of_what_is_done(turned: EncodedTwice, rows: dict[tuple[
     assert all(row.encoding_seconds is None for (way, _), row in rows.items() if way != OLD)
     timed, _ = curve(replace(turned, seconds=0.5, flops=None), [10], methods=["protonet"], seeds=1)
     assert {row.way: (row.encoding_flops, row.encoding_seconds) for row in timed} == {
-        OLD: (0, 0.0), MEMORY: (None, 5.0), QUERIES: (None, 5.0), ALONE: (None, 5.0), AGAIN: (None, 20.0),
+        OLD: (0, 0.0), MEMORY: (None, 5.0), MIXED: (None, 5.0), QUERIES: (None, 5.0), ALONE: (None, 5.0),
+        AGAIN: (None, 20.0),
     }  # fmt: skip
 
 
@@ -114,8 +126,8 @@ def test_the_command_shows_every_way(turned: EncodedTwice, tmp_path: Path, monke
     assert "40 items and 50 queries, first (d = 16) to second (d = 24), 2 draws of pairs" in done.output
     for way in WAYS:
         assert f"{way}: " in done.output
-    # Five ways, three of them at 10, 30 and all 40 pairs, of 50 queries and two draws.
-    assert len(out.read_text().splitlines()) == 1 + (2 + 3 * 3) * 50 * 2
+    # Six ways, four of them at 10, 30 and all 40 pairs, of 50 queries and two draws.
+    assert len(out.read_text().splitlines()) == 1 + (2 + 4 * 3) * 50 * 2
     few = CliRunner().invoke(main, [*words, "--pairs", "41"])
     assert few.exit_code == 2
     assert few.output.splitlines() == ["bench: --pairs 41: a map is learnt on 2 items or more, and the memory has 40"]

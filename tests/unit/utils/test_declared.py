@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench.utils.declared import Declared, declared
+from bench.utils.declared import Declared, _parsed, declared
 from bench.utils.errors import BenchError
 
 SOURCE = '''
@@ -87,3 +88,25 @@ def test_a_file_that_is_not_python_is_one_line(package: Path) -> None:
     (package / "broken.py").write_text("@thing(\n")
     with pytest.raises(BenchError, match=r"broken\.py is not Python: .*; mend or remove it"):
         declared("beside", "thing")
+
+
+def test_a_text_in_a_method_that_is_indented_less_changes_nothing(package: Path) -> None:
+    whole = declared("beside", "thing")
+    body = '    def train(self) -> str:\n        return """\n  one\nclass Other:\n"""\n'
+    assert "    def train(" in SOURCE
+    at = SOURCE.index("    def train(")
+    end = SOURCE.index("\n", at) + 1
+    (package / "things.py").write_text(SOURCE[:at] + body + SOURCE[end:])
+    declared.cache_clear()
+    _parsed.cache_clear()
+    assert declared("beside", "thing") == whole
+
+
+def test_bodies_of_methods_are_not_parsed(package: Path) -> None:
+    (package / "things.py").write_text(
+        SOURCE + "\n\nclass Late:\n    def f(self):\n        return 1 +\n\n    y: int = 1\n"
+    )
+    tree = _parsed(package / "things.py")
+    last = tree.body[-1]
+    assert isinstance(last, ast.ClassDef)
+    assert [type(part).__name__ for part in last.body] == ["FunctionDef", "AnnAssign"]

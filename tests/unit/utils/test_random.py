@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from bench.utils.random import Stream, labelled_generator, labelled_key
@@ -81,3 +82,9 @@ def test_what_is_drawn_from_them() -> None:
     assert stream.permutation(10).tolist() == [8, 9, 1, 6, 3, 4, 5, 7, 0, 2]
     assert stream.torch().initial_seed() == 42558021875972830
     assert labelled_generator(0, "draw").integers(1000, size=5).tolist() == [784, 416, 434, 235, 631]
+
+
+def test_numpys_strings_and_integers_are_the_same_keys_as_pythons() -> None:
+    plain = Stream(7, ("shots", 3, "item")).key()
+    assert Stream(np.int64(7)).child(np.str_("shots"), np.int32(3), np.str_("item")).key() == plain  # type: ignore[arg-type]
+    assert Stream(7).child("shots", "3", "item").key() != plain
