@@ -21,7 +21,7 @@ RUN grep -E '^torch(vision)?==' /tmp/constraints.txt > /tmp/torch.txt \
 COPY --from=wheel /wheel /tmp/wheel
 RUN python -m pip install --no-cache-dir --constraint /tmp/constraints.txt "$(ls /tmp/wheel/*.whl)[${EXTRAS}]" \
     && rm -rf /tmp/wheel /tmp/constraints.txt /tmp/torch.txt \
-    && useradd --create-home --uid 1000 bench
+    && useradd --create-home --uid 1000 bench && install --directory --owner bench /data
 USER bench
 WORKDIR /data
 ENV BENCH_CACHE=/data/.cache

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 
+from bench.cli import fish  # noqa: F401 - importing it is what registers it
 from bench.cli.data import data
 from bench.cli.lazy import Lazy, LazyGroup
 from bench.cli.memory import memory

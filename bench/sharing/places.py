@@ -14,7 +14,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from bench.encoders.hub import answers
-from bench.utils.atomic import replacing
+from bench.utils.atomic import replacing, write_atomically
 from bench.utils.errors import BenchError, one_line
 from bench.utils.names import require_no_secret, shown
 from bench.utils.web_reading import OverLimit
@@ -118,11 +118,15 @@ class _Store:
 
 def _write_here(path: Path, source: Path | bytes) -> None:
     """Write a file of this machine whole or not at all, which its system of fsspec does not promise."""
-    with replacing(path) as temporary:
-        if isinstance(source, bytes):
-            temporary.write_bytes(source)
-        else:
-            shutil.copyfile(source, temporary)
+    if isinstance(source, bytes):
+        write_atomically(path, source)
+        return
+    try:
+        given = source.open("rb")
+    except OSError as error:
+        raise BenchError(f"{source} cannot be read ({error.strerror}); is the folder being changed?") from None
+    with given, replacing(path) as temporary, temporary.open("wb") as stream:
+        shutil.copyfileobj(given, stream)
 
 
 class _Web:

@@ -67,7 +67,7 @@ def _settings(manifest: Mapping[str, Any], records: pd.DataFrame) -> Iterator[tu
             for key in sorted({key for values in settings for key in values}):
                 yield f"{recipe}.{key}", " / ".join(sorted({json.dumps(values.get(key)) for values in settings}))
     for dataset, part in records.groupby("dataset", sort=True):
-        own = str(dataset).split("@", 1)[0]
+        own = _own(str(dataset), part["features_fingerprint"])
         yield f"data of {own}", " / ".join(sorted({str(f)[:12] for f in part["features_fingerprint"].unique()}))
         yield f"encoder of {own}", " / ".join(sorted({str(e) for e in part["encoder"].unique()}))
     # Whatever way an exact search takes, it gives the same neighbours.
@@ -84,6 +84,12 @@ def _settings(manifest: Mapping[str, Any], records: pd.DataFrame) -> Iterator[tu
                 yield key.replace("_", " "), str(value)
 
 
+def _own(dataset: str, fingerprints: pd.Series) -> str:
+    """Return a data set's name without the start of its hash, which tells it from other data of that name."""
+    apart = [f"@{str(one)[:6]}" for one in fingerprints.unique()]
+    return next((dataset.removesuffix(end) for end in apart if dataset.endswith(end)), dataset)
+
+
 def _list(values: Any) -> str:
     return ", ".join(str(value) for value in sorted(values))
 
@@ -95,7 +101,8 @@ def _warnings(run_table: RunTable, differing: Mapping[str, Any]) -> list[str]:
         f"the runs differ in {', '.join(named)}{more} (see Differences between runs); only the same queries and seeds "
         "of the same data are compared"
     ]
-    names = sorted({str(name) for name in run_table.records["dataset"].unique() if "@" in str(name)})
+    by_name = run_table.records.groupby("dataset")["features_fingerprint"]
+    names = [str(name) for name, prints in by_name if _own(str(name), prints) != str(name)]
     if names:
         lines.append(f"data sets of one name hold other data in other runs, so they are never compared: {_list(names)}")
     return lines

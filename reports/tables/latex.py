@@ -62,10 +62,13 @@ class _Plan:
     def widths(self) -> list[int]:
         """The width of each column: the widest are narrowed where names or words take more than they may."""
         widths = self.longest.copy()
-        words = [c for c, number in enumerate(self.table.numeric) if not number and c not in self.names]
-        for columns, most in ((self.names, NAMES), *(([c], WORDS) for c in words)):
-            while sum(widths[c] for c in columns) > most:
-                widths[max(columns, key=lambda c: widths[c])] -= 1
+        while sum(widths[c] for c in self.names) > NAMES:
+            widths[max(self.names, key=lambda c: widths[c])] -= 1
+        # Beside the names of its rows a text has a line to itself at most.
+        most = min(WORDS, LINE - sum(widths[c] + GAP for c in self.names) - GAP)
+        for c, number in enumerate(self.table.numeric):
+            if not number and c not in self.names:
+                widths[c] = min(widths[c], most)
         return widths
 
     @cached_property

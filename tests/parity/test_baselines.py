@@ -192,7 +192,13 @@ def test_linear_probe_holds_out_at_most_half_of_a_class_and_nothing_where_one_ha
     assert told(some)["held_out"] == 1 + 1 + 2
     assert told(some, held_out=1)["held_out"] == 1 + 1 + 1
     assert told(some)["class_weights"] == "none"
-    assert told(some[1:]) == {"c": 10.0, "held_out": 0, "configurations": 1, "class_weights": "balanced"}
+    assert told(some[1:]) == {
+        "c": 10.0,
+        "held_out": 0,
+        "configurations": 1,
+        "class_weights": "balanced",
+        "not_chosen": "a class has one labelled image",
+    }
 
 
 def test_linear_probe_takes_the_c_of_the_least_loss_on_held_out_images() -> None:

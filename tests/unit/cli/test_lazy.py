@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,3 +125,20 @@ def test_a_shell_completes_and_imports_nothing_heavy(words: str, expected: set[s
     assert expected <= found
     if len(words.split()) > 2:
         assert expected == found
+
+
+@pytest.mark.parametrize("words", ["bench run --methods knn,prot", "bench fi"])
+def test_fish_completes_lists_with_commas(words: str) -> None:
+    fish = shutil.which("fish")
+    folder = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    ask = f"_BENCH_COMPLETE=fish_source bench | source; complete -C '{words}'"
+    if fish is None:
+        # What fish is told is looked at, where it is not there to be asked.
+        said = subprocess.run(
+            ["bench"], env={**environment, "_BENCH_COMPLETE": "fish_source"}, capture_output=True, text=True
+        ).stdout
+        assert 'string split --max 1 "," $completion' in said
+        return
+    found = subprocess.run([fish, "--no-config", "-c", ask], env=environment, capture_output=True, text=True).stdout
+    assert {line.split("\t")[0] for line in found.splitlines()} == {"knn,protonet" if "knn" in words else "fit"}

@@ -121,6 +121,13 @@ def test_a_list_is_written_whole_or_not_at_all(run: Path, tmp_path: Path, monkey
     pull(str(tmp_path / "store"), tmp_path / "here")
 
 
+def test_a_run_that_is_removed_while_it_is_pushed(run: Path, tmp_path: Path) -> None:
+    there = shutil.copytree(run, tmp_path / "run")
+    with pytest.raises(BenchError, match=r"run.json cannot be read .*being changed"):
+        push(there, str(tmp_path / "store"), said=lambda name: (there / name).unlink())
+    assert not (tmp_path / "store" / LIST).exists()
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -98,3 +98,8 @@ def test_classes_are_compared_over_shared_seeds_alone(tmp_path):
     last = cells[(cells["session"] == 2) & cells["cell"].str.contains(r"-1-\d+-\d+-[ab]$")]
     right = (last["label"] == last["prediction"]).groupby([last["cell"].str[-1], last["label"]]).mean()
     assert found.sort_index().to_numpy() == pytest.approx((right["b"] - right["a"]).to_numpy(), abs=1e-6)
+
+
+def test_several_encoders_of_one_run_are_no_other_data(tmp_path):
+    make_run(tmp_path / "a", {"m": 0.5}, datasets=("pets@photos", "pets@glyphs"), run="a")
+    assert differences(read_runs([tmp_path])) == ({}, [])

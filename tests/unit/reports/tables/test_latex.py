@@ -64,6 +64,15 @@ def test_long_names_are_broken_where_they_may_be():
     assert r"0123456789ab\allowbreak{}cdef" in latex(table(names=("of " + "0123456789abcdef" * 4,)))
 
 
+def test_a_text_beside_broken_names_fits_the_line():
+    words = "new seeds and new images of these classes"
+    cells = tuple((Cell("mean of all 2", ""), Cell(LONG, ""), Cell("1", 1.0), Cell(words, "")) for _ in range(2))
+    tex = latex(Table("t", "T", "C.", ("data set", "method", "n", "interval over"), cells))
+    (columns,) = (line for line in tex.splitlines() if "begin{tabular}{l" in line and line.count("p{") == 2)
+    half = sum(2 * float(width) for width in re.findall(r"p\{([\d.]+)em\}", columns))
+    assert len("mean of all 2") + half + 3 * GAP <= LINE
+
+
 def test_what_all_conditions_have_in_common_stands_in_the_caption():
     rows = [(Cell("s", "s"), Cell("d", "d"), Cell(f"noise x, rate {r}", ""), Cell("1", 1.0)) for r in (0.0, 0.2)]
     short = without_constants(Table("t", "T", "C.", ("scenario", "data set", "condition", "n"), tuple(rows)))
