@@ -14,7 +14,7 @@ from bench.data.names import GLYPHS_WITH
 from bench.data.pack_files import MANIFEST
 from bench.data.standard import declarations, encode_declared
 from bench.encoders.glyphs.load import NAME as BUNDLED
-from bench.encoders.load import TextsOf, encoder_slug, named_with_texts
+from bench.encoders.load import TextsOf, encoder_slug, load_encoder, named_with_texts
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
 from bench.utils.names import expand
@@ -60,6 +60,9 @@ def encode_all(
         raise BenchError(f"--encoder {made[0]} is named twice; name each once")
     options = EncodeOptions(encoder="", name="", device=device, templates=templates)
     several = len(made) > 1
+    # One that cannot be loaded is told before the first has encoded everything.
+    for encoder in made[1:]:
+        load_encoder(encoder, device=device)
     return [
         _encode(name, replace(options, encoder=encoder), several=several, progress=progress, said=said)
         for name in wanted

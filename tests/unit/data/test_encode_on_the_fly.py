@@ -121,6 +121,14 @@ def test_several_encoders_meet_the_same_shots(spec: str, tiny: Path, tmp_path: P
     assert len(dealt[0]) == 4
 
 
+def test_a_second_encoder_that_is_none_is_told_before_the_first_has_encoded(spec: str, tmp_path: Path) -> None:
+    lay_out(tmp_path / "animals", {f"{c}/{n}.png": 10 * n + len(c) for c in ("cat", "horse") for n in range(3)})
+    done = run("--encoder", spec, "--encoder", f"tiny-vit:{tmp_path}/none.safetensors", "--data", "animals")
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    assert "none.safetensors" in done.output
+    assert not list_spaces(tmp_path / "cache")
+
+
 def test_prompts_of_ones_own(spec: str, tmp_path: Path) -> None:
     lay_out(tmp_path / "animals", FILES)
     (tmp_path / "mine.txt").write_text("a drawing of a {}\n")
