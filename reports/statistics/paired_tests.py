@@ -77,6 +77,10 @@ class PairedComparison:
     sees: tuple[str, str] | None = None
 
 
+_NAMED = 2
+"""Groups that a note names before it counts the others."""
+
+
 def paired_comparisons(
     groups: Iterable[Group],
     *,
@@ -101,6 +105,7 @@ def paired_comparisons(
     comparisons: list[PairedComparison] = []
     notes: list[str] = []
     without_baseline: list[str] = []
+    apart: dict[tuple[int, int, str], list[str]] = {}
     for group in groups:
         pairs = list(combinations(sorted(group.predictions), 2))
         if baseline is not None:
@@ -115,11 +120,7 @@ def paired_comparisons(
             (allowed if seen is None or unequal else left_out).append((a, b, seen))
         if left_out:
             counts = {name: n for a, b, seen in left_out if seen for name, n in zip((a, b), seen, strict=True)}
-            notes.append(
-                f"{len(left_out)} of {len(pairs)} pairs of methods are not compared in {_place(group)}, since they saw "
-                f"different numbers of labels of the target classes ({_listed(counts)}); `--compare-unequal-labels` "
-                "compares them, marked"
-            )
+            apart.setdefault((len(left_out), len(pairs), _listed(counts)), []).append(_place(group))
         found, said = _compare(group, allowed, baseline, region)
         comparisons += found
         notes += said
@@ -127,11 +128,24 @@ def paired_comparisons(
         places = ", ".join(dict.fromkeys(without_baseline))
         notes.append(f"the baseline {baseline} has no predictions in {places}: nothing is compared there")
     # Groups of one data set say the same where its conditions do.
-    return comparisons, list(dict.fromkeys(notes))
+    unequal_notes = [
+        f"{some} of {all_} pairs of methods are not compared in {_places(places)}, since they saw different numbers of "
+        f"labels of the target classes ({listed}); `--compare-unequal-labels` compares them, marked"
+        for (some, all_, listed), places in apart.items()
+    ]
+    return comparisons, list(dict.fromkeys([*unequal_notes, *notes]))
 
 
 def _place(group: Group) -> str:
     return f"{group.scenario} on {group.dataset}"
+
+
+def _places(places: Sequence[str]) -> str:
+    """Return places for a sentence: the first two, and how many more there are."""
+    unique = list(dict.fromkeys(places))
+    if len(unique) <= _NAMED:
+        return " and ".join(unique)
+    return f"{', '.join(unique[:_NAMED])} and {len(unique) - _NAMED} more groups"
 
 
 def _listed(counts: Mapping[str, int]) -> str:
