@@ -36,6 +36,9 @@ class ItemImages(Protocol):
     def pixels(self, ids: np.ndarray) -> Tensor:
         """Return images as the encoder takes them, flattened, float32 [n, channels x height x width]."""
 
+    def encoded(self, ids: np.ndarray, change: Callable[[Any, str], Any]) -> Tensor:
+        """Return the features [n, d] of images that are changed before they are encoded, each by its own id."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from bench.cache import FeatureCache, cache_root
 from bench.data.declaration import declarations
 from bench.data.images.decode import decode
 from bench.data.images.items import ImageItem, Unusable
@@ -120,3 +123,33 @@ class Pictures:
             except Unusable as reason:
                 raise Unsuitable(f"needs the pixels of every image, and {name} cannot be read: {reason}") from None
         return x
+
+    def encoded(self, ids: np.ndarray, change: Callable[[Image.Image, str], Image.Image]) -> Tensor:
+        """Return the features [n, d] of images that are changed before they are encoded, through the cache.
+
+        Parameters
+        ----------
+        change : callable
+            Takes a decoded image and its id.
+
+        Raises
+        ------
+        BenchError
+            If an image is not among the pictures or cannot be read, or the encoder is another one now.
+        """
+        # Imported here as what the features are made with: most runs read them.
+        from bench.data.images.encode import encode_source
+        from bench.encoders.image_tower import loaded
+
+        self.check()
+        items = [ImageItem(name, "", partial(self._changed, name, change)) for name in ids.tolist()]
+        made = encode_source(loaded(self.encoder), items, cache=FeatureCache(cache_root()), workers=1)
+        if made.set_aside:
+            first = made.set_aside[0]
+            raise BenchError(f"image {first.id} cannot be encoded again ({first.reason}); mend or remove it")
+        return made.x
+
+    def _changed(self, name: str, change: Callable[[Image.Image, str], Image.Image]) -> bytes:
+        sink = io.BytesIO()
+        change(decode(self.read[name]()), name).save(sink, "PNG", compress_level=1)
+        return sink.getvalue()

@@ -64,9 +64,6 @@ def load_encoder(
         ``synthesised`` makes texts of an ImageNet classifier's rows, for an encoder without a text tower; see
         :mod:`bench.encoders.synthesised_texts`. The name then ends with ``:texts=synthesised``, and so may ``spec``.
 
-    A ``spec`` that ends with ``:runtime=onnx`` has its images encoded by ONNX Runtime; see
-    :mod:`bench.encoders.onnx_runtime`.
-
     Raises
     ------
     BenchError

@@ -277,8 +277,15 @@ class NamelessImages:
     """
 
     def __init__(self, pictures: ItemImages, names: Mapping[str, str]) -> None:
+        def own(ids: np.ndarray) -> np.ndarray:
+            return np.array([names[name] for name in ids.tolist()], dtype=np.str_)
+
         def pixels(ids: np.ndarray) -> Tensor:
-            return pictures.pixels(np.array([names[name] for name in ids.tolist()], dtype=np.str_))
+            return pictures.pixels(own(ids))
+
+        def encoded(ids: np.ndarray, change: Callable[[Any, str], Any]) -> Tensor:
+            given = {name: known for known, name in names.items()}
+            return pictures.encoded(own(ids), lambda image, name: change(image, given[name]))
 
         def reader(name: str) -> Callable[[], bytes]:
             return lambda: pictures.read[name]()
@@ -287,6 +294,7 @@ class NamelessImages:
         self.encoder = pictures.encoder
         self.check = pictures.check
         self.pixels = pixels
+        self.encoded = encoded
         self.read = {given: reader(name) for given, name in names.items() if name in pictures.read}
 
 

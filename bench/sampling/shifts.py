@@ -14,8 +14,8 @@ from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items
 from bench.core.task import Session
-from bench.data.images.distort import Distortion as Distortion
 from bench.functional.classwise import normalise
+from bench.functional.distortions import Distortion as Distortion
 from bench.sampling.distorted import distorted
 from bench.sampling.labelled import Labelled
 from bench.sampling.measures.groups import Shifted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scipy import stats
+
 from bench.reports.forms.limits import share_limits
 from bench.utils.errors import BenchError
 
@@ -13,8 +15,9 @@ def unseen_leaks(found: int, queries: int, recalled: int, planted: int, *, alpha
 
     If a share p of the queries has a leak and the audit finds each with recall r, it finds p r of all, and misses
     p (1 - r). With an upper limit F of the share found and a lower limit R of the recall, each by Clopper and Pearson
-    at alpha / 2 on one side, at most F (1 - R) / R is missed. False alarms only make F larger. It holds for leaks of
-    the kind that was planted: it says nothing of any other.
+    at alpha / 3 on one side, at most F (1 - R) / R is missed on average, and of these queries the binomial quantile of
+    that share at 1 - alpha / 3. False alarms only make F larger. It holds for leaks of the kind that was planted: it
+    says nothing of any other.
 
     Parameters
     ----------
@@ -36,6 +39,10 @@ def unseen_leaks(found: int, queries: int, recalled: int, planted: int, *, alpha
     for part, whole, what in ((found, queries, "queries"), (recalled, planted, "planted leaks")):
         if not 0 <= part <= whole or whole < 1:
             raise BenchError(f"{part} of {whole} {what} cannot be: the first lies between 0 and the second")
-    most = float(share_limits(found, queries, alpha)[1])
-    recall = float(share_limits(recalled, planted, alpha)[0])
-    return min(1.0, most * (1 - recall) / recall) if recall > 0 else 1.0
+    each = alpha / 3
+    most = float(share_limits(found, queries, 2 * each)[1])
+    recall = float(share_limits(recalled, planted, 2 * each)[0])
+    if recall <= 0:
+        return 1.0
+    rate = min(1.0, most * (1 - recall) / recall)
+    return float(stats.binom.ppf(1 - each, queries, rate)) / queries

@@ -9,8 +9,8 @@ from bench.cache import FeatureCache
 from bench.core.dataset import Dataset
 from bench.data.glyphs.dataset import Size, load
 from bench.data.images.decode import decode
-from bench.data.images.distort import distort
 from bench.encoders.image_tower import loaded
+from bench.functional.distortions import distort
 from bench.scenarios.shift import Shift
 from bench.utils.random import Stream
 

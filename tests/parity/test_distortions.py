@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data.images.distort import Distortion, distort
+from bench.functional.distortions import Distortion, distort
 from bench.utils.random import Stream
 
 KINDS = get_args(Distortion)
