@@ -143,6 +143,16 @@ def test_the_leaderboard_is_filtered_and_sorted(opened: Open) -> None:
         assert shown == sorted(shown, reverse=expected == "descending")
 
 
+def test_numbers_are_rounded_as_the_report_rounds_them(opened: Open) -> None:
+    values = [n / 8 for n in range(801)] + [n / 10 + 0.05 for n in range(1000)]
+    found = opened("leaderboard").execute_async_script(
+        "const done = arguments[1];"
+        "import('./parts.js').then((m) => done(arguments[0].map(m.decimal)), (e) => done(String(e)));",
+        values,
+    )
+    assert found == [f"{value:.1f}" for value in values]
+
+
 def test_a_method_leads_to_its_queries_and_a_query_to_its_answers(opened: Open) -> None:
     browser = opened("leaderboard?dataset=digits")
     browser.find_element("partial link text", "protonet").click()

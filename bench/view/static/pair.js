@@ -1,7 +1,7 @@
 // Two methods side by side, query by query.
-import { Choice, Group, Message, Picture, groupOf, html, methodsOf, percent, plural, useAnswer, useEffect } from "./parts.js";
+import { Choice, Group, Message, Picture, decimal, groupOf, html, methodsOf, percent, plural, useAnswer, useEffect } from "./parts.js";
 
-const points = (share) => `${share >= 0 ? "+" : "−"}${Math.abs(100 * share).toFixed(1)}`;
+const points = (share) => `${share >= 0 ? "+" : "−"}${decimal(Math.abs(100 * share))}`;
 
 function Verdict({ a, b, found }) {
   const v = found.verdict;

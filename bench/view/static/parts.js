@@ -53,7 +53,12 @@ export function useAnswer(what, fields, again = 0) {
   return found;
 }
 
-export const percent = (share, digits = 1) => (share === null || share === undefined ? "–" : (100 * share).toFixed(digits));
+// As Python writes it, and so the report: of one decimal, what lies half way (x.25 and x.75 are the only such doubles)
+// goes to the even one.
+export const decimal = (value) =>
+  Math.abs((4 * value) % 2) === 1 ? ((2 * Math.round(5 * value)) / 10).toFixed(1) : value.toFixed(1);
+export const percent = (share, digits = 1) =>
+  share === null || share === undefined ? "–" : digits === 1 ? decimal(100 * share) : (100 * share).toFixed(digits);
 export const number = (value) =>
   value === null || value === undefined ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 export const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
