@@ -52,7 +52,8 @@ def load_encoder(
         ``local-dir:FOLDER`` for a folder with ``open_clip_config.json`` and weights, ``hf-hub:ORG/MODEL``,
         ``align:ORG/MODEL`` or ``align:FOLDER`` for ALIGN through transformers, ``hf:ORG/MODEL`` or ``hf:FOLDER`` for
         other models of transformers, ``timm:NAME`` or ``timm:NAME:FILE``, ``photos`` for the encoder that a package
-        brings, ``glyphs`` for the bundled one, or the name or scheme of a plug-in.
+        brings, ``glyphs`` for the bundled one, or the name or scheme of a plug-in. One that ends with ``:runtime=onnx``
+        has its images encoded by ONNX Runtime; see :mod:`bench.encoders.onnx_runtime`.
     precision : {"fp32", "fp16", "bf16"}
         Type of the matrix weights and of the features; normalisation layers stay in float32, as in open_clip.
     projected : bool
