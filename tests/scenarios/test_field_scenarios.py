@@ -201,6 +201,8 @@ def test_queries_of_another_data_set_are_matched_by_the_names_of_classes() -> No
     other = dataclasses.replace(source, class_names=tuple(f"other {n}" for n in range(10)))
     with pytest.raises(BenchError, match="0 class names in common"):
         recipe.deal(target, condition, rng=Stream(0), source=other)
+    with pytest.raises(BenchError, match=r"shift.train_on is the data set .* itself"):
+        recipe.deal(target, condition, rng=Stream(0), source=target)
 
 
 # -- hierarchy ---------------------------------------------------------------------------------------------------------

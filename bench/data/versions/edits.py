@@ -50,9 +50,12 @@ def add(
     part = history.current.parts[name]
     columns = [_label(history, label) for label in labels]
     there = set(history.store.ids(name, part).tolist())
-    twice = [item for n, item in enumerate(ids) if item in there or item in ids[:n]]
-    if twice:
-        raise BenchError(f"item {twice[0]!r} is there already; remove it first, or give another id")
+    for item in ids:
+        if not item:
+            raise BenchError("an item has an empty id; give it one")
+        if item in there:
+            raise BenchError(f"item {item!r} is there already; remove it first, or give another id")
+        there.add(item)
     d = int(history.manifest["dimension"])
     if x.shape[1] != d:
         raise BenchError(f"features of {x.shape[1]} dimensions, the pack has {d}; encode them with its encoder")
