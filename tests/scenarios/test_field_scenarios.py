@@ -217,12 +217,16 @@ def test_a_tree_is_read_made_of_words_or_of_mean_images(tmp_path) -> None:
     path = tmp_path / "tree.json"
     path.write_text(json.dumps({f"class {n}": ["even" if n % 2 == 0 else "odd"] for n in range(10)}))
     ((condition, episode),) = deals(ClassHierarchy(tree=path), data)
-    assert condition["tree"] == "tree.json"
+    assert condition["tree"].split()[0] == "tree.json"
     nodes = episode.sessions[0].measure.nodes
     assert nodes[0, 1] == nodes[2, 1] != nodes[1, 1]
     (measures,), _ = measured(ClassHierarchy(tree=path), data)
     assert 1 <= measures["mistake_height"][0] <= 2
     assert measures["backoff_accuracy"][0] >= 0.5
+    path.write_text(json.dumps({f"class {n}": ["low" if n < 5 else "high"] for n in range(10)}))
+    assert next(iter(ClassHierarchy(tree=path).conditions(data))) != condition, "another content is another condition"
+    with pytest.raises(BenchError, match="names synsets of no tree"):
+        list(ClassHierarchy(synsets=path).conditions(data))
 
 
 @pytest.mark.parametrize(

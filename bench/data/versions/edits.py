@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from bench.core.features import Features
-from bench.data.class_names import plain
 from bench.data.pack import encode_strings
 from bench.data.versions.facts import facts_of
 from bench.data.versions.history import History
 from bench.data.versions.log import Entry
 from bench.data.versions.store import Part, Version
 from bench.utils.errors import BenchError, suggest
+from bench.utils.names import plain
 
 
 def add(
