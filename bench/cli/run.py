@@ -13,6 +13,7 @@ from bench.cli import completion
 from bench.cli.options import PATH, cells, say, warn
 from bench.runner.options import declared
 from bench.runner.parallel import interpreters
+from bench.utils.importing import large_imports
 
 _COMPLETE = {"scenario": completion.scenarios, "methods": completion.methods, "data": completion.datasets}
 """What completes the values of an option in a shell."""
@@ -77,10 +78,11 @@ def run(ctx: click.Context, /, config: Path | None, **options: Any) -> None:
     chosen = RunConfig.merged(config, {name: value for name, value in options.items() if value not in (None, ())})
     # Workers import what they need while this process imports the same and plans.
     with interpreters.waiting(chosen.jobs if chosen.jobs and chosen.ray is None else 1) as ready:
-        from bench.runner.events import in_words
-        from bench.runner.loop import execute
-        from bench.runner.parallel.pools import workers
-        from bench.runner.plan import encoded, plan
+        with large_imports():
+            from bench.runner.events import in_words
+            from bench.runner.loop import execute
+            from bench.runner.parallel.pools import workers
+            from bench.runner.plan import encoded, plan
 
         planned = plan(encoded(chosen, said=say))
         warn(planned.notices)

@@ -1,4 +1,4 @@
-"""Arrow's arrays from plain values, without ``pyarrow.array``: that imports pandas, which takes as long as a small run."""
+"""Arrow's arrays from plain values, without ``pyarrow.array``, which imports pandas."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _numbers(values: Sequence[Any], kinds: str, stored: type) -> tuple[Any, ...]
         return None
     if stored is np.float64 and found.dtype.kind != "f" and len(found) and np.abs(found).max() > 2**53:
         return None
-    made = np.ascontiguousarray(found, dtype=stored)
+    made: Any = np.ascontiguousarray(found, dtype=stored)
     return valid, np.packbits(made, bitorder="little") if stored is np.bool_ else made, []
 
 
@@ -77,7 +77,7 @@ def _lists(values: Sequence[Any], kind: pa.DataType) -> tuple[Any, ...] | None:
     return valid, offsets, [arrow_array([one for value in filled for one in value], kind.value_type)]
 
 
-def _known(values: Sequence[Any], instead: Any) -> tuple[Any, Sequence[Any]]:
+def _known(values: Any, instead: Any) -> tuple[Any, Any]:
     """Return which values are not None, None where all are, and the values with another in the place of None."""
     if isinstance(values, np.ndarray):
         if values.dtype.kind not in "UO":

@@ -22,7 +22,6 @@ from bench.utils.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
 
 MOST_SEEDS = 100_000
 """Seeds of one run."""
@@ -66,11 +65,11 @@ class Before:
 
     read: Callable[[Any], Any]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         """Return what pydantic checks by; it calls this."""
-        from pydantic_core.core_schema import no_info_before_validator_function
+        from pydantic import BeforeValidator
 
-        return no_info_before_validator_function(self.read, handler(source))
+        return BeforeValidator(self.read).__get_pydantic_core_schema__(source, handler)
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,11 @@ class After:
 
     read: Callable[[Any], Any]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         """Return what pydantic checks by; it calls this."""
-        from pydantic_core.core_schema import no_info_after_validator_function
+        from pydantic import AfterValidator
 
-        return no_info_after_validator_function(self.read, handler(source))
+        return AfterValidator(self.read).__get_pydantic_core_schema__(source, handler)
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,9 @@ class AtLeast:
 
     least: int
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         """Return what pydantic checks by; it calls this."""
-        from pydantic_core.core_schema import int_schema
-
-        return int_schema(ge=self.least)
+        return {**handler(source), "ge": self.least}
 
 
 def split_names(value: Any) -> tuple[Any, ...]:
