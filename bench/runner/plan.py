@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.cache import SOURCES, cache_root
 from bench.core.dataset import Dataset, require_same_space
+from bench.core.protocols import Condition
 from bench.data.registry import resolve
 from bench.device.choose import choose_device
 from bench.runner.config import RunConfig
@@ -191,6 +192,25 @@ def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:
     return config.model_copy(update={"data": tuple(packs), **done_with})
 
 
+def _conditions(named: LabelledRecipe, dataset: Dataset) -> list[Condition]:
+    """Return the conditions of a scenario; of two that are equal one would count twice.
+
+    Raises
+    ------
+    BenchError
+        If one is there twice, as of ``shots=[1, 1]``.
+    """
+    conditions = list(named.recipe.conditions(dataset))
+    seen = set()
+    for condition in conditions:
+        key = digest(condition)
+        if key in seen:
+            values = ", ".join(f"{name} {value}" for name, value in condition.items())
+            raise BenchError(f"scenario {named.label!r} has one condition twice ({values}); give each value once")
+        seen.add(key)
+    return conditions
+
+
 def _episodes(
     scenarios: Sequence[LabelledRecipe],
     methods: Sequence[LabelledRecipe],
@@ -211,7 +231,7 @@ def _episodes(
         for dataset in datasets:
             if source is not None:
                 require_same_space(source, dataset)
-            for condition, seed in product(named.recipe.conditions(dataset), seeds):
+            for condition, seed in product(_conditions(named, dataset), seeds):
                 what = {
                     **shared,
                     **dealt_by,

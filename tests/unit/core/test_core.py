@@ -216,6 +216,11 @@ def test_a_settings_file_that_holds_no_settings_is_refused(tmp_path: Path) -> No
             RunConfig.merged(path, {})
 
 
+def test_a_value_of_none_of_several_types_is_told_all_of_them() -> None:
+    with pytest.raises(BenchError, match=r"open-set.unknown='some': input should be a valid number.*, or 'declared'$"):
+        choose_recipes(["open-set"], ["knn"], {"open-set.unknown": "some"})
+
+
 def test_a_number_for_a_list_is_answered_with_the_list() -> None:
     with pytest.raises(BenchError, match=r"label-noise.rates=0.1: it takes a list; write \[0.1\]"):
         choose_recipes(["label-noise"], ["knn"], {"label-noise.rates": 0.1})
