@@ -20,7 +20,8 @@ from bench.core.state_bytes import nbytes
 from bench.cost.meter import Meter
 from bench.learning import state_io as states
 from bench.runner.answers import _answer
-from bench.runner.config import RunConfig, parse_assignments, parse_seeds
+from bench.runner.config import RunConfig
+from bench.runner.options import parse_assignments, parse_seeds
 from bench.runner.recipes import choose_recipes
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
