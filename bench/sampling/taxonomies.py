@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,12 @@ def read_synsets(path: Path, names: Sequence[str], dataset: str) -> list[str]:
         ids.append(first)
         called.append(plain(rest.partition(",")[0]))
     wanted = [plain(name) for name in names]
-    by_name = {name: ids[place] for place, name in enumerate(called) if called.count(name) == 1}
+    times = Counter(called)
+    by_name = {name: ids[place] for place, name in enumerate(called) if times[name] == 1}
     if all(name in by_name for name in wanted):
         return [by_name[name] for name in wanted]
-    place_of = {name: place for place, name in enumerate(wanted) if wanted.count(name) == 1}
+    times = Counter(wanted)
+    place_of = {name: place for place, name in enumerate(wanted) if times[name] == 1}
     in_order = all(place_of.get(name, place) == place for place, name in enumerate(called) if name in by_name)
     if len(ids) == len(names) and in_order:
         return ids
