@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bench.cache import SOURCES, cache_root
 from bench.core.dataset import Dataset, require_same_space
 from bench.core.protocols import Condition
 from bench.data.registry import resolve
@@ -24,6 +25,7 @@ from bench.search import Engine, Exact
 from bench.search.approximate.by_name import named_engine
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
+from bench.utils.source_index import source_index
 from bench.utils.version import SCHEMA
 
 
@@ -76,7 +78,7 @@ class Run:
 
 
 def plan(config: RunConfig) -> Run:
-    """Return the planned run; nothing is written yet.
+    """Return the planned run; nothing is written yet but what the cache keeps.
 
     A run's identity is a hash of everything that shapes its records: recipes, parameters, data, seeds, device, loaded
     weights, and the code that computes; see :mod:`bench.runner.identity`.
@@ -86,6 +88,11 @@ def plan(config: RunConfig) -> Run:
     BenchError
         If a name is unknown, a value does not fit, or what is asked for does not go together.
     """
+    with source_index(cache_root() / SOURCES):
+        return _planned(config)
+
+
+def _planned(config: RunConfig) -> Run:
     shard = Shard.parse(config.shard) if config.shard is not None else None
     scenarios, methods = choose_recipes(config.scenario, config.methods, config.set)
     device = choose_device(config.device)
