@@ -42,7 +42,7 @@ class SimpleCIL:
     """Score a query by its cosine to the mean of each class's features as the encoder gives them.
 
     Unlike ``protonet`` features are not normalised before the mean; where a data set stores them with unit norm the
-    two agree.
+    two agree. The official code is zhoudw-zdw/RevisitingCIL (commit a2e6b71, models/simplecil.py).
     """
 
     def build(self, task: Task, *, rng: Stream) -> Totals:

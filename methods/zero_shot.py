@@ -35,7 +35,8 @@ class Texts:
 class ZeroShot:
     """Score a query by its cosine to the text vector of each class, times 100.
 
-    The text vector of a class is the normalised mean over its prompt templates; it is made when a pack is encoded.
+    The text vector of a class is the normalised mean over its prompt templates; it is made when a pack is encoded. Both
+    are as in openai/CLIP, commit d05afc4, notebooks/Prompt_Engineering_for_ImageNet.ipynb.
     """
 
     logit_scale: Annotated[float, Gt(0)] = 100.0

@@ -33,27 +33,32 @@ class ClassHierarchy:
     Attributes
     ----------
     tree : Path or None
-        JSON file: the ancestors of each class by its name, from the root's child to its parent. None makes a tree: of
+        JSON file: the ancestors of each class by its name, from the root's child to its parent; or iNaturalist's
+        annotations, whose ranks from kingdom to genus are the tree; or WordNet's ``data.noun``. None makes a tree: of
         the leading words of the names, where half of the classes share one (Unicode scripts of glyphs), else of the
         mean labelled images by average linkage, which the condition says.
+    synsets : Path or None
+        With WordNet: file of lines ``n01440764 tench`` that say which synset a class is, by its name or in the order of
+        the labels. None finds those whose names have a synset in them or are one noun's alone.
     levels : int
         How many levels a tree of mean images is cut to.
     """
 
     tree: Path | None = None
+    synsets: Path | None = None
     levels: Annotated[int, Ge(1)] = 3
     shots: Annotated[int, Ge(1)] | None = 4
     classes: Classes = "all"
 
     def conditions(self, dataset: Dataset) -> Iterator[Condition]:
         """Yield the one condition: what the tree is of, and the shots."""
-        made = tree_of(dataset, eligible(dataset, self.classes), self.tree, self.levels)
+        made = tree_of(dataset, eligible(dataset, self.classes), self.tree, self.levels, self.synsets)
         yield {**departures(dataset, self.classes), "tree": made.of, "shots": self.shots}
 
     def deal(self, dataset: Dataset, condition: Condition, *, rng: Stream, source: Dataset | None = None) -> Episode:
         """Return one session."""
         frame = Labelled.of(dataset, eligible(dataset, self.classes), dataset.memory)
-        made = tree_of(dataset, frame.ids, self.tree, self.levels)
+        made = tree_of(dataset, frame.ids, self.tree, self.levels, self.synsets)
         memory = declared_or_bare(dataset, "none", "hierarchy.memory")
         notes = {"tree_nodes": int(made.nodes.max()) + 1}
         session = frame.session(frame.shots(condition["shots"], rng), *memory, notes)

@@ -18,8 +18,9 @@ why.
 - *Extends*: the method updates its state from one session to the next. The others are built again in each session from
   the exemplars they may keep.
 - *Forgets*: the method removes items exactly; its scores then equal those of a state that never saw the items.
-- *Adapted* says what differs from the paper or its code, *faithful* that both were run beside each other, or beside the
-  formula, in `tests/parity/`. Answers with equal scores go to the first column unless a method says otherwise.
+- *Adapted* says what differs from the paper or its code. *Faithful*: the official code was run on made inputs, and
+  `tests/parity/` holds this one to the figures that it gave, with its commit and file (`sklearn` calls the estimators
+  themselves). Answers with equal scores go to the first column unless a method says otherwise.
 - *Sees*: what an answer depends on: that `query` alone, the `stream` of those before it too, or the `set` of all of a
   session ([what that means](concepts/run.md#what-a-method-sees-of-the-queries)).
 - *Stores items*: the state holds the items themselves, so an exemplar budget limits what it may answer from.

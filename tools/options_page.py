@@ -8,7 +8,7 @@ from bench.runner.config import RunConfig
 
 _HEAD = """# Options of a run
 
-This page is written by `make pages` from `bench/runner/config.py`, the only place where an option is
+This page is written by `make pages` from `bench/runner/options.py`, the only place where an option is
 declared. Each is an option of `bench run`, a key of a YAML file and an argument of `bench.run`:
 
 ```

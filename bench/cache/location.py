@@ -18,6 +18,8 @@ INDEXES = "indexes"
 """Folder of the indexes that ``bench run --search`` makes of large memories; each can be made again."""
 TOWERS = "towers"
 """Folder of the image towers that were exported for ONNX Runtime; each can be made again."""
+SOURCES = "sources.json"
+"""What the files of code say that a cell depends on; see :mod:`bench.utils.source_index`."""
 
 
 def cache_root() -> Path:

@@ -17,7 +17,6 @@ from bench.core.dataset import Card, Dataset, require_same_space
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
 from bench.core.task import Session, Task
-from bench.data.class_names import plain
 from bench.data.images import open_source
 from bench.data.images.encode import encode_source, encode_texts
 from bench.data.images.items import SetAside
@@ -32,7 +31,7 @@ from bench.sampling.sessions import exclude, make_task, memory_session, training
 from bench.utils.errors import BenchError, suggest
 from bench.utils.hashing import digest
 from bench.utils.json_text import parse_json
-from bench.utils.names import expand
+from bench.utils.names import expand, plain
 from bench.utils.random import Stream
 from bench.utils.texts import read_text
 

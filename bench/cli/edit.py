@@ -52,6 +52,8 @@ def edit(
         if receipt is not None and action not in ("remove", "forget"):
             raise BenchError(f"--receipt is for remove and forget, not for {action}; leave it out")
         if action == "log":
+            if unused := [*what, *classes, *sources]:
+                raise BenchError(f"log prints all edits, and has no use for {unused[0]!r}; leave it out")
             click.echo("\n".join(_log(made.log_)))
             return
         if out is not None:

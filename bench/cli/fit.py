@@ -14,7 +14,7 @@ from bench.classifier.calibration import SHARE
 from bench.classifier.wilson import wilson
 from bench.cli import completion
 from bench.cli.options import ENCODER_HELP, Number, notices_alone, warn
-from bench.runner.config import LARGEST_SEED
+from bench.runner.options import LARGEST_SEED
 from bench.utils.names import printable
 
 

@@ -15,7 +15,7 @@ from bench.migration.study import WAYS, Row, curve
 from bench.reports.tables.console import table_lines
 from bench.reports.tables.files import exact_csv
 from bench.reports.tables.table import share
-from bench.runner.config import split_names
+from bench.runner.options import split_names
 from bench.utils.atomic import write_atomically
 
 DEFAULT_PAIRS = (10, 30, 100, 300, 1000, 3000)

@@ -16,7 +16,7 @@ from bench.encoders import load_encoder
 from bench.racing.candidates import METHODS, ROUNDS, field, run
 from bench.racing.words import told
 from bench.reports.tables.console import text_lines
-from bench.runner.config import split_names
+from bench.runner.options import split_names
 from bench.utils.durations import seconds_of
 
 

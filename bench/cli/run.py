@@ -11,14 +11,16 @@ import click
 
 from bench.cli import completion
 from bench.cli.options import PATH, cells, say, warn
+from bench.runner.options import declared
 from bench.runner.parallel import interpreters
+from bench.utils.importing import large_imports
 
 _COMPLETE = {"scenario": completion.scenarios, "methods": completion.methods, "data": completion.datasets}
 """What completes the values of an option in a shell."""
 
 
 class _RunCommand(click.Command):
-    """Has an option for each field of :class:`bench.runner.config.RunConfig`, imported when they are wanted."""
+    """Has an option for each field of :class:`bench.runner.options.RunOptions`, made when they are wanted."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         known = {parameter.name for parameter in self.params}
@@ -27,21 +29,19 @@ class _RunCommand(click.Command):
 
 
 def _options() -> list[click.Option]:
-    """Return the options of ``bench run``, from the fields of the configuration."""
-    from bench.runner.config import RunConfig
-
+    """Return the options of ``bench run``, from their declaration."""
     made = []
-    for name, option in RunConfig.options().items():
-        field = RunConfig.model_fields[name]
+    for name, field in declared().items():
+        option = field.option
         shown = field.default if option.default is None else option.default
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
-        flag = field.annotation is bool
+        flag = field.type is bool
         names = f"--{name.replace('_', '-')}" + (f"/--{option.off}" if option.off else "")
         made.append(
             click.Option(
                 [names, name],
-                type=None if flag else _type(field.annotation),
+                type=None if flag else _type(field.type),
                 is_flag=flag,
                 default=None,
                 multiple=option.repeated,
@@ -78,10 +78,11 @@ def run(ctx: click.Context, /, config: Path | None, **options: Any) -> None:
     chosen = RunConfig.merged(config, {name: value for name, value in options.items() if value not in (None, ())})
     # Workers import what they need while this process imports the same and plans.
     with interpreters.waiting(chosen.jobs if chosen.jobs and chosen.ray is None else 1) as ready:
-        from bench.runner.events import in_words
-        from bench.runner.loop import execute
-        from bench.runner.parallel.pools import workers
-        from bench.runner.plan import encoded, plan
+        with large_imports():
+            from bench.runner.events import in_words
+            from bench.runner.loop import execute
+            from bench.runner.parallel.pools import workers
+            from bench.runner.plan import encoded, plan
 
         planned = plan(encoded(chosen, said=say))
         warn(planned.notices)

@@ -13,13 +13,14 @@ Reading, copying and reshaping count as 0 FLOPs.
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 _aten = torch.ops.aten
 Rule = Callable[[Sequence[Any], Mapping[str, Any], Any], int]
@@ -231,6 +232,21 @@ _COPIES = {_aten.copy, _aten._to_copy, _aten.clone, _aten.fill, _aten.zero, _ate
 
 _RULES: dict[Any, tuple[str, Rule]] = {}
 
+_TORCHS = "torch.utils.flop_counter"
+_WITH_FORMULA = re.compile(r"mm|conv|attention")
+"""What stands in the name of every operation that torch itself has a formula for."""
+
+
+def _formula(packet: Any, name: str) -> Callable[..., int] | None:
+    """Return torch's formula for an operation; None if it has none."""
+    # Its module imports triton, so that it is asked only where it may know something: of a name like those of the
+    # operations that it has formulas for, or because somebody has imported it and may have added others.
+    if _TORCHS not in sys.modules and not _WITH_FORMULA.search(name):
+        return None
+    from torch.utils.flop_counter import flop_registry
+
+    return flop_registry.get(packet)
+
 
 def _learn(func: Any) -> tuple[str, Rule]:
     """Return what an operation is and how it is counted, remembered for the next time."""
@@ -241,8 +257,8 @@ def _learn(func: Any) -> tuple[str, Rule]:
     packet = getattr(_aten, name[:-1], packet) if name.endswith("_") and not name.endswith("__") else packet
     if packet in _PRODUCTS:
         found = "product", _PRODUCTS[packet]
-    elif packet in flop_registry:
-        found = "product", _registered(flop_registry[packet])
+    elif (formula := _formula(packet, name)) is not None:
+        found = "product", _registered(formula)
     elif func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd):
         found = "composite", _written(0)
     elif packet in _ELEMENTWISE:

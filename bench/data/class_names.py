@@ -32,11 +32,6 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFC", clean(name).casefold())
 
 
-def plain(name: str) -> str:
-    """Return a class name as it is compared: composed, lower case, ``_`` as a space, single spaces."""
-    return " ".join(unicodedata.normalize("NFC", name).lower().replace("_", " ").split())
-
-
 def check_class_names(names: Iterable[str], origin: str) -> None:
     """Raise for an empty name, one that is no text, and two that are equal or differ only in case or blanks.
 

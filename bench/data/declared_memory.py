@@ -12,9 +12,9 @@ from torch import Tensor
 from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Items
-from bench.data.class_names import plain
 from bench.data.memory_entries import Declared, Entry
 from bench.utils.errors import BenchError
+from bench.utils.names import plain
 from bench.utils.random import Stream
 
 Resolve = Callable[[str], Dataset]

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from bench.core.features import Features
 from bench.data.arrays import check_numbers, find_splits, read_arrays, text_column
-from bench.data.class_names import plain, read_classes
+from bench.data.class_names import read_classes
 from bench.data.manifest import FORMAT
 from bench.data.pack import write_manifest, write_split, write_texts
 from bench.data.splits import check_splits, choose_roles, held_out
 from bench.utils.atomic import require_space
 from bench.utils.errors import BenchError, suggest
 from bench.utils.hashing import digest
-from bench.utils.names import expand, file_name, shown
+from bench.utils.names import expand, file_name, plain, shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ def array_fault(arrays: Mapping[str, Tensor]) -> str | None:
     """Return what is wrong with the arrays of a split or of texts; None if nothing is.
 
     ``x`` is [n, d] of a floating-point type, ``labels`` whole numbers [n]; ``ids`` and ``sources`` are uint8 [n, w],
-    and no two ids are equal; ``content`` is uint8 [n, 32] and ``perceptual`` uint8 [n, 8].
+    no id is empty and no two are equal; ``content`` is uint8 [n, 32] and ``perceptual`` uint8 [n, 8].
     """
     for name in ("x", "labels"):
         if name not in arrays:
@@ -35,6 +35,8 @@ def array_fault(arrays: Mapping[str, Tensor]) -> str | None:
         if not fits or array.dtype != torch.uint8:
             shape = f"[{len(x)}, {width or 'w'}]"
             return f"{name} have shape {tuple(array.shape)} and type {_word(array)}; they must be uint8 {shape}"
+    if "ids" in arrays and len(bare := np.flatnonzero(~arrays["ids"].numpy().any(axis=1))):
+        return f"row {bare[0]} has an empty id"
     if "ids" in arrays and (twin := _repeated(arrays["ids"].numpy())) is not None:
         return f"rows {twin[0]} and {twin[1]} have one id"
     return None

@@ -17,7 +17,7 @@ _USUAL = {
     "validation": ("val", "valid", "validation", "dev", "development"),
 }
 _ROLE = {name: role for role, names in _USUAL.items() for name in names}
-_SET = re.compile(r"(.+?)[-_ ]?(?:set|split)")
+_SET = re.compile(r"(.+?)[-_ ]?(?:set|split|(?:19|20)\d\d)")
 _SHOTS = re.compile(r"shots?[-_ ]?(\d{1,6})|(\d{1,6})[-_ ]?shots?")
 _PACKS_OWN = ("texts", "prompts")
 """Files of a pack that are no splits."""
@@ -30,7 +30,7 @@ def shots(split: str) -> int | None:
 
 
 def usual_role(split: str) -> str | None:
-    """Return the role that a split's name tells, in any case: ``Train`` is support, ``dev`` and ``val_set`` validation.
+    """Return the role that a split's name tells, in any case: ``Train`` is support, ``dev`` and ``val2017`` validation.
 
     None for other names, ``memory`` and ``shotN`` among them; see :func:`choose_roles` for the latter.
     """
@@ -70,9 +70,9 @@ def choose_roles(
 
     Support is called ``train``, ``training``, ``trainval`` or ``support``, else it is the largest ``shotN``; queries
     are ``test``, ``testing``, ``query`` or ``queries``; validation is ``val``, ``valid``, ``validation``, ``dev`` or
-    ``development``, and serves as queries where there are no others. ``train_set``, ``test split`` and the like are
-    the same, and so are upper and lower case. Where every split is a ``shotN``, those that are not the support serve as
-    queries, with a warning. What the names do not tell is never guessed.
+    ``development``, and serves as queries where there are no others. ``train_set``, ``test split``, ``train2017`` and
+    the like are the same, and so are upper and lower case. Where every split is a ``shotN``, those that are not the
+    support serve as queries, with a warning. What the names do not tell is never guessed.
 
     Parameters
     ----------

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from bench.cost.encoder_flops import encoder_flops
 from bench.device.precision import DTYPES, Precision, full_float32
@@ -145,6 +144,9 @@ class Encoder:
         fast = torch.backends.mha.get_fastpath_enabled()
         # The fused layers of transformers are not counted.
         torch.backends.mha.set_fastpath_enabled(False)
+        # It imports triton, which takes longer than to load most encoders of features that are cached.
+        from torch.utils.flop_counter import FlopCounterMode
+
         try:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 feature = self._forward("image", self._moved("image", pixels))

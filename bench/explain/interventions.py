@@ -12,8 +12,8 @@ import torch
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
 from bench.core.task import Episode, Task
-from bench.data.class_names import plain
 from bench.utils.errors import BenchError
+from bench.utils.names import plain
 from bench.utils.whole_numbers import whole_number
 
 

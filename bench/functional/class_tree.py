@@ -17,23 +17,34 @@ def paths_to_nodes(paths: Sequence[Sequence[str]]) -> Ints:
     Parameters
     ----------
     paths : sequence of sequences
-        The ancestors of each class from the root's child down to its parent. A shorter path stays at its last node.
+        The ancestors of each class from the root's child down to its parent. Below a shorter path the class itself
+        stands at all depths.
     """
     depth = max((len(path) for path in paths), default=0)
     known: dict[tuple[str, ...], int] = {}
     table = np.zeros((len(paths), depth + 2), dtype=np.int64)
     for row, path in enumerate(paths):
-        full = [*path, *[""] * (depth - len(path))]
-        for level in range(depth):
-            table[row, level + 1] = known.setdefault(tuple(full[: level + 1]), len(known) + 1)
-    table[:, -1] = np.arange(len(paths)) + len(known) + 1
+        for level in range(len(path)):
+            table[row, level + 1] = known.setdefault(tuple(path[: level + 1]), len(known) + 1)
+    for row, path in enumerate(paths):
+        table[row, len(path) + 1 :] = len(known) + 1 + row
     return table
 
 
-def heights(nodes: Ints) -> Ints:
-    """Return how far up the lowest common ancestor of two classes is, int [c, c]; 0 for the class itself."""
-    shared = (nodes[:, None, :] == nodes[None, :, :]).cumprod(2).sum(2)
-    return np.asarray(nodes.shape[1] - shared, dtype=np.int64)
+def heights(nodes: Ints, first: Ints, second: Ints) -> Ints:
+    """Return how high the lowest common ancestor of two classes is, for pairs of rows, int [q]; 0 for one class.
+
+    The height of a node is the number of steps from it down to the deepest class below it.
+    """
+    depth = (nodes == nodes[:, -1:]).argmax(1)
+    found = np.zeros(len(first), dtype=np.int64)
+    for level in range(nodes.shape[1]):
+        names, which = np.unique(nodes[:, level], return_inverse=True)
+        deepest = np.full(len(names), level, dtype=np.int64)
+        np.maximum.at(deepest, which, depth)
+        shared = which[first] == which[second]
+        found[shared] = (deepest - level)[which[first[shared]]]
+    return found
 
 
 def deepest_sure(probabilities: Floats, nodes: Ints, share: float = 0.5) -> tuple[Ints, Ints]:

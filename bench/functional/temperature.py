@@ -7,6 +7,8 @@ import math
 import numpy as np
 from torch import Tensor
 
+from bench.functional.scalar_minimum import bounded_minimum
+
 _RANGE = 16.0
 """Natural logarithm of the largest factor by which scores are stretched or shrunk."""
 
@@ -27,9 +29,6 @@ def fitted_temperature(scores: Tensor, columns: Tensor) -> float | None:
     columns : int64 Tensor [n]
         The right column of each.
     """
-    # It takes longer to import than to load a classifier, which needs none of it.
-    from scipy.optimize import minimize_scalar
-
     n = len(scores)
     s, right = scores.detach().cpu().double().numpy(), columns.cpu().numpy()
     finite = np.isfinite(s)
@@ -53,5 +52,4 @@ def fitted_temperature(scores: Tensor, columns: Tensor) -> float | None:
         return float(-((1 - rest) * hit + rest * miss).sum())
 
     centre = -math.log(float(np.abs(s[finite]).mean()) or 1.0)
-    found = minimize_scalar(loss, bounds=(centre - _RANGE, centre + _RANGE), method="bounded")
-    return math.exp(-float(found.x))
+    return math.exp(-bounded_minimum(loss, centre - _RANGE, centre + _RANGE))

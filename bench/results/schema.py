@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from bench.results.arrow_arrays import arrow_array
 from bench.results.checks import prediction_fault, record_fault
 from bench.utils.errors import BenchError, one_line
 from bench.utils.texts import require_regular
@@ -237,7 +238,7 @@ def to_parquet(values: Mapping[str, Sequence[Any]], columns: Mapping[str, tuple[
     )
     rows = len(next(iter(values.values())))
     arrays = [
-        pa.array(values[field.name], type=field.type) if field.name in values else pa.nulls(rows, field.type)
+        arrow_array(values[field.name], field.type) if field.name in values else pa.nulls(rows, field.type)
         for field in schema
     ]
     sink = io.BytesIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -243,11 +244,14 @@ def _full(named: LabelledRecipe, said: str) -> str:
 @contextmanager
 def _progress(run: Run, finished: set[str]) -> Iterator[Callable[[str, int], None]]:
     """Yield ``show(text, count)``, which moves a progress bar with the time left on a terminal."""
-    from rich import get_console
     from tqdm import tqdm
 
     # A notebook is no terminal, and shows the bar nevertheless; it is gone when the run is over.
-    notebook = get_console().is_jupyter
+    notebook = False
+    if "IPython" in sys.modules:
+        from rich import get_console
+
+        notebook = get_console().is_jupyter
     planned = {cell for spec in run.episodes for cell in spec.cells.values()}
     with tqdm(
         total=run.n_cells,

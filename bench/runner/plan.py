@@ -9,7 +9,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bench.cache import SOURCES, cache_root
 from bench.core.dataset import Dataset, require_same_space
+from bench.core.protocols import Condition
 from bench.data.registry import resolve
 from bench.device.choose import choose_device
 from bench.runner.config import RunConfig
@@ -23,6 +25,7 @@ from bench.search import Engine, Exact
 from bench.search.approximate.by_name import named_engine
 from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
+from bench.utils.source_index import source_index
 from bench.utils.version import SCHEMA
 
 
@@ -75,7 +78,7 @@ class Run:
 
 
 def plan(config: RunConfig) -> Run:
-    """Return the planned run; nothing is written yet.
+    """Return the planned run; nothing is written yet but what the cache keeps.
 
     A run's identity is a hash of everything that shapes its records: recipes, parameters, data, seeds, device, loaded
     weights, and the code that computes; see :mod:`bench.runner.identity`.
@@ -85,6 +88,11 @@ def plan(config: RunConfig) -> Run:
     BenchError
         If a name is unknown, a value does not fit, or what is asked for does not go together.
     """
+    with source_index(cache_root() / SOURCES):
+        return _planned(config)
+
+
+def _planned(config: RunConfig) -> Run:
     shard = Shard.parse(config.shard) if config.shard is not None else None
     scenarios, methods = choose_recipes(config.scenario, config.methods, config.set)
     device = choose_device(config.device)
@@ -184,6 +192,25 @@ def encoded(config: RunConfig, said: Callable[[Any], object]) -> RunConfig:
     return config.model_copy(update={"data": tuple(packs), **done_with})
 
 
+def _conditions(named: LabelledRecipe, dataset: Dataset) -> list[Condition]:
+    """Return the conditions of a scenario; of two that are equal one would count twice.
+
+    Raises
+    ------
+    BenchError
+        If one is there twice, as of ``shots=[1, 1]``.
+    """
+    conditions = list(named.recipe.conditions(dataset))
+    seen = set()
+    for condition in conditions:
+        key = digest(condition)
+        if key in seen:
+            values = ", ".join(f"{name} {value}" for name, value in condition.items())
+            raise BenchError(f"scenario {named.label!r} has one condition twice ({values}); give each value once")
+        seen.add(key)
+    return conditions
+
+
 def _episodes(
     scenarios: Sequence[LabelledRecipe],
     methods: Sequence[LabelledRecipe],
@@ -204,7 +231,7 @@ def _episodes(
         for dataset in datasets:
             if source is not None:
                 require_same_space(source, dataset)
-            for condition, seed in product(named.recipe.conditions(dataset), seeds):
+            for condition, seed in product(_conditions(named, dataset), seeds):
                 what = {
                     **shared,
                     **dealt_by,

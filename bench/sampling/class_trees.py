@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from numpy.typing import NDArray
 from bench.core.dataset import Dataset
 from bench.functional.class_tree import paths_to_nodes
 from bench.functional.classwise import class_means, normalise
+from bench.sampling.taxonomies import read_synsets, read_tree
 from bench.utils.errors import BenchError
+from bench.utils.hashing import digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,41 +27,27 @@ class Tree:
     of: str
 
 
-def tree_of(dataset: Dataset, ids: Sequence[int], path: Path | None, levels: int) -> Tree:
+def tree_of(dataset: Dataset, ids: Sequence[int], path: Path | None, levels: int, synsets: Path | None = None) -> Tree:
     """Return the tree of some classes.
 
     Raises
     ------
     BenchError
-        If a file cannot be read or leaves a class out.
+        If a file cannot be read or leaves a class out, or synsets come without a tree.
     """
     names = [dataset.class_names[label] for label in ids]
     if path is not None:
-        return Tree(paths_to_nodes(_given(path, names, dataset.name)), path.name)
+        told = read_synsets(synsets, dataset.class_names, dataset.name) if synsets is not None else None
+        paths = read_tree(path, names, dataset.name, [told[label] if told else None for label in ids])
+        # A file of another content is another condition, whatever it is called.
+        return Tree(paths_to_nodes(paths), f"{path.name} {digest(paths)[:6]}")
+    if synsets is not None:
+        raise BenchError(
+            f"hierarchy.synsets {synsets} names synsets of no tree; give WordNet's data.noun as hierarchy.tree"
+        )
     if _words_shared(names):
         return Tree(paths_to_nodes([name.split()[:-1][:levels] for name in names]), "words of names")
     return Tree(paths_to_nodes(_clusters(dataset, ids, levels)), "mean images")
-
-
-def _given(path: Path, names: Sequence[str], dataset: str) -> list[list[str]]:
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BenchError(
-            f"hierarchy.tree {path} cannot be read ({error}); give a JSON object of names and lists"
-        ) from None
-    if not isinstance(tree, dict):
-        raise BenchError(f"hierarchy.tree {path} is no JSON object; give the ancestors of each class by its name")
-    missing = [name for name in names if name not in tree]
-    if missing:
-        raise BenchError(
-            f"hierarchy.tree {path} leaves out {len(missing)} classes of {dataset}, {missing[0]!r} first; add them, or "
-            "restrict the scenario to other classes"
-        )
-    for name in names:
-        if not isinstance(tree[name], list) or not all(isinstance(one, str) for one in tree[name]):
-            raise BenchError(f"hierarchy.tree {path}: {name!r} needs a list of the names of its ancestors")
-    return [tree[name] for name in names]
 
 
 def _words_shared(names: Sequence[str]) -> bool:

@@ -80,8 +80,10 @@ def shifted_to(dataset: Dataset, source: Dataset, ids: Sequence[int], shots: int
     Raises
     ------
     BenchError
-        If they have fewer than two classes in common by name.
+        If they have fewer than two classes in common by name, or are the same.
     """
+    if source.fingerprint == dataset.fingerprint:
+        raise BenchError(f"shift.train_on is the data set {dataset.name} itself; name another one, or leave it out")
     theirs = {name: label for label, name in enumerate(source.class_names)}
     both = [label for label in ids if dataset.class_names[label] in theirs]
     if len(both) < 2:

@@ -65,6 +65,11 @@ def file_name(name: str, what: str, *, longest: int = LONGEST) -> str:
     return name
 
 
+def plain(name: str) -> str:
+    """Return a class name as it is compared: composed, lower case, ``_`` as a space, single spaces."""
+    return " ".join(unicodedata.normalize("NFC", name).lower().replace("_", " ").split())
+
+
 def shown(name: str, *, longest: int = 60) -> str:
     """Return a name in quotation marks for a message: on one line, printable everywhere, and not endless."""
     # repr escapes control characters and lone surrogates, which no terminal could print.

@@ -48,14 +48,22 @@ def convert(cls: type, owner: str, name: str, value: Any) -> Any:
     try:
         made = _adapter(cls, name).validate_python(value)
     except pydantic.ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        reason = reason[0].lower() + reason[1:]
+        reason = _reason(error)
         if error.errors()[0]["type"] == "tuple_type" and not isinstance(value, (list, tuple, Mapping)):
             reason = f"it takes a list; write [{value}]"
         raise BenchError(f"{owner}.{name}={value!r}: {reason}") from None
     if _counts_a_truth(value, made):
         raise BenchError(f"{owner}.{name}={value!r}: it takes a number, and true and false are none")
     return made
+
+
+def _reason(error: pydantic.ValidationError) -> str:
+    """Return why a value does not fit; where its type is one of several, why it fits none of them."""
+    first, *others = error.errors()
+    place = first["loc"][:-1]
+    same_place = [first, *(e for e in others if e["loc"] and e["loc"][:-1] == place and isinstance(e["loc"][-1], str))]
+    reasons = dict.fromkeys(e["msg"][0].lower() + e["msg"][1:] for e in same_place)
+    return ", or ".join(reasons).replace(", or input should be", ", or")
 
 
 def _counts_a_truth(value: Any, made: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -85,16 +86,29 @@ class _FormattedStrings(ast.NodeTransformer):
 
 def read(path: Path) -> Source:
     """Return what a source file says; one that has not changed is read once in a process."""
-    return _read(path, *_stamp(path))
+    return _read(path, *stamp(path))
+
+
+KNOWN: dict[str, Source] = {}
+"""What files say, by the SHA-256 of their content; :func:`bench.utils.source_index.source_index` keeps it."""
 
 
 @cache
 def _read(path: Path, mtime: int, size: int) -> Source:
+    content = path.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    # Taken out and put in again: what is used is last.
+    said = KNOWN.pop(key, None) or _parsed(content)
+    KNOWN[key] = said
+    return said
+
+
+def _parsed(content: bytes) -> Source:
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(content)
     except (SyntaxError, ValueError):
         # Written for another Python: what cannot be understood counts as it stands.
-        return Source(file_digest(path), (), frozenset())
+        return Source(hashlib.sha256(content).hexdigest(), (), frozenset())
     imports = tuple(_imports(tree))
     plain = _plain(tree)
     texts = {
@@ -190,10 +204,10 @@ class Modules:
         wanted = tuple(modules)
         key = (tuple(self._roots.items()), self._beside, self._without, wanted)
         known = _DIGESTS.get(key)
-        if known is None or any(_stamp(path) != stamp for path, stamp in known[0].items()):
+        if known is None or any(stamp(path) != then for path, then in known[0].items()):
             closure = self.closure(wanted)
             data = sorted((module, *named) for module, path in closure.items() for named in data_files(path).items())
-            stamps = {path: _stamp(path) for path in (*closure.values(), *(where for _, _, where in data))}
+            stamps = {path: stamp(path) for path in (*closure.values(), *(where for _, _, where in data))}
             code = [(module, read(path).digest) for module, path in closure.items()]
             contents = [(module, name, _data(where, *stamps[where])) for module, name, where in data]
             known = _DIGESTS[key] = (stamps, digest(code, contents))
@@ -204,7 +218,7 @@ _DIGESTS: dict[tuple[object, ...], tuple[dict[Path, tuple[int, int]], str]] = {}
 """By what was asked for: when the files were changed that were read, and the answer."""
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def stamp(path: Path) -> tuple[int, int]:
     """Return when a file was changed and its size; (0, 0) for one that is gone."""
     try:
         found = path.stat()

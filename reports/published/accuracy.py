@@ -14,11 +14,11 @@ from bench.reports.published import costs as published_costs
 from bench.reports.records.arrow_columns import plain
 from bench.reports.records.keys import GROUP
 from bench.reports.records.sees import unmarked
-from bench.runner.experiments import Published, names
+from bench.runner.experiments import Published, classes_asked, names
 from bench.runner.experiments import published as numbers
 
 AVERAGE = "average"
-"""The published data set that is the mean over the others."""
+"""The published data set that is the mean over the others, or over the experiment's where no other is published."""
 
 ACCURACY = "top-1 %"
 """The unit of published numbers that have a measured one beside them."""
@@ -111,7 +111,7 @@ def _answers(number: Published, own: Sequence[Published], rows: Sequence[Row]) -
     ]
     if number.dataset == AVERAGE:
         asked = {n.dataset: n.classes for n in own if n.label == number.label and n.dataset != AVERAGE}
-        return _averages(asked, fitting)
+        return _averages(asked or classes_asked(number.experiment), fitting)
     on_it = [row for row in fitting if row["dataset"] == number.dataset]
     published_on = {n.dataset for n in own}
     return on_it or [row for row in fitting if row["dataset"] not in published_on]

@@ -177,8 +177,8 @@ assert len(bench.run(**given, warm_up=True).frame) == 1
 
 
 def test_a_run_option_is_one_field(repository: Path, inside: Inside) -> None:
-    config = repository / "bench/runner/config.py"
-    before, end = config.read_text(), "\n    def __init__(self, **values"
+    config = repository / "bench/runner/options.py"
+    before, end = config.read_text(), "\n\n@dataclass(frozen=True)\nclass Declared:"
     assert before.count(end) == 1
     config.write_text(before.replace(end, indent(block("run option"), "    ") + end))
     inside("ruff", "check", str(config))

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from bench.core.task import Episode, Session
 from bench.cost.encoder_flops import encoder_flops, residual_network_flops, vision_transformer_flops
-from bench.cost.flops import count, search_flops
+from bench.cost.flops import _WITH_FORMULA, count, search_flops
 from bench.cost.meter import Meter, metered, phase
 from bench.functional.attention import Block, integrate, integrate_each, standardise
 from bench.functional.classwise import class_means, class_sums, class_votes, herd, neighbour_votes, normalise
@@ -252,3 +252,9 @@ def test_an_evaluation_of_logistic_regression_by_hand() -> None:
         costs.append(meter.flops["build", "product"])
     # Logits and the gradient; the second and later evaluations are charged as the first one was counted.
     assert costs == [4 * n * d * c, 2 * 4 * n * d * c, 5 * 4 * n * d * c]
+
+
+def test_names_tell_which_operations_torch_has_a_formula_for() -> None:
+    names = [str(packet).rpartition(".")[2] for packet in flop_registry]
+    assert len(names) > 20
+    assert [name for name in names if not _WITH_FORMULA.search(name)] == []

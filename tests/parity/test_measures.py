@@ -83,7 +83,28 @@ PATHS = [["animal", "dog"], ["animal", "dog"], ["animal", "cat"], ["thing"]]
 
 
 def test_heights_are_those_of_the_lowest_common_ancestor() -> None:
-    assert heights(paths_to_nodes(PATHS)).tolist() == [[0, 1, 2, 3], [1, 0, 2, 3], [2, 2, 0, 3], [3, 3, 3, 0]]
+    assert all_heights(PATHS) == [[0, 1, 2, 3], [1, 0, 2, 3], [2, 2, 0, 3], [3, 3, 3, 0]]
+
+
+def test_the_height_of_a_node_is_that_of_the_deepest_class_below_it() -> None:
+    deep = [*PATHS, ["thing", "tool", "saw", "hand saw"], ["thing"]]
+    assert all_heights(deep) == [[naive_height(deep, a, b) for b in range(6)] for a in range(6)]
+    assert all_heights(deep)[3][5] == 4, "both lie right below 'thing', which reaches down to a saw"
+    assert all_heights(deep)[0][1] == 1
+
+
+def all_heights(paths: list[list[str]]) -> list[list[int]]:
+    nodes, row = paths_to_nodes(paths), np.arange(len(paths))
+    return [heights(nodes, np.full_like(row, a), row).tolist() for a in row]
+
+
+def naive_height(paths: list[list[str]], a: int, b: int) -> int:
+    if a == b:
+        return 0
+    shared = 0
+    while shared < min(len(paths[a]), len(paths[b])) and paths[a][shared] == paths[b][shared]:
+        shared += 1
+    return max(len(path) + 1 - shared for path in paths if path[:shared] == paths[a][:shared])
 
 
 def test_an_answer_backs_off_to_the_deepest_node_that_is_half_sure() -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from bench.core.dataset import Dataset
 from bench.results.run_folder import read_predictions, read_records
-from bench.runner.config import DEFAULT_METHODS, RunConfig
+from bench.runner.config import RunConfig
 from bench.runner.loop import execute
+from bench.runner.options import DEFAULT_METHODS
 from bench.runner.plan import Run, plan
 from tests.pretend.device import pretend_cuda
 from tests.pretend.recipes import parameters

@@ -201,6 +201,8 @@ def test_queries_of_another_data_set_are_matched_by_the_names_of_classes() -> No
     other = dataclasses.replace(source, class_names=tuple(f"other {n}" for n in range(10)))
     with pytest.raises(BenchError, match="0 class names in common"):
         recipe.deal(target, condition, rng=Stream(0), source=other)
+    with pytest.raises(BenchError, match=r"shift.train_on is the data set .* itself"):
+        recipe.deal(target, condition, rng=Stream(0), source=target)
 
 
 # -- hierarchy ---------------------------------------------------------------------------------------------------------
@@ -215,12 +217,16 @@ def test_a_tree_is_read_made_of_words_or_of_mean_images(tmp_path) -> None:
     path = tmp_path / "tree.json"
     path.write_text(json.dumps({f"class {n}": ["even" if n % 2 == 0 else "odd"] for n in range(10)}))
     ((condition, episode),) = deals(ClassHierarchy(tree=path), data)
-    assert condition["tree"] == "tree.json"
+    assert condition["tree"].split()[0] == "tree.json"
     nodes = episode.sessions[0].measure.nodes
     assert nodes[0, 1] == nodes[2, 1] != nodes[1, 1]
     (measures,), _ = measured(ClassHierarchy(tree=path), data)
     assert 1 <= measures["mistake_height"][0] <= 2
     assert measures["backoff_accuracy"][0] >= 0.5
+    path.write_text(json.dumps({f"class {n}": ["low" if n < 5 else "high"] for n in range(10)}))
+    assert next(iter(ClassHierarchy(tree=path).conditions(data))) != condition, "another content is another condition"
+    with pytest.raises(BenchError, match="names synsets of no tree"):
+        list(ClassHierarchy(synsets=path).conditions(data))
 
 
 @pytest.mark.parametrize(

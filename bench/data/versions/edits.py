@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from bench.core.features import Features
-from bench.data.class_names import plain
 from bench.data.pack import encode_strings
 from bench.data.versions.facts import facts_of
 from bench.data.versions.history import History
 from bench.data.versions.log import Entry
 from bench.data.versions.store import Part, Version
 from bench.utils.errors import BenchError, suggest
+from bench.utils.names import plain
 
 
 def add(
@@ -50,9 +50,12 @@ def add(
     part = history.current.parts[name]
     columns = [_label(history, label) for label in labels]
     there = set(history.store.ids(name, part).tolist())
-    twice = [item for n, item in enumerate(ids) if item in there or item in ids[:n]]
-    if twice:
-        raise BenchError(f"item {twice[0]!r} is there already; remove it first, or give another id")
+    for item in ids:
+        if not item:
+            raise BenchError("an item has an empty id; give it one")
+        if item in there:
+            raise BenchError(f"item {item!r} is there already; remove it first, or give another id")
+        there.add(item)
     d = int(history.manifest["dimension"])
     if x.shape[1] != d:
         raise BenchError(f"features of {x.shape[1]} dimensions, the pack has {d}; encode them with its encoder")

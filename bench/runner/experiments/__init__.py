@@ -122,7 +122,7 @@ class Published:
     unit : str
         Percent of queries answered rightly, unless it says otherwise.
     source : str
-        The paper and its table.
+        The paper and its table, or the later paper that measured it anew.
     classes : int or None
         How many classes were asked about; None for an average over data sets.
     measure : str or None
@@ -243,13 +243,21 @@ def published(name: str) -> list[Published]:
     """Return the published numbers of an experiment; none if its table survives as an image only."""
     content = _content("published.yaml")
     experiment = read(name)
-    source = f"{content['papers'][experiment.paper]}, {experiment.of}"
+    own = f"{content['papers'][experiment.paper]}, {experiment.of}"
     asked = content["classes"]
-    return [
-        Published(source=source, classes=asked.get(row["dataset"]), **row)
-        for row in content["numbers"]
-        if row["experiment"] == name
-    ]
+    found = []
+    for row in content["numbers"]:
+        if row["experiment"] == name:
+            facts = {key: value for key, value in row.items() if key != "paper"}
+            source = content["papers"][row["paper"]] if "paper" in row else own
+            found.append(Published(source=source, classes=asked.get(row["dataset"]), **facts))
+    return found
+
+
+def classes_asked(name: str) -> dict[str, int | None]:
+    """Return the data sets of an experiment and how many classes of each its paper asks about, where that is known."""
+    asked = _content("published.yaml")["classes"]
+    return {dataset: asked.get(dataset) for dataset in read(name).data}
 
 
 def listing() -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.utils.errors import BenchError
+from bench.utils.importing import large_imports
 
 
 def main() -> None:
@@ -47,11 +48,12 @@ def _listen(source: TextIO, lines: queue.Queue[str]) -> None:
 
 def _serve(lines: queue.Queue[str], say: Any) -> None:
 
-    from bench.results.run_folder import Store
-    from bench.runner.events import Finished
-    from bench.runner.loop import perform, provenance_of
-    from bench.runner.parallel.job_spec import JobSpec
-    from bench.runner.parallel.work_units import WorkUnit
+    with large_imports():
+        from bench.results.run_folder import Store
+        from bench.runner.events import Finished
+        from bench.runner.loop import perform, provenance_of
+        from bench.runner.parallel.job_spec import JobSpec
+        from bench.runner.parallel.work_units import WorkUnit
 
     job, folder, environment = json.loads(lines.get())
     # torch looks for GPUs when it is first asked for one, so that it is early enough to say here which it may see.

@@ -19,9 +19,10 @@ class Hierarchy:
     """Depth of mistakes, and how often and how deep an answer is right that backs off until half sure.
 
     Bertinetto et al., Making Better Mistakes, CVPR 2020, arXiv:1912.09393: the height of the lowest common ancestor of
-    the answer and the right class, over mistakes (``mistake_height``) and over all queries (``mean_height``). Back-off:
-    the deepest node with at least half of the probability; ``backoff_accuracy`` is how often it is an ancestor of the
-    right class or that class, ``backoff_depth`` how deep it lies, 1 for the class itself.
+    the answer and the right class (steps down to its deepest class), over mistakes (``mistake_height``) and over all
+    queries (``mean_height``). Back-off: the deepest node with at least half of the probability; ``backoff_accuracy`` is
+    how often it is an ancestor of the right class or that class, ``backoff_depth`` how deep it lies, 1 for the class
+    itself.
 
     Attributes
     ----------
@@ -34,7 +35,7 @@ class Hierarchy:
     def __call__(self, answered: Answered, *, rng: Stream) -> Measured:
         """Return the measures with their intervals."""
         n, targets = answered.n_queries, answered.targets.numpy()
-        height = heights(self.nodes)[answered.columns[:n].numpy(), targets]
+        height = heights(self.nodes, answered.columns[:n].numpy(), targets)
         scores = torch.nan_to_num(answered.scores[:n].double(), neginf=-1e30) / answered.temperature
         node, depth = deepest_sure(scores.softmax(1).numpy(), self.nodes)
         holds = self.nodes[targets, depth] == node

@@ -85,3 +85,4 @@ def test_what_makes_no_sense_is_one_line(kept: Path, tmp_path: Path) -> None:
     ):
         assert why in refused("edit", kept, *words)
     assert "no classifier" in refused("edit", tmp_path / "nothing", "log")
+    assert "log prints all edits, and has no use for 'photo'" in refused("edit", kept, "log", "photo")

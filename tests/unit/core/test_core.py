@@ -20,7 +20,8 @@ from bench.core.state_bytes import nbytes
 from bench.cost.meter import Meter
 from bench.learning import state_io as states
 from bench.runner.answers import _answer
-from bench.runner.config import RunConfig, parse_assignments, parse_seeds
+from bench.runner.config import RunConfig
+from bench.runner.options import parse_assignments, parse_seeds
 from bench.runner.recipes import choose_recipes
 from bench.utils.atomic import sweep, write_atomically
 from bench.utils.errors import BenchError
@@ -213,6 +214,16 @@ def test_a_settings_file_that_holds_no_settings_is_refused(tmp_path: Path) -> No
         path.write_bytes(content)
         with pytest.raises(BenchError, match=words):
             RunConfig.merged(path, {})
+
+
+def test_a_value_of_none_of_several_types_is_told_all_of_them() -> None:
+    with pytest.raises(BenchError, match=r"open-set.unknown='some': input should be a valid number.*, or 'declared'$"):
+        choose_recipes(["open-set"], ["knn"], {"open-set.unknown": "some"})
+
+
+def test_an_item_out_of_range_in_a_list_is_one_reason() -> None:
+    with pytest.raises(BenchError, match=r"long-tail.ratios=\[0.5\]: input should be greater than or equal to 1$"):
+        choose_recipes(["long-tail"], ["knn"], {"long-tail.ratios": [0.5]})
 
 
 def test_a_number_for_a_list_is_answered_with_the_list() -> None:

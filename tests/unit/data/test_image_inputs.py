@@ -140,7 +140,12 @@ def test_a_damaged_image_is_an_image_or_a_reason(kind: str, data: st.DataObject)
 
 @pytest.mark.parametrize(
     ("support", "query", "validation"),
-    [("Train", "Test", "Valid"), ("TRAIN", "TEST", "VAL"), ("training", "testing", "dev")],
+    [
+        ("Train", "Test", "Valid"),
+        ("TRAIN", "TEST", "VAL"),
+        ("training", "testing", "dev"),
+        ("train2017", "test-2015", "val2017"),
+    ],
 )
 def test_folders_of_splits_in_any_spelling(tmp_path: Path, support: str, query: str, validation: str) -> None:
     lay_out(tmp_path, {f"{s}/{c}/a.png": 1 for s in (support, query, validation) for c in ("cat", "dog")})

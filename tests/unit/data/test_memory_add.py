@@ -79,6 +79,8 @@ def test_items_must_be_new_and_of_the_packs_dimension(pack: Path) -> None:
     for ids in (["photo 3", "a"], ["a", "a"]):
         with pytest.raises(BenchError, match="is there already; remove it first, or give another id"):
             edits.add(History(pack), x, ["class 0", "class 1"], ids)
+    with pytest.raises(BenchError, match="an item has an empty id; give it one"):
+        edits.add(History(pack), x, ["class 0", "class 1"], ["a", ""])
     with pytest.raises(BenchError, match=f"features of 5 dimensions, the pack has {toy.DIMENSION}"):
         edits.add(History(pack), torch.eye(2, 5), ["class 0", "class 1"], ["a", "b"])
 

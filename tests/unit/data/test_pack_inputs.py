@@ -183,6 +183,7 @@ CHANGES: list[tuple[Callable[[dict[str, torch.Tensor]], Any], str]] = [
     (lambda a: a.update(ids=torch.full((N, 2), 255, dtype=torch.uint8) - torch.arange(N, dtype=torch.uint8)[:, None]),
      "not UTF-8"),
     (lambda a: a.update(ids=encode_strings(["a", "b", "c", "a", "d", "e"])), "rows 0 and 3 have one id"),
+    (lambda a: a.update(ids=encode_strings(["a", "b", "", "c", "d", "e"])), "row 2 has an empty id"),
     (lambda a: a.update(content=torch.zeros(N, 5, dtype=torch.uint8)), "content have shape"),
 ]  # fmt: skip
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -176,6 +178,7 @@ def test_a_notebook_shows_the_bar_and_takes_it_away(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("tqdm.tqdm", Bar)
     monkeypatch.setattr("rich.get_console", Console)
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
     run(Means)
     monkeypatch.setattr(Console, "is_jupyter", False)
     run(Means)

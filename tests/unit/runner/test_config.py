@@ -26,6 +26,7 @@ from bench.runner.config import RunConfig
 from bench.runner.parallel.job_spec import JobSpec, job_spec
 from bench.runner.plan import plan
 from bench.runner.recipes import choose_recipes
+from bench.scenarios.few_to_many_shot import FewToManyShot
 from bench.scenarios.incremental import Incremental
 from bench.utils.errors import BenchError, Unsuitable
 from tests import toy
@@ -245,6 +246,14 @@ def test_two_instances_of_one_class_run_side_by_side() -> None:
     assert set(frame["status"]) == {"ok"}
     with pytest.raises(BenchError, match=r"method 'knn\(k=1\)' is named twice"):
         package.run("supervised", [KNN(k=1), "knn:k=1"], toy.dataset(), 1)
+
+
+@pytest.mark.parametrize("values", [(1, 1), (2, 1, 2)])
+def test_a_value_that_is_swept_twice_is_refused(values: tuple[int, ...]) -> None:
+    with pytest.raises(
+        BenchError, match=r"'few-to-many-shot.*' has one condition twice \(.*shots [12].*give each .* once"
+    ):
+        package.run(FewToManyShot(shots=values, memory="none"), KNN(), toy.dataset(), 1)
 
 
 class Plain:

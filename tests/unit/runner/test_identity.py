@@ -87,6 +87,7 @@ def test_words_and_what_no_number_passes_through_leave_every_cell_as_it_is(tree:
         "bench/results/schema.py",
         "bench/runner/config.py",
         "bench/runner/loop.py",
+        "bench/runner/options.py",
         "bench/runner/plan.py",
         "bench/utils/version.py",
         "reports/tables/table.py",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from bench.core.registry import SCENARIOS
 from bench.core.task import Episode
 from bench.data.registry import resolve
 from bench.functional.classwise import normalise
-from bench.runner.leakage import near_duplicates, query_clusters
+from bench.runner.leakage import _connected, near_duplicates, query_clusters
 from bench.search import Exact, key_blocks, threshold
 from bench.search.threshold import reaches
 from bench.utils.random import Stream
@@ -89,3 +92,16 @@ def test_queries_that_are_near_duplicates_of_one_another_share_a_cluster() -> No
     loose = query_clusters(replace(data, card=replace(data.card, near=-1.0)), "cpu")
     assert set(loose.values()) == {min(ids)}
     assert query_clusters(replace(toy.dataset(), card=replace(data.card, near=0.999999)), "cpu") == {}
+
+
+@pytest.mark.parametrize(("n", "edges"), [(5, 0), (5, 2), (60, 30), (400, 390), (400, 3000)])
+def test_clusters_are_the_connected_parts_of_a_graph(n: int, edges: int) -> None:
+    first, second = np.random.default_rng(edges).integers(0, n, (2, edges))
+    parts = connected_components(coo_matrix((np.ones(edges), (first, second)), shape=(n, n)), directed=False)[1]
+    least = np.array([np.flatnonzero(parts == part)[0] for part in parts])
+    assert np.array_equal(_connected(first, second, n), least)
+
+
+def test_a_long_chain_in_any_order_is_one_cluster() -> None:
+    chain = np.random.default_rng(0).permutation(5000)
+    assert not _connected(chain[:-1], chain[1:], 5000).any()

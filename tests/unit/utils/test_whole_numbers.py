@@ -6,7 +6,7 @@ import pytest
 
 from bench.data.thumbnails import _digit
 from bench.explain.interventions import parse_relabels
-from bench.runner.config import parse_seeds
+from bench.runner.options import parse_seeds
 from bench.runner.parallel.work_units import Shard
 from bench.utils.errors import BenchError
 from bench.utils.whole_numbers import whole_number

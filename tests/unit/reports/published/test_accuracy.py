@@ -8,6 +8,7 @@ from bench.reports.published.accuracy import measured, published
 from bench.reports.records.run_table import read_runs
 from bench.reports.report import build
 from bench.reports.statistics.aggregate import from_predictions, over_seeds, per_cell
+from bench.runner.experiments import classes_asked
 from bench.runner.experiments import published as numbers
 from tests.statistics.runs import make_run
 
@@ -114,6 +115,23 @@ def test_an_average_needs_every_data_set(tmp_path, complete, restricted):
         assert set(own["label"]) == {"MML (ImageNet-1)"}
         assert average["difference"].isna().item() == restricted
         assert average["remark"].item().startswith("other classes: 7 asked") == restricted
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_average_without_rows_of_its_own_is_over_the_data_sets_of_the_experiment(tmp_path, complete):
+    asked = classes_asked("lp++")
+    for name, classes in list(asked.items())[0 if complete else 1 :]:
+        settings = {"experiment": "lp++", "datasets": (name,), "run": name, "per": classes, "queries": 1}
+        settings |= {"seeds": (0,), "sessions": 1, "conditions": ({"shots": 4},)}
+        make_run(tmp_path / "r" / name, {"lp++": 0.7}, **settings)
+    records = read_runs([tmp_path / "r"]).records
+    means = over_seeds(per_cell(records, scores(records), from_predictions([])), {})
+    found = published(measured(records, means)).query("label == 'LP++, 4 shots'")
+    assert found["measured"].notna().tolist() == [complete]
+    assert found["source"].str.contains("arXiv:2509.03740").all()
+    if complete:
+        assert found["difference"].item() == pytest.approx(found["measured"].item() - 0.7577)
+        assert found["remark"].item() == "encoder of the published number not recorded"
 
 
 def test_a_result_of_two_experiments_is_in_both(tmp_path):
