@@ -8,17 +8,18 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
-from bench.functional.classwise import normalise
+from bench.functional.classwise import class_counts, normalise
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.streaming import in_turn
 from bench.utils.random import Stream
 
-_FIRST = 256
-"""Rows that a stream begins with room for; doubled whenever they are full."""
+_FIRST = 4
+"""Queries of a class that a stream begins with room for; doubled whenever one is full."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,44 +33,53 @@ class Fixed:
 
 @dataclass(eq=False)
 class Met:
-    """The queries that are kept, in rows behind the texts and the labelled images.
+    """What is kept of each class: its text, its labelled images, then queries; rows that are free are zero.
 
     Attributes
     ----------
-    rows : Tensor [r, d]
-        Room; the first ``used`` are taken.
-    columns : int64 Tensor [r]
-    entropies : Tensor [r]
+    rows : Tensor [c, s, d]
+    products : Tensor [c, s, s]
+        Of the rows of a class with one another: with them the length of a weighed sum takes no pass over the rows.
+    entropies : Tensor [c, s]
         Of queries; minus infinity for what is always kept.
-    filled : list of int
-        Queries of each class.
+    used, filled : list of int
+        Rows of each class, and how many of them are queries.
     """
 
     rows: Tensor
-    columns: Tensor
+    products: Tensor
     entropies: Tensor
-    used: int
+    used: list[int]
     filled: list[int]
 
     def take(self, x: Tensor, column: int, entropy: Tensor, slots: int) -> None:
         """Keep a query [d]: in a free slot of its class, or in the place of the one with the largest entropy."""
         if self.filled[column] < slots:
-            self._grow()
-            at = self.used
-            self.used, self.filled[column] = at + 1, self.filled[column] + 1
-            self.columns[at] = column
+            if self.used[column] == self.rows.shape[1]:
+                self._grow(slots)
+            at = self.used[column]
+            self.used[column], self.filled[column] = at + 1, self.filled[column] + 1
         else:
-            own = torch.where(self.columns[: self.used] == column, self.entropies[: self.used], -torch.inf)
-            at = int(own.argmax())
-            if not bool(entropy < own[at]):
+            at = int(self.entropies[column].argmax())
+            if not bool(entropy < self.entropies[column, at]):
                 return
-        self.rows[at], self.entropies[at] = x, entropy
+        self.rows[column, at], self.entropies[column, at] = x, entropy
+        product = self.rows[column] @ x
+        self.products[column, at], self.products[column, :, at] = product, product
 
-    def _grow(self) -> None:
-        if self.used == len(self.rows):
-            self.rows = torch.cat([self.rows, torch.zeros_like(self.rows)])
-            self.columns = torch.cat([self.columns, torch.zeros_like(self.columns)])
-            self.entropies = torch.cat([self.entropies, torch.zeros_like(self.entropies)])
+    def cosines(self, x: Tensor, beta: float) -> Tensor:
+        """Return the cosine of a query [d] with the sum of each class's rows, weighed by affinity, [c]."""
+        near = self.rows @ x
+        weights = (beta * (near - 1)).exp()
+        squares = ((weights.unsqueeze(1) @ self.products).squeeze(1) * weights).sum(1)
+        return (weights * near).sum(1) / squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
+
+    def _grow(self, slots: int) -> None:
+        most = slots + max(used - filled for used, filled in zip(self.used, self.filled, strict=True))
+        more = min(max(1, *self.filled), most - self.rows.shape[1])
+        self.rows = F.pad(self.rows, (0, 0, 0, more))
+        self.products = F.pad(self.products, (0, more, 0, more))
+        self.entropies = F.pad(self.entropies, (0, more), value=-torch.inf)
 
 
 @method(
@@ -110,9 +120,15 @@ class DMN:
     def begin(self, state: Fixed) -> Met:
         """Return a memory without queries."""
         c, d = state.texts.shape
-        rows = torch.cat([state.texts, state.shots, state.texts.new_zeros(_FIRST, d)])
-        columns = torch.cat([torch.arange(c, device=rows.device), state.columns, state.columns.new_zeros(_FIRST)])
-        return Met(rows, columns, rows.new_full((len(rows),), -torch.inf), c + len(state.shots), [0] * c)
+        sizes = class_counts(state.columns, c)
+        counts = sizes.tolist()
+        rows = state.texts.new_zeros(c, 1 + max(counts, default=0) + _FIRST, d)
+        rows[:, 0] = state.texts
+        order = state.columns.argsort(stable=True)
+        own = state.columns[order]
+        rows[own, 1 + torch.arange(len(own), device=own.device) - (sizes.cumsum(0) - sizes)[own]] = state.shots[order]
+        nothing = rows.new_full(rows.shape[:2], -torch.inf)
+        return Met(rows, rows @ rows.transpose(1, 2), nothing, [1 + n for n in counts], [0] * c)
 
     def step(self, state: Fixed, seen: Met, queries: Tensor) -> Tensor:
         """Return the sum of both distributions [q, c] for the next queries."""
@@ -122,10 +138,7 @@ class DMN:
         p = (LOGIT_SCALE * x @ state.texts.T).softmax(1)
         entropy = -(p * (p + 1e-8).log()).sum()
         seen.take(x[0], int(p.argmax()), entropy, self.slots)
-        rows, columns = seen.rows[: seen.used], seen.columns[: seen.used]
-        weighed = (self.beta * (rows @ x[0] - 1)).exp().unsqueeze(1) * rows
-        means = normalise(torch.zeros_like(state.texts).index_add_(0, columns, weighed))
-        return p + self.weight * (LOGIT_SCALE * x @ means.T).softmax(1)
+        return p + self.weight * (LOGIT_SCALE * seen.cosines(x[0], self.beta)).softmax(0)
 
     def score(self, state: Fixed, queries: Tensor) -> Tensor:
         """Return the sum of both distributions [q, c] of queries as a stream of their own."""

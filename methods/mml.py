@@ -257,6 +257,7 @@ class MML:
             "branches": "+".join(n for n, b in (("image", state.image), ("text", state.text)) if b.on),
             "trained_on": weights.trained_on,
             "chosen_on": weights.chosen_on,
+            "configurations": weights.tried,
             "epoch": weights.epoch,
             "untrained_start_chosen": weights.epoch == 0,
             "image_weight": weights.image_weight,

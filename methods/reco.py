@@ -30,13 +30,15 @@ _CHUNK = 1024
 class Fusion:
     """The trained part: one fusion layer for image queries and one for text queries.
 
-    ``epoch`` is the one that was kept, 0 is the untrained start; ``chosen_on`` says on what it was chosen.
+    ``epoch`` is the one that was kept, 0 is the untrained start; ``chosen_on`` says on what it was chosen, and
+    ``tried`` among how many, the start included.
     """
 
     image: Block
     text: Block
     epoch: int = 0
     chosen_on: str = "nothing"
+    tried: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +154,8 @@ class RECO:
             options=self.training_options,
         )
         image, text = (block.map(torch.Tensor.detach) for block in (trainable.image, trainable.text))
-        on = "nothing" if check is None else "validation classes"
-        return replace(self, weights=Fusion(image, text, epoch=done.best_epoch, chosen_on=on))
+        on, tried = ("nothing", 1) if check is None else ("validation classes", 1 + done.epochs)
+        return replace(self, weights=Fusion(image, text, epoch=done.best_epoch, chosen_on=on, tried=tried))
 
     def build(self, task: Task, *, rng: Stream) -> Enriched:
         """Return the fusion layers with this task's memory."""
@@ -193,6 +195,7 @@ class RECO:
         """Return how many items each modality retrieves from, how many classes have no text, and the epoch kept."""
         return {
             "chosen_on": state.fusion.chosen_on,
+            "configurations": state.fusion.tried,
             "epoch": state.fusion.epoch,
             "untrained_start_chosen": state.fusion.epoch == 0,
             "image_items": len(state.image.items),

@@ -45,6 +45,12 @@ class HalfAdam(torch.optim.Optimizer):
         moments = [state[name] for state in self.state.values() for name in ("m", "v")]
         return not all_finite(moments)
 
+    @property
+    def idle(self) -> bool:
+        """Whether steps were taken, and no weight had a gradient other than zero in any of them."""
+        felt = [state["felt"] for state in self.state.values()]
+        return bool(felt) and not bool(torch.stack(felt).any())
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Change the weights by one step."""
@@ -56,8 +62,9 @@ class HalfAdam(torch.optim.Optimizer):
     def _change(self, weight: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         first, second = group["betas"]
         if not state:
-            state.update(step=0, m=torch.zeros_like(weight), v=torch.zeros_like(weight))
+            state.update(step=0, m=torch.zeros_like(weight), v=torch.zeros_like(weight), felt=weight.new_zeros(()))
         state["step"] += 1
+        state["felt"] += weight.grad.any()  # type: ignore[union-attr]
         before = weight.float()
         g = _half(weight.grad.float() + group["weight_decay"] * before)  # type: ignore[union-attr]
         m = state["m"].float()

@@ -100,8 +100,10 @@ class Outcome:
             return self.choice.selected_on
         if self.configurations == 1:
             return f"none: {self.details['not_chosen']}" if "not_chosen" in self.details else "none"
-        images = self.session.task.choose_on
-        if images is None or self.details.get("chosen_on") == "support":
+        images, own = self.session.task.choose_on, self.details.get("chosen_on")
+        if own == "validation classes":
+            return "validation-classes"
+        if images is None or own in ("support", "images held out"):
             return "support"
         return "validation-split" if len(images) else f"support: {NOTHING_FREE}"
 

@@ -60,7 +60,8 @@ def convert(cls: type, owner: str, name: str, value: Any) -> Any:
 def _reason(error: pydantic.ValidationError) -> str:
     """Return why a value does not fit; where its type is one of several, why it fits none of them."""
     first, *others = error.errors()
-    same_place = [first, *(e for e in others if e["loc"][:-1] == first["loc"][:-1] and isinstance(e["loc"][-1], str))]
+    place = first["loc"][:-1]
+    same_place = [first, *(e for e in others if e["loc"] and e["loc"][:-1] == place and isinstance(e["loc"][-1], str))]
     reasons = dict.fromkeys(e["msg"][0].lower() + e["msg"][1:] for e in same_place)
     return ", or ".join(reasons).replace(", or input should be", ", or")
 

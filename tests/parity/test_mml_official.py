@@ -282,3 +282,26 @@ def test_features_out_of_the_range_of_float16_are_an_error_that_names_the_settin
     with pytest.raises(BenchError, match=r"features of norm 1\d{5} are out of .*set mml\.feature_norm=10"):
         official().build(task(far), rng=Stream(0))
     official(precision="float32").build(task(far), rng=Stream(0))
+
+
+def test_gradients_that_all_underflow_in_float16_are_an_error_that_names_the_setting(drawn: Drawn) -> None:
+    session = Session(task=task(drawn), queries=drawn.queries)
+    for validation in (None, session):
+        with pytest.raises(
+            BenchError, match=r"stands still: .* raise mml\.logit_scale \(now 1e-06\), .*=float32"
+        ) as caught:
+            official(logit_scale=1e-6, epochs=2).train(session, validation, rng=Stream(0))
+        assert "\n" not in str(caught.value)
+    # A few gradients that are left are training, and so is float32.
+    for parameters in ({"logit_scale": 1e-4}, {"feature_norm": 1e-4}, {"logit_scale": 1e-6, "precision": "float32"}):
+        assert official(epochs=1, **parameters).train(session, session, rng=Stream(0)).weights.epoch == 1
+
+
+def test_where_nothing_is_left_to_learn_gradients_of_zero_are_no_error(drawn: Drawn) -> None:
+    method = official(epochs=1, start="zero", logit_scale=1e4)
+    scores = method.score(method.build(task(drawn), rng=Stream(0)), drawn.queries.x)
+    margins = scores.topk(2, 1).values.diff(dim=1).neg()[:, 0]
+    easy = drawn.queries.take((scores.argmax(1) == drawn.queries.labels) & (margins > 500))
+    assert len(easy) > 50, "whose loss is zero"
+    found = method.train(Session(task=task(drawn), queries=easy), None, rng=Stream(0))
+    assert found.weights.trained_on == "seen classes"

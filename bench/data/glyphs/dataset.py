@@ -95,19 +95,22 @@ def _pgm(pixels: np.ndarray) -> bytes:
     return b"P5 %d %d 255\n" % (width, height) + pixels.tobytes()
 
 
-def _draw(character: Character, split: str, index: int) -> bytes:
-    return _pgm(render.draw(character.char, seed=SEED, split_name=split, index=index))
+def _draw(character: Character, split: str, index: int, faces: tuple[str, ...]) -> bytes:
+    return _pgm(render.draw(character.char, seed=SEED, split_name=split, index=index, faces=faces))
 
 
-def split_items(chosen: Sequence[Character], split: str, count: int, state: str) -> list[ImageItem]:
+def split_items(
+    chosen: Sequence[Character], split: str, count: int, state: str, faces: tuple[str, ...] = render.FACES
+) -> list[ImageItem]:
     """Return ``count`` drawn images a class; ``state`` is :func:`drawing`."""
+    drawn_in = "" if faces == render.FACES else f" {' '.join(faces)}"
     return [
         ImageItem(
             id=f"{split}/{c.label}/{index}",
             class_name=c.name,
-            read=partial(_draw, c, split, index),
+            read=partial(_draw, c, split, index, faces),
             split=split,
-            key=content_key(f"{state} {SEED} {split} {c.label} {index}"),
+            key=content_key(f"{state} {SEED} {split} {c.label} {index}{drawn_in}"),
         )
         for c in chosen
         for index in range(count)
@@ -158,6 +161,8 @@ def load(
     device: str = "cpu",
     cache: FeatureCache | None = None,
     progress: bool = False,
+    name: str = "glyphs",
+    faces: tuple[str, ...] = render.FACES,
 ) -> Dataset:
     """Return the data set.
 
@@ -173,6 +178,10 @@ def load(
         Where features are kept; the user's cache if left out.
     progress : bool
         Show a bar while images are encoded.
+    name : str
+        What the data set is called.
+    faces : tuple of str
+        Those that the splits are drawn in; the web's images are in any.
     """
     size = size or Size()
     cache = cache or FeatureCache(cache_root())
@@ -182,7 +191,7 @@ def load(
     label_of = {name: label for label, name in enumerate(names)}
     state = drawing()
     drawn = {
-        split: split_items(chosen, split, count, state)
+        split: split_items(chosen, split, count, state, faces)
         for split, count in (("support", size.support), ("query", size.query), ("validation", size.held_out))
     }
     found, sources = memory_items(chosen, size, state)
@@ -206,8 +215,8 @@ def load(
         prompts = Features(texts.x, torch.arange(len(names)), np.array([f"prompt/{c.label}" for c in chosen]), names)
     return Dataset(
         card=Card(
-            name="glyphs" if encoder == BUNDLED else f"glyphs@{encoder_slug(encoder)}",
-            revision=digest(state, coder.weights_digest, repr(size))[:12],
+            name=name if encoder == BUNDLED else f"{name}@{encoder_slug(encoder)}",
+            revision=digest(state, coder.weights_digest, repr(size), list(faces))[:12],
             licence="Apache-2.0; fonts DejaVu (Bitstream Vera licence); names Unicode (Unicode Licence)",
             citation="docs/glyphs.md",
             encoder=encoder,
@@ -221,7 +230,7 @@ def load(
         roles={"support": ("support",), "query": ("query",), "validation": ("validation",)},
         prompts=prompts,
         memory=Memory(
-            Items(x[start:].clone(), labels[start:], ids[start:], np.array(sources)),
+            Items(x[start:].clone(), labels[start:], ids[start:], np.array(sources, dtype=np.str_)),
             _sentences(coder, chosen, size, cache) if coder.has_texts else Items.empty(x.shape[1]),
         ),
         class_split={part: tuple(n for n, c in enumerate(chosen) if c.split == part) for part in SPLITS},
@@ -233,6 +242,24 @@ def load(
 def bundled() -> Dataset:
     """Return the data set as it is named on the command line; a bar is shown where someone sees it."""
     return load(progress=sys.stderr.isatty())
+
+
+SERIF = tuple(face for face in render.FACES if face.startswith("DejaVuSerif"))
+SANS = tuple(face for face in render.FACES if face not in SERIF)
+_IN_SOME_FACES = Size(images=0)
+"""Without images from the web, which are in faces of both kinds."""
+
+
+@dataset("glyphs-sans", description="The classes of glyphs in the eight faces without serifs, no image memory")
+def sans() -> Dataset:
+    """Return what ``shift`` can learn from before it asks about ``glyphs-serif``."""
+    return load(_IN_SOME_FACES, name="glyphs-sans", faces=SANS, progress=sys.stderr.isatty())
+
+
+@dataset("glyphs-serif", description="The classes of glyphs in the four faces with serifs, no image memory")
+def serif() -> Dataset:
+    """Return the same classes in other faces; size, place, slant and noise are those of ``glyphs-sans``."""
+    return load(_IN_SOME_FACES, name="glyphs-serif", faces=SERIF, progress=sys.stderr.isatty())
 
 
 def sentences_of(size: Size | None = None) -> list[dict[str, str]]:

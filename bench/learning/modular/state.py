@@ -29,6 +29,8 @@ class Weights:
         On what the epoch and the image weight were chosen; ``nothing`` where they were not.
     epoch : int
         The epoch that was kept of the last training; 0 is its start.
+    tried : int
+        Among how many weights that was chosen: the start, the epochs, and image weights of the first and the last.
     """
 
     image: Block
@@ -37,6 +39,7 @@ class Weights:
     trained_on: str = "no"
     chosen_on: str = "nothing"
     epoch: int = 0
+    tried: int = 1
 
     def tensors(self) -> list[Tensor]:
         """Return all weights of the blocks."""

@@ -24,6 +24,8 @@ SCALES = tuple(8 * 2 ** (n / 2) for n in range(11))
 """What cosines are multiplied by for a validation loss, of which the least counts; 8 to 256."""
 Criterion = Literal["loss", "accuracy"]
 _EPS = 1e-6
+_LEARNT = 1e-3
+"""A loss below which gradients may all be zero because nothing is left to learn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +83,14 @@ class Training:
         Raises
         ------
         BenchError
-            If weights or moments leave the range of float16, or the loss is not finite.
+            If weights or moments leave the range of float16, all gradients underflow there, or the loss is not finite.
         """
         asked = forward.ask(state, images.x, images)
         judge = None if check is None else _Judge(forward, check, self.choose_by)
         start = self._weighed(state.weights, judge)
+        among = len(IMAGE_WEIGHTS) if judge is not None and self.image_weight == "auto" else 1
         if judge is not None:
-            start = replace(start, chosen_on=judge.check.what, epoch=0)
+            start = replace(start, chosen_on=judge.check.what, epoch=0, tried=among)
         # Where nothing is retrieved, as by a text memory without texts, no weight takes part.
         idle = forward.integration == "attention" and asked.image is None and asked.text is None
         if not forward.trainable or idle or not epochs or not len(images):
@@ -95,10 +98,18 @@ class Training:
         trainable = start.map(as_parameter)
         leaves = trainable.tensors()
         optimiser = self._optimiser(leaves)
+        last = [torch.zeros(())]
 
         def in_range() -> None:
-            if isinstance(optimiser, HalfAdam) and (optimiser.overflowed or not all_finite(leaves)):
+            if not isinstance(optimiser, HalfAdam):
+                return
+            if optimiser.overflowed or not all_finite(leaves):
                 raise BenchError(f"training of mml overflowed in float16; {self._half_remedy}")
+            if optimiser.idle and float(last[0]) > _LEARNT:
+                raise BenchError(
+                    "training of mml stands still: all gradients underflow to zero in float16; raise mml.logit_scale "
+                    f"(now {self.logit_scale:g}), or set mml.precision=float32"
+                )
 
         def validated(judge: _Judge) -> float:
             in_range()
@@ -106,7 +117,9 @@ class Training:
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(asked.f.device)
-            return F.cross_entropy(self.logit_scale * forward.scores(state, trainable, asked, rows), targets[rows])
+            value = F.cross_entropy(self.logit_scale * forward.scores(state, trainable, asked, rows), targets[rows])
+            last[0] = value.detach()
+            return value
 
         done = fit(
             leaves,
@@ -124,11 +137,13 @@ class Training:
             remedy=self._half_remedy if isinstance(optimiser, HalfAdam) else None,
         )
         in_range()
-        trained = replace(trainable.map(torch.Tensor.detach), trained_on=on, epoch=done.best_epoch)
+        # The start with each image weight, the epochs with the best of these, and the best epoch with all others.
+        tried = 1 if judge is None else among * self.start_counts + done.epochs + among - 1
+        trained = replace(trainable.map(torch.Tensor.detach), trained_on=on, epoch=done.best_epoch, tried=tried)
         trained = self._weighed(trained, judge)
         doubtful = judge is not None and judge.check.of_others and self.start_counts
         if judge is not None and doubtful and not judge.prefers(trained, start, self.doubt):
-            return replace(start, trained_on=on)
+            return replace(start, trained_on=on, tried=tried)
         return trained
 
     @property

@@ -221,6 +221,11 @@ def test_a_value_of_none_of_several_types_is_told_all_of_them() -> None:
         choose_recipes(["open-set"], ["knn"], {"open-set.unknown": "some"})
 
 
+def test_an_item_out_of_range_in_a_list_is_one_reason() -> None:
+    with pytest.raises(BenchError, match=r"long-tail.ratios=\[0.5\]: input should be greater than or equal to 1$"):
+        choose_recipes(["long-tail"], ["knn"], {"long-tail.ratios": [0.5]})
+
+
 def test_a_number_for_a_list_is_answered_with_the_list() -> None:
     with pytest.raises(BenchError, match=r"label-noise.rates=0.1: it takes a list; write \[0.1\]"):
         choose_recipes(["label-noise"], ["knn"], {"label-noise.rates": 0.1})

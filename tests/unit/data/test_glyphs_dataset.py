@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +14,13 @@ from bench.core.dataset import Dataset
 from bench.data import registry
 from bench.data.glyphs import render, simulated_web
 from bench.data.glyphs.catalogue import characters
-from bench.data.glyphs.dataset import Size, classes, drawing, load, memory_items, split_items
+from bench.data.glyphs.dataset import SANS, SERIF, Size, classes, drawing, load, memory_items, split_items
 from bench.data.images.decode import decode
 from bench.encoders import load_encoder
 from bench.encoders.glyphs.model import load as load_bare
+from bench.scenarios.shift import Shift
 from bench.utils.errors import BenchError
+from bench.utils.random import Stream
 
 SMALL = Size(seen=4, validation=2, unseen=3, support=3, query=2, held_out=1, images=4, sentences=5, wrong_rate=0.25)
 
@@ -103,3 +108,34 @@ def test_the_encoder_is_frozen() -> None:
     encoder = load_encoder("glyphs")
     assert not encoder.model.training
     assert not any(p.requires_grad for p in encoder.model.parameters())
+
+
+def test_other_faces_are_a_shift_of_the_same_classes(cache: FeatureCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (len(SANS), len(SERIF), {*SANS, *SERIF}) == (8, 4, set(render.FACES))
+    drawn: list[tuple[str, ...]] = []
+    draw = render.draw
+
+    def noted(char: str, **given: Any) -> Any:
+        drawn.append(given["faces"])
+        return draw(char, **given)
+
+    monkeypatch.setattr(render, "draw", noted)
+    bare = replace(SMALL, images=0)
+    sans, serif = (load(bare, cache=cache, name=n, faces=f) for n, f in (("sans", SANS), ("serif", SERIF)))
+    assert set(drawn) == {SANS, SERIF}
+    assert (sans.class_names, len(sans.memory.images)) == (serif.class_names, 0)
+    assert sans.card.revision != serif.card.revision
+    recipe = Shift(train_on="sans", shots=2)
+    (condition,) = recipe.conditions(serif)
+    (session,) = recipe.deal(serif, condition, rng=Stream(0), source=sans).sessions
+    assert (len(session.task.support), len(session.strangers)) == (18, 18)
+    # Some symbols are the same picture in both kinds of faces, and are left out.
+    before, after = ({tuple(row) for row in d.splits["query"].x.tolist()} for d in (sans, serif))
+    assert {tuple(row) for row in session.queries.x.tolist()} == after - before
+    assert len(after - before) >= 12
+
+
+def test_draws_in_other_faces_have_the_same_ground_and_noise() -> None:
+    one, other = (render.draw("A", seed=0, split_name="query", index=1, faces=faces) for faces in (SANS, SERIF))
+    assert (one != other).any()
+    assert (one[:4] == other[:4]).all(), "no ink reaches the border"

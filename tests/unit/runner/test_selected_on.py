@@ -76,3 +76,22 @@ def test_who_chooses_on_the_split_alone_or_never_says_so() -> None:
 def test_a_block_that_no_image_can_judge_is_not_trained_and_says_why() -> None:
     details = json.loads(run(("mml",), toy.dataset(4), shots=1)["details"].iloc[0])
     assert (details["trained_on"], details["chosen_on"]) == ("no", f"nothing: {SPARED}")
+
+
+def test_epochs_and_image_weights_count_as_configurations() -> None:
+    """The untrained start, three epochs, and twelve image weights at the first and the last of them."""
+    few = "epochs=3:patience=3"
+    methods = [f"mml:{few}:lr=1e-3", f"mml:{few}:image_weight=auto", "mml:image_weight=auto:epochs=0", f"reco:{few}"]
+    settings: dict[str, Any] = {"seeds": 1, "device": "cpu", "calibrate": False}
+    frame = bench.run("web-zero-shot", [*methods, "mml-prototypes", "knn"], toy.dataset(), **settings).frame
+    assert set(frame["status"]) == {"ok"}
+    tried = {"mml": [4, 12, 12 + 3 + 11], "reco": [4], "mml-prototypes": [1], "knn": [1]}
+    for name, of_it in frame.groupby(frame["method"].str.partition("(")[0]):
+        assert sorted(of_it["configurations"]) == tried[name]
+        assert set(of_it["selected_on"]) == {"none" if tried[name] == [1] else "validation-classes"}
+
+
+def test_epochs_that_held_out_images_chose_count_too() -> None:
+    frame = run(("mml:adapt_epochs=3:patience=3",), shots=4)
+    assert frame["configurations"].tolist() == [4]
+    assert frame["selected_on"].tolist() == ["support"]
