@@ -26,13 +26,6 @@ COMPLETED = (
     "bench report --b",
     "bench fit --method pro",
 )
-    "bench r",
-    "bench run --me",
-    "bench run --methods knn,pro",
-    "bench run --data d",
-    "bench report --b",
-    "bench fit --method pro",
-)
 
 
 @pytest.mark.benchmark(group="startup")
