@@ -118,7 +118,8 @@ class FeCAM:
         rows, counts = rows_of_classes(scatter.columns, len(metrics)), scatter.counts.tolist()
 
         def low(c: int) -> Tensor:
-            return scatter.factor[rows[c]] / max(1, counts[c] - 1) ** 0.5
+            root: float = max(1, counts[c] - 1) ** 0.5
+            return scatter.factor[rows[c]] / root
 
         anew = [c for c, metric in enumerate(metrics) if not metric]
         # One after the other, for together they are as large as the state.
