@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Annotated, Any
@@ -144,12 +145,16 @@ class APE:
         alphas = [self.alpha] if self.alpha is not None else steps(0.1, found.alpha_end, self.alpha_steps)
         gammas = [self.gamma] if self.gamma is not None else steps(0.0, found.gamma_end, self.gamma_steps)
         zero_shot, near = LOGIT_SCALE * x @ state.texts.T, normalise(x[:, state.channels]) @ state.keys.T
-        hits = []
-        for beta in betas:
-            summed = [_summed(near, state, beta, gamma) for gamma in gammas]
-            hits += [((zero_shot + a * votes).argmax(1) == target).sum() for a in alphas for votes in summed]
-        settings = list(product(betas, alphas, gammas))
-        beta, alpha, gamma = settings[first_best(hits)]
+        settings, scores = list(product(betas, alphas, gammas)), torch.empty_like(zero_shot)
+
+        def hits() -> Iterator[Tensor]:
+            for beta in betas:
+                summed = [_summed(near, state, beta, gamma) for gamma in gammas]
+                for alpha, votes in product(alphas, summed):
+                    torch.mul(votes, alpha, out=scores).add_(zero_shot)
+                    yield (scores.argmax(1) == target).sum()
+
+        beta, alpha, gamma = settings[first_best(hits(), len(settings))]
         return CacheWeights(alpha, beta, gamma, len(x), len(settings))
 
     def score(self, state: Refined, queries: Tensor) -> Tensor:

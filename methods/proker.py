@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Annotated, Any
 
 import torch
@@ -115,15 +117,17 @@ class ProKeR:
         keys, own = x[held.rest], columns[held.rest]
         base, residuals = held.x @ texts.T, _residuals(keys, own, texts)
         cosines, asked = keys @ keys.T, held.x @ keys.T
-        hits, pairs = [], []
-        for beta in betas:
-            kernel, near = _kernel(cosines, beta), _kernel(asked, beta)
-            for penalty in penalties:
-                # Single precision orders the settings; what is kept is solved in double.
-                weights = torch.cholesky_solve(residuals, _factor(kernel / penalty))
-                hits.append(((base + near @ weights).argmax(1) == held.columns).sum())
-                pairs.append((beta, penalty))
-        return *pairs[first_best(hits)], len(pairs)
+        pairs = list(product(betas, penalties))
+
+        def hits() -> Iterator[Tensor]:
+            for beta in betas:
+                kernel, near = _kernel(cosines, beta), _kernel(asked, beta)
+                for penalty in penalties:
+                    # Single precision orders the settings; what is kept is solved in double.
+                    weights = torch.cholesky_solve(residuals, _factor(kernel / penalty))
+                    yield ((base + near @ weights).argmax(1) == held.columns).sum()
+
+        return *pairs[first_best(hits(), len(pairs))], len(pairs)
 
     def score(self, state: Corrected, queries: Tensor) -> Tensor:
         """Return corrected cosines [q, c]; a class without images keeps its text's."""
@@ -166,7 +170,13 @@ def _residuals(x: Tensor, columns: Tensor, texts: Tensor) -> Tensor:
 
 def _solved(x: Tensor, columns: Tensor, texts: Tensor, beta: float, penalty: float) -> Corrected:
     wide, own = x.double(), texts.double()
-    # In place: the kernel of 16,000 images takes 2 GiB, and its factor as much.
-    system = (wide @ wide.T).sub_(1).mul_(beta).exp_().div_(penalty)
-    weights = torch.cholesky_solve(_residuals(wide, columns, own), _factor(system))
+    weights = torch.cholesky_solve(_residuals(wide, columns, own), _factor(_system(wide, beta, penalty)))
     return Corrected(texts, x, weights.float(), beta, penalty)
+
+
+def _system(wide: Tensor, beta: float, penalty: float) -> Tensor:
+    """Return K / lambda, made in place: with 16,000 images it takes 2 GiB, and so do its factor and the solver's copy.
+
+    No name is kept for it, so that it is gone when the equations are solved.
+    """
+    return (wide @ wide.T).sub_(1).mul_(beta).exp_().div_(penalty)

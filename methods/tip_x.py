@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Annotated, Any
@@ -126,10 +127,17 @@ class TipX:
         gammas = [self.gamma] if self.gamma is not None else steps(0.1, 30, self.gamma_steps)
         zero_shot, against = LOGIT_SCALE * x @ state.texts.T, _summed(_scaled(distances, state.ranges), state)
         near = [_summed(_affinity(cosines, beta), state) for beta in betas]
-        hits, settings = [], list(product(alphas, range(len(betas)), gammas))
-        for alpha, b, gamma in settings:
-            hits.append(((zero_shot + alpha * near[b] - gamma * against).argmax(1) == target).sum())
-        alpha, b, gamma = settings[first_best(hits)]
+        settings = list(product(alphas, range(len(betas)), gammas))
+        with_near, scores, weighed = (torch.empty_like(zero_shot) for _ in range(3))
+
+        def hits() -> Iterator[Tensor]:
+            for alpha, b, gamma in settings:
+                if gamma == gammas[0]:
+                    torch.add(zero_shot, torch.mul(near[b], alpha, out=weighed), out=with_near)
+                torch.sub(with_near, torch.mul(against, gamma, out=weighed), out=scores)
+                yield (scores.argmax(1) == target).sum()
+
+        alpha, b, gamma = settings[first_best(hits(), len(settings))]
         return CacheWeights(alpha, betas[b], gamma, len(x), len(settings))
 
     def score(self, state: Keys, queries: Tensor) -> Tensor:

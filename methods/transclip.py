@@ -128,7 +128,7 @@ class TransCLIP:
             near = top_k(state.check, x, 1).positions[:, 0]
             some = _Shots.of(x, state.shots[state.rest], state.columns[state.rest])
             found = [self._solve(state, x, among, some, g).argmax(1)[near] for g in _GAMMAS]
-            gamma = _GAMMAS[first_best([(one == state.wanted).sum() for one in found])]
+            gamma = _GAMMAS[first_best(((one == state.wanted).sum() for one in found), len(_GAMMAS))]
         return self._solve(state, x, among, _Shots.of(x, state.shots, state.columns), gamma).log()
 
     def _solve(self, state: Given, x: Tensor, among: Graph, shots: _Shots, gamma: float) -> Tensor:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.reports.analysis import Analysis, Choices
+from bench.reports.figures.drawing import draw_all
 from bench.reports.figures.registry import FIGURES
 from bench.reports.figures.style import unshown
 from bench.reports.page import html, terminal
 from bench.reports.page.report_folder import publish
-from bench.reports.sections.sections import Part, parts
+from bench.reports.sections.sections import Part, parts, tables
 from bench.reports.tables.files import csv_bytes
 from bench.reports.tables.latex import latex
 from bench.reports.tables.markdown import markdown, words
 from bench.utils.errors import BenchError, suggest
 from bench.utils.names import shown
+
+_SOON = 2.0
+"""Seconds after which a reader is given the page without its figures, while these are drawn."""
+_EARLY = "the figures were still being drawn when this page was written; open it again, or make the report again"
 
 
 def build(
@@ -25,10 +31,12 @@ def build(
     galleries: int = 0,
     width: int | None = None,
     choices: Choices = Choices(),  # noqa: B008  # frozen
+    processes: int = 1,
 ) -> str:
     """Write the report on some runs into a folder and return the table for the terminal.
 
-    The files depend on the records alone, not on their order nor on the folders they lie in. Files of an earlier
+    Where figures would be waited for, the page is there without them before. The files depend on the records alone,
+    not on their order nor on the folders they lie in. Files of an earlier
     report in the same folder that this one does not have are removed.
 
     Parameters
@@ -44,6 +52,8 @@ def build(
         Columns of the terminal that the returned text wraps at; without it, no line is wrapped.
     choices : Choices
         Which comparisons are made, and for which population intervals speak.
+    processes : int
+        How many draw figures; beyond one the others are forked from this one, which should have no threads then.
 
     Raises
     ------
@@ -51,23 +61,34 @@ def build(
         If there is nothing to report, no method is called as the baseline, a file is damaged or of a newer schema, a
         plug-in's metric or figure fails, or ``out`` cannot be written.
     """
+    start = time.monotonic()
     analysis = Analysis.of(folders, galleries, choices)
     # One that was skipped or failed everywhere is said beside the report of the rest.
     asked = {*analysis.methods, *analysis.run_table.unanswered["method"].astype("str")}
     if choices.baseline is not None and not asked & {choices.baseline, str(analysis.baseline)}:
         known = suggest(choices.baseline, analysis.methods)
         raise BenchError(f"--baseline {shown(choices.baseline)} is no method of these runs{known}")
-    sections = parts(analysis)
+    beside = tables(analysis)
     warnings = [*FIGURES.warnings, *analysis.warnings]
+    said = [*warnings, *analysis.detailed[1]]
+    if time.monotonic() - start > _SOON:
+        early = parts(beside, {})
+        page = html.render(analysis, early, [*said, _EARLY]).encode()
+        publish(out, {**_all_files(early), "report.html": page}, whole=False)
+    _ = analysis.detailed_groups
+    sections = parts(beside, draw_all(analysis, processes))
     notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis)]
-    files: dict[str, bytes] = {}
-    for part in sections:
-        files |= _files(part)
+    files = _all_files(sections)
     files["report.md"] = _markdown(sections, warnings, notes).encode()
-    files["report.html"] = html.render(analysis, sections, [*warnings, *analysis.detailed[1], *notes]).encode()
+    files["report.html"] = html.render(analysis, sections, [*said, *notes]).encode()
     publish(out, files)
     n_figures = sum(len(part.figures) for part in sections)
     return terminal.text(analysis.means, warnings, out, n_figures, width)
+
+
+def _all_files(sections: Sequence[Part]) -> dict[str, bytes]:
+    """Return the files of sections by name."""
+    return {name: content for part in sections for name, content in _files(part).items()}
 
 
 def _files(part: Part) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import experiments_page, methods_page, options_page, results_page, scenarios_page
+from tools import completions, experiments_page, methods_page, options_page, results_page, scenarios_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -34,6 +34,7 @@ def write() -> None:
     """Write every page."""
     for name, page in PAGES.items():
         (DOCS / f"{name}.md").write_text(page())
+    completions.main()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from bench.cli.options import PATH, Whole, terminal_width
 from bench.reports.analysis import Choices
 from bench.reports.report import build
 from bench.results.run_folder import Store, runs_below
+from bench.utils.threads import cores
 
 
 @click.command()
@@ -50,7 +51,16 @@ def report(
     """
     given = list(folders) or [Path("runs")]
     choices = Choices(baseline=baseline, classes=population == "classes", unequal_labels=compare_unequal_labels)
-    click.echo(build(given, out or Path("report"), galleries=galleries, width=terminal_width(), choices=choices))
+    click.echo(
+        build(
+            given,
+            out or Path("report"),
+            galleries=galleries,
+            width=terminal_width(),
+            choices=choices,
+            processes=cores(),
+        )
+    )
     failed = sum(len(Store(run).failed()) for folder in given for run in runs_below(folder))
     if failed:
         click.echo(f"bench: {failed} cell{'s' * (failed > 1)} failed; go on with the same `bench run`", err=True)

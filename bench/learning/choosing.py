@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,10 +115,16 @@ def steps(start: float, end: float, count: int) -> list[float]:
     return [start + i * (end - start) / count for i in range(count)]
 
 
-def first_best(hits: list[Tensor]) -> int:
-    """Return the position of the first of the largest counts, each a tensor of one number; read back together.
+def first_best(hits: Iterable[Tensor], count: int) -> int:
+    """Return the position of the first of the largest of ``count`` numbers of hits, each a tensor; read back together.
 
-    One by one would wait for the device at each of some hundred settings.
+    One by one would wait for the device at each of some hundred settings. They are written into one tensor as they
+    come: small tensors that are kept between large temporaries keep the heap from using their room again.
     """
-    right = torch.stack(hits).tolist()
+    kept: Tensor | None = None
+    for place, hit in enumerate(hits):
+        kept = hit.new_zeros(count) if kept is None else kept
+        kept[place] = hit
+    assert kept is not None
+    right: list[int] = kept.tolist()
     return right.index(max(right))

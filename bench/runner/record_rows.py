@@ -109,8 +109,11 @@ def measured(outcome: Outcome, leak: Tensor, instead: str = "") -> dict[str, Any
 
 
 def _selected_on(said: str, instead: str) -> str:
-    """Return what settings were chosen on, and all reasons why it is not what was asked for."""
-    if not instead or said == "none":
+    """Return what settings were chosen on, and all reasons why it is not what was asked for.
+
+    Validation classes stand in for nothing: a method that trains on seen classes always chooses on them.
+    """
+    if not instead or said in ("none", "validation-classes"):
         return said
     kind, _, why = said.partition(": ")
     return f"{kind}: {instead}; {why}" if why else f"{kind}: {instead}"

@@ -8,7 +8,7 @@ a finer product, at last in float64. ``docs/search.md`` has the algebra.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -21,11 +21,13 @@ from bench.functional.classwise import normalise
 from bench.search import few, gpu, streaming
 from bench.search.blocked import widest
 from bench.search.int8 import INT8
+from bench.search.key_blocks import Shuffled, in_order, pays
 from bench.search.neighbours import Neighbours
 from bench.search.reference import nearest_of, pair_similarities, search_float64
 from bench.search.registry import search_engine
 from bench.search.room import in_room, on_processor
-from bench.search.rounded_products import BF16, FP32, Product, Rounded, has_bf16_units, has_int8_units
+from bench.search.rounded_products import BF16, FP32, Product
+from bench.search.units import has_bf16_units, has_int8_units
 
 _QUERIES = 1 << 12
 """Queries that a processor searches at a time, so that their candidates stay bounded."""
@@ -66,12 +68,11 @@ class _Answer:
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """The rounded copy of keys that are still alive, what it is for, and the version of the keys that was rounded."""
+    """The rounded copy of keys that are still alive, and the version of the keys that was rounded."""
 
     keys: weakref.ref[Tensor]
     version: int
-    product: Product
-    rounded: Rounded
+    copy: Shuffled
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,28 +155,24 @@ class Exact:
 
     def products(self, q: Tensor, keys: Tensor, k: int, *, keep: bool) -> list[Product]:
         """Return the products to try, the coarsest first and float32 last; none but for many keys on a processor."""
-        if not (on_processor(q) and on_processor(keys)) or not streaming.pays(len(keys), keys.shape[1], k):
+        if not (on_processor(q) and on_processor(keys)) or not pays(len(keys), keys.shape[1], k):
             return []
         products: list[Product] = [FP32]
         if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):
             products.insert(0, BF16)
         known = self._known(keys) if keep else None
-        pays = len(q) >= _WORTH or (known is not None and known.product is INT8)
-        if self.product == "int8" or (self._chosen == "int8" and pays and q.shape[1] >= _COMPONENTS):
+        many = len(q) >= _WORTH or (known is not None and known.copy.product is INT8)
+        if self.product == "int8" or (self._chosen == "int8" and many and q.shape[1] >= _COMPONENTS):
             products.insert(0, INT8)
         return products
 
-    def blocks(self, product: Product, keys: Tensor, k: int, *, keep: bool) -> Iterator[streaming.Block]:
-        """Yield the keys as the product sees them; see :func:`bench.search.streaming.candidates`."""
-        size = streaming.block_rows(k)
-        low = self._rounded(product, keys) if keep else None
-        for start in range(0, len(keys), size):
-            here = slice(start, start + size)
-            yield streaming.Block.of(product, start, keys[here], low and low[here])
-
     def _streamed(self, product: Product, q: Tensor, *, keys: Tensor, k: int, keep: bool) -> _Answer:
         """Search by a rising floor; a query with too many candidates is left open."""
-        found = streaming.candidates(product, q, self.blocks(product, keys, k, keep=keep), k)
+        copy = self._copy(product, keys) if keep else None
+        if copy is None:
+            found = streaming.candidates(product, q, in_order(product, keys, k), k)
+        else:
+            found = streaming.candidates_by_guess(product, q, partial(copy.blocks, keys, k), len(keys), k)
         return _ordered(q, keys, k, *found)
 
     def _inverse(self, q: Tensor, keys: Tensor) -> Tensor | None:
@@ -192,17 +189,17 @@ class Exact:
         known = self._kept.get(id(keys))
         return known if known is not None and known.keys() is keys and known.version == keys._version else None
 
-    def _rounded(self, product: Product, keys: Tensor) -> Rounded | None:
+    def _copy(self, product: Product, keys: Tensor) -> Shuffled | None:
         """Return the copy that is kept of keys, for the last product that was asked first; None of too large ones."""
         if product is FP32 or product.dtype.itemsize * keys.numel() > _KEPT_BYTES:
             return None
         known = self._known(keys)
-        if known is not None and known.product is product:
-            return known.rounded
-        low, place = streaming.rounded(product, keys), id(keys)
+        if known is not None and known.copy.product is product:
+            return known.copy
+        copy, place = Shuffled.of(product, keys), id(keys)
         forget = weakref.ref(keys, lambda _: self._kept.pop(place, None))
-        self._kept[place] = _Kept(forget, keys._version, product, low)
-        return low
+        self._kept[place] = _Kept(forget, keys._version, copy)
+        return copy
 
 
 EXACT = Exact()

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from bench.functional.classwise import normalise
-from bench.search.rounded_products import ROWS, SLACK, Rounded, has_int8_units
+from bench.search.rounded_products import ROWS, SLACK, Rounded
+from bench.search.units import multiply_int8
 from bench.utils.random import Stream
 
 _LARGEST = 127
@@ -65,20 +66,7 @@ class Int8Product:
 
     def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:
         """Write the unscaled products of rounded queries [q, d] and keys [b, d] to ``out`` [q, b]."""
-        if _adds_exactly():
-            torch._int_mm(queries, keys.T, out=out)
-        else:
-            out.copy_(queries.double() @ keys.double().T)
-
-
-@cache
-def _adds_exactly() -> bool:
-    """Return whether 8-bit products are summed as they are here.
-
-    Without units for them oneDNN adds two in 16 bits, which saturate: 127 x 127 twice is no longer what it should be.
-    """
-    largest = torch.full((32, 64), _LARGEST, dtype=torch.int8)
-    return has_int8_units() and bool((torch._int_mm(largest, -largest.T) == -64 * _LARGEST**2).all())
+        multiply_int8(queries, keys, out)
 
 
 INT8 = Int8Product()

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, Notice
 
 T = TypeVar("T")
 
@@ -93,6 +93,7 @@ def in_room(device: torch.device, work: Callable[[Room], T]) -> T:
     half = Room(room.nbytes // 2)
     warnings.warn(
         f"{device} has too little memory for blocks of {_mib(room)}; searches go on in blocks of {_mib(half)}",
+        Notice,
         stacklevel=2,
     )
     try:

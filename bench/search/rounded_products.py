@@ -180,18 +180,3 @@ def float32_error(d: int, moved: float) -> float:
     """Return how much a float32 product of d components errs, of a query that was not moved and a key moved so far."""
     gamma = FP32.gamma(d)
     return gamma * SLACK * SLACK + SLACK * (1 + gamma) * moved
-
-
-def has_bf16_units() -> bool:
-    """Return whether this processor multiplies bfloat16 matrices faster than float32 ones."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _can("_is_avx512_bf16_supported")
-
-
-def has_int8_units() -> bool:
-    """Return whether this processor multiplies 8-bit matrices faster than float32 ones."""
-    return hasattr(torch, "_int_mm") and _can("_is_vnni_supported")
-
-
-def _can(question: str) -> bool:
-    answer = getattr(torch.cpu, question, None)
-    return bool(answer and answer())

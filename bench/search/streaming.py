@@ -2,83 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import cache
+from math import comb
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the customary name
 
-from bench.search.pair_dots import dots_of_pairs
-from bench.search.rounded_products import FP32, Product, Rounded, float32_error
+from bench.search.key_blocks import GROUP, Block, block_rows
+from bench.search.rounded_products import Product, float32_error
 
-_GROUP = 32
-"""Keys whose largest score is compared with the floor before any is looked at alone."""
-_GROUPS = 8
-"""Groups of a block for every neighbour that is wanted, at least."""
-_ENOUGH = 400
-"""Keys for every neighbour that is wanted, at least, of a memory that is searched so."""
-_ELEMENTS = 1 << 24
-"""The most numbers in a block of keys: 64 MiB in float32."""
-_BLOCK = 1 << 13
 _SCORES = 1 << 23
 """Scores of one block: 16 MiB in bfloat16, 32 MiB in float32 and int32."""
 _PAIRS = 1 << 16
 """Pairs of query and group that are looked into at a time."""
 _MOVED = 2.0**-17
-"""More than any key is moved that float32 compares as it is stored."""
+"""More than any key is moved that float32 compares as it is stored, or with its norm, of up to 200 dimensions."""
+_MISSED = 2.0**-16
+"""The chance that a guessed floor lies above a query's k-th neighbour, at most; such a query is searched again."""
+_MOST = 2.0**30
+"""More than any product of whole numbers is."""
 _ROUNDING = 2.0**-20
 """More than float32 errs where it compares a value near 1 and its bounds."""
 
 
-def block_rows(k: int) -> int:
-    """Return how many keys are compared at a time."""
-    return max(_BLOCK, _GROUPS * _GROUP * k)
+@cache
+def rank_of_guess(k: int, seen: int, total: int) -> int:
+    """Return which of the best of some keys, drawn from all at random, is hardly nearer than the k-th best of all.
 
-
-def pays(m: int, d: int, k: int) -> bool:
-    """Return whether all this is quicker than to sort: of few keys too many are candidates, and blocks grow with k."""
-    return m >= max(2 * _BLOCK, _ENOUGH * k) and d * block_rows(k) <= _ELEMENTS
-
-
-def rounded(product: Product, keys: Tensor) -> Rounded:
-    """Return keys [m, d] as a product sees them, in the groups that are compared."""
-    return product.round(keys, _GROUP)
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Consecutive keys, filled up to whole groups with keys that reach nothing.
-
-    Attributes
-    ----------
-    start : int
-        The position of the first.
-    keys : Tensor [b, d]
-        As the product sees them.
-    x : float32 Tensor [b, d]
-        Of unit norm but for rounding, or not a number.
-    scale : float Tensor [groups]
-    moved : float Tensor [groups, group]
+    Of the k best, as many are drawn as a hypergeometric number, whose upper tail is below that of a binomial one with k
+    trials of the share that was drawn.
     """
-
-    start: int
-    keys: Tensor
-    x: Tensor
-    scale: Tensor
-    moved: Tensor
-
-    @classmethod
-    def of(cls, product: Product, start: int, keys: Tensor, low: Rounded | None = None) -> Block:
-        """Return the block of some keys [b, d], which may have been rounded before."""
-        low = low or rounded(product, keys)
-        x = low.x if product is FP32 else FP32.round(keys).x
-        lost = low.moved.isinf()
-        if lost.any():
-            # What is not a number reaches no floor.
-            x = x.masked_fill(lost.unsqueeze(1), torch.nan)
-        moved = F.pad(low.moved, (0, -len(x) % _GROUP), value=-torch.inf)
-        return cls(start, low.x, x, low.scale[::_GROUP], moved.view(-1, _GROUP))
+    share, tail = min(1.0, seen / total), 0.0
+    for rank in range(k, 0, -1):
+        tail += comb(k, rank) * share**rank * (1 - share) ** (k - rank)
+        if tail > _MISSED:
+            return min(k, rank + 1)
+    return 1
 
 
 class Candidates:
@@ -87,20 +47,24 @@ class Candidates:
     A key whose value is s can only be among the k nearest if  s + fixed + slope moved + out |s| >= floor  (see
     :class:`Product`). Those keys are compared in float32, and again can only matter if that score reaches floor - near,
     near being the bound of a float32 score. The k-th best float32 score less ``near`` is the next floor.
+
+    Of keys that come in a random order, ``total`` in all, a better one serves as a guess (:func:`rank_of_guess`). That
+    no neighbour was missed by it shows in the end: k keys reach it.
     """
 
-    def __init__(self, product: Product, queries: Tensor, k: int, floor: float) -> None:
+    def __init__(self, product: Product, queries: Tensor, k: int, floor: float, total: int | None = None) -> None:
         n = len(queries)
-        self.queries, self.k = queries, k
+        self.queries, self.k, self.total, self.seen = queries, k, total, 0
         self.limit = max(1024, 8 * k)
         """A query with more candidates than this is given up: its neighbours are too close to call."""
-        self.most_groups = block_rows(k) // (2 * _GROUP)
+        self.most_groups = block_rows(k) // (2 * GROUP)
         """A query that half of a block's groups may matter to is given up: the product is too coarse for it."""
         self.given_up = torch.zeros(n, dtype=torch.bool)
         self.floor = torch.full((n,), floor, dtype=torch.float64)
         self._product, self._low = product, product.round(queries)
         self._fixed, self._slope = product.bound(self._low)
-        self._near = float32_error(queries.shape[1], _MOVED)
+        d = queries.shape[1]
+        self._near = float32_error(d, max(_MOVED, (d / 2 + 8) * 2.0**-24))
         self._rows: list[Tensor] = []
         self._scores: list[Tensor] = []
         self._places: list[Tensor] = []
@@ -115,12 +79,13 @@ class Candidates:
         """Add the keys of a block that may be among the nearest; ``space`` holds their scores."""
         if self.given_up.all():
             return
+        self.seen += len(block.x)
         scores = self._multiply(block, space)
         least = self._least(block)
         best = self._best(scores, least, block)
         reached = best >= least
         needy = reached.sum(1) > self.most_groups
-        if needy.any() and block.moved.shape[0] >= self.k:
+        if needy.any() and block.moved.shape[0] >= self._rank(len(block.x)):
             self._raise(scores, best, needy.nonzero().squeeze(1), block)
             least = self._least(block)
             reached = best >= least
@@ -129,11 +94,22 @@ class Candidates:
             self.give_up(needy)
             reached[needy] = False
         self._look(scores, reached, least, block)
-        if 2 * self._waiting > self.k * len(self.queries):
-            self.tighten()
+        rank = self._rank(self.seen)
+        if 2 * self._waiting > rank * len(self.queries):
+            self._tighten(rank)
 
-    def tighten(self) -> tuple[Tensor, Tensor]:
-        """Raise the floor to what the k-th best candidate reaches and return rows and places of those that reach it."""
+    def end(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rows and positions of the candidates that may be among the nearest, and which queries missed some."""
+        reached = self._tighten(self.k)
+        missed = (reached < self.floor) & ~self.given_up
+        return self._rows[0], self._places[0], missed
+
+    def _rank(self, seen: int) -> int:
+        """Return which of the best of so many keys gives the floor."""
+        return self.k if self.total is None else rank_of_guess(self.k, seen, self.total)
+
+    def _tighten(self, rank: int) -> Tensor:
+        """Raise the floor to what the candidate of some rank reaches, keep what reaches it, and return it, [n]."""
         n = len(self.queries)
         rows = torch.cat([torch.zeros(0, dtype=torch.int64), *self._rows])
         scores = torch.cat([torch.zeros(0), *self._scores])
@@ -141,8 +117,10 @@ class Candidates:
         order = _by_row_and_score(rows, scores).argsort()
         rows, scores, places = rows[order], scores[order], places[order]
         starts = torch.searchsorted(rows, torch.arange(n + 1))
-        full = starts[:-1] + self.k <= starts[1:]
-        self._reach(full.nonzero().squeeze(1), scores[starts[:-1][full] + self.k - 1])
+        full = (starts[:-1] + rank <= starts[1:]).nonzero().squeeze(1)
+        reached = torch.full_like(self.floor, -torch.inf)
+        reached[full] = scores[starts[full] + rank - 1].double() - self._near
+        self.floor = torch.maximum(self.floor, reached)
         keep = self._counts(rows, scores)
         crowded = torch.bincount(rows[keep], minlength=n) > self.limit
         if crowded.any():
@@ -150,7 +128,7 @@ class Candidates:
             keep &= ~crowded[rows]
         rows, scores, places = rows[keep], scores[keep], places[keep]
         self._rows, self._scores, self._places, self._waiting = [rows], [scores], [places], 0
-        return rows, places
+        return reached
 
     def _multiply(self, block: Block, space: Tensor) -> Tensor:
         """Return the unscaled products, [n, groups, group]."""
@@ -162,7 +140,7 @@ class Candidates:
             part = torch.empty(n, b, dtype=scores.dtype)
             self._product.multiply(self._low.x, block.keys, out=part)
             scores[:, :b], scores[:, b:] = part, _lowest(scores.dtype)
-        return scores.view(n, -1, _GROUP)
+        return scores.view(n, -1, GROUP)
 
     def _best(self, scores: Tensor, least: Tensor, block: Block) -> Tensor:
         """Return the largest value of each group, float32 [n, groups]."""
@@ -185,14 +163,16 @@ class Candidates:
         return (self.floor - self._fixed).float() - _ROUNDING
 
     def _raise(self, scores: Tensor, best: Tensor, rows: Tensor, block: Block) -> None:
-        """Raise the floor of some queries to what the best keys of their k best groups reach."""
-        group = best[rows].topk(self.k, dim=1).indices
-        places = group * _GROUP + scores[rows.unsqueeze(1), group].argmax(-1)
+        """Raise the floor of some queries to what the best keys of their best groups reach, k where none is guessed."""
+        rank = self._rank(len(block.x))
+        group = best[rows].topk(rank, dim=1).indices
+        places = group * GROUP + scores[rows.unsqueeze(1), group].argmax(-1)
         # The last group may be filled up with what reaches nothing.
         full = (places < len(block.x)).all(1)
         rows, places = rows[full], places[full]
-        scores = _dots(self.queries, block.x, rows.repeat_interleave(self.k), places.view(-1))
-        self._reach(rows, scores.view(-1, self.k).amin(1))
+        scores = block.dots(self.queries, rows.repeat_interleave(rank), places.view(-1))
+        reached = scores.view(-1, rank).amin(1).double() - self._near
+        self.floor[rows] = torch.maximum(self.floor[rows], reached)
 
     def _look(self, scores: Tensor, reached: Tensor, least: Tensor, block: Block) -> None:
         """Add the keys that may matter of the groups that may, bool [n, groups]."""
@@ -201,22 +181,21 @@ class Candidates:
             row, group = pairs.unbind(1)
             at = row * groups + group
             low = least.view(-1)[at] / (self._low.scale[row] * block.scale[group])
-            values = scores.view(-1, _GROUP).index_select(0, at)
+            if not scores.is_floating_point():
+                # Whole numbers are compared with each other twice as fast.
+                low = low.nan_to_num_(_MOST, _MOST, -_MOST).ceil_().clamp_(-_MOST, _MOST).int()
+            values = scores.view(-1, GROUP).index_select(0, at)
             pair, within = (values >= low.unsqueeze(1)).nonzero().unbind(1)
-            self._add(row[pair], group[pair] * _GROUP + within, block)
+            self._add(row[pair], group[pair] * GROUP + within, block)
 
     def _add(self, rows: Tensor, places: Tensor, block: Block) -> None:
         """Add pairs of query and key [c], sorted by query, if their float32 scores reach the floor."""
-        scores = _dots(self.queries, block.x, rows, places)
+        scores = block.dots(self.queries, rows, places)
         keep = self._counts(rows, scores)
         self._rows.append(rows[keep])
         self._scores.append(scores[keep])
-        self._places.append(places[keep] + block.start)
+        self._places.append(block.positions[places[keep]])
         self._waiting += len(self._rows[-1])
-
-    def _reach(self, rows: Tensor, scores: Tensor) -> None:
-        """Take note of float32 scores that k keys of some queries reach."""
-        self.floor[rows] = torch.maximum(self.floor[rows], scores.double() - self._near)
 
     def _counts(self, rows: Tensor, scores: Tensor) -> Tensor:
         """Return whether float32 scores may belong to one of the nearest, bool [c]."""
@@ -225,11 +204,6 @@ class Candidates:
 
 def _lowest(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).min if dtype.is_floating_point else torch.iinfo(dtype).min
-
-
-def _dots(queries: Tensor, keys: Tensor, rows: Tensor, places: Tensor) -> Tensor:
-    """Return the float32 dot product of each pair of query [q, d] and key [b, d], [c]; pairs are sorted by query."""
-    return dots_of_pairs(queries, keys, torch.searchsorted(rows, torch.arange(len(queries) + 1)), places)
 
 
 def _by_row_and_score(rows: Tensor, scores: Tensor) -> Tensor:
@@ -250,7 +224,7 @@ def candidates(
     queries : float32 Tensor [q, d]
         Of unit norm.
     blocks : iterable of Block
-        The keys, in order, at most ``block_rows(k)`` at a time.
+        The keys, at most ``block_rows(k)`` at a time.
     k : int
     floor : float
 
@@ -261,12 +235,37 @@ def candidates(
     given_up : bool Tensor [q]
         Queries with too many candidates, for which no pairs are returned.
     """
+    rows, positions, given_up, _ = _streamed(product, queries, blocks, k, floor, None)
+    return rows, positions, given_up
+
+
+def candidates_by_guess(
+    product: Product, queries: Tensor, blocks: Callable[[], Iterable[Block]], total: int, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what :func:`candidates` does, of ``total`` keys whose blocks come in a random order, sooner.
+
+    Floors are guessed; the queries that missed a neighbour by it are searched again.
+    """
+    rows, positions, given_up, missed = _streamed(product, queries, blocks(), k, -torch.inf, total)
+    again = missed.nonzero().squeeze(1)
+    if len(again):
+        more, more_positions, given_up[again] = candidates(product, queries[again], blocks(), k)
+        kept = ~missed[rows]
+        rows, positions = torch.cat([rows[kept], again[more]]), torch.cat([positions[kept], more_positions])
+    return rows, positions, given_up
+
+
+def _streamed(
+    product: Product, queries: Tensor, blocks: Iterable[Block], k: int, floor: float, total: int | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return pairs and queries as :func:`candidates` does, and the queries that missed some, bool [q]."""
     width = max(1, min(len(queries), _SCORES // block_rows(k)))
-    chunks = [Candidates(product, part, k, floor) for part in queries.split(width)]
+    chunks = [Candidates(product, part, k, floor, total) for part in queries.split(width)]
     space = torch.empty(block_rows(k) * width, dtype=product.score_dtype)
     for block in blocks:
         for chunk in chunks:
             chunk.compare(block, space)
-    found = [chunk.tighten() for chunk in chunks]
-    rows = torch.cat([r + i * width for i, (r, _) in enumerate(found)])
-    return rows, torch.cat([p for _, p in found]), torch.cat([c.given_up for c in chunks])
+    found = [chunk.end() for chunk in chunks]
+    rows = torch.cat([r + i * width for i, (r, _, _) in enumerate(found)])
+    positions, missed = (torch.cat([f[i] for f in found]) for i in (1, 2))
+    return rows, positions, torch.cat([c.given_up for c in chunks]), missed

@@ -11,6 +11,7 @@ from bench.device.precision import full_float32
 from bench.functional.classwise import normalise
 from bench.search import gpu, streaming
 from bench.search.exact import EXACT, top_k
+from bench.search.key_blocks import in_order
 from bench.search.reference import pair_similarities
 from bench.search.room import in_room, on_processor
 from bench.search.rounded_products import FP32, float32_error
@@ -46,7 +47,7 @@ def reaches(queries: Tensor, keys: Tensor, threshold: float) -> Tensor:
 def _streamed(q: Tensor, keys: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     """Return which queries have such a key, and the queries of which that is not known, by the coarsest product."""
     product = EXACT.products(q, keys, 1, keep=False)[0]
-    blocks = EXACT.blocks(product, keys, 1, keep=False)
+    blocks = in_order(product, keys, 1)
     rows, places, open_ = streaming.candidates(product, q, blocks, 1, threshold - _ROUNDING)
     found = torch.zeros(len(q), dtype=torch.bool)
     found[rows[pair_similarities(q, keys, rows, places).float() >= threshold]] = True

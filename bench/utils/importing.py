@@ -9,11 +9,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def large_imports() -> Iterator[None]:
+def large_imports(*, forget: bool = True) -> Iterator[None]:
     """Import without looking for garbage in between, and never look through what was imported afterwards.
 
     A module makes a great many objects that stay. Python's collector goes through all of them again and again while
     torch is imported, a tenth of the time that takes, and later whenever it looks through everything, as at the end.
+
+    Parameters
+    ----------
+    forget : bool
+        Whether all that there is now is left out later. Only a command that begins may say so: what is garbage already
+        stays then.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -21,7 +27,7 @@ def large_imports() -> Iterator[None]:
         yield
     finally:
         # What triton keeps must be collected at the end: its binding says otherwise that it leaks.
-        if "triton" not in sys.modules:
+        if forget and "triton" not in sys.modules:
             gc.freeze()
         if enabled:
             gc.enable()

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.registry import figure
-from bench.reports.figures.style import Figure, canvas, render, title
+from bench.reports.figures.style import Figure, canvas, heatmap, render, title
 from bench.reports.records.paired_predictions import Group
 from bench.reports.utils.text import file_name, place
 
@@ -43,7 +42,8 @@ def maps(groups: Sequence[Group]) -> Iterator[Figure]:
         names = 0.075 * min(max(map(len, methods)), _LONG)
         width, height = 2.0 + names + size, 1.5 + 0.6 * names + size
         with canvas(width, height) as (drawing, (axes,)):
-            sns.heatmap(
+            heatmap(
+                axes,
                 grid,
                 cmap="Blues",
                 vmin=0,
@@ -55,7 +55,6 @@ def maps(groups: Sequence[Group]) -> Iterator[Figure]:
                 linewidths=1,
                 annot_kws={"in_layout": False, "fontsize": 9},
                 cbar_kws={"label": "% of queries", "shrink": 0.8},
-                ax=axes,
             )
             # Squares stay where names begin: the layout measures names from there, and would cut them off elsewhere.
             axes.set_anchor("SW")

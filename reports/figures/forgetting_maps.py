@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.class_axis import name_classes, with_names
 from bench.reports.figures.registry import figure
-from bench.reports.figures.style import Figure, canvas, render, title
+from bench.reports.figures.style import Figure, canvas, heatmap, render, title
 from bench.reports.metrics.per_cell import Scores
 from bench.reports.records.arrow_columns import plain
 from bench.reports.records.class_names import ClassNames
@@ -41,7 +40,8 @@ def maps(records: pd.DataFrame, scored: Scores, class_names: ClassNames) -> Iter
         grid = grid[grid.mean().sort_values(ascending=False, kind="stable").index]
         with canvas(6.4, 1.6 + 0.28 * len(grid) + (1.0 if names else 0)) as (drawing, (axes,)):
             limit = 100 * max(0.01, float(np.nanmax(np.abs(grid.to_numpy()))))
-            sns.heatmap(
+            heatmap(
+                axes,
                 100 * grid,
                 cmap="PuOr_r",
                 vmin=-limit,
@@ -51,7 +51,6 @@ def maps(records: pd.DataFrame, scored: Scores, class_names: ClassNames) -> Iter
                 cbar_kws={"label": "forgetting (points)", "shrink": 0.9},
                 # As one image: thousands of squares would make a large file.
                 rasterized=True,
-                ax=axes,
             )
             name_classes(axes, grid.columns, names, first=0.5)
             axes.grid(visible=False)

@@ -150,6 +150,19 @@ def bands(axes: Axes, data: pd.DataFrame, x: str, y: str, styles: Mapping[str, P
             axes.plot(line[x], edge, color=colour, alpha=0.5, linewidth=0.6)
 
 
+def heatmap(axes: Axes, data: pd.DataFrame, **settings: Any) -> None:
+    """Draw squares of a colour each by ``seaborn.heatmap``, whose labels are to be turned by the caller.
+
+    seaborn draws the whole figure to see whether labels overlap, a sixth of the time of such a figure, and turns them.
+    """
+    drawing = axes.figure
+    drawing.draw = drawing.canvas.draw = lambda *_: None  # type: ignore[method-assign]
+    try:
+        sns.heatmap(data, ax=axes, **settings)
+    finally:
+        del drawing.draw, drawing.canvas.draw
+
+
 def in_percent(data: pd.DataFrame, *names: str) -> pd.DataFrame:
     """Return a frame with shares and their bounds in per cent."""
     columns = [column for name in names for column in (name, f"{name}_low", f"{name}_high") if column in data]

@@ -16,10 +16,11 @@ WRITTEN = "report-files.json"
 """The file that names every file of the report with the SHA-256 of its content."""
 
 
-def publish(out: Path, files: Mapping[str, bytes]) -> None:
+def publish(out: Path, files: Mapping[str, bytes], *, whole: bool = True) -> None:
     """Write the files, named relative to ``out``, and remove those that an earlier report wrote and this one does not.
 
-    A file is removed only if an earlier report names it and it still is what that report wrote.
+    A file is removed only if an earlier report names it and it still is what that report wrote; and none is while the
+    files are not the ``whole`` report yet.
 
     Raises
     ------
@@ -35,6 +36,8 @@ def publish(out: Path, files: Mapping[str, bytes]) -> None:
     _remember(out, {**before, **now})
     for name, content in files.items():
         write_atomically(out / name, content)
+    if not whole:
+        return
     for name in sorted(set(before) - set(now)):
         path = out / name
         if _inside(path, out) and path.is_file() and _sha256(path) == before[name]:

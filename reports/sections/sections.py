@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bench.reports.analysis import Analysis
+from bench.reports.figures.drawing import Drawn
 from bench.reports.figures.registry import FIGURES, SectionKey
 from bench.reports.figures.style import Figure
 from bench.reports.sections import (
@@ -39,18 +40,17 @@ def _figures_alone(analysis: Analysis) -> Iterator[Table]:
 
 @dataclass(frozen=True)
 class Section:
-    """One section: what its heading says, and the function that yields its tables, files of numbers and notes."""
+    """One section: what its heading says, and the function that yields all but its figures."""
 
     key: SectionKey
     title: str
     tables: Callable[[Analysis], Iterable[Table | DataFile | Note | Sentence]] = _figures_alone
 
-    def __call__(self, analysis: Analysis) -> Iterator[Item]:
-        """Yield what the section holds: tables first, then all figures that name it, each kind by number."""
-        yield from self.tables(analysis)
+    def figures(self, drawn: Drawn) -> Iterator[Figure | Note]:
+        """Yield all figures that name the section, each kind by number, and their notes."""
         for kind in FIGURES:
-            if kind.section == self.key:
-                items = list(kind(analysis))
+            if kind.section == self.key and kind.name in drawn:
+                items = drawn[kind.name]
                 yield from sorted((i for i in items if isinstance(i, Figure)), key=lambda drawn: natural(drawn.name))
                 yield from (item for item in items if isinstance(item, Note))
 
@@ -88,20 +88,31 @@ class Part:
     sentences: list[str] = field(default_factory=list)
 
 
-def parts(analysis: Analysis) -> list[Part]:
-    """Return every section with what it holds.
+def tables(analysis: Analysis) -> list[list[Item]]:
+    """Return what every section holds beside its figures.
 
     Raises
     ------
     BenchError
-        If a kind of figure names no section, or two figures or tables have one name: one of them would be missing.
+        If a kind of figure names no section: it would be missing.
     """
     homeless = [kind.name for kind in FIGURES if kind.section not in {section.key for section in SECTIONS}]
     if homeless:
         raise BenchError(f"figures {', '.join(homeless)} name no section of the report; give each one of SECTIONS")
+    return [list(section.tables(analysis)) for section in SECTIONS]
+
+
+def parts(beside: Sequence[Sequence[Item]], drawn: Drawn) -> list[Part]:
+    """Return every section with what it holds: what :func:`tables` made, and figures that were drawn.
+
+    Raises
+    ------
+    BenchError
+        If two figures or tables have one name: one of them would be missing.
+    """
     filled = []
-    for section in SECTIONS:
-        items = list(section(analysis))
+    for section, made in zip(SECTIONS, beside, strict=True):
+        items: list[Item] = [*made, *section.figures(drawn)]
         filled.append(
             Part(
                 section.key,

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.functional.classwise import normalise
-from bench.search import Exact, blocked, exact, int8, streaming, top_k
+from bench.search import Exact, blocked, exact, key_blocks, streaming, top_k
+from bench.search import units as search_units
 from bench.search.int8 import INT8, turn, turn_error
 from bench.search.rounded_products import BF16, FP32, Product
 from bench.utils.random import Stream
@@ -38,10 +39,11 @@ def brute_force(queries: torch.Tensor, keys: torch.Tensor, k: int) -> tuple[torc
 def small_blocks() -> Iterator[None]:
     """Blocks so small that a few hundred keys take every road and cross every border."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "_GROUP", 4)
-        patch.setattr(streaming, "_GROUPS", 2)
-        patch.setattr(streaming, "_ENOUGH", 16)
-        patch.setattr(streaming, "_BLOCK", 32)
+        patch.setattr(key_blocks, "GROUP", 4)
+        patch.setattr(streaming, "GROUP", 4)
+        patch.setattr(key_blocks, "_GROUPS", 2)
+        patch.setattr(key_blocks, "_ENOUGH", 16)
+        patch.setattr(key_blocks, "_BLOCK", 32)
         patch.setattr(streaming, "_SCORES", 512)
         patch.setattr(streaming, "_PAIRS", 13)
         patch.setattr(blocked, "_BLOCK", 50 * 16)
@@ -185,8 +187,8 @@ def test_keys_of_one_group_share_their_scale() -> None:
 
 
 def test_a_search_says_what_ran_and_the_processor_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "_BLOCK", 64)
-    monkeypatch.setattr(streaming, "_ENOUGH", 64)
+    monkeypatch.setattr(key_blocks, "_BLOCK", 64)
+    monkeypatch.setattr(key_blocks, "_ENOUGH", 64)
     queries, keys = draw(300, 64, "queries"), draw(128, 64, "keys")
 
     def by(engine: Exact, queries: torch.Tensor = queries, keys: torch.Tensor = keys) -> str:
@@ -223,8 +225,8 @@ def test_eight_bits_are_for_many_queries_or_keys_rounded_before_of_many_dimensio
 ) -> None:
     monkeypatch.setattr(exact, "has_int8_units", lambda: True)
     monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
-    monkeypatch.setattr(streaming, "_BLOCK", 64)
-    monkeypatch.setattr(streaming, "_ENOUGH", 64)
+    monkeypatch.setattr(key_blocks, "_BLOCK", 64)
+    monkeypatch.setattr(key_blocks, "_ENOUGH", 64)
     few, many, keys = draw(3, 64, "queries"), draw(300, 64, "queries"), draw(128, 64, "keys")
 
     def names(queries: torch.Tensor, keep: bool) -> list[str]:
@@ -240,17 +242,14 @@ def test_eight_bits_are_for_many_queries_or_keys_rounded_before_of_many_dimensio
 
 @pytest.mark.parametrize("units", [True, False])
 def test_eight_bits_add_up_with_and_without_units_for_them(units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8, "has_int8_units", lambda: units)
-    int8._adds_exactly.cache_clear()
-    try:
-        for d in (1, 2, 13, 64, 300):
-            rows, columns = torch.full((9, d), 127, dtype=torch.int8), torch.full((50, d), 127, dtype=torch.int8)
-            rows[::2] *= -1
-            found = torch.empty(9, 50, dtype=torch.int32)
-            INT8.multiply(rows, columns, out=found)
-            assert torch.equal(found.long(), rows.long() @ columns.long().T)
-    finally:
-        int8._adds_exactly.cache_clear()
+    if not units:
+        monkeypatch.setattr(search_units, "has_int8_units", lambda: False)
+    for d in (1, 2, 13, 64, 300):
+        rows, columns = torch.full((9, d), 127, dtype=torch.int8), torch.full((50, d), 127, dtype=torch.int8)
+        rows[::2] *= -1
+        found = torch.empty(9, 50, dtype=torch.int32)
+        INT8.multiply(rows, columns, out=found)
+        assert torch.equal(found.long(), rows.long() @ columns.long().T)
 
 
 @pytest.mark.parametrize(("product", "itemsize"), [("int8", 1), ("bf16", 2)])
@@ -260,7 +259,7 @@ def test_a_kept_copy_follows_its_keys(product: Literal["int8", "bf16"], itemsize
         keys = draw(300, 16, "keys")
         engine.search(queries, keys, 3)
         (kept,) = engine._kept.values()
-        assert kept.rounded.x.nbytes == itemsize * keys.numel()
+        assert kept.copy.low.x.nbytes == itemsize * keys.numel()
         keys.neg_()
         assert equal(engine, queries, keys, 3)
         del keys

@@ -11,6 +11,7 @@ import torch
 from bench.functional.classwise import normalise
 from bench.search import Exact, streaming
 from bench.search.int8 import INT8
+from bench.search.key_blocks import in_order
 from bench.search.rounded_products import BF16, Product
 from bench.utils.random import Stream
 
@@ -30,9 +31,7 @@ def features(real_features: Path) -> torch.Tensor:
 @pytest.mark.parametrize("product", [INT8, BF16], ids=lambda product: product.name)
 def test_few_candidates_remain_and_no_query_is_given_up(features: torch.Tensor, product: Product) -> None:
     queries, keys, k = features[:500], features[500:], 32
-    size = streaming.block_rows(k)
-    blocks = (streaming.Block.of(product, start, keys[start : start + size]) for start in range(0, len(keys), size))
-    rows, _, given_up = streaming.candidates(product, queries, blocks, k)
+    rows, _, given_up = streaming.candidates(product, queries, in_order(product, keys, k), k)
     assert not given_up.any()
     assert len(rows) < 1.1 * k * len(queries)
 

@@ -126,16 +126,17 @@ def measure(runs: Path, out: Path) -> dict[str, float]:
     Seconds on the clock and of processors, which other work on the machine hardly changes, and bytes at the peak.
     """
     code = (
-        "import json, re, resource, sys; from pathlib import Path; from bench.reports.report import build; "
-        "build([Path(sys.argv[1])], Path(sys.argv[2])); used = resource.getrusage(resource.RUSAGE_SELF); "
+        "import json, re, resource, sys; from pathlib import Path; from bench.cli.main import main; "
+        "main(['report', sys.argv[1], '--out', sys.argv[2]], standalone_mode=False); "
+        "used = resource.getrusage(resource.RUSAGE_SELF); helped = resource.getrusage(resource.RUSAGE_CHILDREN); "
         # What getrusage tells of memory begins with that of the process which started this one.
         "status = Path('/proc/self/status'); own = re.findall(r'VmHWM:\\s+(\\d+)', status.read_text()) "
         "if status.exists() else [used.ru_maxrss]; "
-        "print(json.dumps([used.ru_utime + used.ru_stime, 1024 * int(own[0])]))"
+        "print(json.dumps([sum(u.ru_utime + u.ru_stime for u in (used, helped)), 1024 * int(own[0])]))"
     )
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code, str(runs), str(out)], capture_output=True, text=True, check=True)
-    processor, peak = json.loads(done.stdout)
+    processor, peak = json.loads(done.stdout.splitlines()[-1])
     return {"seconds": time.perf_counter() - start, "processor_seconds": processor, "peak_bytes": peak}
 
 

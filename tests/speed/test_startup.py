@@ -18,7 +18,14 @@ from tests.speed.quiet import needs_quiet
 HELP = [sys.executable, "-m", "bench", "--help"]
 LIST = [sys.executable, "-m", "bench", "list", "methods"]
 CLICK = [sys.executable, "-c", "import click"]
-COMPLETED = ("bench r", "bench run --me", "bench run --methods knn,pro", "bench run --data d")
+COMPLETED = (
+    "bench r",
+    "bench run --me",
+    "bench run --methods knn,pro",
+    "bench run --data d",
+    "bench report --b",
+    "bench fit --method pro",
+)
 
 
 @pytest.mark.benchmark(group="startup")

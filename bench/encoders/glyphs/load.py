@@ -11,6 +11,7 @@ from bench.device.precision import DTYPES, Precision
 from bench.encoders.encoder import Encoder
 from bench.encoders.registry import encoder
 from bench.utils.errors import BenchError
+from bench.utils.importing import large_imports
 
 NAME = "glyphs"
 
@@ -30,9 +31,10 @@ def load_bundled(
     if place:
         raise BenchError(f"there is one encoder {NAME}; leave out {place!r}")
     # open_clip takes seconds to import, and most runs read features only.
-    import open_clip
+    with large_imports(forget=False):
+        import open_clip
 
-    from bench.encoders.glyphs.model import load, pixels
+        from bench.encoders.glyphs.model import load, pixels
 
     loaded = load()
 

@@ -1,7 +1,9 @@
 """Results that another version wrote: another schema is refused in one line, and columns added since are null."""
 
 import json
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +11,7 @@ import pytest
 
 from bench.reports.records.run_table import read_runs
 from bench.reports.report import build
+from bench.results.checks import _sums
 from bench.results.run_folder import Store, read_predictions, read_records
 from bench.utils.errors import BenchError
 from bench.utils.version import SCHEMA
@@ -103,3 +106,11 @@ def test_an_older_run_without_some_columns_is_reported_beside_a_newer_one(tmp_pa
     loaded = read_runs([tmp_path])
     assert set(loaded.records["method"]) == {"a", "b"}
     assert loaded.records.loc[loaded.records["method"] == "a", "gpu_joules"].isna().all()
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [0, 0, 3], [2, 0, 1, 0], [1, 1, 4], [0, 5, 0]])
+def test_sums_of_lists_are_those_of_their_values(sizes: list[int]) -> None:
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    values = np.random.default_rng(0).integers(0, 256, ends[-1]).astype(np.uint8)
+    expected = [sum(values[start:end].tolist()) for start, end in pairwise(ends)]
+    assert _sums(values, ends).tolist() == expected

@@ -310,3 +310,13 @@ def test_the_help_of_a_run_imports_nothing_heavy() -> None:
 def test_what_is_no_list_of_names_is_refused(value: object) -> None:
     with pytest.raises(BenchError, match="neither a name nor a list of names"):
         RunConfig.merged(None, {"methods": value})
+
+
+def test_the_demo_is_the_default_run() -> None:
+    makefile = (Path(__file__).parents[3] / "Makefile").read_text()
+    (line,) = (line for line in makefile.splitlines() if "bench run --methods zero-shot" in line)
+    words = line.split()
+    named = dict(zip(words[2::2], words[3::2], strict=True))
+    default = RunConfig()
+    assert RunConfig(methods=named["--methods"], seeds=named["--seeds"]) == default
+    assert len(default.seeds) >= 3  # with two an interval says next to nothing

@@ -16,7 +16,7 @@ from bench.core.task import Episode
 from bench.data.registry import resolve
 from bench.functional.classwise import normalise
 from bench.runner.leakage import _connected, near_duplicates, query_clusters
-from bench.search import Exact, streaming, threshold
+from bench.search import Exact, key_blocks, threshold
 from bench.search.threshold import reaches
 from bench.utils.random import Stream
 from tests import toy
@@ -66,7 +66,7 @@ def test_a_threshold_at_a_cosine_is_reached_by_it(
     product: Literal["int8", "bf16", "fp32"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threshold, "EXACT", Exact(product))
-    monkeypatch.setattr(streaming, "_BLOCK", 32)
+    monkeypatch.setattr(key_blocks, "_BLOCK", 32)
     keys = torch.from_numpy(Stream(0).numpy().standard_normal((300, 64), dtype="float32"))
     queries = keys[:100] + 0.1 * keys[100:200]
     nearest = (normalise(queries).double() * normalise(keys[:100]).double()).sum(1)

@@ -91,6 +91,15 @@ def test_epochs_and_image_weights_count_as_configurations() -> None:
         assert set(of_it["selected_on"]) == {"none" if tried[name] == [1] else "validation-classes"}
 
 
+def test_validation_classes_are_no_makeshift_for_a_split_that_is_missing() -> None:
+    data = toy.dataset()
+    bare = replace(data, roles={role: names for role, names in data.roles.items() if role != "validation"})
+    settings: dict[str, Any] = {"seeds": 1, "device": "cpu", "calibrate": False, "selection": "validation-split"}
+    with pytest.warns(RuntimeWarning, match="toy has no validation split"):
+        frame = bench.run("web-zero-shot", ["mml:epochs=2"], bare, **settings).frame
+    assert frame["selected_on"].tolist() == ["validation-classes"]
+
+
 def test_epochs_that_held_out_images_chose_count_too() -> None:
     frame = run(("mml:adapt_epochs=3:patience=3",), shots=4)
     assert frame["configurations"].tolist() == [4]

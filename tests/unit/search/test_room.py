@@ -10,7 +10,7 @@ import torch
 
 from bench.search import gpu, room, top_k
 from bench.search.room import Room, in_room
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, Notice
 from tests.parity.test_search_certified import brute_force, draw
 
 HERE = torch.device("cpu")
@@ -41,7 +41,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, above: int) -> list[int]:
 def test_a_full_card_halves_the_block_once_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = failing(monkeypatch, 32 << 20)
     queries, keys = draw(5, 16, "queries"), draw(300, 16, "keys")
-    with pytest.warns(UserWarning, match="cpu has too little memory for blocks of 64 MiB; searches go on .* of 32 MiB"):
+    with pytest.warns(Notice, match="cpu has too little memory for blocks of 64 MiB; searches go on .* of 32 MiB"):
         found = top_k(queries, keys, 4)
     assert torch.equal(found.positions, brute_force(queries, keys, 4)[0])
     with warnings.catch_warnings():

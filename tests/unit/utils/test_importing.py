@@ -22,6 +22,10 @@ def test_the_collector_rests_and_goes_on_even_after_an_error() -> None:
     )
 
 
+def test_a_library_leaves_what_was_there_to_the_collector() -> None:
+    run("with large_imports(forget=False):\n    pass\nassert gc.isenabled() and not gc.get_freeze_count()\n")
+
+
 def test_a_collector_that_was_off_stays_off() -> None:
     run("gc.disable()\nwith large_imports():\n    pass\nassert not gc.isenabled()\n")
 

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from bench.reports import report as building
 from bench.reports.page.report_folder import WRITTEN, publish
 from bench.reports.report import build
 from bench.utils.errors import BenchError
@@ -70,3 +71,40 @@ def test_a_list_of_files_that_is_none_is_one_line(tmp_path, text):
     with pytest.raises(BenchError, match="is damaged") as caught:
         publish(tmp_path, {"a": b"a"})
     assert "\n" not in str(caught.value)
+
+
+def test_the_page_is_there_before_its_figures(tmp_path, monkeypatch):
+    make_run(tmp_path / "a", {"knn": 0.5, "mml": 0.8}, sessions=2)
+    out = tmp_path / "out"
+    build([tmp_path / "a"], out)
+    whole = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    draw, seen = building.draw_all, []
+
+    def look(*arguments):
+        page = (out / "report.html").read_text()
+        seen.append(("<table" in page, "<img" in page, "still being drawn" in page))
+        # Nothing of the report before is gone yet.
+        assert {path for path in out.rglob("*") if path.is_file()} == set(whole)
+        return draw(*arguments)
+
+    monkeypatch.setattr(building, "_SOON", -1.0)
+    monkeypatch.setattr(building, "draw_all", look)
+    build([tmp_path / "a"], out)
+    assert seen == [(True, False, True)]
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
+
+
+def test_a_report_that_is_stopped_before_its_figures_is_made_whole_by_the_next(tmp_path, monkeypatch):
+    make_run(tmp_path / "a", {"knn": 0.5, "mml": 0.8}, sessions=2)
+    build([tmp_path / "a"], tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "_SOON", -1.0)
+        patch.setattr(building, "draw_all", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build([tmp_path / "a"], tmp_path / "out")
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left >= {"report-files.json", "report.html", "summary.csv", "tables"}
+    assert "figures" not in left
+    build([tmp_path / "a"], tmp_path / "out")
+    names = {path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*") if path.is_file()}
+    assert {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()} == names
