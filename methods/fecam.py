@@ -110,20 +110,24 @@ class FeCAM:
 
     def _scatter(self, task: Task) -> Scatter:
         items = task.labelled
-        return Scatter.of(normalise(items.x), task.columns(items.labels), task.n_classes)
+        return Scatter.by_class(items.x, task.columns(items.labels), task.n_classes, embed=normalise)
 
     def _of(self, scatter: Scatter, known: list[Metric | None] | None) -> Ellipsoids:
         scatter = scatter.reduced()
         metrics = list(known or [None] * len(scatter.counts))
         rows, counts = rows_of_classes(scatter.columns, len(metrics)), scatter.counts.tolist()
-        lows = {
-            c: scatter.factor[rows[c]] / max(1, counts[c] - 1) ** 0.5 for c, metric in enumerate(metrics) if not metric
-        }
-        traces = [(low * low).sum() for low in lows.values()]
+
+        def low(c: int) -> Tensor:
+            root: float = max(1, counts[c] - 1) ** 0.5
+            return scatter.factor[rows[c]] / root
+
+        anew = [c for c, metric in enumerate(metrics) if not metric]
+        # One after the other, for together they are as large as the state.
+        traces = [low(c).square_().sum() for c in anew]
         # Read back together, so that a device is waited for once and not once a class.
         spreads = torch.stack(traces).tolist() if traces else []
-        for (c, low), trace, spread in zip(lows.items(), traces, spreads, strict=True):
-            metrics[c] = self._metric(low, trace) if spread > 1e-12 else None
+        for c, trace, spread in zip(anew, traces, spreads, strict=True):
+            metrics[c] = self._metric(low(c), trace) if spread > 1e-12 else None
         return Ellipsoids(scatter, tuple(metrics))
 
     def _metric(self, low: Tensor, trace: Tensor) -> Metric:

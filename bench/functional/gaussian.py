@@ -158,6 +158,37 @@ class Scatter:
         means = class_sums(x, columns, n_classes) / counts.clamp(min=1).unsqueeze(1)
         return Scatter(counts, means, x.double() - means[columns], columns)
 
+    @staticmethod
+    def by_class(x: Tensor, columns: Tensor, n_classes: int, *, embed: Callable[[Tensor], Tensor]) -> Scatter:
+        """Return the statistics of ``embed`` of rows, at most D rows a class, made some classes at a time.
+
+        Parameters
+        ----------
+        x : Tensor [n, d]
+            May be memory-mapped.
+        columns : int64 Tensor [n]
+        n_classes : int
+        embed : callable
+            What is made of some of the rows.
+        """
+        if len(x) <= _ROWS:
+            return Scatter.of(embed(x), columns, n_classes).reduced()
+        parts: list[Scatter] = []
+        waiting: list[Tensor] = []
+        for rows in [*rows_of_classes(columns, n_classes), None]:
+            if waiting and (rows is None or sum(map(len, waiting)) + len(rows) > _ROWS):
+                at = torch.cat(waiting)
+                parts.append(Scatter.of(embed(x[at]), columns[at], n_classes).reduced())
+                waiting = []
+            if rows is not None:
+                waiting.append(rows)
+        counts, means = class_counts(columns, n_classes), parts[0].means
+        for part in parts[1:]:
+            # Each class is in one part alone, and zero in the others.
+            means += part.means
+        factor = torch.cat([part.factor for part in parts])
+        return Scatter(counts, means, factor, torch.cat([part.columns for part in parts]))
+
     @property
     def n(self) -> int:
         """The number of rows that were seen."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from bench.functional.classwise import class_sums
 from bench.functional.symmetric import add_gram, kernel, mirror, products, solve_shifted
+from bench.functional.tridiagonal import Tridiagonal
 
 _SAME = 1e-10
 """Rows whose squared distance is below this share of their squared length are one row computed twice in float32."""
@@ -147,8 +148,9 @@ def held_out_errors(
 ) -> list[float]:
     """Return the mean squared error on held-out rows for each penalty, fitted on the other rows.
 
-    One eigendecomposition serves all penalties: that of the others' H H', or of their H'H where it is smaller. With
-    H H' = V E V' predictions are h H' V (E + a I)^-1 V' Y, and with H'H = V E V' they are h V (E + a I)^-1 V' H' Y.
+    One tridiagonal form serves all penalties: that of the others' H H', or of their H'H where it is smaller. With
+    H H' = Q T Q' predictions are h H' Q (T + a I)^-1 Q' Y, and with H'H = Q T Q' they are h Q (T + a I)^-1 Q' H' Y.
+    Where rounding leaves T + a I indefinite, and on a GPU, eigenvalues and eigenvectors take their place.
 
     Parameters
     ----------
@@ -164,12 +166,33 @@ def held_out_errors(
         wide = h[fitted].double()
         gram = wide.new_zeros(h.shape[1], h.shape[1])
         add_gram(gram, wide)
-        values, vectors = torch.linalg.eigh(gram)
-        cross, inner = h[test].double() @ vectors, vectors.T @ (wide.T @ y[fitted])
+        cross, right = h[test].double(), wide.T @ y[fitted]
     else:
         whole = kernel(h) if known is None else known
-        values, vectors = torch.linalg.eigh(whole[fitted][:, fitted])
-        cross, inner = whole[test][:, fitted] @ vectors, vectors.T @ y[fitted]
-    values, wanted = values.clamp(min=0).unsqueeze(1), y[test]
-    errors = [((cross @ (inner / (values + penalty)) - wanted) ** 2).mean() for penalty in penalties]
+        gram = whole[fitted][:, fitted]
+        cross, right = whole[test][:, fitted], y[fitted]
+    found = _by_tridiagonal(gram, cross, right, penalties) if gram.device.type == "cpu" and len(gram) else None
+    answers = _by_eigenvectors(gram, cross, right, penalties) if found is None else found
+    wanted = y[test]
+    errors = [((answer - wanted) ** 2).mean() for answer in answers]
     return [float(error) for error in torch.stack(errors).tolist()]
+
+
+def _by_tridiagonal(gram: Tensor, cross: Tensor, right: Tensor, penalties: Sequence[float]) -> list[Tensor] | None:
+    """Return X (G + a I)^-1 R of X [t, m] and R [m, c] for each penalty a; None where one has no Cholesky factor."""
+    form = Tridiagonal.of(gram)
+    turned, right = form.turned(cross.T), form.turned(right)
+    answers = []
+    for penalty in penalties:
+        solved = form.solve(penalty, right)
+        if solved is None:
+            return None
+        answers.append(turned.T @ solved)
+    return answers
+
+
+def _by_eigenvectors(gram: Tensor, cross: Tensor, right: Tensor, penalties: Sequence[float]) -> list[Tensor]:
+    """Return the same by eigenvalues, of which none is below zero."""
+    values, vectors = torch.linalg.eigh(gram)
+    values, cross, right = values.clamp(min=0).unsqueeze(1), cross @ vectors, vectors.T @ right
+    return [cross @ (right / (values + penalty)) for penalty in penalties]

@@ -24,6 +24,7 @@ WIDE = {"width": 300}
         ("gda", {}, 40),
         ("klda", WIDE, 50),
         ("ranpac", WIDE, 50),
+        ("fecam", {}, 120),
     ],
 )
 def test_memory_beside_the_state_does_not_grow_with_the_images(
