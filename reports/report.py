@@ -72,19 +72,23 @@ def build(
     warnings = [*FIGURES.warnings, *analysis.warnings]
     said = [*warnings, *analysis.detailed[1]]
     if time.monotonic() - start > _SOON:
-        early = html.render(analysis, parts(beside, {}), [*said, _EARLY]).encode()
-        publish(out, {"report.html": early}, whole=False)
+        early = parts(beside, {})
+        page = html.render(analysis, early, [*said, _EARLY]).encode()
+        publish(out, {**_all_files(early), "report.html": page}, whole=False)
     _ = analysis.detailed_groups
     sections = parts(beside, draw_all(analysis, processes))
     notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis)]
-    files: dict[str, bytes] = {}
-    for part in sections:
-        files |= _files(part)
+    files = _all_files(sections)
     files["report.md"] = _markdown(sections, warnings, notes).encode()
     files["report.html"] = html.render(analysis, sections, [*said, *notes]).encode()
     publish(out, files)
     n_figures = sum(len(part.figures) for part in sections)
     return terminal.text(analysis.means, warnings, out, n_figures, width)
+
+
+def _all_files(sections: Sequence[Part]) -> dict[str, bytes]:
+    """Return the files of sections by name."""
+    return {name: content for part in sections for name, content in _files(part).items()}
 
 
 def _files(part: Part) -> dict[str, bytes]:

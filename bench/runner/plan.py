@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import product
@@ -88,8 +89,16 @@ def plan(config: RunConfig) -> Run:
     BenchError
         If a name is unknown, a value does not fit, or what is asked for does not go together.
     """
-    with source_index(cache_root() / SOURCES):
+    with _what_code_says():
         return _planned(config)
+
+
+def _what_code_says() -> AbstractContextManager[None]:
+    try:
+        return source_index(cache_root() / SOURCES)
+    except BenchError:
+        # A cache that cannot be used is told where something is needed of it.
+        return nullcontext()
 
 
 def _planned(config: RunConfig) -> Run:

@@ -106,6 +106,8 @@ def _cost(
     said = f"It takes {_spent(best)}"
     cheaper = [o for o in (tied or options) if _known(o, "ms") and o.costs["ms"] < best.costs["ms"]]
     if not cheaper:
+        # Of methods that are shown to be worse one may well be quicker.
+        none = "none of those as good answers sooner" if tied else none
         return f"{said}; {none}." if not math.isnan(best.costs["ms"]) else said + "."
     other = min(cheaper, key=lambda o: (o.costs["ms"], -o.accuracy))
     what = "the quickest of those as good" if tied else "the quickest"

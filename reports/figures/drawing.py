@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,9 @@ from bench.reports.utils.note import Note
 
 Drawn = Mapping[str, list[Figure | Note]]
 """By the name of its kind, what each yields."""
+
+_BYTES = 4
+"""Of a number in a pipe, which are read together or not at all."""
 
 
 def draw_all(analysis: Analysis, processes: int = 1) -> Drawn:
@@ -38,33 +42,45 @@ def draw_all(analysis: Analysis, processes: int = 1) -> Drawn:
     if processes > 1 and sys.platform == "linux" and not analysis.galleries:
         with ExitStack() as stack:
             fork = multiprocessing.get_context("fork")
-            turn = fork.Value("i", 0)
-            readers = [stack.enter_context(_helper(fork, kinds, analysis, turn, found)) for _ in range(processes - 1)]
-            for number in _turns(turn, len(kinds)):
+            turns = stack.enter_context(_numbers(len(kinds)))
+            readers = [stack.enter_context(_helper(fork, kinds, analysis, turns, found)) for _ in range(processes - 1)]
+            for number in _taken(turns):
                 found[number] = list(kinds[number](analysis))
             for reader in readers:
                 reader.join()
     return {kind.name: found[n] if n in found else list(kind(analysis)) for n, kind in enumerate(kinds)}
 
 
-def _turns(turn: Any, count: int) -> Iterator[int]:
-    """Yield numbers below a count that no process has been given."""
-    while True:
-        with turn.get_lock():
-            number = turn.value
-            turn.value += 1
-        if number >= count:
-            return
-        yield number
+@contextmanager
+def _numbers(count: int) -> Iterator[int]:
+    """Yield a pipe from which each number below a count can be taken once, by whichever process comes first.
+
+    A shared counter would need a file, and so a folder for it and room on the disk.
+    """
+    turns, filled = os.pipe()
+    try:
+        os.write(filled, b"".join(number.to_bytes(_BYTES, "little") for number in range(count)))
+    finally:
+        os.close(filled)
+    try:
+        yield turns
+    finally:
+        os.close(turns)
+
+
+def _taken(turns: int) -> Iterator[int]:
+    """Yield numbers that no other process is given."""
+    while number := os.read(turns, _BYTES):
+        yield int.from_bytes(number, "little")
 
 
 @contextmanager
 def _helper(
-    fork: Any, kinds: list[FigureKind], analysis: Analysis, turn: Any, found: dict[int, list[Figure | Note]]
+    fork: Any, kinds: list[FigureKind], analysis: Analysis, turns: int, found: dict[int, list[Figure | Note]]
 ) -> Iterator[Thread]:
     """Yield a thread that takes over what a process draws; at the end of the block both are gone."""
     ours, theirs = fork.Pipe(duplex=False)
-    process = fork.Process(target=_draw, args=(theirs, ours, kinds, analysis, turn), daemon=True)
+    process = fork.Process(target=_draw, args=(theirs, ours, kinds, analysis, turns), daemon=True)
     process.start()
     theirs.close()
     reader = Thread(target=_take, args=(ours, found), daemon=True)
@@ -78,14 +94,14 @@ def _helper(
         ours.close()
 
 
-def _draw(out: Connection, others: Connection, kinds: list[FigureKind], analysis: Analysis, turn: Any) -> None:
+def _draw(out: Connection, others: Connection, kinds: list[FigureKind], analysis: Analysis, turns: int) -> None:
     """Draw what nobody else has begun and send it, until all is begun, something fails, or nobody listens."""
     # Ctrl-C reaches the process that started this one, which then ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     others.close()
     with suppress(Exception):
-        for number in _turns(turn, len(kinds)):
+        for number in _taken(turns):
             out.send((number, list(kinds[number](analysis))))
 
 

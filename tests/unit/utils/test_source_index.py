@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.runner.config import RunConfig
+from bench.runner.plan import plan
 from bench.utils import source, source_index
 from bench.utils.source import Source, read
 
@@ -85,3 +88,19 @@ def test_it_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.Monkey
     for number, new in ((4, False), (0, False), (3, False), (1, True)):
         file.write_text(f"X = {number}\n")
         assert parsed(file, index, monkeypatch)[1] == new, number
+
+
+def test_a_run_is_planned_alike_with_an_index_without_one_and_where_none_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    config: dict[str, Any] = {"methods": ["protonet"], "data": ["digits"], "seeds": 1, "out": tmp_path / "runs"}
+    names = []
+    for cache in (tmp_path / "cache", tmp_path / "cache", blocked):
+        forget(monkeypatch)
+        monkeypatch.setattr(source, "_DIGESTS", {})
+        monkeypatch.setenv("BENCH_CACHE", str(cache))
+        names.append(plan(RunConfig(**config)).name)
+    assert len(set(names)) == 1
+    assert (tmp_path / "cache" / "sources.json").is_file()

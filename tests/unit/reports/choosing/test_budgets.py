@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from bench.cli.main import main
 from bench.reports.analysis import Analysis
-from bench.reports.choosing.budgets import Budget, Choice, choices
+from bench.reports.choosing.budgets import UNITS, Budget, Choice, Option, choices
 from bench.reports.choosing.front import front_of
 from bench.reports.choosing.words import in_short, sentence
 from bench.reports.metrics.definitions import METRICS
@@ -110,6 +110,16 @@ def test_a_report_is_answered_in_three_sentences(analysis: Analysis) -> None:
     assert sure == "That it is the best is shown against every other method (paired, after Holm's correction)."
     assert "It takes 5 ms" in cost
     assert "tiny, the quickest" in cost
+
+
+def test_a_quicker_method_that_is_shown_to_be_worse_is_not_denied() -> None:
+    kept = {"best": (0.9, 2.0, False), "as good": (0.89, 3.0, True), "quick and worse": (0.5, 0.1, False)}
+    made = [
+        Option(method=m, accuracy=a, low=a, high=a, costs=dict.fromkeys(UNITS, 1.0) | {"ms": ms}, keeps=True, tied=tied)
+        for m, (a, ms, tied) in kept.items()
+    ]
+    choice = Choice(scenario="s", dataset="d", condition="", options=tuple(made), best=made[0])
+    assert in_short([choice])[2].endswith("; none of those as good answers sooner.")
 
 
 def test_nothing_is_said_of_one_method(tmp_path: Path) -> None:
