@@ -48,6 +48,8 @@ CLOSED_FORM = (
 """What is built without gradient steps, and not by looking up items alone."""
 QUERIES = 1000
 MIB = 1 << 20
+_TOLD = 8 * MIB
+"""Bytes from which on their growth is told."""
 
 Size = tuple[int, int, int]
 
@@ -121,7 +123,9 @@ def curves(names: Sequence[str], base: Size, limit: float) -> str:
             continue
         first = found[0]
         times = [
-            f"{one['build'] / first['build']:.1f}, {one['score'] / first['score']:.1f}; {whole(one) / whole(first):.1f}"
+            f"{one['build'] / first['build']:.1f}, {one['score'] / first['score']:.1f}"
+            # What is smaller drowns in what the process takes and gives back meanwhile.
+            + (f"; {whole(one) / whole(first):.1f}" if whole(first) >= _TOLD else "")
             for one in found[1:]
         ]
         cells = [*times, *["-"] * (3 - len(times))]
