@@ -26,22 +26,18 @@ from bench.utils.random import Stream
 class ClassHierarchy:
     """Labelled images and queries as in few-shot classification; mistakes are weighed by a tree of the classes.
 
-    Bertinetto et al., Making Better Mistakes, CVPR 2020, arXiv:1912.09393; answers that back off to an ancestor:
-    Geirhos et al., arXiv:2408.08172, on iNaturalist's taxa. Measured are the height of mistakes and what backing off
-    gains.
+    Measured are the height of mistakes (Bertinetto et al., Making Better Mistakes, CVPR 2020, arXiv:1912.09393) and
+    what backing off to an ancestor gains (Geirhos et al., arXiv:2408.08172).
 
     Attributes
     ----------
     tree : Path or None
-        JSON file: the ancestors of each class by its name, from the root's child to its parent; or iNaturalist's
-        annotations, whose ranks from kingdom to genus are the tree; or WordNet's ``data.noun``. None makes a tree: of
-        the leading words of the names, where half of the classes share one (Unicode scripts of glyphs), else of the
-        mean labelled images by average linkage, which the condition says.
+        JSON of each class's ancestors, root's child first, iNaturalist's annotations, or WordNet's ``data.noun``. None
+        makes one of leading words of names, where half of the classes share one, else of mean images (it is said).
     synsets : Path or None
-        With WordNet: file of lines ``n01440764 tench`` that say which synset a class is, by its name or in the order of
-        the labels. None finds those whose names have a synset in them or are one noun's alone.
+        With WordNet: lines ``n01440764 tench`` by name or in the order of labels. None reads names of classes as nouns.
     levels : int
-        How many levels a tree of mean images is cut to.
+        Of a tree of mean images.
     """
 
     tree: Path | None = None
@@ -52,14 +48,13 @@ class ClassHierarchy:
 
     def conditions(self, dataset: Dataset) -> Iterator[Condition]:
         """Yield the one condition: what the tree is of, and the shots."""
-        made = tree_of(dataset, eligible(dataset, self.classes), self.tree, self.levels, self.synsets)
-        yield {**departures(dataset, self.classes), "tree": made.of, "shots": self.shots}
+        of = tree_of(dataset, eligible(dataset, self.classes), self.tree, self.levels, self.synsets).of
+        yield {**departures(dataset, self.classes), "tree": of, "shots": self.shots}
 
     def deal(self, dataset: Dataset, condition: Condition, *, rng: Stream, source: Dataset | None = None) -> Episode:
         """Return one session."""
         frame = Labelled.of(dataset, eligible(dataset, self.classes), dataset.memory)
-        made = tree_of(dataset, frame.ids, self.tree, self.levels, self.synsets)
+        nodes = tree_of(dataset, frame.ids, self.tree, self.levels, self.synsets).nodes
         memory = declared_or_bare(dataset, "none", "hierarchy.memory")
-        notes = {"tree_nodes": int(made.nodes.max()) + 1}
-        session = frame.session(frame.shots(condition["shots"], rng), *memory, notes)
-        return Episode(sessions=(replace(session, measure=Hierarchy(made.nodes)),))
+        session = frame.session(frame.shots(condition["shots"], rng), *memory, {"tree_nodes": int(nodes.max()) + 1})
+        return Episode(sessions=(replace(session, measure=Hierarchy(nodes)),))

@@ -83,8 +83,9 @@ def test_shots_and_splits_by_name() -> None:
     assert {name: shots(name) for name in counts} == counts
     assert choose_roles(["shot2", "shot16", "shot4", "test"], {})["support"] == ["shot16"]
     words = {"train_set": "support", "Test set": "query", "valset": "validation", "dev-split": "validation"}
+    words |= {"train2017": "support", "test-2015": "query", "val_2021": "validation"}
     assert {name: usual_role(name) for name in words} == words
-    for name in ("cat", "set", "sunset", "evaluation", "train2017", "test_settings"):
+    for name in ("cat", "set", "sunset", "evaluation", "train1066", "test_settings"):
         assert usual_role(name) is None, name
     assert is_split("Memory")
     assert not is_split("tester")

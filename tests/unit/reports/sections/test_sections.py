@@ -8,9 +8,10 @@ import pytest
 
 from bench.reports import analysis as analysis_module
 from bench.reports.analysis import Analysis
+from bench.reports.figures.drawing import draw_all
 from bench.reports.figures.registry import FIGURES, FigureKind, SectionKey, figure
 from bench.reports.sections import sections
-from bench.reports.sections.sections import SECTIONS, parts
+from bench.reports.sections.sections import SECTIONS, parts, tables
 from bench.reports.utils.registry import Registry
 from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
@@ -39,7 +40,7 @@ def test_a_figure_whose_section_is_gone_is_an_error_and_not_missing(
     only: Registry[FigureKind] = Registry("figure", "no.such.group", built_in={"lost": lost})
     monkeypatch.setattr(sections, "FIGURES", only)
     with pytest.raises(BenchError, match="figures lost name no section of the report"):
-        parts(analysis)
+        tables(analysis)
 
 
 def test_every_part_is_computed_once(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +54,6 @@ def test_every_part_is_computed_once(analysis: Analysis, monkeypatch: pytest.Mon
 
         monkeypatch.setattr(analysis_module, name, counted)
     fresh = Analysis.of([info.folder for info in analysis.run_table.runs])
-    parts(fresh)
+    parts(tables(fresh), draw_all(fresh))
     assert fresh.published is fresh.published
     assert sorted(calls) == ["groups", "paired_comparisons", "read_runs", "scores"]

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from bench.cli.main import main
 from bench.reports.analysis import Analysis
-from bench.reports.sections.sections import parts
+from bench.reports.sections.sections import parts, tables
 from bench.results.kept_tables import CERTIFICATES, VALUES, kept
 from bench.runner.api import run
 from bench.utils.errors import BenchError
@@ -24,14 +24,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_report_shows_what_was_kept_and_nothing_else(made: Path) -> None:
-    before = {part.key: part for part in parts(Analysis.of([made]))}
+    before = {part.key: part for part in parts(tables(Analysis.of([made])), {})}
     assert before["worth"].tables == []
     assert "certified" not in [table.name for table in before["trust"].tables]
     for command in (["certify", str(made), "--most", "4", "--keep"], ["value", str(made), "--keep"]):
         done = CliRunner().invoke(main, command)
         assert done.exit_code == 0, done.output
         assert "for `bench report`" in done.output
-    after = {part.key: part for part in parts(Analysis.of([made]))}
+    after = {part.key: part for part in parts(tables(Analysis.of([made])), {})}
     (table,) = [one for one in after["trust"].tables if one.name == "certified"]
     certificates = kept(made, CERTIFICATES)
     assert certificates is not None
