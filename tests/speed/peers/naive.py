@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 
@@ -72,3 +75,69 @@ def herd(x: Tensor, count: int) -> Tensor:
         chosen.append(best)
         total = total + x[best]
     return torch.tensor(chosen)
+
+
+def rank_votes(columns: Tensor, weights: Tensor) -> Tensor:
+    """Return the answers [q]: neighbours are scanned one by one, and the class that first has the most wins."""
+    found = []
+    for row, shares in zip(columns.tolist(), weights.tolist(), strict=True):
+        votes: dict[int, float] = {}
+        best, winner = 0.0, row[0]
+        for column, share in zip(row, shares, strict=True):
+            votes[column] = votes.get(column, 0.0) + share
+            if votes[column] > best:
+                best, winner = votes[column], column
+        found.append(winner)
+    return torch.tensor(found)
+
+
+class ResidualAttention(nn.Module):
+    """CLIP's residual attention block with norms of their own for query, key and value, as MML's code has it."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.query_norm, self.key_norm, self.value_norm, self.mlp_norm = (nn.LayerNorm(d) for _ in range(4))
+        self.attention = nn.MultiheadAttention(d, 1)
+        self.fc, self.proj = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
+
+    def forward(self, f: Tensor, near: Tensor) -> Tensor:
+        """Return features [b, d] with what their neighbours [k, b, d] know."""
+        query, key, value = self.query_norm(f).unsqueeze(0), self.key_norm(near), self.value_norm(near)
+        g: Tensor = f + self.attention(query, key, value, need_weights=False)[0][0]
+        inner = self.fc(self.mlp_norm(g))
+        found: Tensor = f + g + self.proj(inner * torch.sigmoid(1.702 * inner))
+        return found
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One modality: a block, the items it retrieves from [n, d] at the norm of the queries, and prototypes [c, d]."""
+
+    block: ResidualAttention
+    items: Tensor
+    prototypes: Tensor
+
+    def cosines(self, f: Tensor, k: int) -> Tensor:
+        """Return cosines to the prototypes [b, c]; neighbours are searched for each time."""
+        places = (F.normalize(f, dim=1) @ F.normalize(self.items, dim=1).T).topk(k).indices
+        near = self.items[places.reshape(-1)].view(len(f), k, -1).transpose(0, 1)
+        return F.normalize(self.block(f, near), dim=1) @ self.prototypes.T
+
+
+def mml_steps(
+    branches: Sequence[Branch], f: Tensor, target: Tensor, queries: Tensor, k: int, steps: int, rates: tuple[float, ...]
+) -> Tensor:
+    """Return the scores of queries [q, c] after steps of Adam on one batch, which retrieves anew in each step.
+
+    ``rates`` are the learning rate, the weight decay, Adam's epsilon and the scale of the logits.
+    """
+    lr, decay, eps, tau = rates
+    leaves = [w for branch in branches for w in branch.block.parameters()]
+    adam = torch.optim.Adam(leaves, lr=lr, eps=eps, weight_decay=decay)
+    for _ in range(steps):
+        loss = F.cross_entropy(tau * torch.stack([branch.cosines(f, k) for branch in branches]).sum(0), target)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    with torch.no_grad():
+        return tau * torch.stack([branch.cosines(queries, k) for branch in branches]).sum(0)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.core.features import Features
-from bench.core.memory import Memory
+from bench.core.memory import Items, Memory
 from bench.core.task import Task
 from bench.functional.classwise import normalise
 from bench.perf.comparisons import draw
@@ -19,14 +19,19 @@ def images(per_class: int, classes: int, purpose: str = "support") -> tuple[Tens
     return normalise(draw(classes, 512, "centres")[columns] + 1.5 * draw(len(columns), 512, purpose)), columns, classes
 
 
-def task_of(x: Tensor, columns: Tensor, n_classes: int) -> Task:
-    """Return the task of labelled images."""
+def task_of(x: Tensor, columns: Tensor, n_classes: int, memories: tuple[Tensor, ...] = ()) -> Task:
+    """Return the task of labelled images, and of images and texts in memory whose classes take turns."""
     names = tuple(f"class {c}" for c in range(n_classes))
     support = Features(x, columns, np.array([f"image {n}" for n in range(len(x))]), names)
     return Task(
         classes=tuple(range(n_classes)),
         class_names=names,
         support=support,
-        memory=Memory.empty(512),
+        memory=Memory(*(_items(one, names) for one in memories)) if memories else Memory.empty(512),
         prompts=Features.empty(512, names),
     )
+
+
+def _items(x: Tensor, names: tuple[str, ...]) -> Items:
+    ids = np.array([f"item {n}" for n in range(len(x))])
+    return Items.of_features(Features(x, torch.arange(len(x)) % len(names), ids, names), "web")

@@ -1,16 +1,17 @@
 """Ours beside the official procedures and the libraries one would use instead, in one table.
 
-``make speed`` prints it, ours and each peer in a group; ``pytest tests/speed/peers -s --benchmark-only`` also prints
-how many times as long as ours a peer takes, in processor time, which other work on the machine does not count in.
-Packages that are not installed are left out.
+``make speed`` prints it, and so does ``pytest tests/speed/peers --benchmark-only``: how many times as long as ours a
+peer takes, in processor time, which other work on the machine does not count in. Packages that are not installed are
+left out (scikit-learn-intelex and usearch, which the project itself does not need).
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,19 +20,30 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
+from bench.core.features import Features
+from bench.core.task import Session
+from bench.functional.attention import Block
 from bench.functional.cache_votes import Grid
-from bench.functional.classwise import herd, normalise
+from bench.functional.classwise import herd, neighbour_votes, normalise
+from bench.functional.logistic_regression import Linear, LogisticRegression
 from bench.methods.fecam import FeCAM
 from bench.methods.gda import _linear, _moments
+from bench.methods.mml import MML
 from bench.methods.ranpac import RanPAC
 from bench.perf.comparisons import draw
 from bench.search.exact import EXACT
 from bench.utils.random import Stream
-from tests.speed.peers import naive
+from tests.speed.peers import naive, table
 from tests.speed.peers.problems import images, task_of
 from tests.speed.quiet import QUIET
 
+USEARCH, INTELEX = (
+    () if find_spec(name) is None else (found,)
+    for name, found in (("usearch", "usearch"), ("sklearnex", "scikit-learn-intelex"))
+)
+SKLEARNS = ("scikit-learn", *INTELEX)
 Sides = dict[str, Callable[[], Tensor]]
 """Ours first; each returns what is compared."""
 
@@ -91,10 +103,93 @@ def herding(n: int, count: int) -> Sides:
     return {"ours": lambda: herd(x, count), "official": lambda: naive.herd(x, count)}
 
 
-def nearest() -> Sides:
+def votes() -> Sides:
+    drawn = torch.from_numpy(Stream(0).child("votes").numpy().integers(1000, size=(2000, 100)))
+    weights = (1 / torch.arange(2.0, 102, dtype=torch.float64)).expand(2000, 100)
+    return {
+        "ours": lambda: neighbour_votes(drawn, weights, 1000).argmax(1),
+        "official": lambda: naive.rank_votes(drawn, weights),
+    }
+
+
+def mml() -> Sides:
+    """A batch that is met in eight epochs: ours finds its neighbours once, the official code in each."""
+    x, columns, c = images(32, 8)
+    queries, items = draw(200, 512, "queries"), (draw(16_479, 512, "images"), draw(1451, 512, "texts"))
+    method = MML(epochs=8, patience=None, start="random")
+    task = task_of(x[:0], columns[:0], c, items)
+    asked = Features(x, columns, np.array([f"query {n}" for n in range(len(x))]), task.class_names)
+    session = Session(task=task, queries=asked)
+    state = method.build(task, rng=Stream(0))
+    start = state.weights
+
+    def ours() -> Tensor:
+        trained = method.train(session, None, rng=Stream(0))
+        return trained.score(trained.build(task, rng=Stream(0)), queries)
+
+    def official() -> Tensor:
+        branches = [
+            naive.Branch(block_of(block), 10 * normalise(part.searched.x), part.prototypes)
+            for block, part in ((start.image, state.image), (start.text, state.text))
+            if block is not None
+        ]
+        rates = (method.lr, method.weight_decay, 1e-6, method.logit_scale)
+        return naive.mml_steps(branches, 10 * x, columns, 10 * queries, method.k, method.epochs, rates)
+
+    return {"ours": ours, "official": official}
+
+
+def block_of(weights: Block) -> naive.ResidualAttention:
+    """Return the block of torch's own layers with the same weights."""
+    block = naive.ResidualAttention(len(weights.query_bias))
+    both = {"weight": "in_proj_weight", "bias": "in_proj_bias"}
+    for kind, joined in both.items():
+        parts = [getattr(weights, f"{name}_{kind}") for name in ("query", "key", "value")]
+        getattr(block.attention, joined).data = torch.cat(parts)
+        getattr(block.attention.out_proj, kind).data = getattr(weights, f"out_{kind}").clone()
+        for name in ("query", "key", "value", "mlp"):
+            getattr(getattr(block, f"{name}_norm"), kind).data = getattr(weights, f"norm_{name}_{kind}").clone()
+        for name in ("fc", "proj"):
+            getattr(getattr(block, name), kind).data = getattr(weights, f"{name}_{kind}").clone()
+    return block
+
+
+CS = (0.1, 1.0, 10.0, 100.0)
+
+
+def logistic_regression() -> Sides:
+    """Answer with the logarithm of the objective that each C ends at."""
+    from sklearn.linear_model import LogisticRegression as Sklearn
+
+    x, columns, c = images(16, 50)
+
+    def objectives(fits: Iterable[Linear]) -> Tensor:
+        found = []
+        for strength, fit in zip(CS, fits, strict=True):
+            loss = F.cross_entropy(x.double() @ fit.weights.double().T + fit.biases, columns, reduction="sum")
+            found.append(strength * loss + fit.weights.double().square().sum() / 2)
+        return torch.stack(found).log()
+
+    def ours() -> Tensor:
+        regression = LogisticRegression(x, columns, c)
+        return objectives([regression.fit(strength) for strength in CS])
+
+    def library(kind: Any) -> Tensor:
+        fits = [kind(C=s, max_iter=2000, tol=1e-6).fit(x.double().numpy(), columns.numpy()) for s in CS]
+        # One library returns what other code still writes to.
+        return objectives([Linear(torch.tensor(f.coef_), torch.tensor(f.intercept_)) for f in fits])
+
+    sides: Sides = {"ours": ours, "scikit-learn": lambda: library(Sklearn)}
+    if INTELEX:
+        quicker = import_module("sklearnex.linear_model").LogisticRegression
+        sides["scikit-learn-intelex"] = lambda: library(quicker)
+    return sides
+
+
+def nearest(n: int, asked: int) -> Sides:
     from sklearn.neighbors import NearestNeighbors
 
-    keys, queries = draw(20_000, 512, "keys"), draw(1000, 512, "queries")
+    keys, queries = draw(n, 512, "keys"), draw(asked, 512, "queries")
     flat = faiss.IndexFlatIP(512)
     flat.add(keys.numpy())
     fitted = NearestNeighbors(n_neighbors=32, algorithm="brute", metric="cosine").fit(keys.numpy())
@@ -103,16 +198,27 @@ def nearest() -> Sides:
         "faiss": lambda: torch.from_numpy(flat.search(queries.numpy(), 32)[1]),
         "scikit-learn": lambda: torch.from_numpy(fitted.kneighbors(queries.numpy(), return_distance=False)),
     }
-    if find_spec("usearch"):
-        from usearch.index import MetricKind, search
-
-        sides["usearch"] = lambda: torch.from_numpy(
-            np.asarray(search(keys.numpy(), queries.numpy(), 32, MetricKind.Cos, exact=True).keys).astype(np.int64)
+    if INTELEX:
+        quick = (
+            import_module("sklearnex.neighbors")
+            .NearestNeighbors(n_neighbors=32, algorithm="brute", metric="cosine")
+            .fit(keys.numpy())
         )
+        sides["scikit-learn-intelex"] = lambda: torch.from_numpy(
+            quick.kneighbors(queries.numpy(), return_distance=False)
+        )
+    if USEARCH:
+        index = import_module("usearch.index")
+
+        def search() -> Tensor:
+            found = index.search(keys.numpy(), queries.numpy(), 32, index.MetricKind.Cos, exact=True)
+            return torch.from_numpy(np.asarray(found.keys).astype(np.int64))
+
+        sides["usearch"] = search
     return sides
 
 
-TOLERANCES = {"gda": 2e-3, "fecam": 2e-2, "ranpac": 2e-2}
+TOLERANCES = {"gda": 2e-3, "fecam": 2e-2, "ranpac": 2e-2, "mml": 1e-3, "logistic regression": 1e-4}
 """Of the largest number, where the official code computes in float32; positions and counts must be the same."""
 AGREE = {"nearest": 0.999, "tip-adapter": 0.9}
 """The share that must be the same, where float32 decides between equals."""
@@ -125,12 +231,13 @@ PEERS: dict[str, tuple[Callable[[], Sides], tuple[str, ...]]] = {
     "fecam, 10 classes of 100": (fecam, ("ours", "official")),
     "herding, 20 of 1300": (lambda: herding(1300, 20), ("ours", "official")),
     "herding, 100 of 500": (lambda: herding(500, 100), ("ours", "official")),
-    "nearest, 20,000 keys": (
-        nearest,
-        ("ours", "faiss", "scikit-learn", *(["usearch"] if find_spec("usearch") else [])),
-    ),
+    "rank votes, 100 neighbours of 2000": (votes, ("ours", "official")),
+    "mml, 8 steps, 16,479 + 1451 items": (mml, ("ours", "official")),
+    "logistic regression, four C": (logistic_regression, ("ours", *SKLEARNS)),
+    "nearest, 20,000 keys": (lambda: nearest(20_000, 1000), ("ours", "faiss", *SKLEARNS, *USEARCH)),
+    "nearest, 50,000 keys": (lambda: nearest(50_000, 2000), ("ours", "faiss", *SKLEARNS, *USEARCH)),
 }
-LARGE = ("ranpac, M = 2000, 2500 images", "ranpac, M = 10,000, 1000 images")
+LARGE = ("ranpac, M = 2000, 2500 images", "ranpac, M = 10,000, 1000 images", "nearest, 50,000 keys")
 
 
 @cache
@@ -151,8 +258,7 @@ def test_peer(benchmark: Any, name: str, side: str) -> None:
     found = benchmark.pedantic(ours, rounds=1)
     agree(name.partition(",")[0], found, theirs())
     if ratios:
-        benchmark.extra_info[side] = statistics.median(ratios)
-        print(f"\n{name}: {side} takes {statistics.median(ratios):.2f} times as long as ours")
+        benchmark.extra_info[side] = table.RATIOS[name, side] = statistics.median(ratios)
 
 
 def taken(run: Callable[[], Tensor]) -> float:
