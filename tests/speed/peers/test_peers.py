@@ -199,11 +199,8 @@ def nearest(n: int, asked: int) -> Sides:
         "scikit-learn": lambda: torch.from_numpy(fitted.kneighbors(queries.numpy(), return_distance=False)),
     }
     if INTELEX:
-        quick = (
-            import_module("sklearnex.neighbors")
-            .NearestNeighbors(n_neighbors=32, algorithm="brute", metric="cosine")
-            .fit(keys.numpy())
-        )
+        intelex = import_module("sklearnex.neighbors")
+        quick = intelex.NearestNeighbors(n_neighbors=32, algorithm="brute", metric="cosine").fit(keys.numpy())
         sides["scikit-learn-intelex"] = lambda: torch.from_numpy(
             quick.kneighbors(queries.numpy(), return_distance=False)
         )
