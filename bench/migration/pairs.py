@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from bench.data.images.items import ImageItem
 from bench.data.names import packs
 from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
+from bench.encoders.encoder import Encoder
 from bench.encoders.load import load_encoder
 from bench.utils.errors import BenchError
 from bench.utils.names import expand
@@ -73,20 +74,28 @@ def encoded_twice(
     items, queries = memory_of(old), old.role("query")
     if not len(items) or not len(queries):
         raise BenchError(f"{old.name} has no labelled images and queries to compare with; name another data set")
-    place = None if isinstance(to, Dataset) else expand(Path(to))
-    if place is not None and not (place / MANIFEST).is_file() and str(to) not in packs():
+    if names_encoder(to):
         return _encoded(old, items, queries, str(to), device, progress)
     new = resolve(to)
-    _refuse_one_space(old.name, old.card.space, new.card.space)
-    hashes = _pixels(data), _pixels(to)
+    refuse_one_space(old.name, old.card.space, new.card.space)
+    of_files = pixels(data), pixels(to)
+    found = [
+        aligned(ours, theirs, old.name, new.name, of_files, whole=True)
+        for ours, theirs in ((items, memory_of(new)), (queries, new.role("query")))
+    ]
     return EncodedTwice(
         dataset=old.name,
         encoders=(old.card.encoder, new.card.encoder),
-        items=(items, _aligned(items, memory_of(new), old.name, new.name, hashes)),
-        queries=(queries, _aligned(queries, new.role("query"), old.name, new.name, hashes)),
+        items=(items, found[0]),
+        queries=(queries, found[1]),
         flops=new.card.encoder_flops,
         seconds=None,
     )
+
+
+def names_encoder(to: str | Path | Dataset) -> bool:
+    """Return whether what to move to is an encoder, and no pack or data set."""
+    return not isinstance(to, Dataset) and not (expand(Path(to)) / MANIFEST).is_file() and str(to) not in packs()
 
 
 def memory_of(dataset: Dataset) -> Features:
@@ -95,25 +104,65 @@ def memory_of(dataset: Dataset) -> Features:
     return support if len(support) else Features(images.x, images.labels, images.ids, dataset.class_names)
 
 
-def _refuse_one_space(name: str, one: str, other: str) -> None:
+def refuse_one_space(name: str, one: str, other: str) -> None:
+    """Raise :class:`BenchError` where there is nothing to move, since both are the same."""
     if one and one == other:
         raise BenchError(f"{name} is in the space of that encoder already ({one}); name another")
 
 
 def _encoded(old: Dataset, items: Features, queries: Features, spec: str, device: str, progress: bool) -> EncodedTwice:
     """Return the images encoded by another encoder, through the cache."""
+    again = encode_again(old, (items, queries), spec, device=device, progress=progress)
+    new_items, new_queries = again.parts
+    return EncodedTwice(
+        dataset=old.name,
+        encoders=(old.card.encoder, spec),
+        items=(items, new_items),
+        queries=(queries, new_queries),
+        flops=again.encoder.flops,
+        seconds=again.seconds,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """Images in the space of another encoder.
+
+    Attributes
+    ----------
+    parts : tuple of Features
+        The same rows as were asked for.
+    seconds : float or None
+        What an image took; None where some came from the cache.
+    """
+
+    encoder: Encoder
+    parts: tuple[Features, ...]
+    seconds: float | None
+
+
+def encode_again(
+    old: Dataset, parts: Sequence[Features], spec: str, *, device: str = "cpu", progress: bool = False
+) -> Again:
+    """Return some images of a data set as another encoder makes them, through the cache.
+
+    Raises
+    ------
+    BenchError
+        If an image is not at hand or cannot be used, and for the encoder that the data set has already.
+    """
     read: Mapping[str, Callable[[], bytes]] = old.pictures.read if old.pictures is not None else {}
-    every = np.concatenate([items.ids, queries.ids]).tolist()
+    every = np.concatenate([part.ids for part in parts]).tolist()
     lost = [name for name in every if name not in read]
     if lost:
         raise BenchError(
-            f"{old.name} has features only ({lost[0]} has no image), so {spec} cannot encode it; give --to a pack of "
-            "the same images in its space"
+            f"{old.name} has features only ({lost[0]} has no image), so {spec} cannot encode it; say where the images "
+            "are by `images:` in its pack.yaml, or give --to a pack of the same images in its space"
         )
-    _refuse_one_space(old.name, old.card.encoder, spec)
+    refuse_one_space(old.name, old.card.encoder, spec)
     encoder = load_encoder(spec, device=device)
     names = np.asarray(old.class_names)
-    labels = torch.cat([items.labels, queries.labels]).cpu().numpy()
+    labels = torch.cat([part.labels for part in parts]).cpu().numpy()
     source = [
         ImageItem(name, str(names[label]), partial(_bytes, read, name))
         for name, label in zip(every, labels, strict=True)
@@ -124,24 +173,17 @@ def _encoded(old: Dataset, items: Features, queries: Features, spec: str, device
     if made.set_aside:
         first = made.set_aside[0]
         raise BenchError(f"{old.name}: {first.id} cannot be encoded again ({first.reason}); mend or remove it")
-    n = len(items)
-    new = made.x[:n].clone(), made.x[n:].clone()
-    return EncodedTwice(
-        dataset=old.name,
-        encoders=(old.card.encoder, spec),
-        items=(items, Features(new[0], items.labels, items.ids, old.class_names)),
-        queries=(queries, Features(new[1], queries.labels, queries.ids, old.class_names)),
-        flops=encoder.flops,
-        # What came from the cache took no time worth a number.
-        seconds=took / made.encoded if made.encoded == len(every) else None,
-    )
+    rows = made.x.split([len(part) for part in parts])
+    new = tuple(replace(part, x=x.clone()) for part, x in zip(parts, rows, strict=True))
+    # What came from the cache took no time worth a number.
+    return Again(encoder, new, took / made.encoded if made.encoded == len(every) else None)
 
 
 def _bytes(read: Mapping[str, Callable[[], bytes]], name: str) -> bytes:
     return read[name]()
 
 
-def _pixels(data: str | Path | Dataset) -> Pixels:
+def pixels(data: str | Path | Dataset) -> Pixels:
     """Return the hashes of the files behind a pack; none of anything else."""
     if isinstance(data, Dataset):
         return Pixels({}, {})
@@ -154,20 +196,30 @@ def _pixels(data: str | Path | Dataset) -> Pixels:
     return read_pixels(folder)
 
 
-def _aligned(ours: Features, theirs: Features, one: str, other: str, hashes: tuple[Pixels, Pixels]) -> Features:
-    """Return the other encoder's rows in our order; images that are not the same are refused."""
+def aligned(
+    ours: Features, theirs: Features, one: str, other: str, hashes: tuple[Pixels, Pixels], *, whole: bool = False
+) -> Features:
+    """Return the other encoder's rows in our order; images that are not the same are refused.
+
+    Parameters
+    ----------
+    hashes
+        Of the files behind both, as :func:`pixels` tells them.
+    whole : bool
+        Whether there may be no others.
+    """
     place = {name: row for row, name in enumerate(theirs.ids.tolist())}
     lost = [name for name in ours.ids.tolist() if name not in place]
-    if lost or len(theirs) != len(ours):
+    if lost or (whole and len(theirs) != len(ours)):
         odd = lost[0] if lost else sorted(set(place) - set(ours.ids.tolist()))[0]
         raise BenchError(
             f"{one} and {other} are not of the same images ({len(ours)} and {len(theirs)}, and {odd} is in one of them "
             "only); encode the same images with both encoders"
         )
-    aligned = theirs.take([place[name] for name in ours.ids.tolist()])
+    found = theirs.take([place[name] for name in ours.ids.tolist()])
     names = (
         np.asarray(ours.class_names)[ours.labels.cpu().numpy()],
-        np.asarray(aligned.class_names)[aligned.labels.cpu().numpy()],
+        np.asarray(found.class_names)[found.labels.cpu().numpy()],
     )
     differ = (names[0] != names[1]).nonzero()[0].tolist()
     differ = differ or [
@@ -180,4 +232,4 @@ def _aligned(ours: Features, theirs: Features, one: str, other: str, hashes: tup
             f"{one} and {other} are not of the same images: {ours.ids[differ[0]]} is another one in each; encode the "
             "same images with both encoders"
         )
-    return Features(aligned.x, ours.labels, ours.ids, ours.class_names)
+    return Features(found.x, ours.labels, ours.ids, ours.class_names)

@@ -174,12 +174,12 @@ def encode_pack(
         "licence": options.licence,
         "citation": options.citation,
         "description": options.description,
-        "encoder": _describe(encoder),
+        "encoder": describe_encoder(encoder),
         "dimension": int(next(iter(encoded.values())).x.shape[1]),
         "classes": shown,
         "splits": {split: _write_split(out, split, part, label_of) for split, part in encoded.items()},
         "roles": roles,
-        "near": options.near or (NEAR if without_suffixes(options.encoder) == BUNDLED else Card.near),
+        "near": options.near or near_of(options.encoder),
         "set_aside": len(aside),
     }
     if options.images:
@@ -198,7 +198,7 @@ def encode_pack(
     if aside:
         warnings.append(f"{len(aside)} files set aside, e.g. {aside[0].id}: {aside[0].reason}; see {SET_ASIDE_FILE}")
     if encoder.has_texts:
-        manifest["prompts"] = _write_prompts(out, encoder, shown, templates, cache, manifest, warnings)
+        manifest["prompts"] = write_prompts(out, encoder, shown, templates, cache, manifest, warnings)
         if options.captions:
             manifest["texts"] = _write_captions(out, encoder, options.captions, label_of, cache)
     else:
@@ -212,7 +212,8 @@ def encode_pack(
     return Encoded(out, manifest, aside, sum(part.encoded for part in encoded.values()), warnings)
 
 
-def _describe(encoder: Encoder) -> dict[str, Any]:
+def describe_encoder(encoder: Encoder) -> dict[str, Any]:
+    """Return what a manifest says of an encoder."""
     return {
         "name": encoder.name,
         "space": f"{encoder.name}@{digest(encoder.space)[:12]}",
@@ -240,7 +241,7 @@ def _write_split(out: Path, split: str, part: EncodedImages, label_of: Mapping[s
     )
 
 
-def _write_prompts(
+def write_prompts(
     out: Path,
     encoder: Encoder,
     shown: Sequence[str],
@@ -249,6 +250,7 @@ def _write_prompts(
     manifest: dict[str, Any],
     warnings: list[str],
 ) -> dict[str, Any]:
+    """Write the class texts and return their entry; the manifest's encoder is told of the templates."""
     names = [name.replace("_", " ") for name in shown]
     made = class_texts(lambda texts: encode_texts(encoder, texts, cache=cache), names, templates)
     manifest["encoder"] |= {"templates": [template("{}") for template in templates], "truncated": made.truncated}
@@ -280,6 +282,11 @@ def _templates(encoder: Encoder, options: EncodeOptions) -> tuple[Template, ...]
     if options.template_strings and encoder.texts == "joint":
         return of_strings(options.template_strings, options.name)
     return auto_templates(encoder, options.templates)
+
+
+def near_of(encoder: str) -> float:
+    """Return the cosine from which two images count as near-duplicates in an encoder's space, unless one says."""
+    return NEAR if without_suffixes(encoder) == BUNDLED else Card.near
 
 
 def auto_templates(encoder: Encoder, wanted: str = "auto") -> tuple[Template, ...]:
