@@ -17,6 +17,7 @@ from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.cache_votes import Grid, cached_votes, class_votes_of
 from bench.functional.classwise import class_counts, normalise
+from bench.functional.stored_rows import WHOLE
 from bench.learning.choosing import told_of_choice
 from bench.learning.class_texts import LOGIT_SCALE, lacking_class_texts, prompt_matrix
 from bench.learning.holdout import hold_out
@@ -162,34 +163,45 @@ class TipAdapter:
         search, known = _search_of(task.dataset)
         alpha, beta = search.alpha if self.alpha is None else self.alpha, self.beta or _BETA
 
-        def cache(rows: Tensor, stream: Stream) -> Cache:
-            counts = class_counts(columns[rows], task.n_classes)
-            return self._trained(Cache(x[rows], columns[rows], counts, texts, alpha, beta, 0, known), search, stream)
+        def cache(x: Tensor, columns: Tensor, stream: Stream) -> Cache:
+            counts = class_counts(columns, task.n_classes)
+            return self._trained(Cache(x, columns, counts, texts, alpha, beta, 0, known), search, stream)
 
-        whole = cache(torch.ones(len(x), dtype=torch.bool, device=x.device), rng)
+        whole = cache(x, columns, rng)
         # Without texts every alpha gives the same answers.
         if self.beta is not None and (self.alpha is not None or texts is None):
             return whole
         split = task.choose_on
         if split is not None and len(split):
-            return self._chosen(whole, whole, normalise(split.x), task.columns(split.labels), search)
+            every = torch.arange(len(x), device=x.device)
+            return self._chosen(whole, whole, every, normalise(split.x), task.columns(split.labels), search)
         test = hold_out(columns, items.ids, limit=self.held_out)
         if not bool(test.any()):
             return whole
-        return self._chosen(whole, cache(~test, rng.child("choice")), x[test], columns[test], search)
+        rest = (~test).nonzero().squeeze(1)
+        if not self.finetune:
+            # The same keys, of which those held out take no part: they are as large as the images.
+            return self._chosen(whole, whole, rest, x[test], columns[test], search)
+        part = cache(x[rest], columns[rest], rng.child("choice"))
+        return self._chosen(whole, part, torch.arange(len(rest), device=x.device), x[test], columns[test], search)
 
     def _trained(self, cache: Cache, search: Search, rng: Stream) -> Cache:
         """Return the cache with its keys trained, if they are to be."""
         if not self.finetune or not len(cache.keys):
             return cache
         x, columns, keys = cache.keys, cache.columns, as_parameter(cache.keys)
-        zero_shot = None if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T
+        held = None if cache.texts is None or len(x) * len(cache.counts) > WHOLE else LOGIT_SCALE * x @ cache.texts.T
+
+        def zero_shot(rows: Tensor) -> Tensor | float:
+            if cache.texts is None:
+                return 0.0
+            return held[rows] if held is not None else LOGIT_SCALE * x[rows] @ cache.texts.T
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
             # Images along the rows, where their affinities are added up class by class.
             logits = cache.alpha * class_votes_of(keys @ x[rows].T, columns, len(cache.counts), cache.beta).T
-            return F.cross_entropy(logits if zero_shot is None else zero_shot[rows] + logits, columns[rows])
+            return F.cross_entropy(zero_shot(rows) + logits, columns[rows])
 
         fit(
             [keys],
@@ -206,19 +218,21 @@ class TipAdapter:
         trained = {part.name: getattr(cache, part.name) for part in fields(cache)}
         return TrainedCache(**{**trained, "keys": keys.detach()})
 
-    def _chosen(self, whole: Cache, cache: Cache, x: Tensor, target: Tensor, search: Search) -> Cache:
-        """Return the whole cache with what is best on images [q, d] for a cache that does not hold them."""
-        alpha, beta, tried = self._choose(cache, x, target, search)
+    def _chosen(self, whole: Cache, cache: Cache, rows: Tensor, x: Tensor, target: Tensor, search: Search) -> Cache:
+        """Return the whole cache with what is best on images [q, d] for those rows of a cache that do not hold them."""
+        alpha, beta, tried = self._choose(cache, rows, x, target, search)
         return replace(whole, alpha=alpha, beta=beta, held_out=len(x), tried=tried)
 
-    def _choose(self, cache: Cache, x: Tensor, target: Tensor, search: Search) -> tuple[float, float, int]:
+    def _choose(
+        self, cache: Cache, rows: Tensor, x: Tensor, target: Tensor, search: Search
+    ) -> tuple[float, float, int]:
         """Return the first best alpha and beta of the grid on images [q, d], and how many pairs there are."""
         alphas = [cache.alpha]
         if self.alpha is None and cache.texts is not None:
             alphas = _grid(self.alpha_end or search.alpha_end, self.alpha_steps)
         betas = [cache.beta] if self.beta is not None else _grid(self.beta_end or search.beta_end, self.beta_steps)
         zero_shot = None if cache.texts is None else LOGIT_SCALE * x @ cache.texts.T
-        right = Grid(cache.keys, cache.columns, len(cache.counts), x, target, zero_shot).hits(alphas, betas)
+        right = Grid(cache.keys, cache.columns, rows, len(cache.counts), x, target, zero_shot).hits(alphas, betas)
         most = max(right)
         best = right.index(most) if cache.texts is not None else max(n for n, hit in enumerate(right) if hit == most)
         return alphas[best % len(alphas)], betas[best // len(alphas)], len(right)

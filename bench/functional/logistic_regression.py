@@ -13,13 +13,18 @@ import torch
 from torch import Tensor
 
 from bench.cost.meter import Repeats, counted_as
+from bench.functional.principal_axes import PrincipalRows
 from bench.functional.softmax_curvature import Curvature
+from bench.functional.stored_rows import ManyRows
 
 _MEMORY = 10
 """Pairs of steps and slopes that L-BFGS keeps; also how many iterations the preconditioner serves."""
 
 _ROWS = 32_768
-"""Rows whose logits are held at a time."""
+"""Rows whose logits are held at a time, at most."""
+
+_LOGITS = 1 << 22
+"""Numbers of them: 32 MiB in float64, and four such blocks live at once."""
 
 _SINGLE = 1e-6
 """The tolerance down to which float32 products are precise enough."""
@@ -76,7 +81,8 @@ class LogisticRegression:
 
     Parameters
     ----------
-    x : Tensor [n, d]
+    x : Tensor or MadeRows [n, d]
+        Where they are more than 2^24 numbers they are read block by block, and no copy of them is held.
     columns : int64 Tensor [n]
     n_classes : int
     weights : Tensor [n], optional
@@ -91,7 +97,7 @@ class LogisticRegression:
 
     def __init__(
         self,
-        x: Tensor,
+        x: ManyRows,
         columns: Tensor,
         n_classes: int,
         *,
@@ -99,16 +105,8 @@ class LogisticRegression:
         max_iterations: int = 1000,
         tolerance: float = 2e-6,
     ) -> None:
-        wide = x.double()
-        # Centred by the mean that counts, weights that are next to nothing leave the biases where they are without any.
-        self._mean = wide.mean(0) if weights is None else wide.T.mv(weights.double()) / weights.double().sum()
-        wide = wide - self._mean
-        if len(wide) < wide.shape[1]:
-            span, triangle = torch.linalg.qr(wide.T)
-            self._axes = span @ torch.linalg.eigh(triangle @ triangle.T).eigenvectors
-        else:
-            self._axes = torch.linalg.eigh(wide.T @ wide).eigenvectors
-        self._z = (wide @ self._axes).to(torch.float32 if tolerance >= _SINGLE else torch.float64)
+        dtype = torch.float32 if tolerance >= _SINGLE else torch.float64
+        self._rows = PrincipalRows.of(x, weights, dtype)
         self._columns, self._n_classes = columns, n_classes
         self._weights = None if weights is None else weights.double()
         self._max_iterations, self._tolerance = max_iterations, tolerance
@@ -121,55 +119,56 @@ class LogisticRegression:
 
         ``start`` is where to begin if nothing has been fitted yet, such as the classifier of a part of the rows.
         """
-        penalty = 1.0 / (c * len(self._z))
-        z = self._z.double() if penalty >= _STRONG else self._z
-        precise = self._tolerance < _SINGLE and len(z) * self._n_classes <= _CURVED
-        theta = (self._newton if precise else self._minimum)(z, self._start(z, c, penalty, start), penalty)
+        penalty = 1.0 / (c * len(self._rows))
+        rows = self._rows.to(torch.float64) if penalty >= _STRONG else self._rows
+        precise = self._tolerance < _SINGLE and len(rows) * self._n_classes <= _CURVED
+        theta = (self._newton if precise else self._minimum)(rows, self._start(rows, c, penalty, start), penalty)
         self._fitted[c] = theta
-        weights: Tensor = theta[:-1].double().T @ self._axes.T
-        return Linear(weights.float(), (theta[-1].double() - weights @ self._mean).float())
+        weights: Tensor = theta[:-1].double().T @ rows.axes.T
+        return Linear(weights.float(), (theta[-1].double() - weights @ rows.mean).float())
 
-    def _start(self, z: Tensor, c: float, penalty: float, given: Linear | None) -> Tensor:
+    def _start(self, rows: PrincipalRows, c: float, penalty: float, given: Linear | None) -> Tensor:
         """Return the best guess at the minimum, [r + 1, c]: weights in the principal axes over the biases."""
         if not self._fitted:
-            theta: Tensor = z.new_zeros(z.shape[1] + 1, self._n_classes)
+            theta: Tensor = rows.new_zeros(self._n_classes)
             if given is not None:
                 weights = given.weights.double()
-                theta[:-1] = (weights @ self._axes).T
-                theta[-1] = given.biases.double() + weights @ self._mean
+                theta[:-1] = (weights @ rows.axes).T
+                theta[-1] = given.biases.double() + weights @ rows.mean
             return theta
         near = sorted(self._fitted, key=lambda known: abs(math.log(known / c)))[:2]
-        theta = self._fitted[near[0]].to(z.dtype)
+        theta = self._fitted[near[0]].to(rows.dtype)
         if len(near) < 2 or near[0] == c:
             return theta
-        far = self._fitted[near[1]].to(z.dtype)
+        far = self._fitted[near[1]].to(rows.dtype)
         line: Tensor = theta + (theta - far) * (math.log(c / near[0]) / math.log(near[0] / near[1]))
-        return line if self._evaluate(z, line, penalty)[0] < self._evaluate(z, theta, penalty)[0] else theta
+        return line if self._evaluate(rows, line, penalty)[0] < self._evaluate(rows, theta, penalty)[0] else theta
 
     def _evaluate(
-        self, z: Tensor, theta: Tensor, penalty: float, *, diagonal: bool = False
+        self, rows: PrincipalRows, theta: Tensor, penalty: float, *, diagonal: bool = False
     ) -> tuple[float, Tensor, Tensor]:
         with self._alike.like(("evaluation", diagonal)):
-            return self._evaluated(z, theta, penalty, diagonal=diagonal)
+            return self._evaluated(rows, theta, penalty, diagonal=diagonal)
 
     def _evaluated(
-        self, every: Tensor, theta: Tensor, penalty: float, *, diagonal: bool
+        self, rows: PrincipalRows, theta: Tensor, penalty: float, *, diagonal: bool
     ) -> tuple[float, Tensor, Tensor]:
         """Return f, its gradient [r + 1, c], and the diagonal of its Hessian [r + 1, c] if that is wanted."""
-        weights, n = theta[:-1], len(every)
+        weights, n = theta[:-1], len(rows)
         slope, curvature = torch.zeros_like(theta), torch.zeros_like(theta) if diagonal else theta
         loss = theta.new_zeros((), dtype=torch.float64)
-        for a in range(0, n, _ROWS):
-            z, target = every[a : a + _ROWS], self._columns[a : a + _ROWS].unsqueeze(1)
-            counts = None if self._weights is None else self._weights[a : a + _ROWS].unsqueeze(1)
-            log_q = torch.addmm(theta[-1], z, weights).log_softmax(1)
+        met = rows.met(weights)
+        for here, z in rows.blocks(_block(self._n_classes)):
+            target = self._columns[here].unsqueeze(1)
+            counts = None if self._weights is None else self._weights[here].unsqueeze(1)
+            log_q = torch.addmm(theta[-1], z, met).log_softmax(1)
             certain = log_q.gather(1, target)
             q = log_q.exp_()
             if diagonal:
                 spread = q * (1 - q)
                 if counts is not None:
                     spread.mul_(counts)
-                curvature[:-1].addmm_(z.square().T, spread)
+                curvature[:-1].addmm_(rows.squares(z).T, spread)
                 curvature[-1] += spread.sum(0)
             # 1 - q of the right class is summed over the others: near 0 a difference would be all rounding.
             q.scatter_(1, target, 0.0)
@@ -181,6 +180,7 @@ class LogisticRegression:
             loss += losses.sum(dtype=torch.float64)
             slope[:-1].addmm_(z.T, q)
             slope[-1] += q.sum(0)
+        rows.turn_(slope[:-1])
         slope /= n
         slope[:-1].add_(weights, alpha=penalty)
         if diagonal:
@@ -191,9 +191,9 @@ class LogisticRegression:
         total, square = _numbers(loss, _square(weights))
         return total / n + penalty * square / 2, slope, curvature
 
-    def _minimum(self, z: Tensor, theta: Tensor, penalty: float) -> Tensor:
+    def _minimum(self, rows: PrincipalRows, theta: Tensor, penalty: float) -> Tensor:
         """Return the minimum of f, by L-BFGS from ``theta``."""
-        value, slope, diagonal = self._evaluate(z, theta, penalty, diagonal=True)
+        value, slope, diagonal = self._evaluate(rows, theta, penalty, diagonal=True)
         pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=_MEMORY)
         scale, descent = 1.0, _Descent(self._tolerance * penalty, theta.dtype)
         for iteration in range(1, self._max_iterations + 1):
@@ -202,7 +202,7 @@ class LogisticRegression:
             with counted_as(products=4 * count * size, elementwise=(2 * count + 2) * size):
                 direction = _direction(slope, pairs, diagonal, scale)
             renew = iteration % _MEMORY == 0
-            evaluate = partial(self._evaluate, z, penalty=penalty, diagonal=renew)
+            evaluate = partial(self._evaluate, rows, penalty=penalty, diagonal=renew)
             found = descent.step(theta, direction, value, slope, evaluate)
             if found is None:
                 break
@@ -217,10 +217,10 @@ class LogisticRegression:
             self.iterations += 1
         return theta
 
-    def _newton(self, z: Tensor, theta: Tensor, penalty: float) -> Tensor:
+    def _newton(self, rows: PrincipalRows, theta: Tensor, penalty: float) -> Tensor:
         """Return the minimum of f, by Newton steps from ``theta``."""
-        value, slope, _ = self._evaluate(z, theta, penalty)
-        descent, narrow = _Descent(self._tolerance * penalty, theta.dtype), self._z.float()
+        value, slope, _ = self._evaluate(rows, theta, penalty)
+        descent, narrow = _Descent(self._tolerance * penalty, theta.dtype), self._rows.to(torch.float32)
         weights = None if self._weights is None else self._weights.float().unsqueeze(1)
         for _ in range(self._max_iterations):
             # Of length one, for float32 has no numbers as small as what is left of a slope.
@@ -230,7 +230,7 @@ class LogisticRegression:
             with self._alike.like("probabilities"):
                 curvature = Curvature(narrow, theta.float(), self._columns, penalty, weights)
             direction = curvature.solve((slope / length).float(), _SHARE, _STEPS, self._alike).to(theta.dtype) * length
-            found = descent.step(theta, direction, value, slope, partial(self._evaluate, z, penalty=penalty))
+            found = descent.step(theta, direction, value, slope, partial(self._evaluate, rows, penalty=penalty))
             if found is None:
                 break
             theta, (value, slope, _) = found
@@ -287,6 +287,11 @@ class _Descent:
         # Five steps that only rounding tells apart: there is no more to gain in this precision.
         self._stalled = self._stalled + 1 if new_value > value * (1 - self._rounding) else 0
         return None if self._stalled == 5 else (after, found)
+
+
+def _block(n_classes: int) -> int:
+    """Return how many rows' logits are held at a time."""
+    return max(1, min(_ROWS, _LOGITS // max(1, n_classes)))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -6,9 +6,13 @@ import torch
 from torch import Tensor
 
 from bench.cost.meter import Repeats, counted_as
+from bench.functional.principal_axes import PrincipalRows
 
 _PASSES = 14
 """Numbers written a parameter in an iteration of conjugate gradients, the product with the Hessian left out."""
+
+_NUMBERS = 1 << 22
+"""Class probabilities that are worked on at a time, 16 MiB in float32; those of all rows are held."""
 
 
 class Curvature:
@@ -20,7 +24,8 @@ class Curvature:
 
     Parameters
     ----------
-    z : Tensor [n, r]
+    rows : PrincipalRows [n, r]
+        z.
     theta : Tensor [r + 1, c]
         Weights over biases.
     columns : int64 Tensor [n]
@@ -31,33 +36,42 @@ class Curvature:
     """
 
     def __init__(
-        self, z: Tensor, theta: Tensor, columns: Tensor, penalty: float, weights: Tensor | None = None
+        self, rows: PrincipalRows, theta: Tensor, columns: Tensor, penalty: float, weights: Tensor | None = None
     ) -> None:
-        self._z, self._right, self._penalty, self._weights = z, columns.unsqueeze(1), penalty, weights
-        self._q = torch.addmm(theta[-1], z, theta[:-1]).softmax(1).scatter_(1, self._right, 0.0)
-        rest = self._q.sum(1, keepdim=True).clamp_(max=1)
-        self._certain = 1 - rest
-        spread = (self._q * (1 - self._q)).scatter_(1, self._right, rest * self._certain)
-        if weights is not None:
-            spread.mul_(weights)
-        diagonal = torch.empty_like(theta)
-        diagonal[:-1] = torch.mm(z.square().T, spread).div_(len(z)).add_(penalty)
-        diagonal[-1] = spread.sum(0) / len(z)
+        self._rows, self._right, self._penalty, self._weights = rows, columns.unsqueeze(1), penalty, weights
+        n, self._step = len(rows), max(1, _NUMBERS // max(1, theta.shape[1]))
+        self._q, self._certain = theta.new_empty(n, theta.shape[1]), theta.new_empty(n, 1)
+        diagonal, met = torch.zeros_like(theta), rows.met(theta[:-1])
+        for here, z in rows.blocks(self._step):
+            right = self._right[here]
+            q = torch.addmm(theta[-1], z, met).softmax(1).scatter_(1, right, 0.0)
+            rest = q.sum(1, keepdim=True).clamp_(max=1)
+            self._q[here], self._certain[here] = q, 1 - rest
+            spread = (q * (1 - q)).scatter_(1, right, rest * self._certain[here])
+            if weights is not None:
+                spread.mul_(weights[here])
+            diagonal[:-1].addmm_(rows.squares(z).T, spread)
+            diagonal[-1] += spread.sum(0)
+        diagonal /= n
+        diagonal[:-1] += penalty
         # A class that is certain everywhere must not divide by zero.
         self._diagonal = diagonal.clamp_(min=torch.finfo(theta.dtype).tiny ** 0.5)
 
     def __call__(self, direction: Tensor) -> Tensor:
         """Return the product with a direction [r + 1, c]."""
-        u = torch.addmm(direction[-1], self._z, direction[:-1])
-        u -= u.gather(1, self._right)
-        mean = (self._q * u).sum(1, keepdim=True)
-        u.sub_(mean).mul_(self._q).scatter_(1, self._right, -self._certain * mean)
-        if self._weights is not None:
-            u.mul_(self._weights)
-        found = torch.empty_like(direction)
-        torch.mm(self._z.T, u, out=found[:-1])
-        torch.sum(u, 0, out=found[-1])
-        found /= len(self._z)
+        found, met = torch.zeros_like(direction), self._rows.met(direction[:-1])
+        for here, z in self._rows.blocks(self._step):
+            right, q = self._right[here], self._q[here]
+            u = torch.addmm(direction[-1], z, met)
+            u -= u.gather(1, right)
+            mean = (q * u).sum(1, keepdim=True)
+            u.sub_(mean).mul_(q).scatter_(1, right, -self._certain[here] * mean)
+            if self._weights is not None:
+                u.mul_(self._weights[here])
+            found[:-1].addmm_(z.T, u)
+            found[-1] += u.sum(0)
+        self._rows.turn_(found[:-1])
+        found /= len(self._rows)
         found[:-1].add_(direction[:-1], alpha=self._penalty)
         return found
 

@@ -248,7 +248,7 @@ def test_an_evaluation_of_logistic_regression_by_hand() -> None:
         meter = Meter()
         with metered(meter), phase("build"):
             for _ in range(times):
-                regression._evaluate(regression._z, theta, 1.0)
+                regression._evaluate(regression._rows, theta, 1.0)
         costs.append(meter.flops["build", "product"])
     # Logits and the gradient; the second and later evaluations are charged as the first one was counted.
     assert costs == [4 * n * d * c, 2 * 4 * n * d * c, 5 * 4 * n * d * c]

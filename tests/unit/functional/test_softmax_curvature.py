@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from bench.cost.meter import Repeats
 from bench.functional import logistic_regression
 from bench.functional.logistic_regression import LogisticRegression
+from bench.functional.principal_axes import PrincipalRows
 from bench.functional.softmax_curvature import Curvature
 from bench.utils.random import Stream
 
@@ -31,7 +32,7 @@ def test_it_multiplies_and_solves_with_the_hessian(counted: bool, size: float) -
     counts = drawn("counts", N, 1).abs() if counted else None
     flat = torch.func.hessian(lambda t: objective(t.view(R + 1, C), z, columns, counts))(theta.flatten())
     hessian = flat.view((R + 1) * C, (R + 1) * C)
-    curvature = Curvature(z, theta, columns, 0.1, counts)
+    curvature = Curvature(PrincipalRows.held(z), theta, columns, 0.1, counts)
     direction = drawn("direction", R + 1, C)
     torch.testing.assert_close(curvature(direction).flatten(), hessian @ direction.flatten(), rtol=1e-9, atol=1e-12)
     # A slope that the Hessian reaches: adding one number to all biases changes nothing.
