@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -54,22 +56,58 @@ def test_hits_are_those_of_a_loop_over_the_grid(texts: bool, exact: bool, monkey
             scores = alpha * naive(beta) + (0 if zero_shot is None else zero_shot.double())
             expected.append(int((scores.argmax(1) == TARGET).sum()))
     assert len(set(expected)) > 2
-    assert Grid(KEYS, COLUMNS, C, X, TARGET, zero_shot).hits(alphas, betas) == expected
+    assert Grid(KEYS, COLUMNS, torch.arange(N), C, X, TARGET, zero_shot).hits(alphas, betas) == expected
+
+
+@pytest.mark.parametrize(("cone", "stride"), [(3.0, 8), (0.0, 2)])
+@pytest.mark.parametrize("texts", [True, False])
+def test_votes_between_those_that_are_counted_are_those_of_all(
+    cone: float, stride: int, texts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors in a cone, as those of encoders are, have cosines above 0, and anywhere else down to -1."""
+    monkeypatch.setattr(cache_votes, "_EXACT", 0)
+    counted = []
+    plan = cache_votes._counted_at
+
+    def noted(betas: Sequence[float], least: float | None) -> cache_votes._Counted:
+        counted.append(plan(betas, least))
+        return counted[-1]
+
+    monkeypatch.setattr(cache_votes, "_counted_at", noted)
+    keys, x = (normalise(part + cone * normalise(torch.ones(1, D))) for part in (KEYS, X))
+    rows = torch.arange(0, N, 2)
+    betas = [0.1 + 0.1495 * i for i in range(200)]
+    zero_shot = 2 * draw(Q, "scores")[:, :C] if texts else None
+    labels = torch.nn.functional.one_hot(COLUMNS[rows], C).double()
+    gaps = 1 - x.double() @ keys[rows].double().T
+    expected = []
+    for beta in betas:
+        scores = 0.7 * torch.exp(-beta * gaps) @ labels + (0 if zero_shot is None else zero_shot.double())
+        expected.append(int((scores.argmax(1) == TARGET).sum()))
+    grid = Grid(keys, COLUMNS, rows, C, x, TARGET, zero_shot)
+    assert grid.hits([0.7], betas) == expected
+    assert counted[0].stride == stride
+    votes = grid._votes(rows[COLUMNS[rows].argsort(stable=True)], x, counted[0].betas)
+    for beta, found in zip(betas, counted[0].between(votes), strict=True):
+        torch.testing.assert_close(found.T.double(), torch.exp(-beta * gaps) @ labels, rtol=2e-5, atol=1e-30)
 
 
 def test_of_equal_scores_the_first_class_counts() -> None:
     """Two classes hold the same images, so that each query has the same score in both."""
     keys, columns = torch.cat([KEYS, KEYS]), torch.cat([torch.ones(N), torch.full((N,), 3)]).long()
     for target, hits in ((1, Q), (3, 0), (0, 0)):
-        assert Grid(keys, columns, C, X, torch.full((Q,), target), None).hits([1.0], [2.0]) == [hits]
+        assert Grid(keys, columns, torch.arange(len(keys)), C, X, torch.full((Q,), target), None).hits(
+            [1.0], [2.0]
+        ) == [hits]
 
 
 def test_a_large_cache_needs_no_matrix_of_all_pairs() -> None:
     keys, x = draw(20_000, "many"), draw(2000, "asked")
-    columns, target = torch.arange(len(keys)) % 20, torch.zeros(2000, dtype=torch.int64)
+    every = torch.arange(len(keys))
+    columns, target = every % 20, torch.zeros(2000, dtype=torch.int64)
     for run in (
         lambda: cached_votes(keys, columns, 20, x, 3.0),
-        lambda: Grid(keys, columns, 20, x, target, None).hits([1.0], [1.0, 2.0]),
+        lambda: Grid(keys, columns, every, 20, x, target, None).hits([1.0], [1.0, 2.0]),
     ):
         peak = peak_bytes(run, keys, columns, x, target)[1]
         assert 1 << 20 < peak < 8 << 20, f"{peak >> 20} MiB, where all pairs are 153"

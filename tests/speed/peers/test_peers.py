@@ -53,7 +53,7 @@ def tip_adapter() -> Sides:
     held, target, _ = images(4, 100, "held")
     clip = 100 * held @ normalise(draw(c, 512, "texts")).T
     grid = [0.1 + i * 1.4 for i in range(21)]
-    whole = Grid(x, columns, c, held, target, clip)
+    whole = Grid(x, columns, torch.arange(len(x)), c, held, target, clip)
     return {
         "ours": lambda: torch.tensor(whole.hits(grid, grid)),
         "official": lambda: torch.tensor(naive.tip_adapter_hits(x, columns, held, target, clip, grid, grid)),
