@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
-from bench.functional.blocks import in_blocks, sums_by_class
-from bench.functional.classwise import class_sums, normalise
-from bench.learning.choosing import CacheWeights, canonical, first_best, held_images, steps
+from bench.functional.blocks import in_blocks, query_blocks, summed_by_class
+from bench.functional.classwise import class_counts, class_sums, normalise, unit_rows
+from bench.functional.stored_rows import ManyRows, blocks_of, only
+from bench.learning.choosing import CacheWeights, canonical, first_best_of_all, held_images, steps
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.utils.random import Stream
 
@@ -120,20 +120,23 @@ class APE:
         items, texts = task.labelled, prompt_matrix(task)
         assert texts is not None
         found = _SETTINGS.get(canonical(task.dataset), _ELSEWHERE)
-        x, columns = normalise(items.x), task.columns(items.labels)
+        x, columns = unit_rows(items.x), task.columns(items.labels)
         whole = self._refined(x, columns, texts, found)
         held = held_images(task, items, limit=self.held_out)
         if held is None:
             return whole
-        part = self._refined(x[held.rest], columns[held.rest], texts, found)
+        part = self._refined(only(x, held.rest), columns[held.rest], texts, found)
         return replace(whole, chosen=self._choose(part, held.x, held.columns, found))
 
-    def _refined(self, x: Tensor, columns: Tensor, texts: Tensor, found: Published) -> Refined:
+    def _refined(self, x: ManyRows, columns: Tensor, texts: Tensor, found: Published) -> Refined:
         share = self.channels or found.channels / 1024
         kept = max(1, round(share * texts.shape[1]))
         channels = _criterion(x, columns, texts, found.weights).topk(kept).indices
-        keys, own = normalise(x[:, channels]), normalise(texts[:, channels])
-        likely = (keys @ own.T).softmax(1).gather(1, columns.unsqueeze(1)).squeeze(1)
+        own = normalise(texts[:, channels])
+        keys, likely = texts.new_empty(len(x), kept), texts.new_empty(len(x))
+        for here, rows in blocks_of(x, len(texts)):
+            keys[here] = normalise(rows[:, channels])
+            likely[here] = (keys[here] @ own.T).softmax(1).gather(1, columns[here].unsqueeze(1)).squeeze(1)
         # The code adds 1e-6 to both: log2((1 + 1e-6) / (p + 1e-6)) of the own class, and nothing of the others.
         distances = torch.log2((1 + 1e-6) / (likely + 1e-6))
         alpha = found.alpha if self.alpha is None else self.alpha
@@ -144,17 +147,21 @@ class APE:
         betas = [self.beta] if self.beta is not None else steps(0.1, found.beta_end, self.beta_steps)
         alphas = [self.alpha] if self.alpha is not None else steps(0.1, found.alpha_end, self.alpha_steps)
         gammas = [self.gamma] if self.gamma is not None else steps(0.0, found.gamma_end, self.gamma_steps)
-        zero_shot, near = LOGIT_SCALE * x @ state.texts.T, normalise(x[:, state.channels]) @ state.keys.T
-        settings, scores = list(product(betas, alphas, gammas)), torch.empty_like(zero_shot)
+        settings = list(product(betas, alphas, gammas))
 
-        def hits() -> Iterator[Tensor]:
+        def hits(x: Tensor, target: Tensor) -> Iterator[Tensor]:
+            zero_shot, near = LOGIT_SCALE * x @ state.texts.T, state.keys @ normalise(x[:, state.channels]).T
+            scores = torch.empty_like(zero_shot)
             for beta in betas:
-                summed = [_summed(near, state, beta, gamma) for gamma in gammas]
+                affinity = _affinity(near, beta)
+                summed = [_summed(affinity, state, gamma) for gamma in gammas]
                 for alpha, votes in product(alphas, summed):
                     torch.mul(votes, alpha, out=scores).add_(zero_shot)
                     yield (scores.argmax(1) == target).sum()
 
-        beta, alpha, gamma = settings[first_best(hits(), len(settings))]
+        blocks = query_blocks(x, len(state.keys))
+        parts = (hits(some, own) for some, own in zip(blocks, target.split(len(blocks[0])), strict=True))
+        beta, alpha, gamma = settings[first_best_of_all(parts, len(settings))]
         return CacheWeights(alpha, beta, gamma, len(x), len(settings))
 
     def score(self, state: Refined, queries: Tensor) -> Tensor:
@@ -162,8 +169,9 @@ class APE:
         chosen = state.chosen
 
         def logits(x: Tensor) -> Tensor:
-            near = normalise(x[:, state.channels]) @ state.keys.T
-            return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * _summed(near, state, chosen.beta, chosen.gamma)
+            near = state.keys @ normalise(x[:, state.channels]).T
+            votes = _summed(_affinity(near, chosen.beta), state, chosen.gamma)
+            return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * votes
 
         return in_blocks(normalise(queries), len(state.keys), logits)
 
@@ -175,20 +183,24 @@ class APE:
         }
 
 
-def _criterion(x: Tensor, columns: Tensor, texts: Tensor, weights: tuple[float, float]) -> Tensor:
+def _criterion(x: ManyRows, columns: Tensor, texts: Tensor, weights: tuple[float, float]) -> Tensor:
     """Return what channels are ranked by, [d].
 
     The sum over pairs of different classes is (sum of all)^2 - sum over classes of (sum of the class)^2, channel by
     channel; there are N^2 - sum n_c^2 such pairs.
     """
     sums = class_sums(x, columns, len(texts)) + texts
-    counts = F.one_hot(columns, len(texts)).sum(0).double() + 1
+    counts = class_counts(columns, len(texts)).double() + 1
     pairs = counts.sum() ** 2 - (counts**2).sum()
     alike = (sums.sum(0) ** 2 - (sums**2).sum(0)) / pairs
     return -weights[0] * alike + weights[1] * texts.double().var(0)
 
 
-def _summed(near: Tensor, state: Refined, beta: float, gamma: float) -> Tensor:
-    """Return the weighed affinities of cosines [q, n] summed by class, [q, c]."""
-    values = (beta * (near - 1)).exp() * (gamma * state.distances).exp()
-    return sums_by_class(values, state.columns, len(state.texts))
+def _affinity(near: Tensor, beta: float) -> Tensor:
+    return (near - 1).mul_(beta).exp_()
+
+
+def _summed(affinity: Tensor, state: Refined, gamma: float) -> Tensor:
+    """Return affinities [n, q], weighed and summed by class, [q, c]."""
+    values = affinity * (gamma * state.distances).exp().unsqueeze(1)
+    return summed_by_class(values, state.columns, len(state.texts))

@@ -13,7 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
-from bench.functional.classwise import class_counts, class_sums, normalise
+from bench.functional.classwise import class_counts, class_sums, normalise, unit_rows
+from bench.functional.stored_rows import ManyRows, blocks_of
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.training import LAST_EPOCH, WarmUp, as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
@@ -66,7 +67,7 @@ class CLAP:
         """Return the trained weights."""
         items, texts = task.labelled, prompt_matrix(task)
         assert texts is not None
-        x, columns = normalise(items.x), task.columns(items.labels)
+        x, columns = unit_rows(items.x), task.columns(items.labels)
         pull = _pull(x, columns, texts) if self.penalised else texts.new_zeros(len(texts))
         weights, square = as_parameter(texts), self.text_norm**2
 
@@ -101,9 +102,13 @@ class CLAP:
         return {"text_norm": self.text_norm, "mean_pull": float(state.pull.mean()), **LAST_EPOCH}
 
 
-def _pull(x: Tensor, columns: Tensor, texts: Tensor) -> Tensor:
+def _pull(x: ManyRows, columns: Tensor, texts: Tensor) -> Tensor:
     """Return a of each class, [c]."""
-    own = (LOGIT_SCALE * x @ texts.T).softmax(1).gather(1, columns.unsqueeze(1))
+    parts = [
+        (LOGIT_SCALE * rows @ texts.T).softmax(1).gather(1, columns[here].unsqueeze(1))
+        for here, rows in blocks_of(x, len(texts))
+    ]
+    own = torch.cat(parts) if parts else texts.new_zeros(0, 1)
     counts = class_counts(columns, len(texts))
     means = (class_sums(own, columns, len(texts)).squeeze(1) / counts.clamp(min=1)).float()
     shown = counts > 0

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
-from bench.functional.classwise import normalise
+from bench.functional.classwise import normalise, unit_rows
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.text_batches import with_a_text_each
 from bench.learning.training import LAST_EPOCH, WarmUp, as_parameter, epochs_of, fit
@@ -68,7 +68,7 @@ class CrossModalProbe:
         """Return the trained head."""
         items, texts = task.labelled, prompt_matrix(task)
         assert texts is not None
-        x, columns = normalise(items.x), task.columns(items.labels)
+        x, columns = unit_rows(items.x), task.columns(items.labels)
         weights, half = as_parameter(texts), self.batch // 2
         fit(
             [weights],

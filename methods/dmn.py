@@ -14,10 +14,13 @@ from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, normalise
+from bench.functional.stored_rows import blocks_of
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.streaming import in_turn
 from bench.utils.random import Stream
 
+_PADDED = 2
+"""How many times as many rows as images and texts there may be among the rows of classes."""
 _FIRST = 4
 """Queries of a class that a stream begins with room for; doubled whenever one is full."""
 
@@ -42,6 +45,8 @@ class Met:
         Of the rows of a class with one another: with them the length of a weighed sum takes no pass over the rows.
     entropies : Tensor [c, s]
         Of queries; minus infinity for what is always kept.
+    apart : Fixed or None
+        Where the labelled images lie that are not among the rows; None if they are.
     used, filled : list of int
         Rows of each class, and how many of them are queries.
     """
@@ -51,6 +56,7 @@ class Met:
     entropies: Tensor
     used: list[int]
     filled: list[int]
+    apart: Fixed | None
 
     def take(self, x: Tensor, column: int, entropy: Tensor, slots: int) -> None:
         """Keep a query [d]: in a free slot of its class, or in the place of the one with the largest entropy."""
@@ -71,6 +77,13 @@ class Met:
         """Return the cosine of a query [d] with the sum of each class's rows, weighed by affinity, [c]."""
         near = self.rows @ x
         weights = (beta * (near - 1)).exp()
+        if self.apart is not None:
+            total = (weights.unsqueeze(1) @ self.rows).squeeze(1)
+            for here, images in blocks_of(self.apart.shots):
+                share = (beta * (images @ x - 1)).exp()
+                total.index_add_(0, self.apart.columns[here], share.unsqueeze(1) * images)
+            cosines: Tensor = total @ x / total.norm(dim=1).clamp(min=torch.finfo(total.dtype).tiny)
+            return cosines
         squares = ((weights.unsqueeze(1) @ self.products).squeeze(1) * weights).sum(1)
         return (weights * near).sum(1) / squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
 
@@ -118,17 +131,30 @@ class DMN:
         return Fixed(texts, normalise(support.x), task.columns(support.labels))
 
     def begin(self, state: Fixed) -> Met:
-        """Return a memory without queries."""
+        """Return a memory without queries.
+
+        Labelled images lie among the rows of their class where classes are about as large as one another, and no larger
+        than there are dimensions. Else they stay in the list that they are: classes times the largest of them, and its
+        square, may be many times as much.
+        """
         c, d = state.texts.shape
         sizes = class_counts(state.columns, c)
         counts = sizes.tolist()
-        rows = state.texts.new_zeros(c, 1 + max(counts, default=0) + _FIRST, d)
+        largest = 1 + max(counts, default=0)
+        apart = c * largest > _PADDED * (c + len(state.columns)) or largest > d
+        if apart:
+            counts, largest = [0] * c, 1
+        rows = state.texts.new_zeros(c, largest + _FIRST, d)
         rows[:, 0] = state.texts
-        order = state.columns.argsort(stable=True)
-        own = state.columns[order]
-        rows[own, 1 + torch.arange(len(own), device=own.device) - (sizes.cumsum(0) - sizes)[own]] = state.shots[order]
+        if not apart:
+            order = state.columns.argsort(stable=True)
+            own = state.columns[order]
+            places = 1 + torch.arange(len(own), device=own.device) - (sizes.cumsum(0) - sizes)[own]
+            rows[own, places] = state.shots[order]
         nothing = rows.new_full(rows.shape[:2], -torch.inf)
-        return Met(rows, rows @ rows.transpose(1, 2), nothing, [1 + n for n in counts], [0] * c)
+        return Met(
+            rows, rows @ rows.transpose(1, 2), nothing, [1 + n for n in counts], [0] * c, state if apart else None
+        )
 
     def step(self, state: Fixed, seen: Met, queries: Tensor) -> Tensor:
         """Return the sum of both distributions [q, c] for the next queries."""

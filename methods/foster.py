@@ -87,7 +87,7 @@ class Foster(SessionTraining):
         new = new_images(task)
         columns = task.columns(new.labels)
         trainable = self.initial(task, rng.child("init")).trainable()
-        fixed = trainable.fixed(new.x)
+        fixed = trainable.fixed_rows(new.x)
 
         def loss(rows: Tensor) -> Tensor:
             return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]), columns[rows])
@@ -118,8 +118,9 @@ class Foster(SessionTraining):
             old, fresh.trainable(), as_parameter(torch.cat([wide.head, right], 1)), as_parameter(wide.head_bias)
         )
         with torch.no_grad():
-            fixed = old.fixed(data.x)
-            embedded, target = old.adapt(fixed), old.logits_of_fixed(fixed)
+            fixed, known_width = old.fixed_rows(data.x), max(known, data.dimension)
+            embedded = old.made_of(data.x, old.embed, data.dimension)
+            target = old.made_of(data.x, old.logits, known_width)
 
         def loss(rows: Tensor) -> Tensor:
             both, alone = trainable.logits(fixed[rows], embedded[rows])
@@ -135,10 +136,14 @@ class Foster(SessionTraining):
 
     def _compress(self, old: Net, teacher: Boosted, data: Features, weights: Tensor, rng: Stream) -> Net:
         trainable = old.grow(len(weights), rng.child("head")).trainable()
-        with torch.no_grad():
-            fixed = old.fixed(data.x)
+
+        def softened(x: Tensor) -> Tensor:
+            fixed = old.fixed(x)
             soft = (teacher.logits(fixed, old.adapt(fixed))[0] / self.temperature).softmax(1) * weights
-            soft = soft / soft.sum(1, keepdim=True)
+            return soft / soft.sum(1, keepdim=True)
+
+        with torch.no_grad():
+            fixed, soft = old.fixed_rows(data.x), old.made_of(data.x, softened, max(len(weights), data.dimension))
 
         def loss(rows: Tensor) -> Tensor:
             return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]) / self.temperature, soft[rows])

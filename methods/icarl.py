@@ -15,6 +15,7 @@ from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, normalise
+from bench.functional.stored_rows import made_rows
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
 from bench.learning.incremental_net import FEATURE_NORM, Net, distillation
 from bench.utils.random import Stream
@@ -66,15 +67,15 @@ class ICaRL(SessionTraining):
         columns = task.columns(data.labels)
         trainable = net.trainable()
         with torch.no_grad():
-            fixed = net.fixed(data.x)
-            target = None if old is None else old.logits(data.x)
+            fixed = net.fixed_rows(data.x)
+            target = None if old is None else old.made_of(data.x, old.logits, max(len(old.head), data.dimension))
 
         def loss(rows: Tensor) -> Tensor:
             logits = trainable.logits_of_fixed(fixed[rows])
             value = F.cross_entropy(logits, columns[rows])
-            if target is None:
+            if old is None or target is None:
                 return value
-            known = logits[:, : target.shape[1]]
+            known = logits[:, : len(old.head)]
             return value + self.distillation * distillation(known, target[rows], self.temperature)
 
         self.fit_session(
@@ -84,7 +85,7 @@ class ICaRL(SessionTraining):
         # A float32 mean and an int64 count of each class.
         chosen = choose_exemplars(net, exemplars, new, task, beside=task.n_classes * (4 * net.head.shape[1] + 8))
         at = task.columns(chosen.labels)
-        means = normalise(class_means(normalise(net.embed(chosen.x)), at, task.n_classes))
+        means = normalise(class_means(made_rows(chosen.x, lambda x: normalise(net.embed(x))), at, task.n_classes))
         return Exemplars(net, chosen, means, class_counts(at, task.n_classes))
 
     def score(self, state: Exemplars, queries: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from bench.functional.gaussian import Fourier, Moments, Scatter, discriminant, s
 from bench.functional.logistic_regression import Linear
 from bench.functional.symmetric import solve_shifted
 from bench.utils.random import Stream
+from bench.utils.room import require_room
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,13 @@ class KLDA:
 
     def build(self, task: Task, *, rng: Stream) -> Kernelised:
         """Return the state of one task."""
+        n, width = len(task.labelled), self.width
+        require_room(
+            16 * width * width if n >= width else 24 * n * width,
+            what=f"klda's statistics of {n:,} images and {width:,} features",
+            instead="lower klda.width, or take slda",
+            device=task.device,
+        )
         features = Fourier.draw(task.dimension, self.width, self.gamma, task.device, rng)
         return self._of(features, self._statistics(features, task, seen=0))
 

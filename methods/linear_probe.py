@@ -12,8 +12,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.task import Task
-from bench.functional.classwise import normalise
+from bench.functional.classwise import normalise, unit_rows
 from bench.functional.logistic_regression import Linear, LogisticRegression
+from bench.functional.stored_rows import ManyRows, only
 from bench.learning.choosing import told_of_choice
 from bench.utils.random import Stream
 
@@ -81,11 +82,11 @@ class LinearProbe:
     def build(self, task: Task, *, rng: Stream) -> Probe:
         """Return the classifier; see the class."""
         items = task.labelled
-        x, every = normalise(items.x), task.columns(items.labels)
+        x, every = unit_rows(items.x), task.columns(items.labels)
         # A class without images takes no part: nothing would keep its bias from minus infinity.
         shown, columns, counts = every.unique(return_inverse=True, return_counts=True)
         if not len(shown):
-            nothing = Linear(x.new_zeros(0, task.dimension), x.new_zeros(0))
+            nothing = Linear(torch.zeros(0, task.dimension, device=x.device), torch.zeros(0, device=x.device))
             return Probe(_among(nothing, shown, task.n_classes), self.c or self.default_c, 0, weighed=False)
         c, held, tried, start, weights = self.c, 0, 1, None, None
         split = None if task.choose_on is None else task.choose_on.of_classes([task.classes[c] for c in shown.tolist()])
@@ -96,7 +97,7 @@ class LinearProbe:
         elif c is None and int(counts.min()) > 1:
             test = self._hold_out(every, rng)
             held = int(test.sum())
-            c, start, tried = self._choose(x[~test], columns[~test], x[test], columns[test], len(shown))
+            c, start, tried = self._choose(only(x, ~test), columns[~test], x[test], columns[test], len(shown))
         elif c is None:
             c, weights = self.default_c, len(columns) / (len(shown) * counts[columns].double())
         regression = LogisticRegression(
@@ -115,7 +116,7 @@ class LinearProbe:
         return mask.to(columns.device)
 
     def _choose(
-        self, x: Tensor, columns: Tensor, held: Tensor, wanted: Tensor, n_classes: int
+        self, x: ManyRows, columns: Tensor, held: Tensor, wanted: Tensor, n_classes: int
     ) -> tuple[float, Linear, int]:
         """Return C, the classifier at that C, from which the last fit starts, and how many values were tried."""
         regression = LogisticRegression(x, columns, n_classes, max_iterations=self.max_iterations)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.cost.meter import Repeats
-from bench.functional.classwise import class_counts, class_sums, normalise
+from bench.functional.classwise import class_counts, class_sums, normalise, unit_rows
 from bench.functional.logistic_regression import Linear
+from bench.functional.stored_rows import ManyRows, blocks_of
+from bench.functional.symmetric import add_gram, mirror
 from bench.learning.choosing import told_of_choice
 from bench.learning.class_texts import prompt_matrix
 from bench.utils.random import Stream
@@ -25,6 +28,8 @@ _EVERY = 10
 """Epochs between two steps of alpha."""
 _MOMENTUM = 0.9
 _START = 250.0
+_LOGITS = 1 << 24
+"""Logits, or numbers of images, of a block: 64 MiB, and three such blocks live at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,20 +70,19 @@ class LPPlusPlus:
         """Return the trained probe."""
         items, texts = task.labelled, prompt_matrix(task)
         assert texts is not None
-        x, columns = normalise(items.x), task.columns(items.labels)
+        x, columns = unit_rows(items.x), task.columns(items.labels)
         c, d = texts.shape
         weights = class_sums(x, columns, c).float()
+        images = _Images(x, columns, texts)
         bound = 1 / math.sqrt(d)
         biases = torch.empty(c).uniform_(-bound, bound, generator=rng.child("biases").torch()).to(x.device)
-        cosines = x @ texts.T
         counts = class_counts(columns, c)
-        own = class_sums(cosines.gather(1, columns.unsqueeze(1)), columns, c).squeeze(1) / counts.clamp(min=1)
+        own = class_sums(images.own_cosines(), columns, c).squeeze(1) / counts.clamp(min=1)
         alpha = (_START * own.mean()).float().expand(c).clone()
         if not len(x):
             return Blended(Linear(weights, biases), texts, alpha, 0, 0)
-        rate = 4 * len(x) / torch.linalg.eigvalsh(_gram(x.double()))[-1].float()
-        alpha_rate = len(x) / (4 * (cosines**2).sum(0).max())
-        target = F.one_hot(columns, c).float()
+        rate = 4 * len(x) / torch.linalg.eigvalsh(_gram(x))[-1].float()
+        alpha_rate = len(x) / (4 * images.squared_cosines().max())
         split = task.choose_on if task.choose_on is not None and len(task.choose_on) else None
         checked = None if split is None else (normalise(split.x), task.columns(split.labels))
         best, most = (weights, biases, alpha), torch.full((), -1, device=x.device)
@@ -87,11 +91,11 @@ class LPPlusPlus:
         repeats = Repeats()
         for epoch in range(1, self.epochs + 1):
             with repeats.like((epoch % _EVERY == 0, checked is not None)):
-                gap = ((x @ weights.T + biases + alpha * cosines).softmax(1) - target) / len(x)
-                speed_w = _MOMENTUM * speed_w + gap.T @ x
-                speed_b = _MOMENTUM * speed_b + gap.sum(0)
+                by_weights, by_biases, by_alpha = images.slopes(weights, biases, alpha)
+                speed_w = _MOMENTUM * speed_w + by_weights
+                speed_b = _MOMENTUM * speed_b + by_biases
                 weights, biases = weights - rate * speed_w, biases - rate * speed_b
-                slope = slope + (gap * cosines).sum(0)
+                slope = slope + by_alpha
                 if epoch % _EVERY == 0:
                     alpha = alpha - alpha_rate * slope
                 if checked is not None:
@@ -121,6 +125,60 @@ class LPPlusPlus:
         return {"epoch": state.epoch, "alpha": float(state.alpha.mean()), **told}
 
 
-def _gram(x: Tensor) -> Tensor:
-    """Return the smaller of x'x and x x', which have the same largest eigenvalue."""
-    return x.T @ x if len(x) > x.shape[1] else x @ x.T
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """Labelled images [n, d], their columns [n] and the class texts [c, d], gone through a block at a time.
+
+    Where all logits are one block, the cosines with the texts are held; else they are made in each epoch anew.
+    """
+
+    x: ManyRows
+    columns: Tensor
+    texts: Tensor
+
+    @cached_property
+    def _held(self) -> list[tuple[slice, Tensor, Tensor]] | None:
+        return list(self._made()) if len(self.x) * max(self.texts.shape) <= _LOGITS else None
+
+    def _made(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        step = max(1, _LOGITS // max(self.texts.shape))
+        for start in range(0, len(self.x), step):
+            here = slice(start, start + step)
+            rows = self.x[here]
+            yield here, rows, rows @ self.texts.T
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yield which images a block holds, the images [b, d] and their cosines with the texts [b, c]."""
+        return self._made() if self._held is None else iter(self._held)
+
+    def own_cosines(self) -> Tensor:
+        """Return the cosine of each image with its own text, [n, 1]."""
+        parts = [cosines.gather(1, self.columns[here].unsqueeze(1)) for here, _, cosines in self.blocks()]
+        return torch.cat(parts) if parts else self.texts.new_zeros(0, 1)
+
+    def squared_cosines(self) -> Tensor:
+        """Return the squared cosines of each text with all images, summed, [c]."""
+        return torch.stack([(cosines**2).sum(0) for _, _, cosines in self.blocks()]).sum(0)
+
+    def slopes(self, weights: Tensor, biases: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of the mean loss by weights [c, d], biases [c] and alpha [c]."""
+        found = torch.zeros_like(weights), torch.zeros_like(biases), torch.zeros_like(alpha)
+        for here, rows, cosines in self.blocks():
+            gap = (rows @ weights.T + biases + alpha * cosines).softmax(1)
+            gap.scatter_add_(1, self.columns[here].unsqueeze(1), gap.new_full((len(gap), 1), -1.0)).div_(len(self.x))
+            found[0].addmm_(gap.T, rows)
+            found[1].add_(gap.sum(0))
+            found[2].add_((gap * cosines).sum(0))
+        return found
+
+
+def _gram(x: ManyRows) -> Tensor:
+    """Return the smaller of x'x and x x', which have the same largest eigenvalue, in float64."""
+    n, d = x.shape
+    if n <= d:
+        wide = x[:].double()
+        return wide @ wide.T
+    gram = torch.zeros(d, d, dtype=torch.float64, device=x.device)
+    for _, rows in blocks_of(x):
+        add_gram(gram, rows)
+    return mirror(gram)

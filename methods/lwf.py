@@ -52,8 +52,8 @@ class LwF(SessionTraining):
         columns = task.columns(data.labels) - first
         trainable = net.trainable()
         with torch.no_grad():
-            fixed = net.fixed(data.x)
-            target = None if old is None else old.logits(data.x)
+            fixed = net.fixed_rows(data.x)
+            target = None if old is None else old.made_of(data.x, old.logits, max(len(old.head), data.dimension))
 
         def loss(rows: Tensor) -> Tensor:
             logits = trainable.logits_of_fixed(fixed[rows])

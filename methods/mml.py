@@ -232,7 +232,7 @@ class MML:
                 continue
             x = items.of(slice(0, 1))
             mean = x.new_full((1, x.shape[1]), 1 / x.shape[1])
-            shares = mean if self.integration == "mean" else attend(block.map(torch.Tensor.float), asked.f, x)
+            shares = mean if self.integration == "mean" else attend(block.map(torch.Tensor.float), asked.f[:], x)
             similar = normalise(branch.searched.x[at[0]]) @ normalise(query)
             near += neighbours(branch.searched, at[0], similar, shares[0], name)
         words = "shares of the mean" if self.integration == "mean" else "attention weights, which add up to 1 a branch"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.core.registry import method
 from bench.core.task import Task
-from bench.functional.classwise import class_counts, class_means, normalise
+from bench.functional.classwise import class_counts, class_means, normalise, unit_rows
 from bench.functional.logistic_regression import Linear
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.utils.random import Stream
@@ -46,7 +46,7 @@ class NeuralPriming:
         items, texts = task.all_images, prompt_matrix(task)
         assert texts is not None
         columns = task.columns(items.labels)
-        means = normalise(class_means(normalise(items.x), columns, task.n_classes))
+        means = normalise(class_means(unit_rows(items.x), columns, task.n_classes))
         if self.without_images == "text":
             means = means.where((class_counts(columns, task.n_classes) > 0).unsqueeze(1), texts)
         weights = self.text_weight * texts + (1 - self.text_weight) * means

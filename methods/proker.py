@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Annotated, Any
@@ -10,16 +10,17 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.blocks import in_blocks
 from bench.functional.classwise import normalise
+from bench.functional.symmetric import WHOLE, solve_panels
 from bench.learning.choosing import Held, canonical, first_best, held_images, steps, told_of_choice
 from bench.learning.class_texts import prompt_matrix
 from bench.utils.random import Stream
+from bench.utils.room import require_room
 
 _BY_SHOTS = ((1, 3.0, 0.05), (2, 2.6, 0.05), (4, 1.5, 0.05), (8, 1.66, 0.07), (16, 1.7, 0.1))
 """Shots, beta and lambda that the authors print for ImageNet."""
@@ -90,6 +91,13 @@ class ProKeR:
         """Return the class texts and the corrections."""
         items, texts = task.labelled, prompt_matrix(task)
         assert texts is not None
+        n, c = len(items), task.n_classes
+        require_room(
+            4 * n * n + 24 * n * c,
+            what=f"proker's system of {n:,} x {n:,} equations",
+            instead="give it fewer images, or take tip-adapter, which needs no system",
+            device=task.device,
+        )
         x, columns = normalise(items.x), task.columns(items.labels)
         beta, penalty = self._printed(len(x) / task.n_classes)
         held = (
@@ -116,15 +124,19 @@ class ProKeR:
         penalties = [self.penalty] if self.penalty else _spread(*range_, self.grid_steps, even=at_home)
         keys, own = x[held.rest], columns[held.rest]
         base, residuals = held.x @ texts.T, _residuals(keys, own, texts)
-        cosines, asked = keys @ keys.T, held.x @ keys.T
-        pairs = list(product(betas, penalties))
+        asked, pairs = held.x @ keys.T, list(product(betas, penalties))
+        cosines = keys @ keys.T if len(keys) <= WHOLE else None
 
         def hits() -> Iterator[Tensor]:
             for beta in betas:
-                kernel, near = _kernel(cosines, beta), _kernel(asked, beta)
+                near = _kernel(asked, beta)
+                kernel = None if cosines is None else _kernel(cosines, beta)
                 for penalty in penalties:
                     # Single precision orders the settings; what is kept is solved in double.
-                    weights = torch.cholesky_solve(residuals, _factor(kernel / penalty))
+                    if kernel is None:
+                        weights = solve_panels(_panels(keys, beta, penalty), residuals)
+                    else:
+                        weights = torch.cholesky_solve(residuals, _factor(kernel / penalty))
                     yield ((base + near @ weights).argmax(1) == held.columns).sum()
 
         return *pairs[first_best(hits(), len(pairs))], len(pairs)
@@ -164,19 +176,27 @@ def _factor(system: Tensor) -> Tensor:
     return factor
 
 
+def _panels(keys: Tensor, beta: float, penalty: float) -> Callable[[int, int], Tensor]:
+    """Return what makes columns of K / lambda + I from the diagonal down, of which all are never held."""
+
+    def panel(start: int, stop: int) -> Tensor:
+        found = (keys[start:] @ keys[start:stop].T).sub_(1).mul_(beta).exp_().div_(penalty)
+        found.diagonal().add_(1)
+        return found
+
+    return panel
+
+
 def _residuals(x: Tensor, columns: Tensor, texts: Tensor) -> Tensor:
-    return F.one_hot(columns, len(texts)) - x @ texts.T
+    found = (x @ texts.T).neg_()
+    return found.scatter_add_(1, columns.unsqueeze(1), found.new_ones(len(x), 1))
 
 
 def _solved(x: Tensor, columns: Tensor, texts: Tensor, beta: float, penalty: float) -> Corrected:
     wide, own = x.double(), texts.double()
-    weights = torch.cholesky_solve(_residuals(wide, columns, own), _factor(_system(wide, beta, penalty)))
+    residuals = _residuals(wide, columns, own)
+    if len(x) > WHOLE:
+        weights = solve_panels(_panels(wide, beta, penalty), residuals)
+    else:
+        weights = torch.cholesky_solve(residuals, _factor(_kernel(wide @ wide.T, beta) / penalty))
     return Corrected(texts, x, weights.float(), beta, penalty)
-
-
-def _system(wide: Tensor, beta: float, penalty: float) -> Tensor:
-    """Return K / lambda, made in place: with 16,000 images it takes 2 GiB, and so do its factor and the solver's copy.
-
-    No name is kept for it, so that it is gone when the equations are solved.
-    """
-    return (wide @ wide.T).sub_(1).mul_(beta).exp_().div_(penalty)

@@ -16,7 +16,7 @@ from bench.core.features import Features
 from bench.core.registry import method
 from bench.core.state_bytes import EXEMPLARS, STATISTICS
 from bench.core.task import Task
-from bench.functional.classwise import class_means, normalise
+from bench.functional.classwise import class_means, normalise, unit_rows
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.exemplars import keep_features
 from bench.learning.incremental import new_images
@@ -184,10 +184,10 @@ class Proof:
     def _session(self, old: Fused, task: Task, rng: Stream) -> Fused:
         texts, new, known = prompt_matrix(task), new_images(task), len(old.prototypes)
         assert texts is not None
-        own = normalise(class_means(normalise(new.x), task.columns(new.labels), task.n_classes))
+        own = normalise(class_means(unit_rows(new.x), task.columns(new.labels), task.n_classes))
         prototypes = torch.cat([old.prototypes, own[known:]])
         data = Features.concat([old.exemplars, new]) if len(old.exemplars) else new
-        x, columns = normalise(data.x), task.columns(data.labels)
+        x, columns = unit_rows(data.x), task.columns(data.labels)
         grown = old.net.grown(rng.child("session"), self.start)
         together, leaves = trainable(grown, known > 0)
 

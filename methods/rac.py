@@ -18,8 +18,9 @@ from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
 from bench.encoders.image_tower import loaded
-from bench.functional.classwise import drop_self, normalise
+from bench.functional.classwise import drop_self, normalise, unit_rows
 from bench.functional.logistic_regression import Linear
+from bench.functional.stored_rows import MadeRows, ManyRows, are_many
 from bench.learning.class_texts import class_texts
 from bench.learning.training import LAST_EPOCH, as_parameter, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
@@ -27,6 +28,8 @@ from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
 _CHUNK = 1024
+_SEARCHED = 1 << 16
+"""Training images whose neighbours are searched at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +107,9 @@ class RAC:
         items, data = task.image_memory, task.labelled
         texts, has = class_texts(task)
         at = task.columns(items.labels)
-        x, columns = normalise(data.x), task.columns(data.labels)
+        x, columns = unit_rows(data.x), task.columns(data.labels)
         encoder, near = self._encoder(task), self._neighbours_of_others(items, data)
-        r, cut = _said(at[near], texts, encoder, task.class_names)
+        r, cut = _said_to_all(at[near], texts, encoder, task.class_names)
         bound = 1 / math.sqrt(task.dimension)
         draw = torch.empty(task.n_classes, task.dimension).uniform_(-bound, bound, generator=rng.child("init").torch())
         trainable = Linear(
@@ -147,7 +150,8 @@ class RAC:
 
     def _neighbours_of_others(self, items: Items, data: Items) -> Tensor:
         """Return the k nearest items of each training image but itself, int64 [n, k]."""
-        found = items.index.search(data.x.float(), self.k + 1).positions
+        parts = [items.index.search(part.float(), self.k + 1).positions for part in data.x.split(_SEARCHED)]
+        found = torch.cat(parts)
         return drop_self(found, found == items.places_of(data.ids).to(found.device).unsqueeze(1))
 
     def _logits(self, head: Linear, x: Tensor, r: Tensor) -> Tensor:
@@ -182,6 +186,13 @@ class RAC:
         told = {"names_encoded_as": how, "classes_without_text": state.without_text}
         cut = {} if state.cut is None else {"share_of_texts_cut": state.cut}
         return {**told, **cut, **LAST_EPOCH, "k_used": min(self.k, len(state.items))}
+
+
+def _said_to_all(columns: Tensor, texts: Tensor, encoder: str, class_names: tuple[str, ...]) -> tuple[ManyRows, float]:
+    """Return what :func:`_said` does; means of many texts are made where they are asked for."""
+    if encoder or not are_many(len(columns) * texts.shape[1]):
+        return _said(columns, texts, encoder, class_names)
+    return MadeRows(columns, lambda some: _said(some, texts, encoder, class_names)[0]), 0.0
 
 
 def _said(columns: Tensor, texts: Tensor, encoder: str, class_names: tuple[str, ...]) -> tuple[Tensor, float]:

@@ -25,6 +25,7 @@ from bench.learning.holdout import digest_order, hold_out
 from bench.learning.unlearning import named
 from bench.utils.errors import Unsuitable
 from bench.utils.random import Stream
+from bench.utils.room import require_room
 
 _GRID = tuple(10.0**power for power in range(-8, 9))
 _ROWS = 1 << 10
@@ -75,6 +76,13 @@ class RanPAC:
 
     def build(self, task: Task, *, rng: Stream) -> Projected:
         """Return the state of one task."""
+        n, width, c = len(task.labelled), self.width, task.n_classes
+        require_room(
+            12 * width * width + 16 * width * c if n > width else 16 * n * n + 4 * n * width,
+            what=f"ranpac's system of {min(n, width):,} equations",
+            instead="lower ranpac.width, or take slda",
+            device=task.device,
+        )
         draw = torch.randn(task.dimension, self.width, generator=rng.child("projection").torch())
         projection = draw.to(task.device)
         none, nothing = projection.new_zeros(0, self.width), task.labelled.labels[:0]
@@ -96,8 +104,11 @@ class RanPAC:
             normal, known = normal.plus(new), new
         else:
             parts = zip(items.x.split(_ROWS), columns.split(_ROWS), strict=True)
-            sums = normal.summed() if isinstance(normal, Rows) else normal
-            normal = sums.plus(((_projected(x, projection), at) for x, at in parts), task.n_classes)
+            projected = ((_projected(x, projection), at) for x, at in parts)
+            if isinstance(normal, Rows):
+                normal = normal.summed().grown(projected, task.n_classes)
+            else:
+                normal = normal.plus(projected, task.n_classes)
         penalty, held = self._choose(task, items, projection, known)
         return Projected(projection, normal, normal.weights(penalty), counts, penalty, held, task.session)
 

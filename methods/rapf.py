@@ -14,10 +14,12 @@ from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, normalise, rows_of_classes
+from bench.functional.stored_rows import ManyRows, made_rows
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.training import LAST_EPOCH, as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
 from bench.utils.random import Stream
+from bench.utils.room import require_room
 
 _GROUPS = 64
 """Classes that are sampled at a time: 64 MiB of factors at d = 512."""
@@ -91,7 +93,7 @@ class RAPF:
     def _session(self, old: Adapted, task: Task, rng: Stream) -> Adapted:
         texts, items = prompt_matrix(task), task.labelled
         assert texts is not None
-        x, columns, known = items.x.float(), task.columns(items.labels), len(old.means)
+        x, columns, known = made_rows(items.x, torch.Tensor.float), task.columns(items.labels), len(old.means)
         adapter = as_parameter(old.adapter)
         batches = max(1, -(-len(x) // self.batch))
         replay_x, replay_y = self._replayed(old, batches, rng.child("replay"))
@@ -129,14 +131,25 @@ class RAPF:
         fused = fuse(old.adapter, adapter.detach(), self.floor) if known else adapter.detach()
         return Adapted(fused, texts, means, factors)
 
-    def _gaussians(self, x: Tensor, columns: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+    def _gaussians(self, x: ManyRows, columns: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
         """Return the mean and the Cholesky factor of the covariance of each class, [c, d] and [c, d, d]."""
         means, d = class_means(x, columns, n_classes), x.shape[1]
-        gaps = x - means[columns]
-        counts = class_counts(columns, n_classes)
-        covariances = torch.stack([gaps[rows].T @ gaps[rows] for rows in rows_of_classes(columns, n_classes)])
-        covariances = covariances / (counts - 1).clamp(min=1).view(-1, 1, 1)
-        return means, torch.linalg.cholesky(covariances + self.ridge * torch.eye(d, device=x.device))
+        require_room(
+            4 * n_classes * d * d,
+            what=f"rapf's covariances of {n_classes:,} classes",
+            instead="give it fewer classes, or take slda, whose classes share one",
+            device=x.device,
+        )
+        counts = (class_counts(columns, n_classes) - 1).clamp(min=1).view(-1, 1, 1)
+        ridge = self.ridge * torch.eye(d, device=x.device)
+        factors = means.new_empty(n_classes, d, d)
+        for c, rows in enumerate(rows_of_classes(columns, n_classes)):
+            gaps = x[rows] - means[c]
+            torch.mm(gaps.T, gaps, out=factors[c])
+        # Some at a time: those of all classes are as large as the state.
+        for some, count in zip(factors.split(_GROUPS), counts.split(_GROUPS), strict=True):
+            some.copy_(torch.linalg.cholesky(some / count + ridge))
+        return means, factors
 
     def _replayed(self, old: Adapted, batches: int, rng: Stream) -> tuple[Tensor, Tensor]:
         """Return samples of two old classes for each batch, [batches * 2 * replay, d], and their columns."""

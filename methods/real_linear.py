@@ -12,7 +12,8 @@ from torch import Tensor
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
-from bench.functional.classwise import class_counts, normalise
+from bench.functional.classwise import class_counts, normalise, unit_rows
+from bench.functional.stored_rows import blocks_of, only
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.text_batches import with_a_text_each
 from bench.learning.training import LAST_EPOCH, WarmUp, as_parameter, epochs_of, fit
@@ -61,9 +62,11 @@ class RealLinear:
         """Return the classifier."""
         items, texts = task.image_memory, prompt_matrix(task)
         assert texts is not None
-        x, columns = normalise(items.x), task.columns(items.labels)
-        kept = best_of_class((x * texts[columns]).sum(1), columns, self.per_class, len(texts))
-        x, columns = x[kept], columns[kept]
+        x, columns = unit_rows(items.x), task.columns(items.labels)
+        cosines = [(rows * texts[columns[here]]).sum(1) for here, rows in blocks_of(x)]
+        own = torch.cat(cosines) if cosines else texts.new_zeros(0)
+        kept = best_of_class(own, columns, self.per_class, len(texts))
+        x, columns = only(x, kept), columns[kept]
         weights = as_parameter(texts)
         steps = min(self.steps, max(1, self.passes * len(x) // self.batch))
         fit(

@@ -16,7 +16,8 @@ from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Session, Task
 from bench.functional.attention import Block, attend, standardise, transform
-from bench.functional.classwise import class_counts, class_means, drop_self, normalise
+from bench.functional.classwise import class_counts, class_means, drop_self, normalise, unit_rows
+from bench.functional.stored_rows import ManyRows, made_rows, only
 from bench.learning.class_texts import class_texts
 from bench.learning.training import as_parameter, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
@@ -24,6 +25,8 @@ from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
 _CHUNK = 1024
+_SEARCHED = 1 << 16
+"""Queries whose neighbours are searched at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,19 +121,21 @@ class RECO:
         targets = training.targets[keep]
         if not len(targets):
             raise BenchError("reco: no training image has a class with a text; import the data set with --texts")
-        x = training.queries.x.float()[keep]
-        v, t = normalise(x), state.texts
-        near_v = self._partners(state.image, x, training.queries.ids[keep.cpu().numpy()])
-        near_t = self._partners(state.text, t)
+        x = only(made_rows(training.queries.x, torch.Tensor.float), keep)
+        v, t = only(unit_rows(training.queries.x), keep), state.texts
+        near_v = self._columns_near(state.image, x, training.queries.ids[keep.cpu().numpy()])
+        near_t = state.text.partners[self._columns_near(state.text, t)]
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
-            fused_v, fused_t = self._fuse(trainable.image, v[rows], near_v[rows]), self._fuse(trainable.text, t, near_t)
-            pairs = ((fused_v, fused_t), (fused_v, t), (v[rows], fused_t))
+            own = v[rows]
+            fused_v = self._fuse(trainable.image, own, state.image.partners[near_v[rows]])
+            fused_t = self._fuse(trainable.text, t, near_t)
+            pairs = ((fused_v, fused_t), (fused_v, t), (own, fused_t))
             # Asked for once a batch and not once a pair: the device is waited for, for how many classes there are.
             shown, at = torch.unique(targets[rows], return_inverse=True)
             parts = (self._contrast(a, b, state.has_text, targets[rows], shown, at) for a, b in pairs)
-            return sum(parts, start=x.new_zeros(()))
+            return sum(parts, start=t.new_zeros(()))
 
         def accuracy() -> float:
             assert check is not None
@@ -166,7 +171,7 @@ class RECO:
             fusion = Fusion(image, text)
         images = task.image_memory
         at = task.columns(images.labels)
-        pictures = normalise(class_means(normalise(images.x), at, task.n_classes))
+        pictures = normalise(class_means(unit_rows(images.x), at, task.n_classes))
         texts, has_text = class_texts(task)
         return Enriched(
             fusion,
@@ -181,11 +186,12 @@ class RECO:
 
         A class without a text gets minus infinity.
         """
-        texts = self._fuse(state.fusion.text, state.texts, self._partners(state.text, state.texts))
-        near = self._partners(state.image, queries)
+        near_texts = state.text.partners[self._columns_near(state.text, state.texts)]
+        texts = self._fuse(state.fusion.text, state.texts, near_texts)
+        near, partners = self._columns_near(state.image, queries), state.image.partners
         v = normalise(queries)
         parts = [
-            self._fuse(state.fusion.image, v[a : a + _CHUNK], near[a : a + _CHUNK]) @ texts.T
+            self._fuse(state.fusion.image, v[a : a + _CHUNK], partners[near[a : a + _CHUNK]]) @ texts.T
             for a in range(0, len(v), _CHUNK)
         ]
         scores = torch.cat(parts) if parts else v.new_zeros(0, len(texts))
@@ -204,12 +210,14 @@ class RECO:
             "k_used": min(self.k, len(state.image.items)),
         }
 
-    def _partners(self, side: Side, queries: Tensor, own: np.ndarray | None = None) -> Tensor:
-        """Return the partners of each query's k nearest items, [q, k, d]; the items named ``own`` are passed over."""
-        found = side.items.index.search(queries, self.k if own is None else self.k + 1).positions
+    def _columns_near(self, side: Side, queries: ManyRows, own: np.ndarray | None = None) -> Tensor:
+        """Return the classes of each query's k nearest items, int64 [q, k]; the items named ``own`` are passed over."""
+        k = self.k if own is None else self.k + 1
+        parts = [side.items.index.search(queries[here], k).positions for here in _slices(len(queries))]
+        found = torch.cat(parts) if len(parts) > 1 else parts[0]
         if own is not None:
             found = drop_self(found, found == side.items.places_of(own).to(found.device).unsqueeze(1))
-        return side.partners[side.columns[found]]
+        return side.columns[found]
 
     def _fuse(self, block: Block, f: Tensor, partners: Tensor) -> Tensor:
         """Return enriched unit-norm features [q, d] of unit-norm features [q, d] and their partners [q, k, d]."""
@@ -236,6 +244,11 @@ class RECO:
         # Only classes that the batch shows have an image to be told from the others.
         to_image = -logits[:, shown].log_softmax(0).gather(1, at.unsqueeze(1)).mean()
         return (to_text + to_image) / 2
+
+
+def _slices(n: int) -> list[slice]:
+    """Return which queries are searched for at a time; one block at least."""
+    return [slice(start, start + _SEARCHED) for start in range(0, max(1, n), _SEARCHED)]
 
 
 def _side(items: Items, partners: Tensor, has_partner: Tensor, task: Task) -> Side:

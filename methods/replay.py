@@ -53,7 +53,7 @@ class Replay(SessionTraining):
         new = new_images(task)
         data = joined(exemplars, new)
         columns = task.columns(data.labels)
-        trainable, fixed = net.trainable(), net.fixed(data.x)
+        trainable, fixed = net.trainable(), net.fixed_rows(data.x)
 
         def loss(rows: Tensor) -> Tensor:
             return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]), columns[rows])

@@ -17,7 +17,7 @@ from bench.core.state_bytes import MEMORY, STATISTICS, WEIGHTS
 from bench.core.task import Task
 from bench.functional.cache_votes import Grid, cached_votes, class_votes_of
 from bench.functional.classwise import class_counts, normalise
-from bench.functional.stored_rows import WHOLE
+from bench.functional.stored_rows import are_many
 from bench.learning.choosing import told_of_choice
 from bench.learning.class_texts import LOGIT_SCALE, lacking_class_texts, prompt_matrix
 from bench.learning.holdout import hold_out
@@ -173,24 +173,23 @@ class TipAdapter:
             return whole
         split = task.choose_on
         if split is not None and len(split):
-            every = torch.arange(len(x), device=x.device)
-            return self._chosen(whole, whole, every, normalise(split.x), task.columns(split.labels), search)
+            return self._chosen(whole, whole, normalise(split.x), task.columns(split.labels), search)
         test = hold_out(columns, items.ids, limit=self.held_out)
         if not bool(test.any()):
             return whole
         rest = (~test).nonzero().squeeze(1)
         if not self.finetune:
             # The same keys, of which those held out take no part: they are as large as the images.
-            return self._chosen(whole, whole, rest, x[test], columns[test], search)
+            return self._chosen(whole, whole, x[test], columns[test], search, rest)
         part = cache(x[rest], columns[rest], rng.child("choice"))
-        return self._chosen(whole, part, torch.arange(len(rest), device=x.device), x[test], columns[test], search)
+        return self._chosen(whole, part, x[test], columns[test], search)
 
     def _trained(self, cache: Cache, search: Search, rng: Stream) -> Cache:
         """Return the cache with its keys trained, if they are to be."""
         if not self.finetune or not len(cache.keys):
             return cache
         x, columns, keys = cache.keys, cache.columns, as_parameter(cache.keys)
-        held = None if cache.texts is None or len(x) * len(cache.counts) > WHOLE else LOGIT_SCALE * x @ cache.texts.T
+        held = None if cache.texts is None or are_many(len(x) * len(cache.counts)) else LOGIT_SCALE * x @ cache.texts.T
 
         def zero_shot(rows: Tensor) -> Tensor | float:
             if cache.texts is None:
@@ -218,15 +217,18 @@ class TipAdapter:
         trained = {part.name: getattr(cache, part.name) for part in fields(cache)}
         return TrainedCache(**{**trained, "keys": keys.detach()})
 
-    def _chosen(self, whole: Cache, cache: Cache, rows: Tensor, x: Tensor, target: Tensor, search: Search) -> Cache:
-        """Return the whole cache with what is best on images [q, d] for those rows of a cache that do not hold them."""
-        alpha, beta, tried = self._choose(cache, rows, x, target, search)
+    def _chosen(
+        self, whole: Cache, cache: Cache, x: Tensor, target: Tensor, search: Search, rows: Tensor | None = None
+    ) -> Cache:
+        """Return the whole cache with what is best on images [q, d] for a cache, or rows of one, without them."""
+        alpha, beta, tried = self._choose(cache, x, target, search, rows)
         return replace(whole, alpha=alpha, beta=beta, held_out=len(x), tried=tried)
 
     def _choose(
-        self, cache: Cache, rows: Tensor, x: Tensor, target: Tensor, search: Search
+        self, cache: Cache, x: Tensor, target: Tensor, search: Search, rows: Tensor | None = None
     ) -> tuple[float, float, int]:
         """Return the first best alpha and beta of the grid on images [q, d], and how many pairs there are."""
+        rows = torch.arange(len(cache.keys), device=x.device) if rows is None else rows
         alphas = [cache.alpha]
         if self.alpha is None and cache.texts is not None:
             alphas = _grid(self.alpha_end or search.alpha_end, self.alpha_steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Annotated, Any
@@ -14,12 +14,14 @@ from torch import Tensor
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
-from bench.functional.blocks import in_blocks, sums_by_class
+from bench.functional.blocks import in_blocks, query_blocks, summed_by_class
 from bench.functional.classwise import class_counts, normalise
-from bench.learning.choosing import CacheWeights, first_best, held_images, steps
+from bench.functional.stored_rows import blocks_of
+from bench.learning.choosing import CacheWeights, first_best_of_all, held_images, steps
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.holdout import digest_order
 from bench.utils.random import Stream
+from bench.utils.room import require_room
 
 _REFERENCE = 256
 """Items whose distances to all give the ranges where there is nothing to choose on."""
@@ -100,54 +102,90 @@ class TipX:
         held = held_images(task, items, limit=self.held_out)
         if held is None:
             rows = digest_order(items.ids)[:_REFERENCE].to(x.device)
-            return replace(whole, ranges=_ranges(*self._pairs(whole, x[rows]), own=rows))
-        part = self._keys(x[held.rest], columns[held.rest], texts)
-        distances, cosines = self._pairs(part, held.x)
-        part = replace(part, ranges=_ranges(distances, cosines))
-        chosen = self._choose(part, held.x, held.columns, distances, cosines)
+            ranges = (self._ranges(whole, x[some], own=some) for some in query_blocks(rows, len(x)))
+            return replace(whole, ranges=_joined(ranges))
+        # The same keys, of which those held out take no part: they are as large as the images.
+        rest = None if bool(held.rest.all()) else held.rest.nonzero().squeeze(1)
+        part = whole if rest is None else replace(whole, shares=_shares(columns[rest], len(texts)))
+        blocks = query_blocks(held.x, len(x))
+        part = replace(part, ranges=_joined(self._ranges(part, some, rest) for some in blocks))
+        chosen = self._choose(part, rest, blocks, held.columns)
         return replace(whole, ranges=part.ranges, chosen=chosen)
 
     def _keys(self, x: Tensor, columns: Tensor, texts: Tensor) -> Keys:
-        counts = class_counts(columns, len(texts)).float()
-        shares = (counts.sum() / (counts > 0).sum().clamp(min=1) / counts.clamp(min=1))[columns]
-        log_p = (x @ texts.T / self.temperature).log_softmax(1)
+        require_room(
+            4 * len(x) * len(texts),
+            what=f"how {len(x):,} images are likened to {len(texts):,} classes",
+            instead="give tip-x fewer images, or take tip-adapter",
+            device=x.device,
+        )
+        log_p = x.new_empty(len(x), len(texts))
+        for here, rows in blocks_of(x, len(texts)):
+            log_p[here] = self._log_p(rows, texts)
         alpha, gamma = (0.1 if given is None else given for given in (self.alpha, self.gamma))
         none = x.new_tensor([0.0, 1.0, 0.0, 1.0])
-        return Keys(x, columns, shares, log_p, texts, none, CacheWeights(alpha, self.beta or 1.0, gamma))
+        chosen = CacheWeights(alpha, self.beta or 1.0, gamma)
+        return Keys(x, columns, _shares(columns, len(texts)), log_p, texts, none, chosen)
 
-    def _pairs(self, state: Keys, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the distances and the cosines of images [q, d] to the items, [q, n] each."""
-        log_p = (x @ state.texts.T / self.temperature).log_softmax(1)
+    def _log_p(self, x: Tensor, texts: Tensor) -> Tensor:
+        return (x @ texts.T / self.temperature).log_softmax(1)
+
+    def _pairs(self, state: Keys, x: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the distances and the cosines of some items (all unless given) to images [q, d], [n, q] each."""
+        log_p = self._log_p(x, state.texts)
         p = log_p.exp()
-        return (p * log_p).sum(1, keepdim=True) - p @ state.log_p.T, x @ state.keys.T
+        distances = ((p * log_p).sum(1) - state.log_p @ p.T, state.keys @ x.T)
+        return distances if rows is None else (distances[0][rows], distances[1][rows])
 
-    def _choose(self, state: Keys, x: Tensor, target: Tensor, distances: Tensor, cosines: Tensor) -> CacheWeights:
+    def _ranges(
+        self, state: Keys, x: Tensor, rows: Tensor | None = None, *, own: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the smallest and the largest distance and cosine, [2] each, but for the item that an image is."""
+        pairs = self._pairs(state, x, rows)
+        if own is not None and len(state.keys) > 1:
+            at = torch.arange(len(own), device=own.device)
+            low = [part.index_put((own, at), part.new_tensor(torch.inf)).amin() for part in pairs]
+            high = [part.index_put((own, at), part.new_tensor(-torch.inf)).amax() for part in pairs]
+        else:
+            low, high = [part.amin() for part in pairs], [part.amax() for part in pairs]
+        return torch.stack(low), torch.stack(high)
+
+    def _choose(self, state: Keys, rows: Tensor | None, blocks: Sequence[Tensor], target: Tensor) -> CacheWeights:
+        """Return the first best settings on blocks of images [b, d] for some of the items."""
         alphas = [self.alpha] if self.alpha is not None else steps(0.1, 50, self.alpha_steps)
         betas = [self.beta] if self.beta is not None else steps(1, 50, self.beta_steps)
         gammas = [self.gamma] if self.gamma is not None else steps(0.1, 30, self.gamma_steps)
-        zero_shot, against = LOGIT_SCALE * x @ state.texts.T, _summed(_scaled(distances, state.ranges), state)
-        near = [_summed(_affinity(cosines, beta), state) for beta in betas]
         settings = list(product(alphas, range(len(betas)), gammas))
-        with_near, scores, weighed = (torch.empty_like(zero_shot) for _ in range(3))
+        columns = state.columns if rows is None else state.columns[rows]
 
-        def hits() -> Iterator[Tensor]:
+        def summed(values: Tensor) -> Tensor:
+            return summed_by_class(values.mul_(state.shares.unsqueeze(1)), columns, len(state.texts)).contiguous()
+
+        def hits(x: Tensor, target: Tensor) -> Iterator[Tensor]:
+            distances, cosines = self._pairs(state, x, rows)
+            zero_shot, against = LOGIT_SCALE * x @ state.texts.T, summed(_scaled(distances, state.ranges))
+            near = [summed(_affinity(cosines, beta)) for beta in betas]
+            with_near, scores, weighed = (torch.empty_like(zero_shot) for _ in range(3))
             for alpha, b, gamma in settings:
                 if gamma == gammas[0]:
                     torch.add(zero_shot, torch.mul(near[b], alpha, out=weighed), out=with_near)
                 torch.sub(with_near, torch.mul(against, gamma, out=weighed), out=scores)
                 yield (scores.argmax(1) == target).sum()
 
-        alpha, b, gamma = settings[first_best(hits(), len(settings))]
-        return CacheWeights(alpha, betas[b], gamma, len(x), len(settings))
+        parts = (hits(some, own) for some, own in zip(blocks, target.split(len(blocks[0])), strict=True))
+        alpha, b, gamma = settings[first_best_of_all(parts, len(settings))]
+        return CacheWeights(alpha, betas[b], gamma, len(target), len(settings))
 
     def score(self, state: Keys, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
-        chosen = state.chosen
+        chosen, shares = state.chosen, state.shares.unsqueeze(1)
+
+        def summed(values: Tensor) -> Tensor:
+            return summed_by_class(values.mul_(shares), state.columns, len(state.texts))
 
         def logits(x: Tensor) -> Tensor:
             distances, cosines = self._pairs(state, x)
-            near = _summed(_affinity(cosines, chosen.beta), state)
-            against = _summed(_scaled(distances, state.ranges), state)
+            near, against = summed(_affinity(cosines, chosen.beta)), summed(_scaled(distances, state.ranges))
             return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * near - chosen.gamma * against
 
         return in_blocks(normalise(queries), len(state.keys), logits)
@@ -157,27 +195,22 @@ class TipX:
         return state.chosen.told(wanted=None in (self.alpha, self.beta, self.gamma))
 
 
+def _shares(columns: Tensor, n_classes: int) -> Tensor:
+    counts = class_counts(columns, n_classes).float()
+    return (counts.sum() / (counts > 0).sum().clamp(min=1) / counts.clamp(min=1))[columns]
+
+
 def _affinity(cosines: Tensor, beta: float) -> Tensor:
-    return (beta * (cosines - 1)).exp()
+    return (cosines - 1).mul_(beta).exp_()
 
 
 def _scaled(distances: Tensor, ranges: Tensor) -> Tensor:
     """Return distances as cosines range."""
     low, high, least, most = ranges.unbind()
-    return (distances - low) / (high - low).clamp(min=1e-12) * (most - least) + least
+    return (distances - low).div_((high - low).clamp(min=1e-12)).mul_(most - least).add_(least)
 
 
-def _summed(values: Tensor, state: Keys) -> Tensor:
-    """Return values [q, n] summed by class, [q, c]."""
-    return sums_by_class(values * state.shares, state.columns, len(state.texts))
-
-
-def _ranges(distances: Tensor, cosines: Tensor, *, own: Tensor | None = None) -> Tensor:
-    """Return smallest and largest of both [4], but for the item that each row is itself, if it is one."""
-    if own is not None and distances.shape[1] > 1:
-        other = torch.arange(distances.shape[1], device=own.device) != own.unsqueeze(1)
-        low = [torch.where(other, part, torch.inf).amin() for part in (distances, cosines)]
-        high = [torch.where(other, part, -torch.inf).amax() for part in (distances, cosines)]
-    else:
-        low, high = [distances.amin(), cosines.amin()], [distances.amax(), cosines.amax()]
-    return torch.stack([low[0], high[0], low[1], high[1]])
+def _joined(parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return smallest and largest distance, then cosine, of all parts, [4]."""
+    low, high = (torch.stack(each) for each in zip(*parts, strict=True))
+    return torch.stack([low.amin(0), high.amax(0)], 1).flatten()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
-from bench.functional.classwise import normalise
+from bench.functional.classwise import class_counts, class_sums, normalise
 from bench.functional.propagation import Graph
+from bench.functional.stored_rows import blocks_of
 from bench.learning.choosing import first_best, held_images, told_of_choice
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.search import Index, top_k
@@ -58,18 +59,26 @@ class _Shots:
 
     x: Tensor
     columns: Tensor
+    n_classes: int
     links: Graph
 
     @staticmethod
-    def of(x: Tensor, shots: Tensor, columns: Tensor) -> _Shots:
+    def of(x: Tensor, shots: Tensor, columns: Tensor, n_classes: int) -> _Shots:
         """Return labelled images beside queries [q, d]."""
         near = top_k(shots, x, min(_NEIGHBOURS, len(x)))
-        return _Shots(shots, columns, Graph(near.positions, near.similarities.to(x.dtype)))
+        return _Shots(shots, columns, n_classes, Graph(near.positions, near.similarities.to(x.dtype)))
 
-    def said(self, given: Tensor, out: Tensor) -> Tensor:
-        """Return ``out`` [q, c] with what each is assigned to added to the queries that it is linked to."""
-        told = (self.links.weights.unsqueeze(2) * given.unsqueeze(1)).flatten(0, 1)
-        return out.index_add_(0, self.links.to.flatten(), told)
+    def said(self, out: Tensor) -> Tensor:
+        """Return ``out`` [q, c] with the class of each added to the queries that it is linked to."""
+        columns = self.columns.unsqueeze(1).expand_as(self.links.to)
+        return out.index_put_((self.links.to, columns), self.links.weights, accumulate=True)
+
+    @cached_property
+    def moments(self) -> tuple[Tensor, Tensor, Tensor]:
+        """How many there are of each class [c], their sums [c, d], and the squares of all [d]."""
+        counts = class_counts(self.columns, self.n_classes).to(self.x.dtype)
+        squares = sum(((rows * rows).sum(0) for _, rows in blocks_of(self.x)), self.x.new_zeros(self.x.shape[1]))
+        return counts, class_sums(self.x, self.columns, self.n_classes).to(self.x.dtype), squares
 
 
 @method(
@@ -119,17 +128,17 @@ class TransCLIP:
 
     def score(self, state: Given, queries: Tensor) -> Tensor:
         """Return the logarithms of the assignments of all queries, [q, c]."""
-        x = normalise(queries)
+        x, c = normalise(queries), len(state.texts)
         among = _among(x)
         if not len(state.shots):
-            return self._solve(state, x, among, _Shots.of(x, state.shots, state.columns), 0.0).log()
+            return self._solve(state, x, among, _Shots.of(x, state.shots, state.columns, c), 0.0).log()
         gamma = self.default_gamma if self.gamma is None else self.gamma
         if len(state.check):
             near = top_k(state.check, x, 1).positions[:, 0]
-            some = _Shots.of(x, state.shots[state.rest], state.columns[state.rest])
+            some = _Shots.of(x, state.shots[state.rest], state.columns[state.rest], c)
             found = [self._solve(state, x, among, some, g).argmax(1)[near] for g in _GAMMAS]
             gamma = _GAMMAS[first_best(((one == state.wanted).sum() for one in found), len(_GAMMAS))]
-        return self._solve(state, x, among, _Shots.of(x, state.shots, state.columns), gamma).log()
+        return self._solve(state, x, among, _Shots.of(x, state.shots, state.columns, c), gamma).log()
 
     def _solve(self, state: Given, x: Tensor, among: Graph, shots: _Shots, gamma: float) -> Tensor:
         """Return the assignments [q, c]; zeros are raised to the least number that has a logarithm."""
@@ -137,10 +146,9 @@ class TransCLIP:
         few = len(shots.x) > 0
         y = (LOGIT_SCALE * x @ state.texts.T).log_softmax(1)
         prior, z = (0.5 if few else 1.0) * y, y.exp()
-        given = F.one_hot(shots.columns, len(state.texts)).to(x.dtype)
         # What labelled images say of the queries they are linked to is the same in all updates.
-        said = shots.said(given, torch.zeros_like(z)) if few else 0.0
-        mu = normalise(given.T @ shots.x) if few else _surest(x, z)
+        said = shots.said(torch.zeros_like(z)) if few else 0.0
+        mu = normalise(shots.moments[1]) if few else _surest(x, z)
         variance = x.new_full((d,), 1 / d)
         weight = _SHOTS * gamma / max(1, len(shots.x))
         for round_ in range(self.rounds + 1):
@@ -149,7 +157,7 @@ class TransCLIP:
                 z = (prior - far / 100 + (among.times(z) + said) / (2 * _NEIGHBOURS)).softmax(1)
             if round_ == self.rounds:
                 break
-            mu, variance = _moments(x, z / q, shots.x, given * weight, mu)
+            mu, variance = _moments(x, z / q, shots.moments, weight, mu)
         return z.clamp(min=torch.finfo(z.dtype).tiny)
 
     def describe(self, state: Given) -> dict[str, Any]:
@@ -180,11 +188,14 @@ def _squares(x: Tensor, mu: Tensor, weights: Tensor) -> Tensor:
     return own.unsqueeze(1) - 2 * (x * weights) @ mu.T + theirs
 
 
-def _moments(x: Tensor, z: Tensor, shots: Tensor, given: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-    """Return unit means [c, d] and the variance of each dimension [d] under weights z [q, c] and ``given`` [n, c]."""
-    total = z.sum(0) + given.sum(0)
-    sums = z.T @ x + given.T @ shots
+def _moments(
+    x: Tensor, z: Tensor, shots: tuple[Tensor, Tensor, Tensor], weight: float, mu: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return unit means [c, d] and the variance of each dimension [d] under weights z [q, c], and that of each shot."""
+    counts, own, own_squares = shots
+    total = z.sum(0) + weight * counts
+    sums = z.T @ x + weight * own
     mean = torch.where((total > 0).unsqueeze(1), normalise(sums), mu)
-    squares = (x * x).T @ z.sum(1) + (shots * shots).T @ given.sum(1)
+    squares = (x * x).T @ z.sum(1) + weight * own_squares
     spread = squares - 2 * (sums * mean).sum(0) + (mean * mean).T @ total
     return mean, (spread / total.sum()).clamp(min=1e-12)

@@ -18,6 +18,7 @@ from bench.learning.class_texts import prompt_matrix
 from bench.learning.text_graph import graph, links
 from bench.search import Index
 from bench.utils.random import Stream
+from bench.utils.room import require_room
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,12 @@ class ZLaPInductive:
         assert texts is not None
         # Not by way of labelled items, since labels count as read where they are looked at.
         images = task.memory.images if len(task.memory.images) or not len(task.support) else task.support
+        require_room(
+            4 * (len(images) + len(texts)) * len(texts),
+            what=f"what reaches {len(images):,} items from {len(texts):,} class texts",
+            instead="give it fewer items, or take zlap, which needs no memory",
+            device=task.device,
+        )
         x = normalise(images.x)
         made = graph(x, Index(images.x), texts, k=self.k, gamma=self.gamma)
         reached = propagate(made, torch.arange(len(texts), device=x.device), alpha=self.alpha)

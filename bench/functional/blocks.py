@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,16 +11,21 @@ _NUMBERS = 1 << 24
 """Queries times items that are held at a time: 64 MiB of float32."""
 
 
+def query_blocks(queries: Tensor, width: int) -> Sequence[Tensor]:
+    """Return queries [q, d] in blocks whose products with ``width`` items stay within 64 MiB; one block at least."""
+    blocks: tuple[Tensor, ...] = queries.split(max(1, _NUMBERS // max(1, width)))
+    return blocks
+
+
 def in_blocks(queries: Tensor, width: int, logits: Callable[[Tensor], Tensor]) -> Tensor:
     """Return ``logits`` of queries [q, d], made of blocks whose products with ``width`` items stay within 64 MiB."""
-    blocks = [logits(block) for block in queries.split(max(1, _NUMBERS // max(1, width)))]
+    blocks = [logits(block) for block in query_blocks(queries, width)]
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
 
-def sums_by_class(values: Tensor, columns: Tensor, n_classes: int) -> Tensor:
-    """Return values [q, n] of n items summed by the items' classes [n], [q, c].
+def summed_by_class(values: Tensor, columns: Tensor, n_classes: int) -> Tensor:
+    """Return values [n, q] of n items for q queries summed by the items' classes [n], [q, c].
 
-    It is the product with one-hot labels [n, c], without its c - 1 zeros for each number.
+    Items lie along the rows, so that one is added to all queries at once, as a whole row.
     """
-    empty = values.new_zeros(len(values), n_classes)
-    return empty.scatter_add(1, columns.expand_as(values), values)
+    return values.new_zeros(n_classes, values.shape[1]).index_add_(0, columns, values).T

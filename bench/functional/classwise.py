@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from bench.cost.meter import counted_as
+from bench.functional.stored_rows import ManyRows, made_rows
 
 _ROWS = 1 << 10
 """Rows that a processor turns to float64 at a time: 4 MiB at d = 512, which stay in its cache and in memory that the
@@ -28,12 +29,17 @@ def normalise(x: Tensor) -> Tensor:
         return F.normalize(x.float(), dim=-1)
 
 
-def class_sums(x: Tensor, columns: Tensor, n_classes: int, *, unit: bool = False) -> Tensor:
+def unit_rows(x: Tensor) -> ManyRows:
+    """Return stored rows [n, d] at unit norm: at once, or where they are more than 2^25 numbers when asked for."""
+    return made_rows(x, normalise)
+
+
+def class_sums(x: ManyRows, columns: Tensor, n_classes: int, *, unit: bool = False) -> Tensor:
     """Return the sum of the rows of each class, [c, d].
 
     Parameters
     ----------
-    x : Tensor [n, d]
+    x : ManyRows [n, d]
         May be memory-mapped; read block by block.
     columns : int64 Tensor [n]
         The class of each row, in ``range(n_classes)``.
@@ -43,7 +49,8 @@ def class_sums(x: Tensor, columns: Tensor, n_classes: int, *, unit: bool = False
     sums = torch.zeros(n_classes, x.shape[1], dtype=torch.float64, device=x.device)
     step = _ROWS if x.device.type == "cpu" else _ROWS_ELSEWHERE
     # One addition a number, after what unit norm takes.
-    with counted_as(elementwise=4 * x.numel() + len(x) if unit else x.numel()):
+    numbers = len(x) * x.shape[1]
+    with counted_as(elementwise=4 * numbers + len(x) if unit else numbers):
         for start in range(0, len(x), step):
             rows = x[start : start + step]
             # Summed in double, so that the order of the rows (an edited memory, another batch) shows only below 1e-15.
@@ -70,7 +77,7 @@ def rows_of_classes(columns: Tensor, n_classes: int) -> tuple[Tensor, ...]:
     return rows
 
 
-def class_means(x: Tensor, columns: Tensor, n_classes: int) -> Tensor:
+def class_means(x: ManyRows, columns: Tensor, n_classes: int) -> Tensor:
     """Return the mean of the rows of each class, float32 [c, d]; a class without rows gives zeros."""
     counts = class_counts(columns, n_classes).clamp(min=1).unsqueeze(1)
     return (class_sums(x, columns, n_classes) / counts).float()

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_COLUMNS = 1 << 25
-"""Numbers of a block of columns that are held at a time, 128 MiB; eight such blocks live at once."""
+_COLUMNS = 1 << 23
+"""Numbers of a block of columns that are held at a time, 32 MiB; eight such blocks live at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +60,11 @@ def propagate(graph: Graph, columns: Tensor, *, alpha: float, tolerance: float =
     scaled, n = graph.scaled(), len(graph.to)
     steps = steps_for(alpha, tolerance, most)
     size = max(1, _COLUMNS // max(1, n))
-    found = [_solve(scaled, part, alpha, steps) for part in columns.split(size)]
-    return torch.cat(found, 1)
+    found = scaled.weights.new_empty(n, len(columns))
+    for start in range(0, len(columns), size):
+        here = slice(start, start + size)
+        found[:, here] = _solve(scaled, columns[here], alpha, steps)
+    return found
 
 
 def steps_for(alpha: float, tolerance: float, most: int) -> int:

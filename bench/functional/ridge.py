@@ -126,11 +126,15 @@ class Sums:
         parts : iterable of Tensor [b, M] and int64 Tensor [b]
             Rows and their classes.
         """
-        gram, target = self.gram.clone(), F.pad(self.target, (0, n_classes - self.target.shape[1]))
+        return Sums(self.gram.clone(), self.target).grown(parts, n_classes)
+
+    def grown(self, parts: Iterable[tuple[Tensor, Tensor]], n_classes: int) -> Sums:
+        """Return what :meth:`plus` does, in the place of this one's Gram matrix: it is M x M numbers."""
+        target = F.pad(self.target, (0, n_classes - self.target.shape[1]))
         for h, columns in parts:
-            add_gram(gram, h)
+            add_gram(self.gram, h)
             target += class_sums(h, columns, n_classes).T
-        return Sums(mirror(gram), target)
+        return Sums(mirror(self.gram), target)
 
     def minus(self, h: Tensor, columns: Tensor) -> Sums:
         """Return the statistics without rows that are among those seen, exact but for rounding."""

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from bench.functional.classwise import normalise
-
-WHOLE = 1 << 25
+_WHOLE = 1 << 25
 """Numbers up to which all rows are made at once: 128 MiB of float32, 65,536 rows at d = 512."""
 _BLOCK = 1 << 22
 """Numbers of the rows that are made at a time where they are gone through: 16 MiB of float32."""
@@ -58,14 +56,14 @@ ManyRows = Tensor | MadeRows
 """Rows [n, d] of which some are asked for by their positions: made already, or then."""
 
 
+def are_many(numbers: int) -> bool:
+    """Return whether so many numbers are too many to be held beside what they are made of."""
+    return numbers > _WHOLE
+
+
 def made_rows(x: Tensor, make: Callable[[Tensor], Tensor]) -> ManyRows:
     """Return what is made of stored rows [n, d]: at once up to 2^25 numbers, and of more when they are asked for."""
-    return make(x) if x.numel() <= WHOLE else MadeRows(x, make)
-
-
-def unit_rows(x: Tensor) -> ManyRows:
-    """Return stored rows [n, d] at unit norm, as :func:`made_rows` does."""
-    return made_rows(x, normalise)
+    return MadeRows(x, make) if are_many(x.numel()) else make(x)
 
 
 def only(rows: ManyRows, at: Tensor) -> ManyRows:

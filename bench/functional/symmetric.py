@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ _SIDE = 256
 """Columns of a part of a product: half of it is left out, since it is the mirror image of the other."""
 _ROWS = 1 << 10
 """Rows that are held in float64 at a time."""
-_WHOLE = 1 << 11
+WHOLE = 1 << 11
 """Rows up to which a matrix is decomposed at once; it takes a copy of it and another of its factor."""
 
 
@@ -58,35 +60,53 @@ def products(a: Tensor, b: Tensor) -> Tensor:
 def solve_shifted(matrix: Tensor, ridge: float, right: Tensor) -> Tensor:
     """Return (A + ridge I)^-1 B for a symmetric positive definite A [n, n] and right sides B [n, r], both float64.
 
-    Of a large matrix the Cholesky factor is made panel by panel from the left (Golub and Van Loan, Matrix
-    Computations, 4th edition, 2013, section 4.2.6) and its lower half alone is kept: n^2 / 2 numbers beside B.
+    Of a large matrix the Cholesky factor is made panel by panel (Golub and Van Loan, Matrix Computations, 4th edition,
+    2013, section 4.2.6) and its lower half alone is kept: n^2 / 2 numbers beside B.
     """
     n = len(matrix)
-    if n <= _WHOLE:
+    if n <= WHOLE:
         shifted = matrix.clone()
         shifted.diagonal().add_(ridge)
         return torch.cholesky_solve(right, torch.linalg.cholesky(shifted))
-    panels: list[Tensor] = []
+
+    def panel(start: int, stop: int) -> Tensor:
+        found = matrix[start:, start:stop].clone()
+        found.diagonal().add_(ridge)
+        return found
+
+    return solve_panels(panel, right)
+
+
+def solve_panels(panel: Callable[[int, int], Tensor], right: Tensor) -> Tensor:
+    """Return A^-1 B for a symmetric positive definite A [n, n] that is never whole, and right sides B [n, r].
+
+    The factor is made from the left; n^2 / 2 numbers of it are kept, beside B.
+
+    Parameters
+    ----------
+    panel : callable
+        Takes where columns begin and end; returns a new tensor of them from the diagonal down, A[begin:, begin:end].
+    """
+    n, panels = len(right), list[Tensor]()
     for start in range(0, n, _SIDE):
-        panel = matrix[start:, start : start + _SIDE].clone()
-        width = panel.shape[1]
-        panel.diagonal().add_(ridge)
+        part = panel(start, min(n, start + _SIDE))
+        width = part.shape[1]
         for known, left in enumerate(panels):
             rows = left[start - known * _SIDE :]
-            panel.addmm_(rows, rows[:width].T, alpha=-1)
-        top = torch.linalg.cholesky(panel[:width])
-        panel[:width] = top
-        panel[width:] = torch.linalg.solve_triangular(top.T, panel[width:], upper=True, left=False)
-        panels.append(panel)
+            part.addmm_(rows, rows[:width].T, alpha=-1)
+        top = torch.linalg.cholesky(part[:width])
+        part[:width] = top
+        part[width:] = torch.linalg.solve_triangular(top.T, part[width:], upper=True, left=False)
+        panels.append(part)
     found = right.clone()
-    for place, panel in enumerate(panels):
-        start, width = place * _SIDE, panel.shape[1]
+    for place, part in enumerate(panels):
+        start, width = place * _SIDE, part.shape[1]
         here = slice(start, start + width)
-        found[here] = torch.linalg.solve_triangular(panel[:width], found[here], upper=False)
-        found[start + width :].addmm_(panel[width:], found[here], alpha=-1)
-    for place, panel in reversed(list(enumerate(panels))):
-        start, width = place * _SIDE, panel.shape[1]
+        found[here] = torch.linalg.solve_triangular(part[:width], found[here], upper=False)
+        found[start + width :].addmm_(part[width:], found[here], alpha=-1)
+    for place, part in reversed(list(enumerate(panels))):
+        start, width = place * _SIDE, part.shape[1]
         here = slice(start, start + width)
-        found[here].addmm_(panel[width:].T, found[start + width :], alpha=-1)
-        found[here] = torch.linalg.solve_triangular(panel[:width].T, found[here], upper=True)
+        found[here].addmm_(part[width:].T, found[start + width :], alpha=-1)
+        found[here] = torch.linalg.solve_triangular(part[:width].T, found[here], upper=True)
     return found

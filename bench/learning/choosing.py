@@ -121,10 +121,16 @@ def first_best(hits: Iterable[Tensor], count: int) -> int:
     One by one would wait for the device at each of some hundred settings. They are written into one tensor as they
     come: small tensors that are kept between large temporaries keep the heap from using their room again.
     """
+    return first_best_of_all([hits], count)
+
+
+def first_best_of_all(parts: Iterable[Iterable[Tensor]], count: int) -> int:
+    """Return what :func:`first_best` does where images come in parts, each with its own ``count`` numbers of hits."""
     kept: Tensor | None = None
-    for place, hit in enumerate(hits):
-        kept = hit.new_zeros(count) if kept is None else kept
-        kept[place] = hit
+    for hits in parts:
+        for place, hit in enumerate(hits):
+            kept = hit.new_zeros(count) if kept is None else kept
+            kept[place] += hit
     assert kept is not None
     right: list[int] = kept.tolist()
     return right.index(max(right))

@@ -11,13 +11,14 @@ from torch import Tensor
 from bench.core.features import Features
 from bench.core.memory import Items, Memory
 from bench.core.task import Task
-from bench.functional.classwise import herd, normalise, rows_of_classes
+from bench.functional.classwise import herd, normalise, rows_of_classes, unit_rows
+from bench.functional.stored_rows import ManyRows, made_rows
 
 Rule = Callable[[Tensor, int], Tensor]
 """Takes one class's vectors [n, d] and a count; returns the positions to keep, best first."""
 
 
-def choose(x: Tensor, labels: Tensor, quota: int | None, rule: Rule = herd) -> Tensor:
+def choose(x: ManyRows, labels: Tensor, quota: int | None, rule: Rule = herd) -> Tensor:
     """Return the positions of at most ``quota`` rows of each class, best first within a class, int64.
 
     A later, smaller quota cuts the tail of each class's list (Rebuffi et al., iCaRL, CVPR 2017, algorithm 5).
@@ -44,12 +45,12 @@ def _by_class(labels: Tensor) -> tuple[Tensor, ...]:
 
 def keep_features(features: Features, quota: int | None, embed: Callable[[Tensor], Tensor] = normalise) -> Features:
     """Return the exemplars of labelled features by herding, best first within a class."""
-    return features.take(choose(embed(features.x), features.labels, quota)) if len(features) else features
+    return features.take(choose(made_rows(features.x, embed), features.labels, quota)) if len(features) else features
 
 
 def keep_items(items: Items, quota: int | None) -> Items:
     """Return the exemplars of memory items by herding, best first within a class."""
-    return items.take(choose(normalise(items.x), items.labels, quota)) if len(items) else items
+    return items.take(choose(unit_rows(items.x), items.labels, quota)) if len(items) else items
 
 
 def carry(kept: Task | None, task: Task, *, stores_items: bool, texts: bool) -> tuple[Task, Task]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
+from bench.functional.stored_rows import MadeRows, ManyRows, are_many, made_rows
 from bench.learning.training import as_parameter
 from bench.utils.random import Stream
 
@@ -110,6 +111,17 @@ class Net:
     def fixed(self, x: Tensor) -> Tensor:
         """Return what no step of a training changes, to be made once: features of norm 10, or pixels as they are."""
         return x if self.tower else normalise(x) * FEATURE_NORM
+
+    def fixed_rows(self, x: Tensor) -> ManyRows:
+        """Return the same of all rows of a training; of many features when they are asked for."""
+        return self.fixed(x) if self.tower else made_rows(x, self.fixed)
+
+    def made_of(self, x: Tensor, make: Callable[[Tensor], Tensor], width: int) -> ManyRows:
+        """Return what these weights, which no step changes, make of rows: ``width`` numbers each, held if not too many.
+
+        Where they are more than 2^25 they are made for each batch, in each epoch anew.
+        """
+        return MadeRows(x, make) if not self.tower and are_many(len(x) * width) else make(x)
 
     def adapt(self, fixed: Tensor) -> Tensor:
         """Return adapted features [n, d] of what :meth:`fixed` made."""

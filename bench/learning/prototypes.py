@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.functional.classwise import class_counts, class_means, class_sums, normalise
+from bench.functional.classwise import class_counts, class_means, class_sums, normalise, unit_rows
+from bench.functional.stored_rows import blocks_of
 from bench.utils.random import Stream
 
 Kind = Literal["cross-modal", "all", "random", "images", "texts"]
@@ -21,8 +22,9 @@ def consensus(x: Tensor, columns: Tensor, other: Tensor, other_columns: Tensor, 
     Kang et al., Memory-Modular Classification, TMLR 2025, eq. 1: row sums of the class's cosine matrix. The sum
     over t of cos(v, t) is v . sum(t), so no matrix is formed.
     """
-    totals = class_sums(normalise(other), other_columns, n_classes)
-    return (normalise(x).double() * totals[columns]).sum(1).float()
+    totals = class_sums(other, other_columns, n_classes, unit=True)
+    parts = [(normalise(rows).double() * totals[columns[here]]).sum(1) for here, rows in blocks_of(x)]
+    return torch.cat(parts).float() if parts else totals.new_zeros(0).float()
 
 
 def best_of_each_class(score: Tensor, columns: Tensor, count: int) -> Tensor:
@@ -57,7 +59,7 @@ def _selected_means(
         keep = best_of_each_class(consensus(x, columns, other, other_columns, n_classes), columns, count)
         # Without items of the other modality there is no consensus to seek, and every item counts.
         keep |= class_counts(other_columns, n_classes)[columns] == 0
-    return normalise(class_means(x[keep] if raw else normalise(x[keep]), columns[keep], n_classes))
+    return normalise(class_means(x[keep] if raw else unit_rows(x[keep]), columns[keep], n_classes))
 
 
 def carried_over(images: Tensor, texts: Tensor, both: Tensor) -> Tensor:

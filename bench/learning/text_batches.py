@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from bench.functional.stored_rows import ManyRows
 from bench.learning.class_texts import LOGIT_SCALE
 from bench.utils.random import Stream
 
 
 def with_a_text_each(
-    weights: Tensor, x: Tensor, columns: Tensor, texts: Tensor, *, rng: Stream
+    weights: Tensor, x: ManyRows, columns: Tensor, texts: Tensor, *, rng: Stream
 ) -> Callable[[Tensor], Tensor]:
     """Return the cross-entropy of rows of ``x`` [n, d] and of as many class texts [c, d] under a head [c, d].
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from bench.functional import blocks
-from bench.functional.blocks import in_blocks, sums_by_class
+from bench.functional.blocks import in_blocks, summed_by_class
 
 
 @pytest.mark.parametrize(("width", "most"), [(0, 64), (1, 64), (10, 6), (64, 1), (1000, 1)])
@@ -30,7 +30,7 @@ def test_no_query_has_no_answer() -> None:
     assert in_blocks(torch.empty(0, 3), 5, lambda x: x @ torch.ones(3, 4)).shape == (0, 4)
 
 
-def test_sums_by_class_are_the_product_with_one_hot_labels() -> None:
+def test_summed_by_class_are_the_product_with_one_hot_labels() -> None:
     values, columns = torch.rand(7, 20, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
     expected = values @ F.one_hot(columns, 5).float()
-    torch.testing.assert_close(sums_by_class(values, columns, 5), expected)
+    torch.testing.assert_close(summed_by_class(values.T.contiguous(), columns, 5), expected)

@@ -52,7 +52,7 @@ def test_fusion_equals_a_transformer_layer_read_at_the_query() -> None:
     g = f + (q @ k.T / toy.DIMENSION**0.5).softmax(1) @ v @ b.out_weight.T + b.out_bias
     inner = norm(g, b.norm_mlp_weight, b.norm_mlp_bias) @ b.fc_weight.T + b.fc_bias
     h = g + (inner * torch.sigmoid(1.702 * inner)) @ b.proj_weight.T + b.proj_bias
-    found = method._fuse(b, queries()[:1], method._partners(state.image, queries()[:1]))
+    found = method._fuse(b, queries()[:1], state.image.partners[method._columns_near(state.image, queries()[:1])])
     torch.testing.assert_close(found, h / h.norm(), atol=1e-5, rtol=1e-4)
 
 
@@ -60,8 +60,8 @@ def test_a_training_image_that_is_in_the_memory_does_not_retrieve_itself() -> No
     task = toy.task(CLASSES, support=False)
     method = make("reco", k=2)
     side = method.build(task, rng=Stream(0)).image
-    # Each item is given a partner of its own, so that the partners tell which items were retrieved.
+    # Each item is given a class of its own, so that the classes tell which items were retrieved.
     own = type(side)(side.items, torch.eye(len(side.items)), torch.arange(len(side.items)))
-    partners = method._partners(own, side.items.x.float(), side.items.ids)
-    assert partners.shape[1] == 2
-    assert not partners.argmax(2).eq(torch.arange(len(side.items)).unsqueeze(1)).any()
+    near = method._columns_near(own, side.items.x.float(), side.items.ids)
+    assert near.shape[1] == 2
+    assert not near.eq(torch.arange(len(side.items)).unsqueeze(1)).any()

@@ -1,15 +1,21 @@
 """tda and dmn against their official code's rules, written with lists and dictionaries."""
 
 import math
+from dataclasses import replace
 from operator import itemgetter
 
 import numpy as np
+import pytest
 import torch
 
+from bench.functional import stored_rows
 from bench.learning.class_texts import prompt_matrix
+from bench.methods import dmn
 from bench.utils.random import Stream
 from tests import toy
 from tests.parity._naive import close, few_shot, make, queries
+from tests.speed.allocated import peak_bytes
+from tools.growth import task as growth
 
 
 def asked(n=60):
@@ -60,7 +66,12 @@ def test_tda_takes_the_settings_of_a_data_set_that_the_code_knows() -> None:
     assert (state.alpha, state.beta) == (2.0, 7.0)
 
 
-def test_dmn_is_the_official_memory_with_one_view() -> None:
+@pytest.mark.parametrize("apart", [False, True], ids=["rows", "list"])
+def test_dmn_is_the_official_memory_with_one_view(apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the labelled images lie: among the rows of their class, or in one list."""
+    if apart:
+        monkeypatch.setattr(dmn, "_PADDED", 0)
+        monkeypatch.setattr(stored_rows, "_BLOCK", 5 * toy.DIMENSION)
     task, x = few_shot(), asked().double().numpy()
     texts = prompt_matrix(task).double().numpy()
     shots, columns = task.support.x.double().numpy(), task.columns(task.support.labels).numpy()
@@ -81,7 +92,20 @@ def test_dmn_is_the_official_memory_with_one_view() -> None:
             means.append(mean / np.linalg.norm(mean))
         expected.append(p + softmax(100 * np.stack(means) @ row))
     method = make("dmn", slots=4)
+    assert (method.begin(method.build(task, rng=Stream(0))).apart is not None) == apart
     close(method.score(method.build(task, rng=Stream(0)), asked()), np.stack(expected), 1e-4)
+
+
+def test_dmn_takes_no_more_memory_where_one_class_has_most_images() -> None:
+    columns = torch.cat([torch.zeros(400, dtype=torch.int64), torch.arange(100)])
+    task = growth(500, 100, 64)
+    task = replace(task, support=replace(task.support, labels=columns))
+    method = make("dmn")
+    state = method.build(task, rng=Stream(0))
+    seen, peak = peak_bytes(lambda: method.begin(state), state.shots, state.texts, state.columns)
+    assert seen.apart is state
+    # 100 classes times the largest of them would be 10 MiB, and their products 65.
+    assert peak < 1 << 20
 
 
 def test_a_long_stream_grows_the_memory_of_dmn() -> None:

@@ -14,7 +14,7 @@ def draw(*shape: int) -> torch.Tensor:
 @pytest.fixture(params=[None, 5], ids=["whole", "parts"])
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param:
-        for name in ("_SIDE", "_ROWS", "_WHOLE"):
+        for name in ("_SIDE", "_ROWS", "WHOLE"):
             monkeypatch.setattr(symmetric, name, request.param)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from bench.core.features import Features
 from bench.functional.attention import Block, integrate, standardise
 from bench.functional.classwise import drop_self, normalise
+from bench.functional.stored_rows import MadeRows, ManyRows, are_many, made_rows
 from bench.learning.modular.state import Branch, Modular, Weights
 
 BLOCK = 256
@@ -24,9 +26,9 @@ Integration = Literal["attention", "mean", "self", "none"]
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """The neighbours of queries in one branch: distinct items as the integration takes them, and each one's place."""
+    """The neighbours of queries in one branch: items as the integration takes them, and each one's place among them."""
 
-    items: Tensor
+    items: ManyRows
     places: Tensor
 
     def of(self, rows: Tensor | slice) -> Tensor:
@@ -38,7 +40,7 @@ class Near:
 class Asked:
     """Queries at the norm of the state, [q, d], and their neighbours in both branches; None where none are used."""
 
-    f: Tensor
+    f: ManyRows
     image: Near | None
     text: Near | None
 
@@ -94,12 +96,14 @@ class Forward:
                 own = branch.searched.places_of(ids.ids).to(at.device)
                 at = drop_self(at, at == own.unsqueeze(1))[:, : self.k]
             near.append(self._near(state, branch, at))
-        return Asked(self.scale(state, queries), *near)
+        return Asked(made_rows(queries, partial(self.scale, state)), *near)
 
     def _near(self, state: Modular, branch: Branch, at: Tensor) -> Near:
         if len(branch.searched) <= _FEW:
             return Near(self.prepare(state, branch.searched.x), at)
         met, places = at.unique(return_inverse=True)
+        if are_many(len(met) * branch.searched.dimension):
+            return Near(MadeRows(branch.searched.x, partial(self.prepare, state)), at)
         return Near(self.prepare(state, branch.searched.x[met]), places)
 
     def embed(self, block: Block, f: Tensor, near: Tensor | None) -> Tensor:
@@ -140,4 +144,4 @@ class Forward:
         asked = self.ask(state, queries)
         rows = [slice(a, a + BLOCK) for a in range(0, len(queries), BLOCK)]
         parts = [self.scores(state, state.weights, asked, part) for part in rows]
-        return torch.cat(parts) if parts else asked.f.new_zeros(0, len(state.image.prototypes))
+        return torch.cat(parts) if parts else state.image.prototypes.new_zeros(0, len(state.image.prototypes))

@@ -13,6 +13,7 @@ from bench.core.memory import Items
 from bench.core.state_bytes import nbytes
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, nearest_to_mean, normalise, rows_of_classes
+from bench.functional.stored_rows import blocks_of, made_rows
 from bench.learning.half_adam import HALF_MAX
 from bench.learning.modular.state import Branch, Modular, Weights
 from bench.learning.prototypes import Kind, carried_over, prototypes
@@ -116,7 +117,7 @@ class Plugging:
         )
         if not few_shot:
             return image, text
-        x = shots.x.float() if raw else normalise(shots.x)
+        x = made_rows(shots.x, torch.Tensor.float if raw else normalise)
         means = normalise(class_means(x, task.columns(shots.labels), task.n_classes))
         has = (means != 0).any(1, keepdim=True)
         if known is not None:
@@ -133,7 +134,8 @@ class Plugging:
 
 def _check_range(*parts: Items) -> None:
     """Raise :class:`BenchError` for features as they are stored that the code of the paper could not hold."""
-    largest = max((float(items.x.float().norm(dim=1).amax()) for items in parts if len(items)), default=0.0)
+    norms = (rows.float().norm(dim=1).amax() for items in parts for _, rows in blocks_of(items.x))
+    largest = max(map(float, norms), default=0.0)
     if not largest <= HALF_MAX:
         raise BenchError(
             f"features of norm {largest:g} are out of the range of float16, which ends at {HALF_MAX:g}; set "
