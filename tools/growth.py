@@ -1,7 +1,6 @@
-"""Seconds and bytes of every method against the images n, the classes C and the dimensions d.
+"""Seconds and bytes of methods on a task of n images, C classes and d dimensions.
 
-    python -m tools.growth                                     # a small task, and four times its n, C and d
-    python -m tools.growth --closed-form --items 100000 --classes 1000 --dimension 512
+    python -m tools.growth --items 100000 --classes 1000 --dimension 512 --methods slda,tip-adapter
 
 A task is made up: unit vectors around centres of their classes, a text vector a class, and no memory beside the images.
 Each method is measured in a process of its own. Seconds are of its processor, bytes are what the process held
@@ -13,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from bench.core.state_bytes import nbytes
 from bench.core.task import Task
 from bench.cost import peak_memory
 from bench.functional.classwise import normalise
+from bench.utils.errors import BenchError
 from bench.utils.random import Stream
 
 CLOSED_FORM = (
@@ -48,8 +50,6 @@ CLOSED_FORM = (
 """What is built without gradient steps, and not by looking up items alone."""
 QUERIES = 1000
 MIB = 1 << 20
-_TOLD = 8 * MIB
-"""Bytes from which on their growth is told."""
 
 Size = tuple[int, int, int]
 
@@ -78,10 +78,10 @@ def task(n: int, classes: int, d: int) -> Task:
     )
 
 
-def measured(name: str, size: Size) -> dict[str, Any]:
+def measured(name: str, size: Size, short: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return seconds to build and to score, the most bytes held while building, and the state's."""
     entry = METHODS.get(name)
-    method = entry.cls(**entry.preset)
+    method = entry.cls(**{**entry.preset, **(short or {})})
     given = task(*size)
     queries = normalise(given.support.x[:QUERIES] + 0.1)
     peak_memory.reset()
@@ -91,49 +91,53 @@ def measured(name: str, size: Size) -> dict[str, Any]:
     start = time.process_time()
     with torch.no_grad():
         method.score(state, queries)
-    return {"build": built, "score": time.process_time() - start, "peak": peak, "state": nbytes(state)}
+    scored = time.process_time() - start
+    return {"size": size, "build": built, "score": scored, "peak": peak, "state": nbytes(state)}
 
 
-def alone(name: str, sizes: Sequence[Size], limit: float) -> list[dict[str, Any]]:
-    """Return what a process of its own measured of a method, as far as it came within so many seconds."""
+def alone(
+    name: str, sizes: Sequence[Size], limit: float, short: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return what a process of its own measured of a method, size by size, as far as each took so many seconds.
+
+    Seconds are of the processor; the clock, which other work may hold up, has twenty times as many for all together.
+    """
     command = [sys.executable, "-m", "tools.growth", "--alone", name, "--sizes", json.dumps(sizes)]
+    command += ["--limit", str(limit), "--short", json.dumps(short or {})]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     where = Path(__file__).resolve().parent.parent
+    most = 20 * limit * len(sizes)
     try:
-        done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=most)
         out = done.stdout
     except subprocess.TimeoutExpired as late:
         out = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
     return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
 
-def curves(names: Sequence[str], base: Size, limit: float) -> str:
-    """Return a table: a small task, and how many times as much four times its images, classes or dimensions take."""
-    n, c, d = base
-    sizes = [base, base, (4 * n, c, d), (n, 4 * c, d), (n, c, 4 * d)]
-    rows = [
-        f"| method | n={n}, C={c}, d={d}: build, score | state + beside | 4 n | 4 C | 4 d |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name in names:
-        # The first is for what is imported and allocated once.
-        found = alone(name, sizes, limit)[1:]
-        if not found:
-            rows.append(f"| `{name}` | more than {limit:.0f} s, or not for such a task | | | | |")
+class _Late(Exception):  # noqa: N818 - it is a finding
+    """A measurement took more of the processor than it may."""
+
+
+def _measure_all(name: str, sizes: Sequence[Size], limit: float, short: Mapping[str, Any]) -> None:
+    """Print a line of JSON for each size that ends within so many seconds of the processor."""
+
+    def late(*_: object) -> None:
+        raise _Late
+
+    signal.signal(signal.SIGPROF, late)
+    # What is imported and allocated once is no part of what is measured.
+    with suppress(_Late, BenchError):
+        signal.setitimer(signal.ITIMER_PROF, limit)
+        measured(name, (60, 3, sizes[0][2]), short)
+    for size in sizes:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, limit)
+            found = measured(name, size, short)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        except (_Late, BenchError):
             continue
-        first = found[0]
-        times = [
-            f"{one['build'] / first['build']:.1f}, {one['score'] / first['score']:.1f}"
-            # What is smaller drowns in what the process takes and gives back meanwhile.
-            + (f"; {whole(one) / whole(first):.1f}" if whole(first) >= _TOLD else "")
-            for one in found[1:]
-        ]
-        cells = [*times, *["-"] * (3 - len(times))]
-        seconds = f"{first['build']:.2f} s, {first['score']:.2f} s"
-        rows.append(
-            f"| `{name}` | {seconds} | {first['state'] / MIB:.1f} + {beside(first):.0f} MiB | {' | '.join(cells)} |"
-        )
-    return "\n".join(rows)
+        print(json.dumps(found), flush=True)
 
 
 def beside(one: dict[str, Any]) -> float:
@@ -152,7 +156,7 @@ def largest(names: Sequence[str], size: Size, limit: float) -> str:
     for name in names:
         for one in alone(name, [size], limit) or [None]:
             if one is None:
-                rows.append(f"| `{name}` | more than {limit:.0f} s, or out of memory | | | |")
+                rows.append(f"| `{name}` | more than {limit:.0f} s, or than there is memory | | | |")
                 continue
             seconds = f"{one['build']:.1f} s | {one['score']:.1f} s"
             rows.append(f"| `{name}` | {seconds} | {one['state'] / MIB:.0f} MiB | {beside(one):.0f} MiB |")
@@ -162,24 +166,22 @@ def largest(names: Sequence[str], size: Size, limit: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", help="names, by comma; by default all that are no variants")
-    parser.add_argument("--closed-form", action="store_true", help="those in closed form, at one size")
-    parser.add_argument("--items", type=int, default=2000)
-    parser.add_argument("--classes", type=int, default=100)
-    parser.add_argument("--dimension", type=int, default=128)
-    parser.add_argument("--limit", type=float, default=60, help="seconds of the clock a method")
+    parser.add_argument("--methods", help="names, by comma; by default those in closed form")
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--dimension", type=int, default=512)
+    parser.add_argument("--limit", type=float, default=600, help="processor seconds a method")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     parser.add_argument("--sizes", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--short", type=json.loads, default={}, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.alone:
         torch.set_num_threads(1)
-        for size in given.sizes:
-            print(json.dumps(measured(given.alone, tuple(size))), flush=True)
+        _measure_all(given.alone, [tuple(size) for size in given.sizes], given.limit, given.short)
         return
     size = given.items, given.classes, given.dimension
-    plain = [name for name in METHODS.names() if not METHODS.get(name).preset and name != "sklearn"]
-    names = given.methods.split(",") if given.methods else CLOSED_FORM if given.closed_form else plain
-    print((largest if given.closed_form else curves)(names, size, given.limit))
+    names = given.methods.split(",") if given.methods else CLOSED_FORM
+    print(largest(names, size, given.limit))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,23 @@
-"""What building a closed-form method takes beside its state: parts of the images, never all of them anew."""
+"""What building a method takes beside its state, and how its work and memory grow: counted, not timed."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
 
 from bench.core.state_bytes import nbytes
+from bench.cost.meter import KINDS, Meter, metered, phase
+from bench.functional import gaussian
+from bench.functional.classwise import normalise
 from bench.utils.random import Stream
 from tests.parity._naive import make
 from tests.speed.allocated import peak_bytes
 from tests.speed.peers.problems import images, task_of
+from tools.growth import CLOSED_FORM, Size, task
+from tools.growth_formulas import FORMULAS, largest_powers
 
 MIB = 1 << 20
 WIDE = {"width": 300}
@@ -41,3 +47,60 @@ def test_memory_beside_the_state_does_not_grow_with_the_images(
         peaks.append(peak - nbytes(state))
     assert peaks[1] < beside * MIB, [peak // MIB for peak in peaks]
     assert peaks[1] < peaks[0] + 4 * MIB, [peak // MIB for peak in peaks]
+
+
+SIZE: Size = (1600, 20, 32)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "klda": {"width": 48},
+    "ranpac": {"width": 48, "selection_items": 100},
+    "proker": {"grid_steps": 2},
+    "tip-adapter": {"beta_steps": 4, "alpha_steps": 2},
+    "tip-x": {"beta_steps": 2, "alpha_steps": 2, "gamma_steps": 2},
+    "ape": {"beta_steps": 2, "alpha_steps": 2, "gamma_steps": 2},
+}
+"""Random features and settings are constants of the formulas: few of them, so that other terms show too."""
+TOLERANCE = 0.12
+
+
+@pytest.fixture(scope="module")
+def taken() -> dict[tuple[str, Size], dict[str, float]]:
+    """What was counted of each method and size, each once."""
+    return {}
+
+
+def counted(name: str, size: Size) -> dict[str, float]:
+    """Return the FLOPs of building and scoring and the most bytes of tensors while building, its state among them."""
+    given, method = task(*size), make(name, **SETTINGS.get(name, {}))
+    queries, meter = normalise(given.support.x[:100] + 0.1), Meter()
+    with metered(meter):
+        with phase("build"):
+            state = method.build(given, rng=Stream(0))
+        with phase("score"), torch.no_grad():
+            method.score(state, queries)
+    with pytest.MonkeyPatch.context() as patch:
+        # So that the images are more than a block at any size.
+        patch.setattr(gaussian, "_ROWS", 256)
+        _, held = peak_bytes(lambda: method.build(given, rng=Stream(0)), given.support.x, given.support.labels)
+    flops = {name: sum(meter.flops[name, kind] for kind in KINDS) for name in ("build", "score")}
+    return {**flops, "held": held}
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2], ids=["n", "C", "d"])
+@pytest.mark.parametrize("name", CLOSED_FORM)
+def test_no_closed_form_method_grows_faster_than_its_formula(
+    name: str, axis: int, taken: dict[tuple[str, Size], dict[str, float]]
+) -> None:
+    """Operations are counted and not timed, so that the powers are the same on every machine."""
+    more = list(SIZE)
+    more[axis] *= 4
+    both = [SIZE, (more[0], more[1], more[2])]
+    for size in both:
+        if (name, size) not in taken:
+            taken[name, size] = counted(name, size)
+    small, large = (taken[name, size] for size in both)
+    for what in ("build", "score", "held"):
+        power = math.log(large[what] / small[what], 4)
+        most = largest_powers(getattr(FORMULAS[name], what))[axis]
+        assert power <= most + TOLERANCE, f"{what}: measured {power:.2f}"
+    # A method that did nothing would grow like nothing.
+    assert min(small.values()) > 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tools import growth
+from bench.core.registry import METHODS
+from tools import growth, growth_curve
+from tools.growth_formulas import FORMULAS, largest_powers, powers
 
 
 def test_a_task_has_as_many_images_of_every_class_and_a_text_for_each() -> None:
@@ -24,23 +27,57 @@ def test_a_measurement_says_seconds_and_bytes() -> None:
     assert min(found["build"], found["score"], found["peak"]) >= 0
 
 
-def test_times_as_much_is_told_of_four_times_n_c_and_d(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def told(name: str, sizes: list[growth.Size], limit: float) -> list[dict[str, Any]]:
-        if name == "late":
-            return []
-        return [
-            {"build": n * 1e-3, "score": c * 1e-3, "peak": d * growth.MIB, "state": d * growth.MIB // 2}
-            for n, c, d in sizes
-        ]
+        rows = [{"build": 0.1, "score": 0.01, "peak": 8 * growth.MIB, "state": 4 * growth.MIB} for _ in sizes]
+        return rows if name == "known" else []
 
     monkeypatch.setattr(growth, "alone", told)
-    table = growth.curves(["known", "late"], (100, 10, 8), 5)
-    assert "| `known` | 0.10 s, 0.01 s | 4.0 + 4 MiB | 4.0, 1.0; 1.0 | 1.0, 4.0; 1.0 | 1.0, 1.0; 4.0 |" in table
-    assert "| `late` | more than 5 s, or not for such a task | | | | |" in table
-    assert "| `known` | 0.1 s | 0.0 s | 4 MiB | 4 MiB |" in growth.largest(["known", "late"], (100, 10, 8), 5)
+    table = growth.largest(["known", "late"], (100, 10, 8), 5)
+    assert "| `known` | 0.1 s | 0.0 s | 4 MiB | 4 MiB |" in table
+    assert "| `late` | more than 5 s, or than there is memory | | | |" in table
 
 
-def test_a_process_of_its_own_measures_and_is_ended_in_time() -> None:
-    (found,) = growth.alone("protonet", [(40, 4, 8)], 60)
-    assert found["state"] == 288
-    assert growth.alone("protonet", [(40, 4, 8)], 0.01) == []
+def test_a_process_of_its_own_measures_and_leaves_out_what_takes_too_long() -> None:
+    small, large = (40, 4, 8), (6000, 20, 64)
+    found = growth.alone("proker", [small, large], 2.0)
+    assert [row["size"] for row in found] == [list(small)]
+
+
+def test_powers_are_those_of_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(name: str, sizes: list[growth.Size], limit: float, short: dict[str, Any]) -> list[dict[str, Any]]:
+        rows = [
+            {"size": list(size), "build": 1e-8 * n * d**2, "score": 1e-9 * c, "peak": 100 * n * c, "state": 10}
+            for size in sizes
+            for n, c, d in [size]
+        ]
+        # The largest number of images did not end.
+        return [row for row in rows if row["size"][0] < 40_000]
+
+    monkeypatch.setattr(growth_curve, "alone", told)
+    found = growth_curve.measured(["slda"], 5)
+    own = [growth_curve.power(found["slda"], axis, "build") for axis in range(3)]
+    assert own == pytest.approx([1, 0, 2], abs=1e-6)
+    assert growth_curve.power(found["slda"], 1, "score") is None, "too short to tell"
+    assert growth_curve.power(found["slda"], 1, "held") == pytest.approx(1)
+    assert "1.0, 0.0, 2.0; n d^2 + d^3 + C d^2" in growth_curve.table(found)
+    assert growth_curve.table({"slda": {}}).endswith(
+        "| `slda` | - | - | -, -, -; n d^2 + d^3 + C d^2 | -, -, -; C d | -, -, -; d^2 + C d + n |"
+    )
+
+
+def test_formulas_are_read_as_powers() -> None:
+    assert powers("n d^2 + C^3 + d") == [(1, 0, 2), (0, 3, 0), (0, 0, 1)]
+    assert largest_powers("n d^2 + C^3 + d") == (1, 3, 2)
+
+
+def test_every_method_has_a_formula() -> None:
+    plain = {name for name in METHODS.names() if not METHODS.get(name).preset and name != "sklearn"}
+    assert set(FORMULAS) == plain
+
+
+def test_the_figure_is_drawn(tmp_path: Path) -> None:
+    row = {"size": growth_curve.MIDDLE, "build": 1.0, "score": 1.0, "peak": 1 << 30, "state": 1}
+    sizes = growth_curve.sizes()
+    growth_curve.draw({"slda": {size: {**row, "size": size} for size in sizes}}, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
