@@ -78,7 +78,7 @@ class RanPAC:
         """Return the state of one task."""
         n, width, c = len(task.labelled), self.width, task.n_classes
         require_room(
-            12 * width * width + 16 * width * c if n > width else 16 * n * n + 4 * n * width,
+            8 * width * width + 20 * width * c if n > width else 16 * n * n + 4 * n * width,
             what=f"ranpac's system of {min(n, width):,} equations",
             instead="lower ranpac.width, or take slda",
             device=task.device,

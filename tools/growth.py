@@ -92,21 +92,29 @@ def measured(name: str, size: Size, short: Mapping[str, Any] | None = None) -> d
     with torch.no_grad():
         method.score(state, queries)
     scored = time.process_time() - start
-    return {"size": size, "build": built, "score": scored, "peak": peak, "state": nbytes(state)}
+    return {"method": name, "size": size, "build": built, "score": scored, "peak": peak, "state": nbytes(state)}
 
 
 def alone(
-    name: str, sizes: Sequence[Size], limit: float, short: Mapping[str, Any] | None = None
+    names: Sequence[str],
+    sizes: Sequence[Size],
+    limit: float,
+    short: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return what a process of its own measured of a method, size by size, as far as each took so many seconds.
+    """Return what was measured of methods, each in a process of its own, where a size took so many seconds at most.
 
     Seconds are of the processor; the clock, which other work may hold up, has twenty times as many for all together.
+
+    Parameters
+    ----------
+    short : mapping of str to dict, optional
+        Settings by method.
     """
-    command = [sys.executable, "-m", "tools.growth", "--alone", name, "--sizes", json.dumps(sizes)]
+    command = [sys.executable, "-m", "tools.growth", "--alone", ",".join(names), "--sizes", json.dumps(sizes)]
     command += ["--limit", str(limit), "--short", json.dumps(short or {})]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     where = Path(__file__).resolve().parent.parent
-    most = 20 * limit * len(sizes)
+    most = 20 * limit * len(sizes) * len(names)
     try:
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=most)
         out = done.stdout
@@ -117,6 +125,21 @@ def alone(
 
 class _Late(Exception):  # noqa: N818 - it is a finding
     """A measurement took more of the processor than it may."""
+
+
+def _in_processes(
+    names: Sequence[str], sizes: Sequence[Size], limit: float, short: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Measure methods one after the other, each in a copy of this process, which has imported everything."""
+    for name in names:
+        METHODS.get(name)
+        child = os.fork()
+        if not child:
+            try:
+                _measure_all(name, sizes, limit, short.get(name, {}))
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
 
 
 def _measure_all(name: str, sizes: Sequence[Size], limit: float, short: Mapping[str, Any]) -> None:
@@ -154,7 +177,7 @@ def largest(names: Sequence[str], size: Size, limit: float) -> str:
     """Return a table of one size."""
     rows = ["| method | build | score | state | beside it |", "| --- | ---: | ---: | ---: | ---: |"]
     for name in names:
-        for one in alone(name, [size], limit) or [None]:
+        for one in alone([name], [size], limit) or [None]:
             if one is None:
                 rows.append(f"| `{name}` | more than {limit:.0f} s, or than there is memory | | | |")
                 continue
@@ -177,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.alone:
         torch.set_num_threads(1)
-        _measure_all(given.alone, [tuple(size) for size in given.sizes], given.limit, given.short)
+        _in_processes(given.alone.split(","), [tuple(size) for size in given.sizes], given.limit, given.short)
         return
     size = given.items, given.classes, given.dimension
     names = given.methods.split(",") if given.methods else CLOSED_FORM

@@ -10,7 +10,6 @@ made smaller and larger, and a line through the logarithms gives the measured po
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +19,8 @@ from bench.core.registry import METHODS
 from tools.growth import MIB, Size, alone, whole
 from tools.growth_formulas import FORMULAS, largest_powers
 
-MIDDLE: Size = (10_000, 200, 256)
-AROUND = ((2500, 40_000), (50, 1000), (128, 1024))
+MIDDLE: Size = (4000, 100, 128)
+AROUND = ((1000, 16_000), (25, 400), (64, 512))
 """Values of n, C and d beside those in the middle."""
 _SECONDS = 0.05
 _BYTES = 8 * MIB
@@ -58,11 +57,8 @@ def power(found: Found, axis: int, what: str) -> float | None:
 
 def measured(names: Sequence[str], limit: float) -> dict[str, Found]:
     """Return what was measured of methods; what takes more than ``limit`` seconds of the processor is left out."""
-    found = {}
-    for name in names:
-        rows = alone(name, sizes(), limit, short=FORMULAS[name].short or {})
-        found[name] = {tuple(row["size"]): row for row in rows if "build" in row}
-    return found
+    rows = alone(names, sizes(), limit, {name: FORMULAS[name].short or {} for name in names})
+    return {name: {(*row["size"],): row for row in rows if row["method"] == name} for name in names}
 
 
 def table(found: Mapping[str, Found]) -> str:
@@ -133,16 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", help="names, by comma; by default all that are no variants")
     parser.add_argument("--limit", type=float, default=5, help="processor seconds of a phase at one size")
     parser.add_argument("--figure", type=Path, help="where to draw")
-    parser.add_argument("--kept", type=Path, help="a file of what was measured, which is read and added to")
     given = parser.parse_args(arguments)
     names = given.methods.split(",") if given.methods else [name for name in METHODS.names() if name in FORMULAS]
-    kept: dict[str, list[Any]] = json.loads(given.kept.read_text()) if given.kept and given.kept.exists() else {}
-    for name in names:
-        if name not in kept:
-            kept[name] = list(measured([name], given.limit)[name].values())
-            if given.kept:
-                given.kept.write_text(json.dumps(kept))
-    found = {name: {(*row["size"],): row for row in kept[name]} for name in names}
+    found = measured(names, given.limit)
     print(table(found))
     if given.figure:
         draw(found, given.figure)

@@ -58,10 +58,10 @@ def products(a: Tensor, b: Tensor) -> Tensor:
 
 
 def solve_shifted(matrix: Tensor, ridge: float, right: Tensor) -> Tensor:
-    """Return (A + ridge I)^-1 B for a symmetric positive definite A [n, n] and right sides B [n, r], both float64.
+    """Return (A + ridge I)^-1 B of right sides B [n, r], for A [n, n] positive definite and exactly symmetric; float64.
 
     Of a large matrix the Cholesky factor is made panel by panel (Golub and Van Loan, Matrix Computations, 4th edition,
-    2013, section 4.2.6) and its lower half alone is kept: n^2 / 2 numbers beside B.
+    2013, section 4.2.6). It takes the room above A's diagonal meanwhile, where A's own numbers are put back afterwards.
     """
     n = len(matrix)
     if n <= WHOLE:
@@ -74,7 +74,10 @@ def solve_shifted(matrix: Tensor, ridge: float, right: Tensor) -> Tensor:
         found.diagonal().add_(ridge)
         return found
 
-    return solve_panels(panel, right)
+    try:
+        return _solve(panel, right, _Above(matrix))
+    finally:
+        mirror(matrix)
 
 
 def solve_panels(panel: Callable[[int, int], Tensor], right: Tensor) -> Tensor:
@@ -87,26 +90,61 @@ def solve_panels(panel: Callable[[int, int], Tensor], right: Tensor) -> Tensor:
     panel : callable
         Takes where columns begin and end; returns a new tensor of them from the diagonal down, A[begin:, begin:end].
     """
-    n, panels = len(right), list[Tensor]()
+    return _solve(panel, right, _Listed())
+
+
+class _Listed:
+    """Panels of a factor in a list: n^2 / 2 numbers."""
+
+    def __init__(self) -> None:
+        self._panels: list[Tensor] = []
+
+    def keep(self, below: Tensor) -> None:
+        """Keep what lies below the diagonal block of the next panel."""
+        self._panels.append(below)
+
+    def below(self, place: int, start: int) -> Tensor:
+        """Return the rows of a panel from ``start`` on, which lies below its diagonal block."""
+        return self._panels[place][start - (place + 1) * _SIDE :]
+
+
+class _Above:
+    """Panels of the factor of a matrix in what lies above its own diagonal blocks, transposed."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        self._matrix, self._count = matrix, 0
+
+    def keep(self, below: Tensor) -> None:
+        """Keep what lies below the diagonal block of the next panel."""
+        start = self._count * _SIDE
+        self._matrix[start : start + _SIDE, start + _SIDE :] = below.T
+        self._count += 1
+
+    def below(self, place: int, start: int) -> Tensor:
+        """Return the rows of a panel from ``start`` on, which lies below its diagonal block."""
+        return self._matrix[place * _SIDE : (place + 1) * _SIDE, start:].T
+
+
+def _solve(panel: Callable[[int, int], Tensor], right: Tensor, factor: _Listed | _Above) -> Tensor:
+    """Return what :func:`solve_panels` does; ``factor`` holds the panels, whose diagonal blocks are kept here."""
+    n, tops = len(right), list[Tensor]()
     for start in range(0, n, _SIDE):
         part = panel(start, min(n, start + _SIDE))
         width = part.shape[1]
-        for known, left in enumerate(panels):
-            rows = left[start - known * _SIDE :]
+        for known in range(len(tops)):
+            rows = factor.below(known, start)
             part.addmm_(rows, rows[:width].T, alpha=-1)
-        top = torch.linalg.cholesky(part[:width])
-        part[:width] = top
-        part[width:] = torch.linalg.solve_triangular(top.T, part[width:], upper=True, left=False)
-        panels.append(part)
+        tops.append(torch.linalg.cholesky(part[:width]))
+        factor.keep(torch.linalg.solve_triangular(tops[-1].T, part[width:], upper=True, left=False))
     found = right.clone()
-    for place, part in enumerate(panels):
-        start, width = place * _SIDE, part.shape[1]
-        here = slice(start, start + width)
-        found[here] = torch.linalg.solve_triangular(part[:width], found[here], upper=False)
-        found[start + width :].addmm_(part[width:], found[here], alpha=-1)
-    for place, part in reversed(list(enumerate(panels))):
-        start, width = place * _SIDE, part.shape[1]
-        here = slice(start, start + width)
-        found[here].addmm_(part[width:].T, found[start + width :], alpha=-1)
-        found[here] = torch.linalg.solve_triangular(part[:width].T, found[here], upper=True)
+    for place, top in enumerate(tops):
+        start = place * _SIDE
+        after, here = start + len(top), slice(start, start + len(top))
+        found[here] = torch.linalg.solve_triangular(top, found[here], upper=False)
+        found[after:].addmm_(factor.below(place, after), found[here], alpha=-1)
+    for place, top in reversed(list(enumerate(tops))):
+        start = place * _SIDE
+        after, here = start + len(top), slice(start, start + len(top))
+        found[here].addmm_(factor.below(place, after).T, found[after:], alpha=-1)
+        found[here] = torch.linalg.solve_triangular(top.T, found[here], upper=True)
     return found

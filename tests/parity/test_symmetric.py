@@ -34,16 +34,18 @@ def test_products_are_those_of_whole_matrices() -> None:
 @pytest.mark.parametrize("n", [1, 5, 12, 17])
 def test_systems_are_solved(n: int) -> None:
     a, right = draw(n, 20), draw(n, 3)
-    matrix = a @ a.T
+    matrix = mirror(a @ a.T)
     before = matrix.clone()
     expected = torch.linalg.solve(matrix + 0.25 * torch.eye(n), right)
     torch.testing.assert_close(solve_shifted(matrix, 0.25, right), expected, atol=1e-9, rtol=0)
     assert torch.equal(matrix, before)
 
 
-def test_a_large_system_takes_little_more_than_half_of_its_matrix() -> None:
+def test_a_large_system_takes_little_beside_its_matrix() -> None:
     n = 2600
     matrix, right = torch.eye(n, dtype=torch.float64), draw(n, 2)
     found, peak = peak_bytes(lambda: solve_shifted(matrix, 1.0, right), matrix, right)
     torch.testing.assert_close(found, right / 2)
-    assert 4 * n * n < peak < 0.65 * 8 * n * n
+    # Diagonal blocks and a few panels; the factor would be half of the matrix.
+    assert peak < 0.4 * 8 * n * n
+    assert torch.equal(matrix, torch.eye(n, dtype=torch.float64))

@@ -28,9 +28,9 @@ def test_a_measurement_says_seconds_and_bytes() -> None:
 
 
 def test_what_did_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(name: str, sizes: list[growth.Size], limit: float) -> list[dict[str, Any]]:
+    def told(names: list[str], sizes: list[growth.Size], limit: float) -> list[dict[str, Any]]:
         rows = [{"build": 0.1, "score": 0.01, "peak": 8 * growth.MIB, "state": 4 * growth.MIB} for _ in sizes]
-        return rows if name == "known" else []
+        return rows if names == ["known"] else []
 
     monkeypatch.setattr(growth, "alone", told)
     table = growth.largest(["known", "late"], (100, 10, 8), 5)
@@ -40,14 +40,22 @@ def test_what_did_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_of_its_own_measures_and_leaves_out_what_takes_too_long() -> None:
     small, large = (40, 4, 8), (6000, 20, 64)
-    found = growth.alone("proker", [small, large], 2.0)
-    assert [row["size"] for row in found] == [list(small)]
+    found = growth.alone(["proker", "protonet"], [small, large], 2.0)
+    expected = [("proker", list(small)), ("protonet", list(small)), ("protonet", list(large))]
+    assert [(row["method"], row["size"]) for row in found] == expected
 
 
 def test_powers_are_those_of_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(name: str, sizes: list[growth.Size], limit: float, short: dict[str, Any]) -> list[dict[str, Any]]:
+    def told(names: list[str], sizes: list[growth.Size], limit: float, short: dict[str, Any]) -> list[dict[str, Any]]:
         rows = [
-            {"size": list(size), "build": 1e-8 * n * d**2, "score": 1e-9 * c, "peak": 100 * n * c, "state": 10}
+            {
+                "method": "slda",
+                "size": list(size),
+                "build": 1e-8 * n * d**2,
+                "score": 1e-9 * c,
+                "peak": 100 * n * c,
+                "state": 10,
+            }
             for size in sizes
             for n, c, d in [size]
         ]
