@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -13,6 +12,8 @@ import torch
 from torch import Tensor
 
 from bench.cost.meter import Repeats, counted_as
+from bench.functional.descent import Descent, dot, numbers, squared, waited_for
+from bench.functional.newton import minimum
 from bench.functional.principal_axes import PrincipalRows
 from bench.functional.softmax_curvature import Curvature
 from bench.functional.stored_rows import ManyRows
@@ -31,12 +32,6 @@ _SINGLE = 1e-6
 
 _CURVED = 1 << 26
 """The most class probabilities of all rows that Newton's method holds: 256 MiB in float32."""
-
-_SHARE = 0.1
-"""The share of a slope that a Newton step leaves."""
-
-_STEPS = 300
-"""Products with the Hessian for a Newton step, at most."""
 
 _STRONG = 0.03
 """The p from which on float64 is taken. Weights are then about g / p and lower the loss by |g|^2 / 2p, with g its slope
@@ -72,9 +67,8 @@ class LogisticRegression:
       and its diagonal (1 / n) sum_i q_ic (1 - q_ic) z_ij^2 + p, with q the class probabilities, is one product. It is
       the initial matrix of L-BFGS (Liu & Nocedal, On the limited memory BFGS method, Mathematical Programming 1989)
       and renewed every ten iterations.
-    - Below a tolerance of 1e-6 Newton's method takes its place, whose steps are solved by conjugate gradients with that
-      diagonal (:class:`Curvature`). Values and slopes are in float64; that the steps are in float32 costs one more of
-      them, and halves the time of each. Above that tolerance L-BFGS needs fewer products.
+    - Below a tolerance of 1e-6 Newton's method takes its place (:mod:`bench.functional.newton`), whose steps are solved
+      by conjugate gradients with that diagonal. Above that tolerance L-BFGS needs fewer products.
     - A fit starts on the line in log C through the two solutions nearest to it, where that is the better start.
     - Products are in float32, sums of losses in float64; all is float64 for tolerances below 1e-6, and where p is at
       least 0.03.
@@ -117,12 +111,17 @@ class LogisticRegression:
     def fit(self, c: float, *, start: Linear | None = None) -> Linear:
         """Return the classifier for one value of C, in float32, in the space of ``x``.
 
-        ``start`` is where to begin if nothing has been fitted yet, such as the classifier of a part of the rows.
+        ``start`` is where L-BFGS begins if nothing has been fitted yet, such as the classifier of a part of the rows.
+        Newton's method begins at zero: where the penalty is small, a classifier that is sure of what it has not seen is
+        further from the minimum than none.
         """
         penalty = 1.0 / (c * len(self._rows))
         rows = self._rows.to(torch.float64) if penalty >= _STRONG else self._rows
-        precise = self._tolerance < _SINGLE and len(rows) * self._n_classes <= _CURVED
-        theta = (self._newton if precise else self._minimum)(rows, self._start(rows, c, penalty, start), penalty)
+        if self._tolerance < _SINGLE and len(rows) * self._n_classes <= _CURVED:
+            first = rows if self._fitted or penalty >= _STRONG else rows.to(torch.float32)
+            theta = self._newton(self._start(first, c, penalty, None), penalty)
+        else:
+            theta = self._minimum(rows, self._start(rows, c, penalty, start), penalty)
         self._fitted[c] = theta
         weights: Tensor = theta[:-1].double().T @ rows.axes.T
         return Linear(weights.float(), (theta[-1].double() - weights @ rows.mean).float())
@@ -188,14 +187,14 @@ class LogisticRegression:
             curvature[:-1] += penalty
             # A class that is certain everywhere, or a penalty below rounding, must not divide by zero.
             curvature.clamp_(min=torch.finfo(theta.dtype).tiny ** 0.5)
-        total, square = _numbers(loss, _square(weights))
+        total, square = numbers(loss, squared(weights))
         return total / n + penalty * square / 2, slope, curvature
 
     def _minimum(self, rows: PrincipalRows, theta: Tensor, penalty: float) -> Tensor:
         """Return the minimum of f, by L-BFGS from ``theta``."""
         value, slope, diagonal = self._evaluate(rows, theta, penalty, diagonal=True)
         pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=_MEMORY)
-        scale, descent = 1.0, _Descent(self._tolerance * penalty, theta.dtype)
+        scale, descent = 1.0, Descent(self._tolerance * penalty, theta.dtype)
         for iteration in range(1, self._max_iterations + 1):
             # A pair takes two products and two additions of all numbers, and the diagonal one of each.
             size, count = slope.numel(), len(pairs)
@@ -210,106 +209,41 @@ class LogisticRegression:
             step, change = after - theta, new_slope - slope
             theta, value, slope = after, new_value, new_slope
             diagonal = new_diagonal if renew else diagonal
-            product, length = _numbers(_dot(step, change), _dot(change, change / diagonal))
+            product, length = numbers(dot(step, change), dot(change, change / diagonal))
             if product > 0 and length > 0:
                 pairs.append((step, change, 1 / product))
                 scale = product / length
             self.iterations += 1
         return theta
 
-    def _newton(self, rows: PrincipalRows, theta: Tensor, penalty: float) -> Tensor:
-        """Return the minimum of f, by Newton steps from ``theta``."""
-        value, slope, _ = self._evaluate(rows, theta, penalty)
-        descent, narrow = _Descent(self._tolerance * penalty, theta.dtype), self._rows.to(torch.float32)
+    def _newton(self, theta: Tensor, penalty: float) -> Tensor:
+        """Return the minimum of f, by Newton's method from ``theta``."""
+        by_dtype = {dtype: self._rows.to(dtype) for dtype in (torch.float32, torch.float64)}
         weights = None if self._weights is None else self._weights.float().unsqueeze(1)
-        for _ in range(self._max_iterations):
-            # Of length one, for float32 has no numbers as small as what is left of a slope.
-            (length,) = _numbers(slope.norm())
-            if not length > 0:
-                break
+
+        def curvature(theta: Tensor) -> Curvature:
             with self._alike.like("probabilities"):
-                curvature = Curvature(narrow, theta.float(), self._columns, penalty, weights)
-            direction = curvature.solve((slope / length).float(), _SHARE, _STEPS, self._alike).to(theta.dtype) * length
-            found = descent.step(theta, direction, value, slope, partial(self._evaluate, rows, penalty=penalty))
-            if found is None:
-                break
-            theta, (value, slope, _) = found
-            self.iterations += 1
+                return Curvature(by_dtype[torch.float32], theta.float(), self._columns, penalty, weights)
+
+        theta, steps = minimum(
+            theta,
+            lambda theta: self._evaluate(by_dtype[theta.dtype], theta, penalty),
+            curvature,
+            penalty=penalty,
+            tolerance=self._tolerance,
+            most=self._max_iterations,
+            alike=self._alike,
+        )
+        self.iterations += steps
         # One number may be added to all biases; steps in float32 drift along that.
         theta = theta.clone()
         theta[-1] -= theta[-1].mean()
         return theta
 
 
-class _Descent:
-    """Steps down a function until it is near enough to its minimum.
-
-    Parameters
-    ----------
-    share : float
-        Of |W|^2 / 2: how far above the minimum is near enough.
-    dtype : torch.dtype
-        In which the function's parameters are.
-    """
-
-    def __init__(self, share: float, dtype: torch.dtype) -> None:
-        self._share, self._rounding, self._stalled = share, torch.finfo(dtype).eps, 0
-        # Losses are summed in float64 in either precision; what is below that rounding is no difference.
-        self._floor = 1e-13 if dtype == torch.float32 else 1e-15
-
-    def step(
-        self,
-        theta: Tensor,
-        direction: Tensor,
-        value: float,
-        slope: Tensor,
-        evaluate: Callable[[Tensor], tuple[float, Tensor, Tensor]],
-    ) -> tuple[Tensor, tuple[float, Tensor, Tensor]] | None:
-        """Return where a step against ``direction`` leads and what the function is there; None at the end."""
-        decrement, square = _numbers(_dot(slope, direction), _square(theta[:-1]))
-        if not decrement > 0 or decrement / 2 <= max(self._share * square / 2, self._floor * value):
-            return None
-        length = 1.0
-        for _ in range(20):
-            after = theta - length * direction
-            found = new_value, new_slope, _ = evaluate(after)
-            # The decrease that is asked for; where it is below rounding, the slope along the step must tell.
-            enough = new_value <= value - 1e-4 * length * decrement
-            if enough or (
-                new_value <= value * (1 + 8 * self._rounding)
-                and abs(float(_dot(new_slope, direction))) <= 0.9 * decrement
-            ):
-                break
-            least = decrement * length**2 / (2 * max(new_value - value + decrement * length, 1e-300))
-            length = min(max(least, 0.1 * length), 0.5 * length)
-        else:
-            return None
-        # Five steps that only rounding tells apart: there is no more to gain in this precision.
-        self._stalled = self._stalled + 1 if new_value > value * (1 - self._rounding) else 0
-        return None if self._stalled == 5 else (after, found)
-
-
 def _block(n_classes: int) -> int:
     """Return how many rows' logits are held at a time."""
     return max(1, min(_ROWS, _LOGITS // max(1, n_classes)))
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    with counted_as(products=2 * a.numel()):
-        return torch.dot(a.flatten(), b.flatten())
-
-
-def _square(a: Tensor) -> Tensor:
-    with counted_as(elementwise=2 * a.numel()):
-        return a.square().sum(dtype=torch.float64)
-
-
-def _numbers(*values: Tensor) -> list[float]:
-    """Return scalars as numbers, waiting for the device once."""
-    if not _waited_for(values[0]):
-        return [float(value) for value in values]
-    found: list[float] = torch.stack([value.double() for value in values]).tolist()
-    return found
 
 
 def _direction(slope: Tensor, pairs: deque[tuple[Tensor, Tensor, float]], diagonal: Tensor, scale: float) -> Tensor:
@@ -329,13 +263,8 @@ def _direction(slope: Tensor, pairs: deque[tuple[Tensor, Tensor, float]], diagon
 
 
 def _share(a: Tensor, b: Tensor) -> float | Tensor:
-    dot = _dot(a, b)
-    return dot.double() if _waited_for(dot) else float(dot)
-
-
-def _waited_for(a: Tensor) -> bool:
-    """Return whether to take a number out of a tensor is to wait until its device has done all it has to do."""
-    return a.device.type != "cpu"
+    product = dot(a, b)
+    return product.double() if waited_for(product) else float(product)
 
 
 def _add(total: Tensor, a: Tensor, share: float | Tensor) -> None:

@@ -75,8 +75,8 @@ class Curvature:
         found[:-1].add_(direction[:-1], alpha=self._penalty)
         return found
 
-    def solve(self, slope: Tensor, share: float, most: int, alike: Repeats) -> Tensor:
-        """Return a step d with H d near the slope g, by conjugate gradients with the diagonal for a preconditioner.
+    def solve(self, slope: Tensor, share: float, most: int, alike: Repeats) -> tuple[Tensor, float]:
+        """Return a step d with H d near the slope g, and how near, by preconditioned conjugate gradients.
 
         (Nocedal and Wright, Numerical Optimization, 2nd edition, 2006, algorithms 5.3 and 7.1.) d'g is below
         g' H^-1 g, by about ``share`` squared of it.
@@ -85,7 +85,7 @@ class Curvature:
         ----------
         slope : Tensor [r + 1, c]
         share : float
-            The residual left, as a share of the slope, both measured by the inverse of the diagonal.
+            The residual to be left, as a share of the slope, both measured by the inverse of the diagonal.
         most : int
             Iterations at most.
         alike : Repeats
@@ -95,7 +95,7 @@ class Curvature:
         scaled = left / self._diagonal
         along = scaled.clone()
         size = (left * scaled).sum()
-        target = share * share * float(size)
+        left_squared = whole = float(size)
         for _ in range(most):
             with alike.like("curvature"):
                 product = self(along)
@@ -105,8 +105,9 @@ class Curvature:
                 left.addcmul_(product, step, value=-1)
                 scaled = left / self._diagonal
                 before, size = size, (left * scaled).sum()
+            left_squared = float(size)
             # A number that is none ends it as well.
-            if not float(size) > target:
+            if not left_squared > share * share * whole:
                 break
             along.mul_(size / before).add_(scaled)
-        return found
+        return found, (left_squared / whole) ** 0.5 if whole else 0.0

@@ -15,7 +15,7 @@ from bench.core.features import Features
 from bench.core.memory import Memory
 from bench.core.registry import METHODS
 from bench.core.task import Task
-from bench.functional import logistic_regression
+from bench.functional import descent, logistic_regression
 from bench.functional.logistic_regression import LogisticRegression
 from bench.utils.random import Stream
 from tests import toy
@@ -275,7 +275,8 @@ def test_a_logistic_regression_on_a_device_waits_for_it_a_few_times_an_iteration
     for name in ("tolist", "__float__", "item", "__bool__"):
         plain = getattr(torch.Tensor, name)
         monkeypatch.setattr(torch.Tensor, name, lambda t, plain=plain: (waits.append(1), plain(t))[1])
-    monkeypatch.setattr(logistic_regression, "_waited_for", lambda _: True)
+    for module in (descent, logistic_regression):
+        monkeypatch.setattr(module, "waited_for", lambda _: True)
     regression = LogisticRegression(data.x, data.labels, 10)
     found = regression.fit(100.0)
     # The decrement, the value after the step, the two products of the pair, and a few for steps that were too long.

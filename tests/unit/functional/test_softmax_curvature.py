@@ -37,7 +37,8 @@ def test_it_multiplies_and_solves_with_the_hessian(counted: bool, size: float) -
     torch.testing.assert_close(curvature(direction).flatten(), hessian @ direction.flatten(), rtol=1e-9, atol=1e-12)
     # A slope that the Hessian reaches: adding one number to all biases changes nothing.
     slope = (hessian @ drawn("solution", (R + 1) * C)).view(R + 1, C)
-    step = curvature.solve(slope, 1e-8, 200, Repeats())
+    step, left = curvature.solve(slope, 1e-8, 200, Repeats())
+    assert left <= 1e-8
     torch.testing.assert_close(hessian @ step.flatten(), slope.flatten(), rtol=1e-5, atol=1e-7)
 
 
