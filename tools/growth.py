@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from bench.core.state_bytes import nbytes
 from bench.core.task import Task
 from bench.cost import peak_memory
 from bench.functional.classwise import normalise
-from bench.utils.errors import BenchError
+from bench.utils.errors import BenchError, one_line
 from bench.utils.random import Stream
 
 CLOSED_FORM = (
@@ -130,37 +129,40 @@ class _Late(Exception):  # noqa: N818 - it is a finding
 def _in_processes(
     names: Sequence[str], sizes: Sequence[Size], limit: float, short: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Measure methods one after the other, each in a copy of this process, which has imported everything."""
+    """Measure methods one after the other, each size in a copy of this process, which has imported everything.
+
+    So no size is given the memory that another gave back. Where the first size does not end, the others are left out.
+    """
     for name in names:
         METHODS.get(name)
-        child = os.fork()
-        if not child:
-            try:
-                _measure_all(name, sizes, limit, short.get(name, {}))
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
+        for size in sizes:
+            child = os.fork()
+            if not child:
+                try:
+                    _measure_one(name, size, limit, short.get(name, {}))
+                    os._exit(0)
+                except (_Late, BenchError) as reason:
+                    print(f"{name} {size}: {one_line(reason)}", file=sys.stderr, flush=True)
+                finally:
+                    os._exit(1)
+            _, status = os.waitpid(child, 0)
+            if status and size == sizes[0]:
+                break
 
 
-def _measure_all(name: str, sizes: Sequence[Size], limit: float, short: Mapping[str, Any]) -> None:
-    """Print a line of JSON for each size that ends within so many seconds of the processor."""
+def _measure_one(name: str, size: Size, limit: float, short: Mapping[str, Any]) -> None:
+    """Print a line of JSON; raise if it does not end within so many seconds of the processor."""
 
     def late(*_: object) -> None:
         raise _Late
 
     signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, limit)
     # What is imported and allocated once is no part of what is measured.
-    with suppress(_Late, BenchError):
-        signal.setitimer(signal.ITIMER_PROF, limit)
-        measured(name, (60, 3, sizes[0][2]), short)
-    for size in sizes:
-        try:
-            signal.setitimer(signal.ITIMER_PROF, limit)
-            found = measured(name, size, short)
-            signal.setitimer(signal.ITIMER_PROF, 0)
-        except (_Late, BenchError):
-            continue
-        print(json.dumps(found), flush=True)
+    measured(name, (30, 3, size[2]), short)
+    found = measured(name, size, short)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    print(json.dumps(found), flush=True)
 
 
 def beside(one: dict[str, Any]) -> float:

@@ -19,8 +19,8 @@ from bench.core.registry import METHODS
 from tools.growth import MIB, Size, alone, whole
 from tools.growth_formulas import FORMULAS, largest_powers
 
-MIDDLE: Size = (4000, 100, 128)
-AROUND = ((1000, 16_000), (25, 400), (64, 512))
+MIDDLE: Size = (2000, 50, 128)
+AROUND = ((500, 8000), (12, 200), (32, 512))
 """Values of n, C and d beside those in the middle."""
 _SECONDS = 0.05
 _BYTES = 8 * MIB
@@ -45,12 +45,13 @@ def power(found: Found, axis: int, what: str) -> float | None:
     points = []
     for size, one in sorted(found.items()):
         if all(size[other] == MIDDLE[other] for other in range(3) if other != axis):
-            value = whole(one) if what == "held" else float(one[what])
-            points.append((size[axis], value))
+            points.append((size[axis], whole(one) if what == "held" else float(one[what])))
     least = _BYTES if what == "held" else _SECONDS
+    # A tenth of that at the least, below which there is nothing but noise.
+    points = [(at, value) for at, value in points if value >= least / 10]
     if len(points) < 2 or max(value for _, value in points) < least:
         return None
-    x, y = ([math.log(max(point[k], 1e-6)) for point in points] for k in (0, 1))
+    x, y = ([math.log(point[k]) for point in points] for k in (0, 1))
     middle, mean = sum(x) / len(x), sum(y) / len(y)
     return sum((a - middle) * (b - mean) for a, b in zip(x, y, strict=True)) / sum((a - middle) ** 2 for a in x)
 
@@ -107,7 +108,7 @@ def draw(found: Mapping[str, Found], path: Path) -> None:
                 if value is not None:
                     plot.plot(value, row + shift, marker, color=colour, markersize=3.5, clip_on=False)
         plot.set_title(f"power of {letter} ({long})", fontsize=9)
-        plot.set_xlim(-0.3, 3.3)
+        plot.set_xlim(-0.4, 3.4)
         plot.set_xticks(range(4))
         plot.tick_params(labelsize=8)
         plot.grid(axis="x", linewidth=0.4)

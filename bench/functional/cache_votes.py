@@ -102,6 +102,10 @@ class Grid:
     target: Tensor
     zero_shot: Tensor | None
 
+    @property
+    def _exact(self) -> bool:
+        return len(self.rows) * len(self.x) <= _EXACT
+
     def hits(self, alphas: Sequence[float], betas: Sequence[float]) -> list[int]:
         """Return on how many images zero_shot + alpha votes(beta) is right, by beta, then by alpha.
 
@@ -110,7 +114,7 @@ class Grid:
         n, d, q, c = len(self.rows), self.keys.shape[1], len(self.x), self.n_classes
         on_cpu = self.x.device.type == "cpu"
         step = _QUERIES if on_cpu else q
-        counted = _counted_at(betas, _least_cosine(self) if n * min(q, step) > _EXACT else None)
+        counted = _counted_at(betas, None if self._exact else _least_cosine(self))
         step = max(1, min(step, _HELD // max(1, c * len(counted.betas))))
         right = torch.zeros(len(betas) * len(alphas), dtype=torch.int64, device=self.x.device)
         order = self.rows[self.columns[self.rows].argsort(stable=True)]
@@ -130,7 +134,7 @@ class Grid:
         """Return the votes of some queries at each of some even betas, [b, c, q]; keys come in the given order."""
         votes = x.new_zeros(len(betas), self.n_classes, len(x))
         size = _BLOCK if x.device.type == "cpu" else _BLOCK_ELSEWHERE
-        exact = len(order) * len(x) <= _EXACT
+        exact = self._exact
         step = betas[1] - betas[0] if len(betas) > 1 else 0.0
         for part in order.split(max(1, size // len(x))):
             similar, at = self.keys[part] @ x.T, self.columns[part]

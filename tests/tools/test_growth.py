@@ -47,20 +47,12 @@ def test_a_process_of_its_own_measures_and_leaves_out_what_takes_too_long() -> N
 
 def test_powers_are_those_of_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
     def told(names: list[str], sizes: list[growth.Size], limit: float, short: dict[str, Any]) -> list[dict[str, Any]]:
-        rows = [
-            {
-                "method": "slda",
-                "size": list(size),
-                "build": 1e-8 * n * d**2,
-                "score": 1e-9 * c,
-                "peak": 100 * n * c,
-                "state": 10,
-            }
-            for size in sizes
-            for n, c, d in [size]
-        ]
+        rows = []
         # The largest number of images did not end.
-        return [row for row in rows if row["size"][0] < 40_000]
+        for n, c, d in (size for size in sizes if size[0] < 8000):
+            taken = {"build": 1e-7 * n * d**2, "score": 1e-9 * c, "peak": 1000 * n * c, "state": 10}
+            rows.append({"method": "slda", "size": [n, c, d], **taken})
+        return rows
 
     monkeypatch.setattr(growth_curve, "alone", told)
     found = growth_curve.measured(["slda"], 5)
