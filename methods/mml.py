@@ -230,7 +230,7 @@ class MML:
         for (name, branch, block, items), at in zip(parts, places, strict=True):
             if at is None or items is None or block is None:
                 continue
-            x = items.of(slice(0, 1))
+            x = items.of(slice(0, 1)).each
             mean = x.new_full((1, x.shape[1]), 1 / x.shape[1])
             shares = mean if self.integration == "mean" else attend(block.map(torch.Tensor.float), asked.f[:], x)
             similar = normalise(branch.searched.x[at[0]]) @ normalise(query)

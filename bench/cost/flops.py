@@ -102,6 +102,14 @@ def _fused_attention(args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -
     return int(2 * b * d * d * (2 * t + 2 * keys) + 4 * b * t * keys * d)
 
 
+def _bag(at: int) -> Rule:
+    """Return the rule for items [n, d] that are added up by weights, or met by a product, at some places: 2 d a place.
+
+    ``at`` is the place of the items among the arguments; the places follow.
+    """
+    return lambda args, kwargs, out: 2 * args[at + 1].numel() * args[at].shape[1]
+
+
 def _square(share: float) -> Rule:
     """Return the rule for a decomposition of [..., n, n] that takes ``share`` n^3."""
     return lambda args, kwargs, out: round(share * args[0].numel() * args[0].shape[-1])
@@ -148,6 +156,10 @@ _PRODUCTS: dict[Any, Rule] = {
     _aten.mv: lambda args, kwargs, out: 2 * args[0].numel(),
     _aten.dot: lambda args, kwargs, out: 2 * args[0].numel(),
     _aten.vdot: lambda args, kwargs, out: 2 * args[0].numel(),
+    # Items added up by weights, and the products that give the gradient of the weights.
+    _aten._embedding_bag: _bag(0),
+    _aten._embedding_bag_forward_only: _bag(0),
+    _aten._embedding_bag_per_sample_weights_backward: _bag(1),
     _aten.addr: lambda args, kwargs, out: 2 * out.numel(),
     _aten._native_multi_head_attention: _fused_attention,
     # Golub and Van Loan, Matrix Computations, 4th edition, 2013: sections 4.2.5 (Cholesky), 3.2.1 (LU), 5.2.1 (QR),

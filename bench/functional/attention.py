@@ -19,7 +19,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.utils.random import Stream
 
-_EPS = 1e-5
+EPS = 1e-5
+"""What layer normalisation adds to a variance."""
+QUICK = 1.702
+"""How much QuickGELU, the activation of OpenAI's CLIP, stretches its sigmoid: x sigmoid(1.702 x)."""
 
 Start = Literal["random", "zero", "kernel-mean"]
 """What untrained weights are: drawn as torch's layers are; the same with the output matrices of attention and MLP at
@@ -115,7 +118,7 @@ class Block:
 
 def standardise(x: Tensor) -> Tensor:
     """Return layer-normalised vectors before gain and bias; what of LN does not depend on weights."""
-    return F.layer_norm(x, x.shape[-1:], eps=_EPS)
+    return F.layer_norm(x, x.shape[-1:], eps=EPS)
 
 
 def integrate(block: Block, f: Tensor, items: Tensor) -> Tensor:
@@ -139,7 +142,7 @@ def attend(block: Block, f: Tensor, items: Tensor) -> Tensor:
     """Return attention weights over each query's neighbours, [q, k]; arguments as in :func:`integrate`."""
     d = f.shape[-1]
     q = F.linear(
-        F.layer_norm(f, (d,), block.norm_query_weight, block.norm_query_bias, _EPS),
+        F.layer_norm(f, (d,), block.norm_query_weight, block.norm_query_bias, EPS),
         block.query_weight,
         block.query_bias,
     )
@@ -160,7 +163,7 @@ def integrate_each(block: Block, f: Tensor, items: Tensor) -> Tensor:
     """
     d = f.shape[-1]
     query = F.linear(
-        F.layer_norm(f, (d,), block.norm_query_weight, block.norm_query_bias, _EPS),
+        F.layer_norm(f, (d,), block.norm_query_weight, block.norm_query_bias, EPS),
         block.query_weight,
         block.query_bias,
     )
@@ -175,7 +178,6 @@ def _after_attention(block: Block, f: Tensor, value: Tensor) -> Tensor:
     d = f.shape[-1]
     g = f + F.linear(value, block.out_weight, block.out_bias)
     inner = F.linear(
-        F.layer_norm(g, (d,), block.norm_mlp_weight, block.norm_mlp_bias, _EPS), block.fc_weight, block.fc_bias
+        F.layer_norm(g, (d,), block.norm_mlp_weight, block.norm_mlp_bias, EPS), block.fc_weight, block.fc_bias
     )
-    # QuickGELU, the activation of OpenAI's CLIP: x sigmoid(1.702 x).
-    return g + F.linear(inner * torch.sigmoid(1.702 * inner), block.proj_weight, block.proj_bias)
+    return g + F.linear(inner * torch.sigmoid(QUICK * inner), block.proj_weight, block.proj_bias)

@@ -207,7 +207,7 @@ def test_training_never_retrieves_the_image_itself() -> None:
     assert near is not None
     assert near.places.shape[1] == 4
     own = method._forward.prepare(state, task.support.x).unsqueeze(1)
-    assert not torch.isclose(near.of(slice(None)), own).all(2).any()
+    assert not torch.isclose(near.of(slice(None)).each, own).all(2).any()
 
 
 @pytest.mark.parametrize("by", ["loss", "accuracy"])

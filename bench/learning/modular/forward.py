@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from bench.core.features import Features
 from bench.functional.attention import Block, integrate, standardise
 from bench.functional.classwise import drop_self, normalise
+from bench.functional.fused_attention import Neighbours, transform_near
 from bench.functional.stored_rows import MadeRows, ManyRows, are_many, made_rows
 from bench.learning.modular.state import Branch, Modular, Weights
 
@@ -31,9 +32,13 @@ class Near:
     items: ManyRows
     places: Tensor
 
-    def of(self, rows: Tensor | slice) -> Tensor:
-        """Return the neighbours of some queries, [q, k, d]."""
-        return self.items[self.places[rows]]
+    def of(self, rows: Tensor | slice) -> Neighbours:
+        """Return the neighbours of some queries; of items that are made as they are met, those that these meet."""
+        at = self.places[rows]
+        if isinstance(self.items, Tensor):
+            return Neighbours(self.items, at)
+        met, places = at.unique(return_inverse=True)
+        return Neighbours(self.items[met], places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +111,13 @@ class Forward:
             return Near(MadeRows(branch.searched.x, partial(self.prepare, state)), at)
         return Near(self.prepare(state, branch.searched.x[met]), places)
 
-    def embed(self, block: Block, f: Tensor, near: Tensor | None) -> Tensor:
+    def embed(self, block: Block, f: Tensor, near: Neighbours | None) -> Tensor:
         """Return features with what their neighbours know, eq. 3, [q, d]; not normalised."""
         if self.integration == "self":
             return integrate(block, f, standardise(f).unsqueeze(1))
         if near is None:
             return f
-        return f + near.mean(1) if self.integration == "mean" else integrate(block, f, near)
+        return f + (near.each.mean(1) if self.integration == "mean" else transform_near(block, f, near))
 
     def cosines(self, state: Modular, weights: Weights, asked: Asked, rows: Tensor | slice) -> list[Tensor | None]:
         """Return cosines to the image and to the text prototypes of some queries, [q, c] each; None for what is off."""
