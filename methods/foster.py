@@ -15,7 +15,8 @@ from bench.core.registry import method
 from bench.core.task import Task
 from bench.functional.classwise import class_counts
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
-from bench.learning.incremental_net import Net, distillation
+from bench.learning.incremental_net import Net
+from bench.learning.session_loss import session_loss, softened
 from bench.learning.training import as_parameter
 from bench.utils.random import Stream
 
@@ -90,7 +91,7 @@ class Foster(SessionTraining):
         fixed = trainable.fixed_rows(new.x)
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]), columns[rows])
+            return session_loss(trainable.logits_of_fixed(fixed[rows]), columns[rows])
 
         self.fit_session(
             trainable.tensors(), loss, new, owner="foster", rng=rng.child("fit"), tower=trainable.tower_tensors()
@@ -120,15 +121,14 @@ class Foster(SessionTraining):
         with torch.no_grad():
             fixed, known_width = old.fixed_rows(data.x), max(known, data.dimension)
             embedded = old.made_of(data.x, old.embed, data.dimension)
-            target = old.made_of(data.x, old.logits, known_width)
+            target = old.made_of(data.x, lambda x: softened(old.logits(x), self.temperature), known_width)
 
         def loss(rows: Tensor) -> Tensor:
             both, alone = trainable.logits(fixed[rows], embedded[rows])
-            return (
-                F.cross_entropy(both / weights, columns[rows])
-                + F.cross_entropy(alone, columns[rows])
-                + self.distillation * distillation(both[:, :known], target[rows], self.temperature)
-            )
+            right, soft = columns[rows], target[rows]
+            return session_loss(
+                both, right, soft, temperature=self.temperature, share=self.distillation, weights=weights
+            ) + session_loss(alone, right)
 
         leaves = [*trainable.new.tensors(), trainable.head, trainable.bias]
         self.fit_session(leaves, loss, data, owner="foster", rng=rng.child("fit"), tower=trainable.new.tower_tensors())

@@ -8,7 +8,6 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.features import Features
 from bench.core.registry import method
@@ -17,7 +16,8 @@ from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, normalise
 from bench.functional.stored_rows import made_rows
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
-from bench.learning.incremental_net import FEATURE_NORM, Net, distillation
+from bench.learning.incremental_net import FEATURE_NORM, Net
+from bench.learning.session_loss import session_loss, softened
 from bench.utils.random import Stream
 
 
@@ -67,16 +67,14 @@ class ICaRL(SessionTraining):
         columns = task.columns(data.labels)
         trainable = net.trainable()
         with torch.no_grad():
-            fixed = net.fixed_rows(data.x)
-            target = None if old is None else old.made_of(data.x, old.logits, max(len(old.head), data.dimension))
+            fixed, target = net.fixed_rows(data.x), None
+            if old is not None:
+                wide = max(len(old.head), data.dimension)
+                target = old.made_of(data.x, lambda x: softened(old.logits(x), self.temperature), wide)
 
         def loss(rows: Tensor) -> Tensor:
-            logits = trainable.logits_of_fixed(fixed[rows])
-            value = F.cross_entropy(logits, columns[rows])
-            if old is None or target is None:
-                return value
-            known = logits[:, : len(old.head)]
-            return value + self.distillation * distillation(known, target[rows], self.temperature)
+            logits, soft = trainable.logits_of_fixed(fixed[rows]), None if target is None else target[rows]
+            return session_loss(logits, columns[rows], soft, temperature=self.temperature, share=self.distillation)
 
         self.fit_session(
             trainable.tensors(), loss, data, owner="icarl", rng=rng.child("fit"), tower=trainable.tower_tensors()

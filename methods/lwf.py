@@ -8,12 +8,12 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.registry import method
 from bench.core.task import Task
 from bench.learning.incremental import SessionTraining, new_images
-from bench.learning.incremental_net import Net, distillation
+from bench.learning.incremental_net import Net
+from bench.learning.session_loss import session_loss, softened
 from bench.utils.random import Stream
 
 
@@ -52,15 +52,16 @@ class LwF(SessionTraining):
         columns = task.columns(data.labels) - first
         trainable = net.trainable()
         with torch.no_grad():
-            fixed = net.fixed_rows(data.x)
-            target = None if old is None else old.made_of(data.x, old.logits, max(len(old.head), data.dimension))
+            fixed, target = net.fixed_rows(data.x), None
+            if old is not None:
+                wide = max(len(old.head), data.dimension)
+                target = old.made_of(data.x, lambda x: softened(old.logits(x), self.temperature), wide)
 
         def loss(rows: Tensor) -> Tensor:
-            logits = trainable.logits_of_fixed(fixed[rows])
-            value = F.cross_entropy(logits[:, first:], columns[rows])
-            if target is None:
-                return value
-            return value + self.distillation * distillation(logits[:, :first], target[rows], self.temperature)
+            logits, soft = trainable.logits_of_fixed(fixed[rows]), None if target is None else target[rows]
+            return session_loss(
+                logits, columns[rows], soft, temperature=self.temperature, share=self.distillation, first=first
+            )
 
         self.fit_session(
             trainable.tensors(), loss, data, owner="lwf", rng=rng.child("fit"), tower=trainable.tower_tensors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -59,6 +60,7 @@ from bench.utils.random import Stream
             "epochs": 1000,
             "adapt_epochs": 1000,
             "patience": None,
+            "extend_patience": None,
         },
         "mml-prototypes": {"integration": "none"},
         "mml-mean": {"integration": "mean"},
@@ -127,8 +129,9 @@ class MML:
     epochs, adapt_epochs : int
         At most, on seen classes (the best on validation classes is kept; without any, the last), and on the target's
         own images.
-    patience : int or None
-        Epochs without a better one after which training stops; None goes on to the last.
+    patience, extend_patience : int or None
+        Epochs without a better one after which training stops; the second in sessions after the first, whose training
+        begins with the weights of the session before. None goes on to the last.
     logit_scale : float
         tau of eq. 5.
     """
@@ -153,6 +156,7 @@ class MML:
     epochs: Annotated[int, Ge(0)] = 20
     adapt_epochs: Annotated[int, Ge(0)] = 20
     patience: Annotated[int, Ge(1)] | None = 5
+    extend_patience: Annotated[int, Ge(1)] | None = 2
     batch: Annotated[int, Ge(1)] = 256
     weights: Weights | None = field(default=None, metadata={"param": False})
     training_options: TrainingOptions = field(default=DEFAULT_OPTIONS, metadata={"param": False})
@@ -189,6 +193,7 @@ class MML:
             training.targets,
             check,
             epochs=self.epochs,
+            patience=self.patience,
             on="seen classes",
             rng=rng,
         )
@@ -210,12 +215,22 @@ class MML:
         images = Items.concat([state.image.items, new_items(brought, state.image.items)])
         texts = Items.concat([state.text.items, new_items(task.text_memory, state.text.items)])
         known = None if task.budget.limited else state
-        plugged = self._plugging.plug(task, state.weights, images=images, texts=texts, known=known, rng=rng)
-        return self._adapted(plugged, task, rng=rng, known=known)
+        weights = state.weights if self._adapts else self.weights or state.weights
+        plugged = self._plugging.plug(task, weights, images=images, texts=texts, known=known, rng=rng)
+        return self._adapted(plugged, task, rng=rng, before=state)
 
     def score(self, state: Modular, queries: Tensor) -> Tensor:
         """Return scores at the scale of training, within tau (1 + w) of zero, [q, c]."""
         return self.logit_scale * self._forward.score(state, queries)
+
+    def spared(self, state: Modular) -> Collection[str]:
+        """Return the ids of the images that the weights were not trained on, of those that they might have been."""
+        names: list[str] = state.spared.tolist()
+        return names
+
+    def as_trained(self, state: Modular) -> MML:
+        """Return the method with the weights of a state, which no memory changes any more."""
+        return replace(self, weights=state.weights, adapt="never")
 
     def explain(self, state: Modular, task: Task, query: Tensor) -> Explanation:
         """Return the neighbours with their attention weights, and the cosines to prototypes after integration."""
@@ -288,7 +303,6 @@ class MML:
             logit_scale=self.logit_scale,
             lr=self.lr,
             weight_decay=self.weight_decay,
-            patience=self.patience,
             batch=self.batch,
             start_counts=self.start_counts,
             doubt=self.doubt,
@@ -307,22 +321,41 @@ class MML:
 
     # -- training on the target's own images ---------------------------------------------------------------------
 
-    def _adapted(self, state: Modular, task: Task, *, rng: Stream, known: Modular | None = None) -> Modular:
-        """Return the state with weights trained on the task's own support, if ``adapt`` says so."""
-        wanted = self.adapt == "always" or (self.adapt == "auto" and self.weights is None)
-        if not wanted or not len(task.support):
-            return state
-        images = task.support
+    @property
+    def _adapts(self) -> bool:
+        return self.adapt == "always" or (self.adapt == "auto" and self.weights is None)
+
+    def _adapted(self, state: Modular, task: Task, *, rng: Stream, before: Modular | None = None) -> Modular:
+        """Return the state with weights trained on the task's own support, if ``adapt`` says so.
+
+        Parameters
+        ----------
+        before : Modular, optional
+            The state of the session before. What was held out then is held out as long as it is kept: its weights are
+            where training begins.
+        """
+        spared = np.zeros(0, dtype=np.str_) if before is None else before.spared
+        if not self._adapts or not len(task.support):
+            return replace(state, spared=spared)
+        images, new = task.support, Items.of_features(task.support, "support")
         if task.budget.limited:
-            kept = state.image.items
+            kept, new = state.image.items, task.all_images
             images = Features(kept.x, kept.labels, kept.ids, task.support.class_names)
-        held = hold_out(task.columns(images.labels), images.ids, share=0.25).cpu().numpy()
+        if before is not None:
+            new = new_items(new, before.image.items)
+        fresh = hold_out(task.columns(new.labels), new.ids, share=0.25).cpu().numpy()
+        spared = np.concatenate([spared, new.ids[fresh]])
+        # An only image is its own prototype, so that at most half of a class is judged.
+        most = hold_out(task.columns(images.labels), images.ids, share=0.5).cpu().numpy()
+        unseen = np.isin(images.ids, spared)
+        held = most & unseen
         if not held.any():
-            # A training that nothing judges could be worse than none, and an only image is its own prototype.
+            # A training that nothing judges could be worse than none.
             why = f"nothing: {NOT_SPARED}"
             unjudged = state.weights.chosen_on == "nothing"
-            return replace(state, weights=replace(state.weights, chosen_on=why)) if unjudged else state
-        shown, judged = images.take(~held), images.take(held)
+            weights = replace(state.weights, chosen_on=why) if unjudged else state.weights
+            return replace(state, weights=weights, spared=spared)
+        shown, judged = images.take(~unseen), images.take(held)
         reduced = replace(
             task,
             support=task.support.take(~np.isin(task.support.ids, judged.ids)),
@@ -333,7 +366,7 @@ class MML:
             state.weights,
             images=_without(state.image.items, judged.ids),
             texts=state.text.items,
-            known=known,
+            known=None if task.budget.limited else before,
             rng=rng,
         )
         weights = self._training.fit(
@@ -343,10 +376,11 @@ class MML:
             task.columns(shown.labels),
             Check(plugged, judged, task.columns(judged.labels), "images held out"),
             epochs=self.adapt_epochs,
+            patience=self.patience if before is None else self.extend_patience,
             on="support" if self.weights is None else "seen classes, then support",
             rng=rng.child("adapt"),
         )
-        return replace(state, weights=weights)
+        return replace(state, weights=weights, spared=spared)
 
 
 def _without(items: Items, ids: np.ndarray) -> Items:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from annotated_types import Ge
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.core.features import Features
 from bench.core.registry import method
 from bench.core.task import Task
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
 from bench.learning.incremental_net import Net
+from bench.learning.session_loss import session_loss
 from bench.utils.random import Stream
 
 
@@ -56,7 +56,7 @@ class Replay(SessionTraining):
         trainable, fixed = net.trainable(), net.fixed_rows(data.x)
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]), columns[rows])
+            return session_loss(trainable.logits_of_fixed(fixed[rows]), columns[rows])
 
         self.fit_session(
             trainable.tensors(), loss, data, owner="replay", rng=rng.child("fit"), tower=trainable.tower_tensors()

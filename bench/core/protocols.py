@@ -121,6 +121,20 @@ class Forgets(Protocol):
 
 
 @runtime_checkable
+class Spares(Protocol):
+    """A method whose training leaves labelled images out, so that it can be calibrated on them without another one."""
+
+    def spared(self, state: Any) -> Collection[str]:
+        """Return the ids of labelled images that no training of the state has fitted; none if nothing was trained.
+
+        Something may have been chosen on them, such as an epoch.
+        """
+
+    def as_trained(self, state: Any) -> Method:
+        """Return the method with the weights of a state, which it takes to any task without training."""
+
+
+@runtime_checkable
 class Describes(Protocol):
     """A method that adds details of its state to the record: what was chosen, which branch was off."""
 

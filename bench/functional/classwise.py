@@ -150,14 +150,38 @@ def herd(x: Tensor, count: int) -> Tensor:
     return torch.cat(chosen)
 
 
-def nearest_to_mean(x: Tensor, count: int) -> Tensor:
-    """Return the ``count`` rows nearest to the mean of all rows, nearest first, int64 [min(count, n)].
+def nearest_to_means(x: Tensor, columns: Tensor, n_classes: int, limits: Tensor) -> Tensor:
+    """Return which rows are among the nearest to the mean of their class, bool [n]; rows are first given unit norm.
 
     The rule by which MML shrinks its memory (Kang et al., TMLR 2025, section 4.4). Ties go to the first row.
+
+    Parameters
+    ----------
+    x : Tensor [n, d]
+    columns : int64 Tensor [n]
+        The class of each row, in ``range(n_classes)``.
+    limits : int64 Tensor [c]
+        How many rows of each class are kept at most.
     """
-    x = x.double()
-    distance = ((x - x.mean(0)) ** 2).sum(1)
-    return torch.sort(distance, stable=True).indices[:count]
+    counts = class_counts(columns, n_classes)
+    keep = (counts <= limits)[columns]
+    rows = (~keep).nonzero()[:, 0]
+    if not len(rows):
+        return keep
+    at = columns[rows]
+    means = class_sums(x[rows], at, n_classes, unit=True) / counts.clamp(min=1).unsqueeze(1)
+    step = _ROWS if x.device.type == "cpu" else _ROWS_ELSEWHERE
+    distances = torch.cat(
+        [(normalise(x[part]).double() - means[columns[part]]).square_().sum(1) for part in rows.split(step)]
+    )
+    # By class, and within a class by distance; equal ones stay in their order.
+    order = distances.argsort(stable=True)
+    order = order[at[order].argsort(stable=True)]
+    there = torch.where(counts > limits, counts, 0)
+    first = there.cumsum(0) - there
+    places = torch.arange(len(rows), device=x.device) - first[at[order]]
+    keep[rows[order]] = places < limits[at[order]]
+    return keep
 
 
 def neighbour_votes(columns: Tensor, weights: Tensor, n_classes: int) -> Tensor:

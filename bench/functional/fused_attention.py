@@ -53,8 +53,8 @@ class Neighbours:
 def transform_near(block: Block, f: Tensor, near: Neighbours) -> Tensor:
     """Return the block's output h of features [q, d] over their neighbours, [q, d].
 
-    On a processor in one operation; the backward pass folds as well: that of the first product with the features' gain and bias is taken from the
-    gradient of its matrix, which saves a product of [q, d] by [d, d].
+    On a processor in one operation, whose backward pass folds as well: that of the first product with the features'
+    gain and bias is taken from the gradient of its matrix, which saves a product of [q, d] by [d, d].
     """
     device = f.device.type
     copied = device != "cpu" or torch.is_autocast_enabled(device) or near.items.dtype != f.dtype or f.requires_grad

@@ -137,12 +137,3 @@ class Net:
     def logits_of_fixed(self, fixed: Tensor) -> Tensor:
         """Return logits [n, c] of what :meth:`fixed` made."""
         return F.linear(self.adapt(fixed), self.head, self.head_bias)
-
-
-def distillation(new: Tensor, old: Tensor, temperature: float) -> Tensor:
-    """Return the mean cross-entropy of softened new logits against softened old ones.
-
-    Hinton et al., Distilling the Knowledge in a Neural Network, 2015, arXiv:1503.02531; used by iCaRL and LwF on
-    the logits of the old classes.
-    """
-    return -((old / temperature).softmax(1) * (new / temperature).log_softmax(1)).sum(1).mean()

@@ -96,7 +96,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "temperature_from": (
         "string",
-        "`held-out support`, `validation split`, `validation images`, `validation classes`, or `none: REASON`",
+        "`held-out support`; `images held out of training`, on which the method may have chosen an epoch too; "
+        "`validation split`, `validation images`, `validation classes`, or `none: REASON`",
     ),
     "set_threshold": (
         "float",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bench.core.features import Features
-from bench.core.protocols import Method
+from bench.core.protocols import Method, Spares
 from bench.core.task import Session, Task
 from bench.functional.conformal import ConformalSets
 from bench.functional.temperature import fitted_temperature
@@ -44,7 +45,8 @@ class Temperature:
     sets : ConformalSets or None
         Makes sets of classes; None without a temperature, for too few images, and where they are of other classes.
     source : str
-        ``held-out support``, ``validation split``, ``validation images``, ``validation classes``, or ``none:`` and why.
+        ``held-out support``, ``images held out of training``, ``validation split``, ``validation images``,
+        ``validation classes``, or ``none:`` and why.
     seconds : float
         What it took.
     """
@@ -60,7 +62,9 @@ class Calibrator:
 
     In this order: on the validation split where the run chooses on it, by the very state that answers; on held-out
     support where every class has three images or more, by a second state built without them; on the validation images
-    or classes that the scenario deals, by a state built on their memory.
+    or classes that the scenario deals, by a state built on their memory. A method whose training leaves images out by
+    itself (:class:`bench.core.protocols.Spares`) is not trained again for the second state: the same weights are
+    plugged into a memory without those images.
 
     Parameters
     ----------
@@ -72,9 +76,10 @@ class Calibrator:
 
     def __init__(self, method: Method, handover: Handover, rng: Stream, label: str) -> None:
         self._method, self._handover, self._rng, self._label = method, handover, rng, label
+        self._seed = handover.seed
         self._handed = Handed(label)
         self._validated: Temperature | None = None
-        self._reduced: Handover | None = None
+        self._reduced: list[Session] = []
         self._held: list[Features] = []
         self._state: SessionState | None = None
         self._pooled: Temperature | None = None
@@ -96,7 +101,9 @@ class Calibrator:
                 if episode.independent:
                     self._pooled = self._pooled or self._problems()
                     return self._pooled
-                return self._fitted([self._held_out(number)], "held-out support")
+                own = isinstance(self._method, Spares) and bool(self._method.spared(held.state))
+                source = "images held out of training" if own else "held-out support"
+                return self._fitted([self._held_out(number, held if own else None)], source)
             except (Unsuitable, BenchError) as error:
                 why = f"without held-out images the method {error}"
         check = episode.validation
@@ -120,22 +127,38 @@ class Calibrator:
     def _problems(self) -> Temperature:
         """Return one temperature for all few-shot problems, of the held-out images of the first ones."""
         problems = range(min(_PROBLEMS, len(self._handover.episode.sessions)))
-        return self._fitted([self._held_out(number) for number in problems], "held-out support")
+        return self._fitted([self._held_out(number, None) for number in problems], "held-out support")
 
-    def _held_out(self, number: int) -> Scored:
-        """Return scores of held-out support up to a session, by a state that never saw it."""
-        episode = self._handover.episode
-        if self._reduced is None:
-            parts = [spared(s.task, self._handover.held_out(s.task.support, _count)) for s in episode.sessions]
-            sessions = [replace(s, task=task) for s, (task, _) in zip(episode.sessions, parts, strict=True)]
-            self._held = [images for _, images in parts]
-            self._reduced = Handover(replace(episode, sessions=tuple(sessions)), self._handover.seed)
-        session = self._reduced.episode.sessions[number]
+    def _held_out(self, number: int, held: SessionState | None) -> Scored:
+        """Return scores of held-out support up to a session, by a state that never saw it.
+
+        Parameters
+        ----------
+        held : SessionState or None
+            What answers, where its weights have left images out themselves.
+        """
+        episode, method = self._handover.episode, self._method
+        own: Collection[str] = ()
+        if held is not None and isinstance(method, Spares):
+            own, method = method.spared(held.state), method.as_trained(held.state)
+        while len(self._reduced) <= number:
+            session = episode.sessions[len(self._reduced)]
+            task, images = spared(session.task, self._rows(session.task.support, own))
+            self._reduced.append(replace(session, task=task))
+            self._held.append(images)
+        session = self._reduced[number]
+        reduced = Handover(replace(episode, sessions=(*self._reduced, *episode.sessions[number + 1 :])), self._seed)
         stream = session_stream(self._rng, session, number)
         before = None if episode.independent else self._state
-        self._state = build_session(self._method, self._reduced, self._handed, number, before, stream)
+        self._state = build_session(method, reduced, self._handed, number, before, stream)
         images = self._held[number] if episode.independent else Features.concat(self._held[: number + 1])
         return self._scored(self._state, session.task, images)
+
+    def _rows(self, support: Features, own: Collection[str]) -> Tensor:
+        """Return which labelled images calibrate, bool [n]: those that the method itself held out, if there are any."""
+        if not own:
+            return self._handover.held_out(support, _count)
+        return torch.from_numpy(np.isin(self._handover.names(support.ids), list(own)))
 
     def _fitted(self, scored: Sequence[Scored], source: str, *, sets: bool = True) -> Temperature:
         scores, columns = (torch.cat(parts) for parts in zip(*scored, strict=True))

@@ -10,7 +10,7 @@ import torch
 
 from bench.core.registry import METHODS
 from bench.core.task import Budget
-from bench.functional.classwise import class_means, herd, nearest_to_mean, normalise
+from bench.functional.classwise import class_means, herd, nearest_to_means, normalise
 from bench.learning.exemplars import carry, cut, keep_features
 from bench.utils.random import Stream
 from tests import toy
@@ -42,10 +42,25 @@ def test_a_smaller_quota_cuts_the_tail_of_each_class() -> None:
     assert six.take(cut(six.labels, 2)).ids.tolist() == two.ids.tolist()
 
 
-def test_nearest_to_mean_sorts_by_distance() -> None:
-    x = draw(20)
-    distance = ((x.double() - x.double().mean(0)) ** 2).sum(1)
-    assert nearest_to_mean(x, 7).tolist() == distance.argsort()[:7].tolist()
+def test_the_nearest_to_the_mean_of_each_class_are_kept_as_a_loop_keeps_them() -> None:
+    draw = np.random.Generator(np.random.Philox(2))
+    x, columns = torch.from_numpy(draw.standard_normal((40, 6), dtype=np.float32)), torch.arange(40) % 4
+    # A pair lies as far from its mean on one side as on the other.
+    x[[1, 5]] = torch.tensor([[1.0, 0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0, 0]])
+    columns[columns == 1] = 2
+    columns[[1, 5]] = 1
+    limits, expected = torch.tensor([3, 1, 0, 40, 2]), []
+    for c, limit in enumerate(limits.tolist()):
+        rows = (columns == c).nonzero()[:, 0]
+        if len(rows):
+            own = normalise(x[rows]).double()
+            distance = ((own - own.mean(0)) ** 2).sum(1)
+            expected += rows[torch.sort(distance, stable=True).indices[:limit]].tolist()
+    kept = nearest_to_means(x, columns, 5, limits)
+    assert kept.nonzero()[:, 0].tolist() == sorted(expected)
+    assert kept[1]
+    assert not kept[5]
+    assert bool(nearest_to_means(x, columns, 5, torch.full((5,), 40)).all())
 
 
 def test_icarl_answers_by_the_nearest_mean_of_exemplars() -> None:

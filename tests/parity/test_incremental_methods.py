@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import ttest_rel
+from torch.nn import functional as F  # noqa: N812
 
 from bench.core.task import Budget, Task
 from bench.functional.classwise import herd, normalise
 from bench.learning.exemplars import cut
-from bench.learning.incremental_net import distillation
+from bench.learning.session_loss import session_loss, softened
 from bench.methods.foster import Boosted, balance
 from bench.utils.random import Stream
 from tests import toy
@@ -51,7 +52,27 @@ def test_distillation_equals_a_loop() -> None:
         p = [math.exp(v / 2) for v in b]
         q = [math.exp(v / 2) for v in a]
         expected -= sum(x / sum(p) * math.log(y / sum(q)) for x, y in zip(p, q, strict=True)) / 4
-    assert float(distillation(new, old, 2.0)) == pytest.approx(expected, abs=1e-9)
+    columns, soft = torch.tensor([0, 2, 1, 0]), softened(old, 2.0)
+    plain = F.cross_entropy(new, columns)
+    found = session_loss(new, columns, soft, temperature=2.0, share=3.0)
+    assert float(found - plain) / 3 == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("first", "known", "weighed"), [(0, 3, False), (0, 3, True), (3, 3, False), (0, 0, False)])
+def test_the_loss_of_a_session_and_its_gradient_are_those_of_its_parts(first: int, known: int, weighed: bool) -> None:
+    g = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 5, generator=g, dtype=torch.float64, requires_grad=True)
+    old, columns = torch.randn(6, known, generator=g, dtype=torch.float64), torch.tensor([0, 1, 1, 0, 1, 0])
+    weights = torch.rand(5, generator=g, dtype=torch.float64) + 0.5 if weighed else None
+    plain = F.cross_entropy((logits / weights if weighed else logits)[:, first:], columns)
+    if known:
+        soft = (old / 2).softmax(1)
+        plain = plain - 3 * (soft * (logits[:, :known] / 2).log_softmax(1)).sum(1).mean()
+    soft = softened(old, 2.0) if known else None
+    ours = session_loss(logits, columns, soft, temperature=2.0, share=3.0, first=first, weights=weights)
+    torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+    grads = [torch.autograd.grad(2 * value, logits)[0] for value in (ours, plain)]
+    torch.testing.assert_close(*grads, rtol=1e-12, atol=1e-12)
 
 
 def test_effective_numbers_equal_the_formula() -> None:

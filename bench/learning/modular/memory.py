@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.core.memory import Items
 from bench.core.state_bytes import nbytes
 from bench.core.task import Task
-from bench.functional.classwise import class_counts, class_means, nearest_to_mean, normalise, rows_of_classes
+from bench.functional.classwise import class_counts, class_means, nearest_to_means, normalise
 from bench.functional.stored_rows import blocks_of, made_rows
 from bench.learning.half_adam import HALF_MAX
 from bench.learning.modular.state import Branch, Modular, Weights
@@ -153,11 +153,10 @@ def _shrink(items: Items, task: Task, quotas: list[int]) -> Items:
 
     ``quotas`` are in column order; classes stand in the order of their ids.
     """
-    columns = rows_of_classes(task.columns(items.labels), task.n_classes)
-    keep = [torch.zeros(0, dtype=torch.int64, device=items.labels.device)]
-    for column in sorted(range(task.n_classes), key=task.classes.__getitem__):
-        rows = columns[column]
-        if len(rows):
-            keep.append(rows[nearest_to_mean(normalise(items.x[rows]), quotas[column])].sort().values)
-    kept = torch.cat(keep)
-    return items if len(kept) == len(items) else items.take(kept)
+    columns = task.columns(items.labels)
+    limits = torch.tensor(quotas, device=columns.device).clamp(min=0)
+    kept = nearest_to_means(items.x, columns, task.n_classes, limits).nonzero()[:, 0]
+    if len(kept) == len(items):
+        return items
+    places = torch.tensor(task.classes, device=columns.device).argsort().argsort()
+    return items.take(kept[places[columns[kept]].argsort(stable=True)])

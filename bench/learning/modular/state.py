@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from torch import Tensor
 
 from bench.core.memory import Items
@@ -74,9 +75,18 @@ class Branch:
 
 @dataclass(frozen=True, eq=False)
 class Modular:
-    """The state: weights with two branches, and the norm that features are given; None leaves them as they are."""
+    """The state.
+
+    Attributes
+    ----------
+    norm : float or None
+        What features are given; None leaves them as they are.
+    spared : str array [h]
+        Ids of the images of the memory, or of the last support, that were held out of every training on them.
+    """
 
     weights: Weights
     image: Branch
     text: Branch
     norm: float | None
+    spared: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.str_))

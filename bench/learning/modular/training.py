@@ -51,7 +51,6 @@ class Training:
     logit_scale: float
     lr: float
     weight_decay: float
-    patience: int | None
     batch: int
     start_counts: bool
     doubt: float
@@ -66,6 +65,7 @@ class Training:
         check: Check | None,
         *,
         epochs: int,
+        patience: int | None,
         on: str,
         rng: Stream,
     ) -> Weights:
@@ -128,7 +128,7 @@ class Training:
             owner="mml",
             epochs=epochs,
             batch=self.batch,
-            patience=self.patience,
+            patience=patience,
             optimiser=optimiser,
             validate=None if judge is None else lambda: validated(judge),
             start_counts=self.start_counts,

@@ -13,6 +13,9 @@ import bench
 from bench.core.protocols import About
 from bench.core.task import Task
 from bench.functional.temperature import fitted_temperature
+from bench.learning.modular.state import Modular
+from bench.learning.modular.training import Training
+from bench.runner.calibration import Calibrator
 from bench.runner.evaluate import run_cell
 from bench.runner.handover import Handover
 from bench.scenarios.few_to_many_shot import FewToManyShot
@@ -140,3 +143,43 @@ def test_a_chain_of_sessions_is_calibrated_without_what_is_held_out_in_any_of_th
             episode = replace(episode, sessions=episode.sessions[:2])
         outcomes = run_cell(make(name), Handover(episode, 0), label=name, calibrate=True).outcomes
         assert all(o.temperature.value for o in outcomes), name
+
+
+@pytest.mark.parametrize("budget", [{}, {"exemplars": 36}], ids=["whole", "capped"])
+def test_a_method_that_holds_images_out_of_its_training_is_calibrated_on_them_and_not_trained_again(
+    budget: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((_, episode),) = deals(Incremental(**{"exemplars": None, **budget}), toy.dataset())
+    handover = Handover(episode, 0)
+    fitted: list[set[str]] = []
+    plain = Training.fit
+
+    def fit(self: Training, forward: Any, state: Any, images: Any, *args: Any, **options: Any) -> Any:
+        fitted.append(set(images.ids.tolist()))
+        return plain(self, forward, state, images, *args, **options)
+
+    scored: list[tuple[Modular, set[str]]] = []
+    whole = Calibrator._scored
+
+    def watched(self: Calibrator, held: Any, task: Task, images: Any) -> Any:
+        scored.append((held.state, set(handover.names(images.ids))))
+        return whole(self, held, task, images)
+
+    monkeypatch.setattr(Training, "fit", fit)
+    monkeypatch.setattr(Calibrator, "_scored", watched)
+    method = make("mml", adapt_epochs=3, start_counts=False)
+    outcomes = run_cell(method, handover, label="mml", calibrate=True).outcomes
+    assert len(outcomes) == len(scored) == len(episode.sessions)
+    assert len(fitted) == len(episode.sessions), "trained twice"
+    assert {o.temperature.source for o in outcomes} == {"images held out of training"}
+    assert all(o.details["epoch"] for o in outcomes)
+    seen: set[str] = set()
+    for outcome, trained, (state, asked) in zip(outcomes, fitted, scored, strict=True):
+        seen |= trained
+        assert not asked & seen, "a training had fitted them"
+        assert not asked & set(state.image.items.ids.tolist()), "they answer for themselves"
+        assert state.weights.epoch == outcome.details["epoch"]
+    assert len(scored[-1][1]) > len(scored[0][1])
+    monkeypatch.undo()
+    for one, other in zip(outcomes, run_cell(method, Handover(episode, 0), label="mml").outcomes, strict=True):
+        assert torch.equal(one.predictions, other.predictions)
