@@ -15,8 +15,9 @@ from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Session, Task
-from bench.functional.attention import Block, attend, standardise, transform
+from bench.functional.attention import Block, standardise
 from bench.functional.classwise import class_counts, class_means, drop_self, normalise, unit_rows
+from bench.functional.fused_attention import Neighbours, transform_near
 from bench.functional.stored_rows import ManyRows, made_rows, only
 from bench.learning.class_texts import class_texts
 from bench.learning.training import as_parameter, fit
@@ -124,13 +125,13 @@ class RECO:
         x = only(made_rows(training.queries.x, torch.Tensor.float), keep)
         v, t = only(unit_rows(training.queries.x), keep), state.texts
         near_v = self._columns_near(state.image, x, training.queries.ids[keep.cpu().numpy()])
-        near_t = state.text.partners[self._columns_near(state.text, t)]
+        near_t = self._columns_near(state.text, t)
 
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
             own = v[rows]
-            fused_v = self._fuse(trainable.image, own, state.image.partners[near_v[rows]])
-            fused_t = self._fuse(trainable.text, t, near_t)
+            fused_v = self._fuse(trainable.image, own, state.image.partners, near_v[rows])
+            fused_t = self._fuse(trainable.text, t, state.text.partners, near_t)
             pairs = ((fused_v, fused_t), (fused_v, t), (own, fused_t))
             # Asked for once a batch and not once a pair: the device is waited for, for how many classes there are.
             shown, at = torch.unique(targets[rows], return_inverse=True)
@@ -186,12 +187,12 @@ class RECO:
 
         A class without a text gets minus infinity.
         """
-        near_texts = state.text.partners[self._columns_near(state.text, state.texts)]
-        texts = self._fuse(state.fusion.text, state.texts, near_texts)
+        near_texts = self._columns_near(state.text, state.texts)
+        texts = self._fuse(state.fusion.text, state.texts, state.text.partners, near_texts)
         near, partners = self._columns_near(state.image, queries), state.image.partners
         v = normalise(queries)
         parts = [
-            self._fuse(state.fusion.image, v[a : a + _CHUNK], partners[near[a : a + _CHUNK]]) @ texts.T
+            self._fuse(state.fusion.image, v[a : a + _CHUNK], partners, near[a : a + _CHUNK]) @ texts.T
             for a in range(0, len(v), _CHUNK)
         ]
         scores = torch.cat(parts) if parts else v.new_zeros(0, len(texts))
@@ -219,11 +220,20 @@ class RECO:
             found = drop_self(found, found == side.items.places_of(own).to(found.device).unsqueeze(1))
         return side.columns[found]
 
-    def _fuse(self, block: Block, f: Tensor, partners: Tensor) -> Tensor:
-        """Return enriched unit-norm features [q, d] of unit-norm features [q, d] and their partners [q, k, d]."""
-        f = f * self.feature_norm
-        tokens = standardise(torch.cat([f.unsqueeze(1), partners * self.feature_norm], 1))
-        return F.normalize(transform(block, f, attend(block, f, tokens), tokens), dim=1)
+    def _fuse(self, block: Block, f: Tensor, partners: Tensor, near: Tensor) -> Tensor:
+        """Return enriched unit-norm features [q, d] of unit-norm features [q, d], which attend to themselves too.
+
+        Parameters
+        ----------
+        partners : Tensor [c, d]
+            Unit norm, by class.
+        near : int64 Tensor [q, k]
+            The classes of the items near to each.
+        """
+        themselves = torch.arange(len(f), device=f.device).unsqueeze(1)
+        places = torch.cat([themselves, len(f) + near], 1)
+        tokens = Neighbours(standardise(torch.cat([f, partners]) * self.feature_norm), places)
+        return F.normalize(transform_near(block, f * self.feature_norm, tokens), dim=1)
 
     def _contrast(
         self, images: Tensor, texts: Tensor, has_text: Tensor, targets: Tensor, shown: Tensor, at: Tensor

@@ -8,7 +8,7 @@ write them once and read them five times, where the items themselves stay in the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -44,10 +44,6 @@ class Neighbours:
     def each(self) -> Tensor:
         """Each query's neighbours, [q, k, d]."""
         return self.items[self.places]
-
-    def of(self, rows: Tensor | slice) -> Neighbours:
-        """Return the neighbours of some queries."""
-        return replace(self, places=self.places[rows])
 
 
 def transform_near(block: Block, f: Tensor, near: Neighbours) -> Tensor:

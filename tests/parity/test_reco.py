@@ -52,7 +52,8 @@ def test_fusion_equals_a_transformer_layer_read_at_the_query() -> None:
     g = f + (q @ k.T / toy.DIMENSION**0.5).softmax(1) @ v @ b.out_weight.T + b.out_bias
     inner = norm(g, b.norm_mlp_weight, b.norm_mlp_bias) @ b.fc_weight.T + b.fc_bias
     h = g + (inner * torch.sigmoid(1.702 * inner)) @ b.proj_weight.T + b.proj_bias
-    found = method._fuse(b, queries()[:1], state.image.partners[method._columns_near(state.image, queries()[:1])])
+    near = method._columns_near(state.image, queries()[:1])
+    found = method._fuse(b, queries()[:1], state.image.partners, near)
     torch.testing.assert_close(found, h / h.norm(), atol=1e-5, rtol=1e-4)
 
 
