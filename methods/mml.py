@@ -36,7 +36,8 @@ from bench.utils.random import Stream
     paper="Kang et al., Memory-Modular Classification: Learning to Generalize with Memory Replacement, TMLR 2025",
     equation="eqs. 1-5",
     adapted="optimiser: Adam at 1e-4 in float32 for 1e-6 in float16, where epsilon is as large as the rate; schedule: "
-    "at most 20 epochs, 5 without a better one, the start among those chosen from, for the best of 1000; "
+    "at most 20 epochs, 5 without a better one (2 in later sessions), the start among those chosen from, for the best "
+    "of 1000; "
     "scale: logits times 25 for 16, at which queries that are right already are still pushed; initialisation: "
     "output matrices at zero, since a random block costs accuracy before it is trained; normalisation: "
     "features of norm 10, about CLIP's own, and prototypes that are means of unit-norm features, since packs "
