@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.core.registry import method
 from bench.core.task import Task
+from bench.functional.blocks import in_small_blocks
 from bench.functional.classwise import normalise
 from bench.functional.gaussian import Fourier, Moments, Scatter, discriminant, solve_low_rank
 from bench.functional.logistic_regression import Linear
@@ -97,5 +98,5 @@ class KLDA:
 
     def score(self, state: Kernelised, queries: Tensor) -> Tensor:
         """Return discriminants, float64 [q, c]; a class without images gets minus infinity."""
-        scores = state.linear(state.features(normalise(queries)).double())
+        scores = in_small_blocks(queries, lambda x: state.linear(state.features(normalise(x)).double()))
         return scores.masked_fill(state.statistics.counts == 0, -torch.inf)

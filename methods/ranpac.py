@@ -16,6 +16,7 @@ from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
+from bench.functional.blocks import in_small_blocks
 from bench.functional.certificates_of_heads import one_removal
 from bench.functional.classwise import class_counts, normalise
 from bench.functional.left_out import RidgeWithout
@@ -158,7 +159,7 @@ class RanPAC:
 
     def score(self, state: Projected, queries: Tensor) -> Tensor:
         """Return regressed targets [q, c]; a class without images gets minus infinity."""
-        scores = _projected(queries, state.projection) @ state.weights
+        scores = in_small_blocks(queries, lambda x: _projected(x, state.projection) @ state.weights)
         return scores.masked_fill(state.counts == 0, -torch.inf)
 
     def certify(self, state: Projected, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:
@@ -189,4 +190,4 @@ class RanPAC:
 
 def _projected(x: Tensor, projection: Tensor) -> Tensor:
     """Return the rectified projections of images [n, d], [n, M]."""
-    return torch.relu(normalise(x) @ projection)
+    return (normalise(x) @ projection).relu_()

@@ -10,6 +10,10 @@ from torch import Tensor
 _NUMBERS = 1 << 24
 """Queries times items that are held at a time: 64 MiB of float32."""
 
+_FEW = 1 << 9
+"""Queries of a block on a processor where each has some thousand numbers: what they take is memory that the process
+already has. To ask the system for more, block by block, takes as long as half of the products."""
+
 
 def query_blocks(queries: Tensor, width: int) -> Sequence[Tensor]:
     """Return queries [q, d] in blocks whose products with ``width`` items stay within 64 MiB; one block at least."""
@@ -21,6 +25,13 @@ def in_blocks(queries: Tensor, width: int, logits: Callable[[Tensor], Tensor]) -
     """Return ``logits`` of queries [q, d], made of blocks whose products with ``width`` items stay within 64 MiB."""
     blocks = [logits(block) for block in query_blocks(queries, width)]
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def in_small_blocks(queries: Tensor, logits: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return ``logits`` of queries [q, d]: on a processor of 512 at a time, elsewhere of all at once."""
+    if queries.device.type != "cpu" or len(queries) <= _FEW:
+        return logits(queries)
+    return torch.cat([logits(block) for block in queries.split(_FEW)])
 
 
 def summed_by_class(values: Tensor, columns: Tensor, n_classes: int) -> Tensor:

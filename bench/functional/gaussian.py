@@ -263,4 +263,4 @@ class Fourier:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return sqrt(2 / D) cos(x w + b), [n, D]."""
-        return math.sqrt(2 / len(self.phases)) * torch.cos(x @ self.frequencies + self.phases)
+        return (x @ self.frequencies).add_(self.phases).cos_().mul_(math.sqrt(2 / len(self.phases)))
