@@ -13,6 +13,7 @@ from bench.reports.metrics import cost, near_duplicates
 from bench.reports.metrics.definitions import METRICS
 from bench.reports.metrics.per_cell import Scores, scores
 from bench.reports.published import accuracy as published
+from bench.reports.records.arrow_columns import plain
 from bench.reports.records.class_names import ClassNames
 from bench.reports.records.disagreements import without_disagreeing
 from bench.reports.records.few_shot_episodes import independent
@@ -143,7 +144,7 @@ class Analysis:
     @cached_property
     def methods(self) -> list[str]:
         """All methods: figures give each the same colour."""
-        return sorted(set(self.means["method"]))
+        return sorted(self.records["method"].astype("str").unique())
 
     @cached_property
     def comparisons(self) -> tuple[list[PairedComparison], list[str]]:
@@ -200,7 +201,7 @@ class Analysis:
     @cached_property
     def detailed(self) -> tuple[pd.DataFrame, list[str]]:
         """The groups that get figures of their own, and a note where some do not (:func:`detailed`)."""
-        return detailed(self.means)
+        return detailed(plain(self.records[GROUP].drop_duplicates()))
 
     @cached_property
     def detailed_groups(self) -> list[Group]:
@@ -227,13 +228,13 @@ class Analysis:
         ]
 
 
-def detailed(means: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def detailed(groups: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return the groups that get figures of their own, and a note where some do not.
 
     A sweep has a curve; of the conditions of one data set beyond three, only the first and the last get more.
     """
     rows, notes = [], []
-    for (scenario, dataset), part in means.groupby(["scenario", "dataset"], sort=True):
+    for (scenario, dataset), part in groups.groupby(["scenario", "dataset"], sort=True):
         conditions = sorted(part["condition"].unique(), key=natural)
         if len(conditions) > _CONDITIONS:
             notes.append(f"{scenario} on {dataset}: figures by condition show the first and last of {len(conditions)}")

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.reports.analysis import Analysis, Choices
-from bench.reports.figures.drawing import draw_all
+from bench.reports.figures.drawing import draw_all, early
 from bench.reports.figures.registry import FIGURES
-from bench.reports.figures.style import unshown
+from bench.reports.figures.style import Format, unshown
 from bench.reports.page import html, terminal
 from bench.reports.page.report_folder import publish
 from bench.reports.sections.sections import Part, parts, tables
@@ -32,6 +32,7 @@ def build(
     width: int | None = None,
     choices: Choices = Choices(),  # noqa: B008  # frozen
     processes: int = 1,
+    formats: Sequence[Format] = ("svg",),
 ) -> str:
     """Write the report on some runs into a folder and return the table for the terminal.
 
@@ -54,6 +55,8 @@ def build(
         Which comparisons are made, and for which population intervals speak.
     processes : int
         How many draw figures; beyond one the others are forked from this one, which should have no threads then.
+    formats : sequence of str
+        Which files of each figure are written; the page has it as SVG in any case.
 
     Raises
     ------
@@ -68,17 +71,18 @@ def build(
     if choices.baseline is not None and not asked & {choices.baseline, str(analysis.baseline)}:
         known = suggest(choices.baseline, analysis.methods)
         raise BenchError(f"--baseline {shown(choices.baseline)} is no method of these runs{known}")
-    beside = tables(analysis)
-    warnings = [*FIGURES.warnings, *analysis.warnings]
-    said = [*warnings, *analysis.detailed[1]]
-    if time.monotonic() - start > _SOON:
-        early = parts(beside, {})
-        page = html.render(analysis, early, [*said, _EARLY]).encode()
-        publish(out, {**_all_files(early), "report.html": page}, whole=False)
-    _ = analysis.detailed_groups
-    sections = parts(beside, draw_all(analysis, processes))
-    notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis)]
-    files = _all_files(sections)
+    # The other processes draw what they can while this one computes.
+    with early(analysis, processes, formats) as begun:
+        beside = tables(analysis)
+        warnings = [*FIGURES.warnings, *analysis.warnings]
+        said = [*warnings, *analysis.detailed[1]]
+        if time.monotonic() - start > _SOON:
+            unfinished = parts(beside, {})
+            page = html.render(analysis, unfinished, [*said, _EARLY]).encode()
+            publish(out, {**_all_files(unfinished), "report.html": page}, whole=False)
+        sections = parts(beside, draw_all(analysis, processes, formats, begun))
+    notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis, formats)]
+    files = _all_files(sections, formats)
     files["report.md"] = _markdown(sections, warnings, notes).encode()
     files["report.html"] = html.render(analysis, sections, [*said, *notes]).encode()
     publish(out, files)
@@ -86,12 +90,12 @@ def build(
     return terminal.text(analysis.means, warnings, out, n_figures, width)
 
 
-def _all_files(sections: Sequence[Part]) -> dict[str, bytes]:
+def _all_files(sections: Sequence[Part], formats: Sequence[Format] = ()) -> dict[str, bytes]:
     """Return the files of sections by name."""
-    return {name: content for part in sections for name, content in _files(part).items()}
+    return {name: content for part in sections for name, content in _files(part, formats).items()}
 
 
-def _files(part: Part) -> dict[str, bytes]:
+def _files(part: Part, formats: Sequence[Format]) -> dict[str, bytes]:
     """Return a section's files by name: numbers, LaTeX tables, figures."""
     files: dict[str, bytes] = {}
     for data in part.data:
@@ -100,18 +104,22 @@ def _files(part: Part) -> dict[str, bytes]:
         files[f"tables/{table.name}.tex"] = latex(table).encode()
     for drawn in part.figures:
         name = f"figures/{drawn.name}"
-        files |= {f"{name}.csv": csv_bytes(drawn.data), f"{name}.png": drawn.png, f"{name}.svg": drawn.svg}
+        files[f"{name}.csv"] = csv_bytes(drawn.data)
+        files |= {f"{name}.{kind}": drawn.file(kind) for kind in formats}
     return files
 
 
-def _without_glyphs(analysis: Analysis) -> Iterator[str]:
-    """Yield a note if names have characters that the figures' font lacks."""
+def _without_glyphs(analysis: Analysis, formats: Sequence[Format]) -> Iterator[str]:
+    """Yield a note if names have characters that the font of figures lacks, which all but SVG are drawn with."""
+    without = " and ".join(kind.upper() for kind in formats if kind != "svg")
+    if not without:
+        return
     classes = (name for names in analysis.class_names.values() for name in names)
     lacking = unshown([*analysis.methods, *map(str, analysis.records["dataset"].unique()), *classes])
     if lacking:
         yield (
-            f"figures as PNG show a box for each of {len(lacking)} characters that their font, DejaVu Sans, lacks "
-            f"({lacking[:20]}); this page and the SVG files show them in a font of the reader's machine"
+            f"figures as {without} show a box for each of {len(lacking)} characters that their font, DejaVu Sans, "
+            f"lacks ({lacking[:20]}); this page and the SVG files show them in a font of the reader's machine"
         )
 
 

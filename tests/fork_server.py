@@ -29,7 +29,7 @@ PRELOADED = (
     "scipy.optimize",
     "scipy.stats",
     "sklearn.datasets",
-    "seaborn",
+    "matplotlib.figure",
     "pydantic",
     "click",
     "requests",

@@ -9,9 +9,20 @@ import click
 
 from bench.cli.options import PATH, Whole, terminal_width
 from bench.reports.analysis import Choices
+from bench.reports.figures.style import FORMATS, Format
 from bench.reports.report import build
 from bench.results.run_folder import Store, runs_below
+from bench.utils.names import shown
 from bench.utils.threads import cores
+
+
+def _formats(ctx: click.Context, param: click.Parameter, text: str) -> tuple[Format, ...]:
+    """Return the formats that are named, each once."""
+    wanted = dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
+    strange = [name for name in wanted if name not in FORMATS]
+    if strange or not wanted:
+        raise click.BadParameter(f"{shown(text)} names no format of {', '.join(FORMATS)}.", ctx, param)
+    return tuple(kind for kind in FORMATS if kind in wanted)
 
 
 @click.command()
@@ -35,6 +46,14 @@ from bench.utils.threads import cores
 @click.option(
     "--compare-unequal-labels", is_flag=True, help="Compare methods that saw different numbers of labels too, marked."
 )
+@click.option(
+    "--formats",
+    metavar="svg,png,pdf",
+    default="svg",
+    show_default=True,
+    callback=_formats,
+    help="What each figure is written as beside the page, joined by commas.",
+)
 @click.pass_context
 def report(
     ctx: click.Context,
@@ -44,6 +63,7 @@ def report(
     baseline: str | None,
     population: str,
     compare_unequal_labels: bool,
+    formats: tuple[Format, ...],
 ) -> None:
     """Summarise runs: a table here; report.html, tables and figures in OUT.
 
@@ -59,6 +79,7 @@ def report(
             width=terminal_width(),
             choices=choices,
             processes=cores(),
+            formats=formats,
         )
     )
     failed = sum(len(Store(run).failed()) for folder in given for run in runs_below(folder))

@@ -77,13 +77,15 @@ def run(ctx: click.Context, /, config: Path | None, **options: Any) -> None:
 
     chosen = RunConfig.merged(config, {name: value for name, value in options.items() if value not in (None, ())})
     # Workers import what they need while this process imports the same and plans.
-    with interpreters.waiting(chosen.jobs if chosen.jobs and chosen.ray is None else 1) as ready:
+    jobs = chosen.jobs if chosen.jobs and chosen.ray is None else 1
+    with interpreters.waiting(jobs) as ready:
         with large_imports():
             from bench.runner.events import in_words
             from bench.runner.loop import execute
             from bench.runner.parallel.pools import workers
             from bench.runner.plan import encoded, plan
 
+        interpreters.fork(ready, jobs)
         planned = plan(encoded(chosen, said=say))
         warn(planned.notices)
         summary = execute(planned, workers=workers(planned, ready=ready))

@@ -64,9 +64,10 @@ def _in_blocks(records: pd.DataFrame) -> pd.DataFrame:
     """Return the milliseconds of a query by group and method, from the seconds of all sessions; mean over seeds."""
     keys = [*GROUP, "method"]
     columns = ["retrieve_seconds", "score_seconds", "n_queries"]
-    frame = plain(records[[*keys, "cell", *columns]])
-    sums = frame.astype(dict.fromkeys(columns, "float64")).groupby([*keys, "cell"], sort=False)[columns]
-    whole = sums.sum(min_count=1).reset_index()
+    sums = records[columns].astype("float64").groupby(records["cell"], sort=False, observed=True).sum(min_count=1)
+    # A cell is of one group and method: a million sessions are grouped by it, not by five texts.
+    whole = plain(records[["cell", *keys]].drop_duplicates("cell")).reset_index(drop=True)
+    whole = whole.join(sums.reset_index(drop=True))
     seconds = whole["retrieve_seconds"].fillna(0) + whole["score_seconds"]
     made = whole.assign(ms=1000 * seconds / whole["n_queries"].replace(0, np.nan))
     return made.groupby(keys, sort=False)["ms"].mean().reset_index().astype(dict.fromkeys(keys, "str"))

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.class_axis import name_classes, with_names
@@ -17,10 +16,10 @@ from bench.reports.records.paired_predictions import Group, PairedPredictions
 from bench.reports.utils.text import file_name, place
 
 
-@figure("classes", section="classes")
-def class_differences(analysis: Analysis) -> Iterator[Figure]:
-    """Yield the difference of each class between the two most accurate methods."""
-    yield from differences(analysis.detailed_groups, analysis.methods, analysis.class_names)
+@figure("classes", section="classes", each=lambda analysis: analysis.detailed_groups, early=True)
+def class_differences(analysis: Analysis, group: Group) -> Iterator[Figure]:
+    """Yield the difference of each class between the two most accurate methods of a group."""
+    yield from differences([group], analysis.methods, analysis.class_names)
 
 
 def differences(groups: Sequence[Group], methods: Sequence[str], class_names: ClassNames) -> Iterator[Figure]:
@@ -45,26 +44,15 @@ def differences(groups: Sequence[Group], methods: Sequence[str], class_names: Cl
         gap = gap.dropna().sort_values(ascending=False, kind="stable")
         data = pd.DataFrame({"class": gap.index, "a": a, "b": b, "difference": gap.to_numpy()})
         with canvas(6.4, 4.2 if names else 3.2) as (drawing, (axes,)):
-            bars = pd.DataFrame({"place": range(len(gap)), "points": 100 * gap.to_numpy()})
-            colours = {f"{a} ahead": styles[a].colour, f"{b} ahead": styles[b].colour, "equal": "#777777"}
-            ahead = pd.Series(np.select([gap > 0, gap < 0], [f"{a} ahead", f"{b} ahead"], "equal"))
-            sns.barplot(
-                bars,
-                x="place",
-                y="points",
-                hue=ahead,
-                # Classes without a difference have no bar, and need no legend beside the others.
-                hue_order=[text for text in list(colours)[:2] if text in set(ahead)] or ["equal"],
-                palette=colours,
-                dodge=False,
-                native_scale=True,
-                saturation=1,
-                width=0.9,
-                errorbar=None,
-                linewidth=0,
-                ax=axes,
-            )
-            axes.legend(*axes.get_legend_handles_labels(), loc="upper right")
+            points = 100 * gap.to_numpy()
+            # Classes without a difference have no bar, and need no legend beside the others.
+            for ahead, method in ((points > 0, a), (points < 0, b)):
+                if ahead.any():
+                    where = np.flatnonzero(ahead)
+                    axes.bar(where, points[ahead], 0.9, color=styles[method].colour, label=f"{method} ahead")
+            if not points.any():
+                axes.bar([0], [0], color="#777777", label="equal")
+            axes.legend(loc="upper right")
             axes.set_xlim(-0.6, len(gap) - 0.4)
             name_classes(axes, gap.index, names)
             axes.grid(visible=False, axis="x")

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from bench.reports.analysis import Analysis
 from bench.reports.choosing.front import front
 from bench.reports.figures.registry import figure
-from bench.reports.figures.style import Figure, PlotStyle, canvas, in_percent, plot_styles, remove_legend, render, title
+from bench.reports.figures.style import Figure, PlotStyle, canvas, in_percent, plot_styles, render, title
 from bench.reports.metrics.cost import SECONDS
 from bench.reports.records.keys import GROUP
 from bench.reports.utils.text import file_name, place
@@ -32,10 +31,15 @@ _TIMED = {
 """Those where answers were timed: answering apart from training."""
 
 
-@figure("cost", section="costs")
-def cost_tradeoffs(analysis: Analysis) -> Iterator[Figure]:
+def _by_group(analysis: Analysis) -> list[pd.DataFrame]:
+    """Return the means of each group that gets figures of its own."""
+    return [part for _, part in analysis.means.merge(analysis.detailed[0]).groupby(GROUP, sort=True)]
+
+
+@figure("cost", section="costs", each=_by_group)
+def cost_tradeoffs(analysis: Analysis, means: pd.DataFrame) -> Iterator[Figure]:
     """Yield accuracy against FLOPs, seconds and bytes."""
-    yield from tradeoffs(analysis.means.merge(analysis.detailed[0]), analysis.methods)
+    yield from tradeoffs(means, analysis.methods)
 
 
 def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
@@ -60,8 +64,6 @@ def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
                 axes.set_ylabel("top-1 accuracy (%)" if axes is row[0] else "")
             row[0].set_title(title(dataset, condition), loc="left")
             handles, names = row[-1].get_legend_handles_labels()
-            for axes in row:
-                remove_legend(axes)
             drawing.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
         yield render(
             drawing,
@@ -78,25 +80,24 @@ def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
 def scatter(axes: Axes, data: pd.DataFrame, cost: str, styles: Mapping[str, PlotStyle]) -> None:
     """Draw accuracy against a cost, a mark a method, and the front: the rows of ``data`` with ``on_COST_front``."""
     drawn = in_percent(data, "accuracy")
-    methods = drawn["method"].tolist()
+    sides = [drawn["accuracy"] - drawn["accuracy_low"], drawn["accuracy_high"] - drawn["accuracy"]]
+    colours = [styles[str(method)].colour for method in drawn["method"]]
+    spread = np.nan_to_num(np.array(sides))
+    axes.errorbar(drawn[cost], drawn["accuracy"], yerr=spread, fmt="none", ecolor=colours, elinewidth=1.5, zorder=2)
     for row in drawn.to_dict("records"):
-        spread = np.nan_to_num([[row["accuracy"] - row["accuracy_low"]], [row["accuracy_high"] - row["accuracy"]]])
-        colour = styles[str(row["method"])].colour
-        axes.errorbar(row[cost], row["accuracy"], yerr=spread, fmt="none", ecolor=colour, elinewidth=1.5, zorder=2)
-    sns.scatterplot(
-        drawn,
-        x=cost,
-        y="accuracy",
-        hue="method",
-        hue_order=methods,
-        style="method",
-        style_order=methods,
-        palette={method: styles[method].colour for method in methods},
-        markers={method: styles[method].marker for method in methods},
-        s=46,
-        zorder=3,
-        ax=axes,
-    )
+        style = styles[str(row["method"])]
+        axes.plot(
+            row[cost],
+            row["accuracy"],
+            color=style.colour,
+            linestyle="none",
+            marker=style.marker,
+            markersize=6.8,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            zorder=3,
+            label=row["method"],
+        )
     best = drawn[drawn[f"on_{cost}_front"]].sort_values(cost)
     axes.step(best[cost], best["accuracy"], where="post", color="#777777", linewidth=1, zorder=0)
     axes.set_xscale("log")

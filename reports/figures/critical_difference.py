@@ -9,16 +9,16 @@ import pandas as pd
 from bench.reports.analysis import Analysis
 from bench.reports.figures.registry import figure
 from bench.reports.figures.style import Figure, canvas, render
+from bench.reports.statistics.across_datasets import AcrossDatasets
 from bench.reports.statistics.ranks import Ranking
 from bench.reports.utils.text import slug
 
 
-@figure("critical-difference", section="datasets")
-def critical_differences(analysis: Analysis) -> Iterator[Figure]:
-    """Yield a diagram for each scenario whose methods can be ranked."""
-    for result in analysis.across_datasets[0]:
-        if result.ranking is not None:
-            yield diagram(result.ranking, result.scenario)
+@figure("critical-difference", section="datasets", each=lambda analysis: analysis.across_datasets[0])
+def critical_differences(analysis: Analysis, result: AcrossDatasets) -> Iterator[Figure]:
+    """Yield a diagram for a scenario whose methods can be ranked."""
+    if result.ranking is not None:
+        yield diagram(result.ranking, result.scenario)
 
 
 def diagram(ranking: Ranking, scenario: str) -> Figure:

@@ -17,10 +17,10 @@ _LONG = 40
 """Letters of a name beyond which a figure grows no more."""
 
 
-@figure("disagreement", section="comparisons")
-def disagreements(analysis: Analysis) -> Iterator[Figure]:
-    """Yield a map of methods by methods for each group."""
-    yield from maps(analysis.detailed_groups)
+@figure("disagreement", section="comparisons", each=lambda analysis: analysis.detailed_groups, early=True)
+def disagreements(analysis: Analysis, group: Group) -> Iterator[Figure]:
+    """Yield a map of methods by methods for a group."""
+    yield from maps([group])
 
 
 def maps(groups: Sequence[Group]) -> Iterator[Figure]:
@@ -42,28 +42,17 @@ def maps(groups: Sequence[Group]) -> Iterator[Figure]:
         names = 0.075 * min(max(map(len, methods)), _LONG)
         width, height = 2.0 + names + size, 1.5 + 0.6 * names + size
         with canvas(width, height) as (drawing, (axes,)):
-            heatmap(
-                axes,
-                grid,
-                cmap="Blues",
-                vmin=0,
-                vmax=max(float(np.nanmax(grid.mask(hidden).to_numpy())), 1.0),
-                annot=True,
-                fmt=".1f",
-                mask=hidden,
-                square=True,
-                linewidths=1,
-                annot_kws={"in_layout": False, "fontsize": 9},
-                cbar_kws={"label": "% of queries", "shrink": 0.8},
-            )
+            shown = grid.mask(hidden)
+            most = max(float(np.nanmax(shown.to_numpy())), 1.0)
+            heatmap(axes, shown, cmap="Blues", low=0, high=most, label="% of queries", numbers=True)
+            axes.set_aspect("equal")
             # Squares stay where names begin: the layout measures names from there, and would cut them off elsewhere.
             axes.set_anchor("SW")
-            axes.grid(visible=False)
             axes.tick_params(length=0)
             axes.set_xlabel("is wrong")
             axes.set_ylabel("is right")
-            axes.set_xticklabels(axes.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
-            axes.tick_params(axis="y", rotation=0)
+            places = np.arange(len(methods)) + 0.5
+            axes.set_xticks(places, methods, rotation=35, ha="right", rotation_mode="anchor")
             # Above the whole figure: the axes are as narrow as the methods are few.
             drawing.suptitle(title(group.dataset, group.condition, width), x=0.02, ha="left", fontsize=10.5)
         yield render(

@@ -6,15 +6,16 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
 
 from bench.reports.analysis import Analysis
-from bench.reports.figures.registry import FIGURES, FigureKind
-from bench.reports.figures.style import Figure
+from bench.reports.figures.registry import FIGURES, FigureKind, Part
+from bench.reports.figures.style import Figure, Format
 from bench.reports.utils.note import Note
 
 Drawn = Mapping[str, list[Figure | Note]]
@@ -22,33 +23,113 @@ Drawn = Mapping[str, list[Figure | Note]]
 
 _BYTES = 4
 """Of a number in a pipe, which are read together or not at all."""
+_MOST = 8192
+"""Numbers that a pipe holds before anybody reads; each stands for the parts that are so many apart."""
 
 
-def draw_all(analysis: Analysis, processes: int = 1) -> Drawn:
-    """Return the figures and notes of every kind.
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Parts of kinds of figures, which several processes draw.
 
-    Beyond one process the others are forked, so that they have the analysis as it is: whatever figures share should
-    have been computed. Each takes the next kind that nobody has begun. What another process fails with, or does not
-    get to the end of, is drawn here again, so that an error is the same however many there are.
+    Attributes
+    ----------
+    named : list of (str, callable)
+        The kind's name and what draws the part.
+    formats : sequence of str
+        The files that are made beside the SVG.
+    turns : int or None
+        The pipe from which processes take numbers of parts; None where this process alone draws.
+    found : dict of int to list
+        By the number of a part, what other processes drew so far, and this one.
+    readers : list of Thread
+        They take over what other processes draw.
+    """
+
+    named: list[tuple[str, Part]]
+    formats: Sequence[Format]
+    turns: int | None
+    found: dict[int, list[Figure | Note]]
+    readers: list[Thread]
+
+    def draw(self) -> None:
+        """Draw what nobody has begun."""
+        parts = [part for _, part in self.named]
+        for number in range(len(parts)) if self.turns is None else _taken(self.turns, len(parts)):
+            self.found[number] = _finished(parts[number], self.formats)
+
+    def drawn(self) -> Drawn:
+        """Return all, when the others are done; what they did not get to the end of is drawn here."""
+        for reader in self.readers:
+            reader.join()
+        drawn: dict[str, list[Figure | Note]] = {name: [] for name, _ in self.named}
+        for number, (name, part) in enumerate(self.named):
+            drawn[name] += self.found[number] if number in self.found else _finished(part, self.formats)
+        return drawn
+
+
+@contextmanager
+def batch(
+    analysis: Analysis, kinds: Iterable[FigureKind], processes: int, formats: Sequence[Format]
+) -> Iterator[Batch]:
+    """Yield the parts of some kinds, which other processes begin to draw; at the end of the block these are gone.
+
+    The others, beyond one, are forked, so that they have the analysis as it is: whatever figures share should have
+    been computed. Each takes the next part that nobody has begun.
+    """
+    named = [(kind.name, part) for kind in kinds for part in kind.parts(analysis)]
+    found: dict[int, list[Figure | Note]] = {}
+    # What shows neighbours makes states again with torch, whose threads do not survive a fork.
+    if processes < 2 or sys.platform != "linux" or analysis.galleries or not named:
+        yield Batch(named, formats, None, found, [])
+        return
+    with ExitStack() as stack:
+        fork = multiprocessing.get_context("fork")
+        parts = [part for _, part in named]
+        turns = stack.enter_context(_numbers(min(len(parts), _MOST)))
+        others = range(min(processes - 1, len(parts)))
+        readers = [stack.enter_context(_helper(fork, parts, turns, formats, found)) for _ in others]
+        yield Batch(named, formats, turns, found, readers)
+
+
+def early(analysis: Analysis, processes: int, formats: Sequence[Format]) -> AbstractContextManager[Batch]:
+    """Return the batch of what is drawn from the predictions alone, so that it can be while all else is computed."""
+    _ = analysis.detailed_groups, analysis.methods
+    return batch(analysis, [kind for kind in FIGURES if kind.early], processes, formats)
+
+
+def draw_all(
+    analysis: Analysis, processes: int = 1, formats: Sequence[Format] = (), begun: Batch | None = None
+) -> Drawn:
+    """Return the figures, with their SVG and files of ``formats``, and the notes of every kind.
+
+    What another process fails with, or does not get to the end of, is drawn here again, so that an error is the same
+    however many there are.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    processes : int
+        How many draw.
+    formats : sequence of str
+    begun : Batch, optional
+        What :func:`early` gave.
 
     Raises
     ------
     BenchError
         If a plug-in's figure fails.
     """
-    kinds = list(FIGURES)
-    found: dict[int, list[Figure | Note]] = {}
-    # What shows neighbours makes states again with torch, whose threads do not survive a fork.
-    if processes > 1 and sys.platform == "linux" and not analysis.galleries:
-        with ExitStack() as stack:
-            fork = multiprocessing.get_context("fork")
-            turns = stack.enter_context(_numbers(len(kinds)))
-            readers = [stack.enter_context(_helper(fork, kinds, analysis, turns, found)) for _ in range(processes - 1)]
-            for number in _taken(turns):
-                found[number] = list(kinds[number](analysis))
-            for reader in readers:
-                reader.join()
-    return {kind.name: found[n] if n in found else list(kind(analysis)) for n, kind in enumerate(kinds)}
+    kinds = [kind for kind in FIGURES if begun is None or not kind.early]
+    with batch(analysis, kinds, processes, formats) as late:
+        batches = [late] if begun is None else [late, begun]
+        for one in batches:
+            one.draw()
+        drawn = {name: items for one in batches for name, items in one.drawn().items()}
+    return {kind.name: drawn.get(kind.name, []) for kind in FIGURES}
+
+
+def _finished(part: Part, formats: Sequence[Format]) -> list[Figure | Note]:
+    return [item.finished(formats) if isinstance(item, Figure) else item for item in part()]
 
 
 @contextmanager
@@ -68,19 +149,19 @@ def _numbers(count: int) -> Iterator[int]:
         os.close(turns)
 
 
-def _taken(turns: int) -> Iterator[int]:
-    """Yield numbers that no other process is given."""
+def _taken(turns: int, count: int) -> Iterator[int]:
+    """Yield numbers below a count that no other process is given."""
     while number := os.read(turns, _BYTES):
-        yield int.from_bytes(number, "little")
+        yield from range(int.from_bytes(number, "little"), count, _MOST)
 
 
 @contextmanager
 def _helper(
-    fork: Any, kinds: list[FigureKind], analysis: Analysis, turns: int, found: dict[int, list[Figure | Note]]
+    fork: Any, parts: list[Part], turns: int, formats: Sequence[Format], found: dict[int, list[Figure | Note]]
 ) -> Iterator[Thread]:
     """Yield a thread that takes over what a process draws; at the end of the block both are gone."""
     ours, theirs = fork.Pipe(duplex=False)
-    process = fork.Process(target=_draw, args=(theirs, ours, kinds, analysis, turns), daemon=True)
+    process = fork.Process(target=_draw, args=(theirs, ours, parts, turns, formats), daemon=True)
     process.start()
     theirs.close()
     reader = Thread(target=_take, args=(ours, found), daemon=True)
@@ -94,15 +175,15 @@ def _helper(
         ours.close()
 
 
-def _draw(out: Connection, others: Connection, kinds: list[FigureKind], analysis: Analysis, turns: int) -> None:
+def _draw(out: Connection, others: Connection, parts: list[Part], turns: int, formats: Sequence[Format]) -> None:
     """Draw what nobody else has begun and send it, until all is begun, something fails, or nobody listens."""
     # Ctrl-C reaches the process that started this one, which then ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     others.close()
     with suppress(Exception):
-        for number in _taken(turns):
-            out.send((number, list(kinds[number](analysis))))
+        for number in _taken(turns, len(parts)):
+            out.send((number, _finished(parts[number], formats)))
 
 
 def _take(source: Connection, found: dict[int, list[Figure | Note]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,13 @@ from bench.reports.figures.style import (
     legend,
     lines,
     plot_styles,
-    remove_legend,
     render,
     title,
 )
 from bench.reports.forms.intervals import t_interval
 from bench.reports.metrics.cost import edit_names
 from bench.reports.records.keys import GROUP
+from bench.reports.records.paired_predictions import Group
 from bench.reports.statistics.session_intervals import SessionBounds, session_bounds
 from bench.reports.utils.text import file_name, place
 
@@ -42,18 +42,32 @@ Edits = Mapping[tuple[str, str, str], Mapping[int, str]]
 """By scenario, data set and condition: what was done to the memory in each session."""
 
 
-@figure("curve", section="scores")
-def incremental_curves(analysis: Analysis) -> Iterator[Figure]:
-    """Yield the curve of each group that has more than one session."""
-    yield from curves(analysis.sessions, edit_names(analysis.records), session_bounds(analysis.groups))
+def _by_group(analysis: Analysis) -> list[tuple[pd.DataFrame, list[Group], Edits]]:
+    """Return the sessions and answers of each group, and all edits of memories."""
+    edits = edit_names(analysis.records)
+    parts = analysis.sessions.groupby(GROUP, sort=True)
+    return [(part, [group for group in analysis.groups if group.key == key], edits) for key, part in parts]
 
 
-def curves(sessions: pd.DataFrame, edits: Edits | None = None, bounds: SessionBounds | None = None) -> Iterator[Figure]:
+@figure("curve", section="scores", each=_by_group)
+def incremental_curves(analysis: Analysis, part: tuple[pd.DataFrame, list[Group], Edits]) -> Iterator[Figure]:
+    """Yield the curve of a group that has more than one session."""
+    sessions, groups, edits = part
+    yield from curves(sessions, edits, session_bounds(groups), analysis.methods)
+
+
+def curves(
+    sessions: pd.DataFrame,
+    edits: Edits | None = None,
+    bounds: SessionBounds | None = None,
+    methods: Sequence[str] | None = None,
+) -> Iterator[Figure]:
     """Yield the incremental accuracy curve of each group that has more than one session.
 
-    ``bounds`` are those over seeds and queries; where a method has none they are over its seeds.
+    ``bounds`` are those over seeds and queries; where a method has none they are over its seeds. ``methods`` are all
+    methods of the report, so that each keeps its colour; without them those of the sessions.
     """
-    styles = plot_styles(sessions["method"].unique().tolist())
+    styles = plot_styles(methods if methods is not None else sessions["method"].unique().tolist())
     for (scenario, dataset, condition), part in sessions.groupby(GROUP, sort=True):
         if part["session"].nunique() < 2:
             continue
@@ -85,8 +99,6 @@ def curves(sessions: pd.DataFrame, edits: Edits | None = None, bounds: SessionBo
                 lows, highs = zip(*(axes.get_ylim() for axes in row), strict=True)
                 for axes in row:
                     axes.set_ylim(min(lows), max(highs))
-                for axes in row[1:]:
-                    remove_legend(axes)
                 drawing.suptitle(title(dataset, condition), x=0.005, ha="left", fontsize=10.5)
             among = f" on all {'of them' if grows else 'classes seen so far'}" if len(panels) == 1 else ""
             row[0].set_ylabel(f"top-1 accuracy{among} (%)")

@@ -65,15 +65,14 @@ def choose(group: Group, a: str, b: str, count: int) -> tuple[int, list[str]]:
     return seeds[0], taken[:count]
 
 
-@figure("gallery", section="evidence")
-def neighbour_galleries(analysis: Analysis) -> Iterator[Figure | Note]:
-    """Yield galleries of each group that gets figures of its own, as many as the report was asked for.
+@figure("gallery", section="evidence", each=lambda analysis: analysis.detailed_groups if analysis.galleries else [])
+def neighbour_galleries(analysis: Analysis, group: Group) -> Iterator[Figure | Note]:
+    """Yield galleries of a group that gets figures of its own, as many as the report was asked for.
 
     Shown are the two most accurate methods that can say what they answer from, at least one of which retrieves. Their
     states are made again, which takes as long as it took in the run. A note says why a group has none.
     """
-    if analysis.galleries:
-        yield from galleries(analysis.run_table, analysis.detailed_groups, analysis.galleries)
+    yield from galleries(analysis.run_table, [group], analysis.galleries)
 
 
 def galleries(run_table: RunTable, groups: Sequence[Group], count: int) -> Iterator[Figure | Note]:

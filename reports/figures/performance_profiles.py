@@ -15,11 +15,10 @@ from bench.reports.statistics.ranks import performance_profile
 from bench.reports.utils.text import slug
 
 
-@figure("profile", section="datasets")
-def performance_profiles(analysis: Analysis) -> Iterator[Figure]:
-    """Yield the performance profile of each scenario with several data sets."""
-    for result in analysis.across_datasets[0]:
-        yield profile(result, analysis.methods)
+@figure("profile", section="datasets", each=lambda analysis: analysis.across_datasets[0])
+def performance_profiles(analysis: Analysis, result: AcrossDatasets) -> Iterator[Figure]:
+    """Yield the performance profile of a scenario with several data sets."""
+    yield profile(result, analysis.methods)
 
 
 def profile(result: AcrossDatasets, methods: Sequence[str]) -> Figure:

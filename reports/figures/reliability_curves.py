@@ -20,19 +20,18 @@ _FEW = 10
 """Queries of a bin, over seeds, from which its accuracy is drawn."""
 
 
-@figure("reliability", section="trust")
-def reliability_curves(analysis: Analysis) -> Iterator[Figure]:
-    """Yield accuracy against confidence, and risk against coverage, of the calibrated methods of each group."""
+@figure("reliability", section="trust", each=lambda analysis: analysis.detailed_groups, early=True)
+def reliability_curves(analysis: Analysis, group: Group) -> Iterator[Figure]:
+    """Yield accuracy against confidence, and risk against coverage, of the calibrated methods of a group."""
     styles = plot_styles(analysis.methods)
-    for group in analysis.detailed_groups:
-        runs = {
-            method: list(seeds.values())
-            for method, seeds in group.predictions.items()
-            if seeds and all(run.calibrated for run in seeds.values())
-        }
-        if runs:
-            yield _reliability(group, runs, styles)
-            yield _risk(group, runs, styles)
+    runs = {
+        method: list(seeds.values())
+        for method, seeds in group.predictions.items()
+        if seeds and all(run.calibrated for run in seeds.values())
+    }
+    if runs:
+        yield _reliability(group, runs, styles)
+        yield _risk(group, runs, styles)
 
 
 def _reliability(group: Group, runs: dict[str, list[PairedPredictions]], styles: dict[str, PlotStyle]) -> Figure:

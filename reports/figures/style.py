@@ -6,16 +6,17 @@ import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from textwrap import shorten
-from typing import Any
+from typing import Any, Literal, get_args
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.font_manager import findfont, get_font
 
@@ -28,6 +29,9 @@ _DASHES: tuple[tuple[int, ...], ...] = ((), (5, 2), (1, 1), (5, 1, 1, 1), (8, 3)
 """Lengths of dashes and gaps in line widths; none for a solid line."""
 
 _MARKERS = "osD^vPX*<>"
+
+_INK = "#262626"
+"""Of words and ticks."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,12 @@ def plot_styles(names: Sequence[str]) -> dict[str, PlotStyle]:
     }
 
 
+Format = Literal["svg", "png", "pdf"]
+"""What a figure's file can be."""
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
 @dataclass(frozen=True, eq=False)
 class Figure:
     """One finished figure.
@@ -59,18 +69,49 @@ class Figure:
         What it shows, and how to read it.
     data : DataFrame
         Every number that is drawn.
-    png, svg : bytes
     wide : bool
         Whether the page gives it the whole width.
+    drawing : matplotlib Figure or None
+        What files are made of; None where those that were asked for are made.
+    files : dict of str to bytes
+        By format, the files that were asked for so far.
     """
 
     name: str
     title: str
     caption: str
     data: pd.DataFrame
-    png: bytes
-    svg: bytes
     wide: bool = False
+    drawing: mpl_figure.Figure | None = None
+    files: dict[Format, bytes] = field(default_factory=dict)
+
+    @property
+    def svg(self) -> bytes:
+        """The figure as SVG."""
+        return self.file("svg")
+
+    @property
+    def png(self) -> bytes:
+        """The figure as PNG, 160 dots an inch."""
+        return self.file("png")
+
+    def file(self, kind: Format) -> bytes:
+        """Return the figure as a file, which is made when it is first asked for.
+
+        Raises
+        ------
+        KeyError
+            If it was finished without this format.
+        """
+        if kind not in self.files and self.drawing is not None:
+            self.files[kind] = _printed(self.drawing, kind)
+        return self.files[kind]
+
+    def finished(self, formats: Iterable[Format]) -> Figure:
+        """Return the figure with its SVG and the files of other formats made, and without what they are made of."""
+        for kind in ("svg", *formats):
+            self.file(kind)
+        return replace(self, drawing=None)
 
 
 def title(dataset: object, condition: object, width: float = 6.4) -> str:
@@ -89,7 +130,6 @@ _IN_A_CORNER = 6
 def legend(figure: mpl_figure.Figure, axes: Axes) -> None:
     """Name the lines: in a free corner if they are few, else below, where they cover nothing."""
     handles, names = axes.get_legend_handles_labels()
-    remove_legend(axes)
     if len(names) <= _IN_A_CORNER:
         axes.legend(handles, names, ncols=2)
     else:
@@ -97,13 +137,6 @@ def legend(figure: mpl_figure.Figure, axes: Axes) -> None:
         columns = max(1, min(5, int(_LETTERS * figure.get_figwidth() / (7 + max(map(len, names))))))
         figure.legend(handles, names, loc="outside lower center", ncols=columns)
         figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(names) // columns))
-
-
-def remove_legend(axes: Axes) -> None:
-    """Remove the legend that seaborn gave some axes, if it did; the handles stay."""
-    drawn = axes.get_legend()
-    if drawn is not None:
-        drawn.remove()
 
 
 def lines(
@@ -121,23 +154,19 @@ def lines(
     markers : bool
         Whether each point is marked.
     """
-    methods = sorted(data["method"].unique())
-    sns.lineplot(
-        data,
-        x=x,
-        y=y,
-        hue="method",
-        hue_order=methods,
-        style="method",
-        style_order=methods,
-        palette={method: styles[method].colour for method in methods},
-        dashes={method: styles[method].dash for method in methods},
-        markers={method: styles[method].marker for method in methods} if markers else False,
-        # The intervals of a report are those of its statistics, drawn by `bands`.
-        estimator=None,
-        errorbar=None,
-        ax=axes,
-    )
+    # The intervals of a report are those of its statistics, drawn by `bands`.
+    for method, line in data.sort_values(x, kind="stable").groupby("method", sort=True):
+        style = styles[str(method)]
+        axes.plot(
+            line[x],
+            line[y],
+            color=style.colour,
+            linestyle=(0, style.dash) if style.dash else "-",
+            marker=style.marker if markers else "",
+            markeredgecolor="white",
+            markeredgewidth=0.75,
+            label=str(method),
+        )
 
 
 def bands(axes: Axes, data: pd.DataFrame, x: str, y: str, styles: Mapping[str, PlotStyle], *, edges: bool) -> None:
@@ -150,17 +179,52 @@ def bands(axes: Axes, data: pd.DataFrame, x: str, y: str, styles: Mapping[str, P
             axes.plot(line[x], edge, color=colour, alpha=0.5, linewidth=0.6)
 
 
-def heatmap(axes: Axes, data: pd.DataFrame, **settings: Any) -> None:
-    """Draw squares of a colour each by ``seaborn.heatmap``, whose labels are to be turned by the caller.
+def heatmap(
+    axes: Axes, data: pd.DataFrame, *, cmap: str, low: float, high: float, label: str, numbers: bool = False
+) -> None:
+    """Draw a square of a colour for each value, the first row on top, with the scale of colours on the right.
 
-    seaborn draws the whole figure to see whether labels overlap, a sixth of the time of such a figure, and turns them.
+    Parameters
+    ----------
+    axes : Axes
+    data : DataFrame
+        Values [r, c]; where one is NaN there is no square. The axis on the left has the names of all rows.
+    cmap : str
+        matplotlib's name of the colours.
+    low, high : float
+        The values of the first and the last colour.
+    label : str
+        What the values are.
+    numbers : bool
+        Whether squares are apart and say their value; else all are one image, since many make a large file.
     """
-    drawing = axes.figure
-    drawing.draw = drawing.canvas.draw = lambda *_: None  # type: ignore[method-assign]
-    try:
-        sns.heatmap(data, ax=axes, **settings)
-    finally:
-        del drawing.draw, drawing.canvas.draw
+    known = data.to_numpy(dtype=np.float64)
+    values = np.ma.array(known, mask=np.isnan(known))
+    squares = axes.pcolormesh(
+        values, cmap=cmap, vmin=low, vmax=high, edgecolors="white", linewidth=float(numbers), rasterized=not numbers
+    )
+    axes.set_yticks(np.arange(len(data)) + 0.5, [str(name) for name in data.index])
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    scale = axes.figure.colorbar(squares, ax=axes, label=label, shrink=0.8 if numbers else 0.9)
+    scale.outline.set_visible(False)  # type: ignore[operator]
+    for row, column in np.argwhere(~values.mask) if numbers else ():
+        ink = "white" if _luminance(squares.to_rgba(values[row, column])) < _DARK else _INK  # type: ignore[arg-type]
+        words = axes.text(column + 0.5, row + 0.5, f"{values[row, column]:.1f}", color=ink, ha="center", va="center")
+        words.set(fontsize=9, in_layout=False)
+
+
+_DARK = 0.408
+"""Luminance of a square below which white words on it are read better than dark ones."""
+
+
+def _luminance(colour: Sequence[float]) -> float:
+    """Return the relative luminance of a colour in sRGB, 0 for black to 1 for white (WCAG 2.1)."""
+    channels = np.asarray(colour[:3])
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def in_percent(data: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -183,8 +247,10 @@ def canvas(
 ) -> Iterator[tuple[mpl_figure.Figure, list[Axes]]]:
     """Yield a figure (inches) and its axes in reading order. Nothing global is touched."""
     settings: dict[Any, Any] = {
-        **sns.plotting_context("paper"),
-        **sns.axes_style("whitegrid"),
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
         # The one font that comes with matplotlib, so that figures are the same bytes on every machine.
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9.5,
@@ -199,12 +265,14 @@ def canvas(
         "axes.titley": 1.0,
         "axes.spines.top": False,
         "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.grid": True,
         "axes.edgecolor": "#444444",
         "axes.linewidth": 0.8,
         "grid.color": "#dddddd",
         "grid.linewidth": 0.6,
-        "xtick.bottom": True,
-        "ytick.left": True,
+        **{f"{axis}tick.minor.{what}": value for axis in "xy" for what, value in (("size", 3.2), ("width", 0.8))},
+        "lines.solid_capstyle": "round",
         **{f"{axis}tick.major.{what}": value for axis in "xy" for what, value in (("size", 3.5), ("width", 0.8))},
         "lines.linewidth": 1.7,
         "lines.markersize": 5.5,
@@ -220,28 +288,42 @@ def canvas(
 def render(
     figure: mpl_figure.Figure, *, name: str, title: str, caption: str, data: pd.DataFrame, wide: bool = False
 ) -> Figure:
-    """Return a drawn figure as PNG and SVG bytes that hold no date and no version."""
+    """Return a drawn figure with its layout found."""
     # A label that is not there needs no place, which would be looked for beside the numbers of its axis at every step.
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if not axis.get_label_text()):
         axis.set_label_coords(0, 0)
-    # The layout is found once and kept for both files. The canvases print it as it is, where `savefig` would first draw
+    # The layout is found once and kept for all files. The canvases print it as it is, where `savefig` would first draw
     # each file once more to look for a layout: finding and drawing is most of the time that a report takes.
     engine = figure.get_layout_engine()
     assert engine is not None
     with _said_elsewhere():
         engine.execute(figure)
     figure.set_layout_engine("none")
-    sinks = {kind: io.BytesIO() for kind in ("png", "svg")}
+    return Figure(name=name, title=title, caption=caption, data=data, wide=wide, drawing=figure)
+
+
+def _printed(figure: mpl_figure.Figure, kind: Format) -> bytes:
+    """Return a figure whose layout is found as a file that holds no date and no version."""
+    sink = io.BytesIO()
     # Ids in an SVG are hashes of this salt, and text stays text: the same figure is the same bytes.
-    stable: dict[Any, Any] = {"svg.hashsalt": "retrieval-bench", "svg.fonttype": "none", "text.parse_math": False}
+    stable: dict[Any, Any] = {
+        "svg.hashsalt": "retrieval-bench",
+        "svg.fonttype": "none",
+        "pdf.fonttype": 42,
+        "text.parse_math": False,
+    }
+    # Canvases leave another behind; images within an SVG or a PDF have it too.
     figure.set_dpi(160)
     with mpl.rc_context(stable), _said_elsewhere():
-        # At level 1 files are a tenth larger than at the usual level 6, and packing them takes two thirds of the time.
-        packing = {"compress_level": 1}
-        FigureCanvasAgg(figure).print_png(sinks["png"], metadata={"Software": None}, pil_kwargs=packing)
-        FigureCanvasSVG(figure).print_svg(sinks["svg"], metadata={"Date": None, "Creator": None})
-    files = {kind: sink.getvalue() for kind, sink in sinks.items()}
-    return Figure(name=name, title=title, caption=caption, data=data, wide=wide, **files)
+        if kind == "svg":
+            FigureCanvasSVG(figure).print_svg(sink, metadata={"Date": None, "Creator": None})
+        elif kind == "pdf":
+            unsaid = dict.fromkeys(("Creator", "Producer", "CreationDate"))
+            FigureCanvasPdf(figure).print_pdf(sink, metadata=unsaid)
+        else:
+            # At level 1 files are a tenth larger than at the usual level 6, and packing takes two thirds of the time.
+            FigureCanvasAgg(figure).print_png(sink, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
+    return sink.getvalue()
 
 
 def unshown(texts: Iterable[str]) -> str:

@@ -21,10 +21,15 @@ _AXIS = {
 """What the numbers of well-known sweeps are."""
 
 
-@figure("sweep", section="sweeps")
-def sweep_curves(analysis: Analysis) -> Iterator[Figure]:
+def _by_dataset(analysis: Analysis) -> list[pd.DataFrame]:
+    """Return the means of each scenario and data set."""
+    return [part for _, part in analysis.means.groupby(["scenario", "dataset"], sort=True)]
+
+
+@figure("sweep", section="sweeps", each=_by_dataset)
+def sweep_curves(analysis: Analysis, means: pd.DataFrame) -> Iterator[Figure]:
     """Yield accuracy against every swept number."""
-    yield from curves(analysis.means, analysis.methods)
+    yield from curves(means, analysis.methods)
 
 
 def curves(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from bench.reports.metrics import incremental
 from bench.reports.metrics.count_stacks import CountStack, stacks
 from bench.reports.metrics.definitions import METRICS
+from bench.utils.threads import cores
 
 SESSION = [
     *("accuracy", "old_accuracy", "new_accuracy", "start_accuracy", "later_accuracy"),
@@ -23,6 +26,8 @@ session 0 and ``later_accuracy`` over all others; both are null where every sess
 
 
 Columns = Mapping[str, NDArray[Any]]
+
+T = TypeVar("T")
 
 _NOTHING = np.zeros(0, dtype=np.int64)
 
@@ -57,14 +62,34 @@ def scores(records: pd.DataFrame) -> Scores:
     last: list[Columns] = [dict.fromkeys(counted_metrics(), _NOTHING)]
     sessions: list[Columns] = [dict.fromkeys(["place", "session", *SESSION], _NOTHING)]
     classes: list[Columns] = [dict.fromkeys(["place", "class", "forgetting"], _NOTHING)]
-    for stack in stacks(records):
-        place = np.arange(len(cells), len(cells) + len(stack.cells))
-        cells += stack.cells
-        for columns, table in zip(_columns(stack, place), (last, sessions, classes), strict=True):
+
+    def placed() -> Iterator[tuple[CountStack, NDArray[np.int64]]]:
+        for stack in stacks(records):
+            yield stack, np.arange(len(cells), len(cells) + len(stack.cells))
+            cells.extend(stack.cells)
+
+    for found in _ahead(_columns, placed()):
+        for columns, table in zip(found, (last, sessions, classes), strict=True):
             table.append(columns)
     by_cell = _joined(last)
     by_cell.insert(0, "cell", pd.Series(cells, dtype="str"))
     return Scores(by_cell, _joined(sessions), _joined(classes))
+
+
+def _ahead(compute: Callable[..., T], items: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+    """Yield what a function gives for each of some items, in their order, computed by as many threads as processors.
+
+    numpy computes on large arrays beside other threads. Few items wait, since each is large; no thread is left.
+    """
+    threads = cores()
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(compute, *item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _columns(stack: CountStack, place: NDArray[np.int64]) -> tuple[Columns, Columns, Columns]:

@@ -12,9 +12,10 @@ from bench.reports.records.arrow_columns import lists, plain
 
 def independent(records: pd.DataFrame) -> set[str]:
     """Return the cells whose sessions are independent: there are several, and each was built from nothing."""
-    grouped = records.assign(built=records["session_kind"] == "built").groupby("cell")["built"]
-    built_anew = grouped.all() & (grouped.size() > 1)
-    return set(built_anew.index[built_anew])
+    codes, cells = pd.factorize(records["cell"])
+    sessions = np.bincount(codes)
+    built = np.bincount(codes, records["session_kind"] == "built")
+    return set(cells[(built == sessions) & (sessions > 1)])
 
 
 def scores(records: pd.DataFrame) -> pd.DataFrame:

@@ -56,8 +56,7 @@ def _approximate(done: pd.DataFrame) -> Iterator[str]:
 
 def _chosen_otherwise(done: pd.DataFrame) -> Iterator[str]:
     """Yield a line a reason: whose settings were not chosen on what was asked for, or not at all."""
-    by = plain(done[["method", "dataset", "selected_on"]])
-    by = by[by["selected_on"].str.contains(": ", regex=False, na=False)]
+    by = plain(done.loc[mentions(done["selected_on"], ": "), ["method", "dataset", "selected_on"]])
     for said, part in by.groupby("selected_on", sort=True):
         kind, _, why = str(said).partition(": ")
         how = "took stated settings, since none could be chosen" if kind == "none" else "chose on held-out support"
@@ -68,12 +67,12 @@ def _chosen_otherwise(done: pd.DataFrame) -> Iterator[str]:
 def _tiny(done: pd.DataFrame) -> Iterator[str]:
     """Yield a line a scenario and data set from which nothing can be told: a single query, or a single class."""
     asked = pd.DataFrame({"queries": done["n_queries"], "classes": lengths(done["classes"])})
-    by = plain(done[["scenario", "dataset"]])
-    for place, part in asked.groupby([by["scenario"], by["dataset"]], sort=True):
+    most = asked.groupby([done["scenario"], done["dataset"]], sort=True, observed=True).max()
+    for place, queries, classes in most.itertuples(name=None):
         where = " on ".join(map(str, place))
-        if part["queries"].max() == 1:
+        if queries == 1:
             yield f"{where} has 1 query, from which no interval and no comparison can tell anything"
-        elif part["classes"].max() == 1:
+        elif classes == 1:
             yield f"{where} has 1 class, so that every answer is right and all methods are equal"
 
 

@@ -20,7 +20,7 @@ from bench.utils.errors import BenchError
 from bench.utils.importing import large_imports
 
 
-def main() -> None:
+def main(source: TextIO = sys.stdin) -> None:
     """Serve until standard input ends, that is, until the process that started this one is done or gone."""
     # Standard output belongs to the protocol; what methods print goes to standard error.
     said = os.fdopen(os.dup(1), "w", buffering=1)
@@ -30,7 +30,7 @@ def main() -> None:
         said.write(json.dumps(event) + "\n")
 
     lines: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
+    threading.Thread(target=_listen, args=(source, lines), daemon=True).start()
     try:
         _serve(lines, say)
     except BenchError as error:

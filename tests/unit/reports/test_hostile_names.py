@@ -49,7 +49,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        said = build([run], folder / "out")
+        said = build([run], folder / "out", formats=("svg", "png"))
     return folder / "out", said
 
 

@@ -163,4 +163,4 @@ def test_the_code_of_the_documentation_is_a_plugin_that_works(run: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     assert "plug-in" not in done.stdout
     assert pd.read_csv(tmp_path / "out" / "summary.csv")["margin"].notna().all()
-    assert len(list((tmp_path / "out" / "figures").glob("*-confidence.png"))) == 1
+    assert len(list((tmp_path / "out" / "figures").glob("*-confidence.svg"))) == 1

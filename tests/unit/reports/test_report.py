@@ -82,7 +82,7 @@ def test_same_bytes_whatever_the_order_of_the_records(run, built, tmp_path):
             pd.concat(frames, ignore_index=True).to_parquet(moved / part / "all.parquet")
     build([moved], tmp_path / "b")
     assert contents(built[0]) == contents(tmp_path / "b")
-    assert any(name.endswith(".png") for name in contents(tmp_path / "b"))
+    assert any(name.endswith(".svg") for name in contents(tmp_path / "b"))
 
 
 def test_what_is_never_measured_has_no_column(run):

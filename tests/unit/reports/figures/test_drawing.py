@@ -59,6 +59,29 @@ def test_another_process_draws_what_nobody_has_begun(monkeypatch: pytest.MonkeyP
     assert not multiprocessing.active_children()
 
 
+def test_parts_of_one_kind_are_drawn_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    met = multiprocessing.get_context("fork").Barrier(2)
+
+    def draw(analysis: Any, number: int) -> list[Note]:
+        met.wait(30)  # one process alone would wait in vain
+        return [Note(f"{number} {os.getpid()}")]
+
+    made = FigureKind(name="kind", section="further", draw=draw, each=lambda analysis: range(6))
+    monkeypatch.setattr(drawing, "FIGURES", [made])
+    words = [note.text.split() for note in draw_all(ANALYSIS, processes=2)["kind"]]
+    assert [number for number, _ in words] == [*"012345"]
+    assert len({process for _, process in words}) == 2
+
+
+def test_more_parts_than_a_pipe_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "_MOST", 4)
+    made = FigureKind(
+        name="kind", section="further", draw=lambda analysis, n: [Note(str(n))], each=lambda analysis: range(11)
+    )
+    monkeypatch.setattr(drawing, "FIGURES", [made])
+    assert [note.text for note in draw_all(ANALYSIS, processes=2)["kind"]] == [str(n) for n in range(11)]
+
+
 @pytest.mark.parametrize("how", ["raises", "dies"])
 def test_what_another_process_fails_with_is_drawn_here(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     here = os.getpid()

@@ -93,6 +93,7 @@ def test_words_of_long_names_cover_no_others(tmp_path, monkeypatch):
     run_table = read_runs([tmp_path])
     list(galleries(run_table, list(groups(run_table)), 1))
     (canvas,) = drawn
+    canvas.draw_without_rendering()
     texts = [text for text in canvas.findobj(Text) if text.get_text() and text.get_visible()]
     assert any(text.get_text().startswith("wrong") for text in texts)
     boxes = [text.get_window_extent() for text in texts]

@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 
-from bench.reports.figures.style import canvas, legend, title
+from bench.reports.figures.style import canvas, heatmap, legend, lines, plot_styles, render, title
 from bench.reports.utils.text import condition_text
 
 
@@ -34,3 +37,57 @@ def test_a_title_fits_its_figure():
             figure.draw_without_rendering()
             (drawn,) = figure.texts
             assert drawn.get_window_extent().x1 <= figure.bbox.x1
+
+
+def drawn():
+    with canvas() as (figure, (axes,)):
+        axes.plot([0, 1], [0, 1], label="knn")
+        axes.set_title("one")
+    return render(figure, name="n", title="t", caption="c", data=pd.DataFrame())
+
+
+def test_files_are_made_when_they_are_asked_for_and_are_the_same_bytes():
+    one, other = drawn(), drawn()
+    assert not one.files
+    # In whatever order they are made.
+    files = {kind: one.file(kind) for kind in ("pdf", "svg", "png")}
+    assert {kind: other.file(kind) for kind in ("png", "svg", "pdf")} == files
+    for kind, start in (("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")):
+        assert files[kind].startswith(start)
+    assert b"CreationDate" not in files["pdf"]
+
+
+def test_a_finished_figure_has_what_was_asked_for_and_nothing_to_draw():
+    done = drawn().finished(["pdf"])
+    assert set(done.files) == {"svg", "pdf"}
+    assert done.drawing is None
+    with pytest.raises(KeyError):
+        done.png  # noqa: B018
+
+
+def test_lines_run_in_the_order_of_their_numbers_and_look_as_their_method():
+    data = pd.DataFrame({"method": ["b", "a", "b", "a"], "x": [2, 2, 1, 1], "y": [4, 3, 2, 1]})
+    styles = plot_styles(["a", "b"])
+    with canvas() as (_, (axes,)):
+        lines(axes, data, "x", "y", styles)
+        for line, method, y in zip(axes.lines, "ab", ([1, 3], [2, 4]), strict=True):
+            assert line.get_label() == method
+            assert line.get_xdata().tolist() == [1, 2]
+            assert line.get_ydata().tolist() == y
+            assert (line.get_color(), line.get_marker()) == (styles[method].colour, styles[method].marker)
+            assert line.is_dashed() == bool(styles[method].dash)
+
+
+def test_squares_say_their_value_in_ink_that_is_read_on_them():
+    data = pd.DataFrame([[0.0, 50.0], [np.nan, 100.0]], index=["up", "down"], columns=["l", "r"])
+    with canvas() as (figure, (axes,)):
+        heatmap(axes, data, cmap="Blues", low=0, high=100, label="%", numbers=True)
+        figure.draw_without_rendering()
+        said = {text.get_text(): text for text in axes.texts}
+        assert list(said) == ["0.0", "50.0", "100.0"]
+        assert said["0.0"].get_position() == (0.5, 0.5)
+        assert said["100.0"].get_position() == (1.5, 1.5)
+        assert to_rgba(said["100.0"].get_color()) == to_rgba("white")
+        assert sum(to_rgba(said["0.0"].get_color())[:3]) < 1
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["up", "down"]
+        assert axes.yaxis_inverted()

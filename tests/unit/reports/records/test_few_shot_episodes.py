@@ -112,4 +112,4 @@ def test_episodes_stand_beside_sessions_of_another_scenario(run, tmp_path):
     assert np.isnan(summary.loc["incremental", "episodes"])
     assert summary.loc["incremental", "forgetting"] == summary.loc["incremental", "forgetting"]
     assert (summary.loc["few-to-many-shot", "episodes"] == EPISODES).all()
-    assert len(list((tmp_path / "out" / "figures").glob("*-curve.png"))) == 1
+    assert len(list((tmp_path / "out" / "figures").glob("*-curve.svg"))) == 1
