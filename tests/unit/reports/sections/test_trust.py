@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.reports.analysis import Analysis
-from bench.reports.figures.reliability_curves import reliability_curves
+from bench.reports.figures.registry import FIGURES
 from bench.reports.sections.trust import section
 from bench.runner.config import RunConfig
 from bench.runner.loop import execute
@@ -46,7 +46,7 @@ def test_the_tables_are_the_numbers_of_the_predictions(analysis: Analysis) -> No
 
 
 def test_figures_have_every_number_that_they_draw(analysis: Analysis) -> None:
-    reliability, risk = reliability_curves(analysis)
+    reliability, risk = FIGURES["reliability"](analysis)
     assert reliability.name.endswith("reliability")
     queries = reliability.data.groupby("method")["queries"].sum()
     assert set(queries) == {2 * int(analysis.records["n_queries"].iloc[0])}
@@ -60,4 +60,4 @@ def test_without_a_temperature_there_is_nothing_to_say(tmp_path: Path) -> None:
     execute(run)
     analysis = Analysis.of([run.folder])
     assert not list(section(analysis))
-    assert not list(reliability_curves(analysis))
+    assert not list(FIGURES["reliability"](analysis))

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.reports.analysis import Analysis
-from bench.reports.figures.critical_difference import critical_differences
+from bench.reports.figures.registry import FIGURES
 from bench.reports.sections.across_datasets import means_table
 from tests.statistics.runs import make_run
 
@@ -14,7 +14,7 @@ def test_six_data_sets_get_a_diagram_and_two_are_told_why_not(tmp_path, n):
     folder = make_run(tmp_path / "r", {"m": 0.5, "n": 0.6, "o": 0.9}, datasets=sets, sessions=1, per=4)
     analysis = Analysis.of([folder])
     (result,), notes = analysis.across_datasets
-    diagrams = list(critical_differences(analysis))
+    diagrams = list(FIGURES["critical-difference"](analysis))
     overall = means_table(result)
     assert [row[0].text for row in overall.rows] == ["o", "n", "m"]
     if n == 6:
