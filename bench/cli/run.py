@@ -83,9 +83,10 @@ def run(ctx: click.Context, /, config: Path | None, **options: Any) -> None:
             from bench.runner.events import in_words
             from bench.runner.loop import execute
             from bench.runner.parallel.pools import workers
+            from bench.runner.parallel.worker import main as serve
             from bench.runner.plan import encoded, plan
 
-        interpreters.fork(ready, jobs)
+        interpreters.fork(ready, jobs, serve)
         planned = plan(encoded(chosen, said=say))
         warn(planned.notices)
         summary = execute(planned, workers=workers(planned, ready=ready))

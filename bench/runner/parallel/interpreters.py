@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, NoReturn
+from typing import IO, NoReturn, TextIO
 
 from bench.utils.threads import cores
 from bench.utils.whole_numbers import whole_number
@@ -91,10 +91,11 @@ def waiting(jobs: int) -> Iterator[deque[Interpreter]]:
             interpreter.wait()
 
 
-def fork(ready: deque[Interpreter], jobs: int) -> None:
+def fork(ready: deque[Interpreter], jobs: int, serve: Callable[[TextIO], None]) -> None:
     """Add workers that are forked from this process, if :func:`waiting` started none and there are no threads.
 
-    To be called when all that workers need is imported and nothing was computed.
+    To be called when all that workers need is imported and nothing was computed. ``serve`` is what a worker does with
+    its standard input.
     """
     if jobs < 2 or not _forks() or len(os.listdir("/proc/self/task")) > 1:
         return
@@ -106,7 +107,7 @@ def fork(ready: deque[Interpreter], jobs: int) -> None:
         ours += tells, hears
         process = os.fork()
         if not process:
-            _serve(reads, writes, ours)
+            _serve(reads, writes, ours, serve)
         os.close(reads)
         os.close(writes)
         ready.append(Forked(process, os.fdopen(tells, "w", buffering=1), os.fdopen(hears)))
@@ -117,12 +118,10 @@ def _forks() -> bool:
     return sys.platform == "linux" and whole_number(os.environ.get("OMP_NUM_THREADS", "")) == 1
 
 
-def _serve(reads: int, writes: int, others: Iterable[int]) -> NoReturn:
+def _serve(reads: int, writes: int, others: Iterable[int], serve: Callable[[TextIO], None]) -> NoReturn:
     """Be a worker that reads from one pipe and writes to another, and end; the command's ends of pipes are closed."""
     status = 1
     try:
-        from bench.runner.parallel.worker import main
-
         # A session of its own: Ctrl-C reaches the command only, which then stops its workers.
         os.setsid()
         # While a sibling held the command's end of a pipe, a worker would not notice that the command is gone.
@@ -131,7 +130,7 @@ def _serve(reads: int, writes: int, others: Iterable[int]) -> NoReturn:
         for pipe, place in ((reads, 0), (writes, 1)):
             os.dup2(pipe, place)
             os.close(pipe)
-        main(os.fdopen(0, closefd=False))
+        serve(os.fdopen(0, closefd=False))
         status = 0
     finally:
         # What this process was is the command's to end.

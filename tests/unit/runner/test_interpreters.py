@@ -11,10 +11,10 @@ import pytest
 
 ASK = """
 import json, os, signal
-from bench.runner.parallel import interpreters
+from bench.runner.parallel import interpreters, worker
 with interpreters.waiting(2) as ready:
     started = len(ready)
-    interpreters.fork(ready, 2)
+    interpreters.fork(ready, 2, worker.main)
     one, other = list(ready)[:2] if ready else (None, None)
     said = []
     if isinstance(one, interpreters.Forked):
