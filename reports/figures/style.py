@@ -209,7 +209,7 @@ def heatmap(
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     scale = axes.figure.colorbar(squares, ax=axes, label=label, shrink=0.8 if numbers else 0.9)
-    scale.outline.set_visible(False)  # type: ignore[operator]
+    scale.outline.set_visible(False)
     for row, column in np.argwhere(~values.mask) if numbers else ():
         ink = "white" if _luminance(squares.to_rgba(values[row, column])) < _DARK else _INK  # type: ignore[arg-type]
         words = axes.text(column + 0.5, row + 0.5, f"{values[row, column]:.1f}", color=ink, ha="center", va="center")
