@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,8 @@ def scatter(axes: Axes, data: pd.DataFrame, cost: str, styles: Mapping[str, Plot
     """Draw accuracy against a cost, a mark a method, and the front: the rows of ``data`` with ``on_COST_front``."""
     drawn = in_percent(data, "accuracy")
     sides = [drawn["accuracy"] - drawn["accuracy_low"], drawn["accuracy_high"] - drawn["accuracy"]]
-    colours = [styles[str(method)].colour for method in drawn["method"]]
+    # matplotlib's types know of one colour for all alone.
+    colours: Any = [styles[str(method)].colour for method in drawn["method"]]
     spread = np.nan_to_num(np.array(sides))
     axes.errorbar(drawn[cost], drawn["accuracy"], yerr=spread, fmt="none", ecolor=colours, elinewidth=1.5, zorder=2)
     for row in drawn.to_dict("records"):
