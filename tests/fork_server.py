@@ -29,7 +29,7 @@ PRELOADED = (
     "scipy.optimize",
     "scipy.stats",
     "sklearn.datasets",
-    "matplotlib.figure",
+    "seaborn",
     "pydantic",
     "click",
     "requests",

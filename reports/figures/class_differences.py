@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.class_axis import name_classes, with_names
@@ -44,15 +45,26 @@ def differences(groups: Sequence[Group], methods: Sequence[str], class_names: Cl
         gap = gap.dropna().sort_values(ascending=False, kind="stable")
         data = pd.DataFrame({"class": gap.index, "a": a, "b": b, "difference": gap.to_numpy()})
         with canvas(6.4, 4.2 if names else 3.2) as (drawing, (axes,)):
-            points = 100 * gap.to_numpy()
-            # Classes without a difference have no bar, and need no legend beside the others.
-            for ahead, method in ((points > 0, a), (points < 0, b)):
-                if ahead.any():
-                    where = np.flatnonzero(ahead)
-                    axes.bar(where, points[ahead], 0.9, color=styles[method].colour, label=f"{method} ahead")
-            if not points.any():
-                axes.bar([0], [0], color="#777777", label="equal")
-            axes.legend(loc="upper right")
+            bars = pd.DataFrame({"place": range(len(gap)), "points": 100 * gap.to_numpy()})
+            colours = {f"{a} ahead": styles[a].colour, f"{b} ahead": styles[b].colour, "equal": "#777777"}
+            ahead = pd.Series(np.select([gap > 0, gap < 0], [f"{a} ahead", f"{b} ahead"], "equal"))
+            sns.barplot(
+                bars,
+                x="place",
+                y="points",
+                hue=ahead,
+                # Classes without a difference have no bar, and need no legend beside the others.
+                hue_order=[text for text in list(colours)[:2] if text in set(ahead)] or ["equal"],
+                palette=colours,
+                dodge=False,
+                native_scale=True,
+                saturation=1,
+                width=0.9,
+                errorbar=None,
+                linewidth=0,
+                ax=axes,
+            )
+            axes.legend(*axes.get_legend_handles_labels(), loc="upper right")
             axes.set_xlim(-0.6, len(gap) - 0.4)
             name_classes(axes, gap.index, names)
             axes.grid(visible=False, axis="x")

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from bench.reports.analysis import Analysis
 from bench.reports.choosing.front import front
 from bench.reports.figures.registry import figure
-from bench.reports.figures.style import Figure, PlotStyle, canvas, in_percent, plot_styles, render, title
+from bench.reports.figures.style import Figure, PlotStyle, canvas, in_percent, plot_styles, remove_legend, render, title
 from bench.reports.metrics.cost import SECONDS
 from bench.reports.records.keys import GROUP
 from bench.reports.utils.text import file_name, place
@@ -65,6 +66,8 @@ def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
                 axes.set_ylabel("top-1 accuracy (%)" if axes is row[0] else "")
             row[0].set_title(title(dataset, condition), loc="left")
             handles, names = row[-1].get_legend_handles_labels()
+            for axes in row:
+                remove_legend(axes)
             drawing.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
         yield render(
             drawing,
@@ -86,20 +89,21 @@ def scatter(axes: Axes, data: pd.DataFrame, cost: str, styles: Mapping[str, Plot
     colours: Any = [styles[str(method)].colour for method in drawn["method"]]
     spread = np.nan_to_num(np.array(sides))
     axes.errorbar(drawn[cost], drawn["accuracy"], yerr=spread, fmt="none", ecolor=colours, elinewidth=1.5, zorder=2)
-    for row in drawn.to_dict("records"):
-        style = styles[str(row["method"])]
-        axes.plot(
-            row[cost],
-            row["accuracy"],
-            color=style.colour,
-            linestyle="none",
-            marker=style.marker,
-            markersize=6.8,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            zorder=3,
-            label=row["method"],
-        )
+    methods = drawn["method"].tolist()
+    sns.scatterplot(
+        drawn,
+        x=cost,
+        y="accuracy",
+        hue="method",
+        hue_order=methods,
+        style="method",
+        style_order=methods,
+        palette={method: styles[method].colour for method in methods},
+        markers={method: styles[method].marker for method in methods},
+        s=46,
+        zorder=3,
+        ax=axes,
+    )
     best = drawn[drawn[f"on_{cost}_front"]].sort_values(cost)
     axes.step(best[cost], best["accuracy"], where="post", color="#777777", linewidth=1, zorder=0)
     axes.set_xscale("log")

@@ -11,8 +11,8 @@ from textwrap import shorten
 from typing import Any, Literal, get_args
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -29,9 +29,6 @@ _DASHES: tuple[tuple[int, ...], ...] = ((), (5, 2), (1, 1), (5, 1, 1, 1), (8, 3)
 """Lengths of dashes and gaps in line widths; none for a solid line."""
 
 _MARKERS = "osD^vPX*<>"
-
-_INK = "#262626"
-"""Of words and ticks."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +136,13 @@ def legend(figure: mpl_figure.Figure, axes: Axes) -> None:
         figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(names) // columns))
 
 
+def remove_legend(axes: Axes) -> None:
+    """Remove the legend that seaborn gave some axes, if it did; the handles stay."""
+    drawn = axes.get_legend()
+    if drawn is not None:
+        drawn.remove()
+
+
 def lines(
     axes: Axes, data: pd.DataFrame, x: str, y: str, styles: Mapping[str, PlotStyle], *, markers: bool = True
 ) -> None:
@@ -154,19 +158,27 @@ def lines(
     markers : bool
         Whether each point is marked.
     """
-    # The intervals of a report are those of its statistics, drawn by `bands`.
-    for method, line in data.sort_values(x, kind="stable").groupby("method", sort=True):
-        style = styles[str(method)]
-        axes.plot(
-            line[x],
-            line[y],
-            color=style.colour,
-            linestyle=(0, style.dash) if style.dash else "-",
-            marker=style.marker if markers else "",
-            markeredgecolor="white",
-            markeredgewidth=0.75,
-            label=str(method),
-        )
+    methods = sorted(data["method"].unique())
+    sns.lineplot(
+        data,
+        x=x,
+        y=y,
+        hue="method",
+        hue_order=methods,
+        style="method",
+        style_order=methods,
+        palette={method: styles[method].colour for method in methods},
+        dashes={method: styles[method].dash for method in methods},
+        markers={method: styles[method].marker for method in methods} if markers else False,
+        # The intervals of a report are those of its statistics, drawn by `bands`.
+        estimator=None,
+        errorbar=None,
+        legend=False,
+        ax=axes,
+    )
+    # seaborn names styles by lines of its own; here each line has the name of its method.
+    for line, method in zip(axes.lines[-len(methods) :], methods, strict=True):
+        line.set_label(method)
 
 
 def bands(axes: Axes, data: pd.DataFrame, x: str, y: str, styles: Mapping[str, PlotStyle], *, edges: bool) -> None:
@@ -198,33 +210,29 @@ def heatmap(
     numbers : bool
         Whether squares are apart and say their value; else all are one image, since many make a large file.
     """
-    known = data.to_numpy(dtype=np.float64)
-    values = np.ma.array(known, mask=np.isnan(known))
-    squares = axes.pcolormesh(
-        values, cmap=cmap, vmin=low, vmax=high, edgecolors="white", linewidth=float(numbers), rasterized=not numbers
-    )
-    axes.set_yticks(np.arange(len(data)) + 0.5, [str(name) for name in data.index])
-    axes.invert_yaxis()
+    drawing = axes.figure
+    # seaborn draws the whole figure to see whether labels overlap, a sixth of such a figure's time, and turns them.
+    drawing.draw = drawing.canvas.draw = lambda *_: None  # type: ignore[method-assign]
+    try:
+        sns.heatmap(
+            data,
+            ax=axes,
+            cmap=cmap,
+            vmin=low,
+            vmax=high,
+            annot=numbers,
+            fmt=".1f",
+            annot_kws={"in_layout": False, "fontsize": 9} if numbers else None,
+            linewidths=float(numbers),
+            rasterized=not numbers,
+            xticklabels=False,
+            yticklabels=True,
+            cbar_kws={"label": label, "shrink": 0.8 if numbers else 0.9},
+        )
+    finally:
+        del drawing.draw, drawing.canvas.draw
     axes.grid(visible=False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
-    scale = axes.figure.colorbar(squares, ax=axes, label=label, shrink=0.8 if numbers else 0.9)
-    scale.outline.set_visible(False)
-    for row, column in np.argwhere(~values.mask) if numbers else ():
-        ink = "white" if _luminance(squares.to_rgba(values[row, column])) < _DARK else _INK  # type: ignore[arg-type]
-        words = axes.text(column + 0.5, row + 0.5, f"{values[row, column]:.1f}", color=ink, ha="center", va="center")
-        words.set(fontsize=9, in_layout=False)
-
-
-_DARK = 0.408
-"""Luminance of a square below which white words on it are read better than dark ones."""
-
-
-def _luminance(colour: Sequence[float]) -> float:
-    """Return the relative luminance of a colour in sRGB, 0 for black to 1 for white (WCAG 2.1)."""
-    channels = np.asarray(colour[:3])
-    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
+    axes.tick_params(axis="y", rotation=0)
 
 
 def in_percent(data: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -247,10 +255,8 @@ def canvas(
 ) -> Iterator[tuple[mpl_figure.Figure, list[Axes]]]:
     """Yield a figure (inches) and its axes in reading order. Nothing global is touched."""
     settings: dict[Any, Any] = {
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
+        **sns.plotting_context("paper"),
+        **sns.axes_style("whitegrid"),
         # The one font that comes with matplotlib, so that figures are the same bytes on every machine.
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9.5,
@@ -265,14 +271,12 @@ def canvas(
         "axes.titley": 1.0,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.grid": True,
         "axes.edgecolor": "#444444",
         "axes.linewidth": 0.8,
         "grid.color": "#dddddd",
         "grid.linewidth": 0.6,
-        **{f"{axis}tick.minor.{what}": value for axis in "xy" for what, value in (("size", 3.2), ("width", 0.8))},
-        "lines.solid_capstyle": "round",
+        "xtick.bottom": True,
+        "ytick.left": True,
         **{f"{axis}tick.major.{what}": value for axis in "xy" for what, value in (("size", 3.5), ("width", 0.8))},
         "lines.linewidth": 1.7,
         "lines.markersize": 5.5,

@@ -40,6 +40,7 @@ ROOMS = {
 THROUGH_OTHERS = {
     "huggingface-hub": "fsspec opens hf:// with it",
     "milvus-lite": "pymilvus opens a FILE.db with it",
+    "seaborn": "figures of reports",
     "tensorboard": "torch.utils.tensorboard writes with it",
 }
 """Declared, and used by what is imported."""
