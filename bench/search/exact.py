@@ -23,6 +23,7 @@ from bench.search.blocked import widest
 from bench.search.int8 import INT8
 from bench.search.key_blocks import Shuffled, in_order, pays
 from bench.search.neighbours import Neighbours
+from bench.search.prefix import PrefixProduct, Sample
 from bench.search.reference import nearest_of, pair_similarities, search_float64
 from bench.search.registry import search_engine
 from bench.search.room import in_room, on_processor
@@ -35,6 +36,8 @@ _KEPT_BYTES = 384 << 20
 """The most that is kept of one set of keys; larger ones are rounded again at every search."""
 _WORTH = 256
 """Keys are turned and rounded to 8 bits only for so many queries; for fewer that takes longer than it saves."""
+_UNKEPT = 1024
+"""The same for keys that are turned to their principal axes, where no copy of them is kept."""
 _COMPONENTS = 64
 """Turned vectors of fewer dimensions have components too uneven for 8 bits."""
 
@@ -84,6 +87,15 @@ class _Norms:
     inverse: Tensor | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Sampled:
+    """A sample of keys that are still alive; None of keys for which :mod:`bench.search.prefix` is not meant."""
+
+    keys: weakref.ref[Tensor]
+    version: int
+    sample: Sample | None
+
+
 @search_engine("exact")
 @dataclass(frozen=True)
 class Exact:
@@ -93,14 +105,17 @@ class Exact:
 
     Attributes
     ----------
-    product : {"auto", "int8", "bf16", "fp32"}
-        What proposes candidates in large memories on a CPU; ``auto`` is the coarsest that the processor has units for.
+    product : {"auto", "int8", "bf16", "prefix", "fp32"}
+        What proposes candidates in large memories on a CPU; ``auto`` is the coarsest that the processor has units for;
+        without units, ``prefix`` where a few axes tell most of the keys apart, else ``fp32``.
         Few keys, and a GPU, are searched in float32 in any case: :attr:`bench.search.Neighbours.by` says what ran.
     """
 
-    product: Literal["auto", "int8", "bf16", "fp32"] = "auto"
+    product: Literal["auto", "int8", "bf16", "prefix", "fp32"] = "auto"
     _kept: dict[int, _Kept] = field(default_factory=dict, init=False, repr=False, compare=False)
     _norms: dict[int, _Norms] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    _samples: dict[int, _Sampled] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -108,7 +123,7 @@ class Exact:
         return "exact" if self.product == "auto" else f"exact:product={self.product}"
 
     @property
-    def _chosen(self) -> Literal["int8", "bf16", "fp32"]:
+    def _chosen(self) -> Literal["int8", "bf16", "prefix", "fp32"]:
         if self.product != "auto":
             return self.product
         return "int8" if has_int8_units() else "bf16" if has_bf16_units() else "fp32"
@@ -161,10 +176,32 @@ class Exact:
         if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):
             products.insert(0, BF16)
         known = self._known(keys) if keep else None
+        if self.product == "prefix" or (self.product == "auto" and self._chosen == "fp32"):
+            prefix = self._prefix(q, keys, k, known, keep=keep)
+            return products if prefix is None else [prefix, *products]
         many = len(q) >= _WORTH or (known is not None and known.copy.product is INT8)
         if self.product == "int8" or (self._chosen == "int8" and many and q.shape[1] >= _COMPONENTS):
             products.insert(0, INT8)
         return products
+
+    def _prefix(self, q: Tensor, keys: Tensor, k: int, known: _Kept | None, *, keep: bool) -> PrefixProduct | None:
+        """Return the product along a few axes that pays for these queries and keys; None if none does."""
+        forced = self.product == "prefix"
+        copied = known.copy.product if known is not None and isinstance(known.copy.product, PrefixProduct) else None
+        enough = copied is not None or len(q) >= (_WORTH if keep and _fits(FP32, keys) else _UNKEPT)
+        if not (forced or enough):
+            return None
+        sample = self._sample(keys) if keep else Sample.of(keys, forced=forced)
+        return None if sample is None else sample.product(q, k, copied, forced=forced)
+
+    def _sample(self, keys: Tensor) -> Sample | None:
+        """Return the sample of keys, kept as long as they live."""
+        known, place = self._samples.get(id(keys)), id(keys)
+        if known is None or known.keys() is not keys or known.version != keys._version:
+            forget = weakref.ref(keys, lambda _: self._samples.pop(place, None))
+            sample = Sample.of(keys, forced=self.product == "prefix")
+            known = self._samples[place] = _Sampled(forget, keys._version, sample)
+        return known.sample
 
     def _streamed(self, product: Product, q: Tensor, *, keys: Tensor, k: int, keep: bool) -> _Answer:
         """Search by a rising floor; a query with too many candidates is left open."""
@@ -191,7 +228,7 @@ class Exact:
 
     def _copy(self, product: Product, keys: Tensor) -> Shuffled | None:
         """Return the copy that is kept of keys, for the last product that was asked first; None of too large ones."""
-        if product is FP32 or product.dtype.itemsize * keys.numel() > _KEPT_BYTES:
+        if product is FP32 or not _fits(product, keys):
             return None
         known = self._known(keys)
         if known is not None and known.copy.product is product:
@@ -224,6 +261,11 @@ def top_k(queries: Tensor, keys: Tensor, k: int) -> Neighbours:
 def _by(product: Product) -> str:
     """Return what records call an exact search that proposes by a product."""
     return f"exact-{product.name}"
+
+
+def _fits(product: Product, keys: Tensor) -> bool:
+    """Return whether a copy of keys for a product is small enough to be kept."""
+    return product.dtype.itemsize * len(keys) * product.width(keys.shape[1]) <= _KEPT_BYTES
 
 
 def _sorted(q: Tensor, keys: Tensor, k: int) -> _Answer:

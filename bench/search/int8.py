@@ -40,6 +40,11 @@ class Int8Product:
     dtype: torch.dtype = torch.int8
     score_dtype: torch.dtype = torch.int32
     out: float = 0.0
+    spare: int = 1
+
+    def width(self, d: int) -> int:
+        """Return d."""
+        return d
 
     def round(self, x: Tensor, group: int = 1) -> Rounded:
         """Return the unit vectors of x [n, d], turned, as counts of their step; ``group`` rows in a row share one."""

@@ -124,7 +124,8 @@ class Shuffled:
         """Return the copy of keys [m, d] for a product."""
         dealt = torch.from_numpy(Stream(0).child("search", "blocks").permutation(len(keys)))
         positions = torch.cat([some.sort().values for some in dealt.split(_BLOCK)])
-        low = Rounded(torch.empty(keys.shape, dtype=product.dtype), *(torch.empty(len(keys)) for _ in range(2)))
+        space = torch.empty(len(keys), product.width(keys.shape[1]), dtype=product.dtype)
+        low = Rounded(space, torch.empty(len(keys)), torch.empty(len(keys)))
         for start in range(0, len(keys), _BLOCK):
             here = slice(start, start + _BLOCK)
             part = rounded(product, keys.index_select(0, positions[here]))

@@ -53,7 +53,9 @@ class Product(Protocol):
 
     For a query q and a key x, both of norm 1, and the product s of their rounded vectors, scales included:
 
-        |q.x - s|  <=  fixed(q) + slope moved(x) + out |s|
+        q.x - s  <=  fixed(q) + slope moved(x) + out |s|
+
+    Of products of rounded vectors this bounds the error on either side.
     """
 
     @property
@@ -71,6 +73,13 @@ class Product(Protocol):
     @property
     def out(self) -> float:
         """The relative error of storing a product."""
+
+    @property
+    def spare(self) -> int:
+        """How many groups of keys are looked into for each that a first floor needs."""
+
+    def width(self, d: int) -> int:
+        """Return how many numbers a vector of d components has as this product sees it."""
 
     def round(self, x: Tensor, group: int = 1) -> Rounded:
         """Return the unit vectors of x [n, d] as this product sees them; so many rows in a row have one scale."""
@@ -110,11 +119,16 @@ class FloatProduct:
     dtype: torch.dtype
     unit: float
     out: float
+    spare: int = 1
 
     @property
     def score_dtype(self) -> torch.dtype:
         """The dtype of the operands."""
         return self.dtype
+
+    def width(self, d: int) -> int:
+        """Return d."""
+        return d
 
     def as_stored(self, x: Tensor) -> Rounded | None:
         """Return x [n, d] itself if it is in the product's dtype and of unit norm but for rounding, else nothing."""

@@ -165,13 +165,13 @@ class Candidates:
     def _raise(self, scores: Tensor, best: Tensor, rows: Tensor, block: Block) -> None:
         """Raise the floor of some queries to what the best keys of their best groups reach, k where none is guessed."""
         rank = self._rank(len(block.x))
-        group = best[rows].topk(rank, dim=1).indices
+        group = best[rows].topk(min(self._product.spare * rank, best.shape[1]), dim=1).indices
         places = group * GROUP + scores[rows.unsqueeze(1), group].argmax(-1)
         # The last group may be filled up with what reaches nothing.
         full = (places < len(block.x)).all(1)
         rows, places = rows[full], places[full]
-        scores = block.dots(self.queries, rows.repeat_interleave(rank), places.view(-1))
-        reached = scores.view(-1, rank).amin(1).double() - self._near
+        scores = block.dots(self.queries, rows.repeat_interleave(places.shape[1]), places.view(-1))
+        reached = scores.view(places.shape).topk(rank, dim=1).values[:, -1].double() - self._near
         self.floor[rows] = torch.maximum(self.floor[rows], reached)
 
     def _look(self, scores: Tensor, reached: Tensor, least: Tensor, block: Block) -> None:

@@ -14,7 +14,7 @@ from bench.search.exact import EXACT, top_k
 from bench.search.key_blocks import in_order
 from bench.search.reference import pair_similarities
 from bench.search.room import in_room, on_processor
-from bench.search.rounded_products import FP32, float32_error
+from bench.search.rounded_products import FP32, Product, float32_error
 
 _ROUNDING = 2.0**-23
 """More than storing a similarity in float32 may raise it."""
@@ -38,15 +38,16 @@ def reaches(queries: Tensor, keys: Tensor, threshold: float) -> Tensor:
     """
     q = normalise(queries.contiguous())
     with full_float32():
-        found, close = (_streamed if len(EXACT.products(q, keys, 1, keep=False)) > 1 else _whole)(q, keys, threshold)
+        products = EXACT.products(q, keys, 1, keep=False)
+        search = partial(_streamed, products[0]) if len(products) > 1 else _whole
+        found, close = search(q, keys, threshold)
     if len(close):
         found[close] = top_k(queries[close], keys, 1).similarities[:, 0] >= threshold
     return found
 
 
-def _streamed(q: Tensor, keys: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Return which queries have such a key, and the queries of which that is not known, by the coarsest product."""
-    product = EXACT.products(q, keys, 1, keep=False)[0]
+def _streamed(product: Product, q: Tensor, keys: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Return which queries have such a key, and the queries of which that is not known, by a product."""
     blocks = in_order(product, keys, 1)
     rows, places, open_ = streaming.candidates(product, q, blocks, 1, threshold - _ROUNDING)
     found = torch.zeros(len(q), dtype=torch.bool)

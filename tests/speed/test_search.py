@@ -1,12 +1,15 @@
 """The speed of exact search: ours, faiss and torch in one group, and the bare product that bounds them.
 
 ``BENCH_SPEED_KEYS=50000,200000,700000`` chooses other sizes than the two that a plain run takes, and
-``BENCH_SPEED_THREADS=2`` another number of threads than one.
+``BENCH_SPEED_THREADS=2`` another number of threads than one. ``BENCH_FULL_SPEED=1`` holds what a processor without
+8-bit and bfloat16 units takes beside faiss.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +19,9 @@ import torch
 
 from bench.functional.classwise import normalise
 from bench.search import Exact, Index, engine, top_k
+from bench.search import exact as exact_search
 from bench.utils.random import Stream
+from tests.speed.quiet import needs_quiet
 
 Benchmark = Callable[..., Any]
 
@@ -103,6 +108,7 @@ def by_engine(product: Any) -> Callable[[torch.Tensor, torch.Tensor], Callable[[
 ENGINES = {
     "exact": by_engine("auto"),
     "exact-bf16": by_engine("bf16"),
+    "exact-prefix": by_engine("prefix"),
     "exact-fp32": by_engine("fp32"),
     "faiss_flat": by_faiss,
     "torch_topk": by_sorting,
@@ -118,3 +124,28 @@ def test_search(benchmark: Benchmark, queries: torch.Tensor, keys: torch.Tensor,
     if not name.endswith("_product"):
         right = top_k(queries[:50], keys, K).positions
         assert torch.equal(found[:50].sort(1).values, right.sort(1).values)
+
+
+def along_few_axes(n: int, purpose: str) -> torch.Tensor:
+    """Return vectors whose length falls along their axes as that of CLIP's features does."""
+    return normalise(draw(n, purpose) * torch.arange(1, D + 1) ** -0.75)
+
+
+@needs_quiet
+@pytest.mark.parametrize(("kind", "least"), [("along few axes", 0.98), ("random", 0.8)])
+def test_without_units_beside_faiss(monkeypatch: pytest.MonkeyPatch, kind: str, least: float) -> None:
+    monkeypatch.setattr(exact_search, "has_int8_units", lambda: False)
+    monkeypatch.setattr(exact_search, "has_bf16_units", lambda: False)
+    make = draw if kind == "random" else along_few_axes
+    queries, keys = make(QUERIES, "queries"), make(max(SIZES), "keys")
+    ours, theirs = by_engine("auto")(queries, keys), by_faiss(queries, keys)
+    ours()  # what is made of the keys once
+
+    def seconds(search: Callable[[], torch.Tensor]) -> float:
+        start = time.process_time()
+        search()
+        return time.process_time() - start
+
+    ratios = [seconds(theirs) / seconds(ours) for _ in range(5)]
+    print(f"\n{kind}: {statistics.median(ratios):.2f} of faiss's speed, {min(ratios):.2f} to {max(ratios):.2f}")
+    assert statistics.median(ratios) >= least
