@@ -48,7 +48,12 @@ def _libraries() -> list[Any]:
     """Return the libraries that numpy may multiply with; none where they tell no number of threads."""
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # only large searches multiply so
 
-    return list(ThreadpoolController().select(internal_api="openblas", threading_layer="pthreads").lib_controllers)
+    # faiss brings one too, whose threads are those of OpenMP.
+    return [
+        library
+        for library in ThreadpoolController().lib_controllers
+        if library.internal_api == "openblas" and library.threading_layer == "pthreads"
+    ]
 
 
 @cache
