@@ -151,7 +151,9 @@ def test_a_plugin_that_fails_while_it_works_is_one_line(
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert words in line
-    assert not (tmp_path / "out").exists()
+    # A slow machine has the page without figures by then, which says so.
+    page = tmp_path / "out" / "report.html"
+    assert not (tmp_path / "out").exists() or "still being drawn" in page.read_text()
 
 
 def test_the_code_of_the_documentation_is_a_plugin_that_works(run: Path, tmp_path: Path) -> None:
