@@ -214,7 +214,12 @@ class RECO:
     def _columns_near(self, side: Side, queries: ManyRows, own: np.ndarray | None = None) -> Tensor:
         """Return the classes of each query's k nearest items, int64 [q, k]; the items named ``own`` are passed over."""
         k = self.k if own is None else self.k + 1
-        parts = [side.items.index.search(queries[here], k).positions for here in _slices(len(queries))]
+        # The search of all queries of a session is known by them, and so is its recall.
+        if isinstance(queries, Tensor) and len(queries) <= _SEARCHED:
+            blocks = [queries]
+        else:
+            blocks = [queries[here] for here in _slices(len(queries))]
+        parts = [side.items.index.search(block, k).positions for block in blocks]
         found = torch.cat(parts) if len(parts) > 1 else parts[0]
         if own is not None:
             found = drop_self(found, found == side.items.places_of(own).to(found.device).unsqueeze(1))
