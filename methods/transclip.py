@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
-from bench.functional.classwise import class_counts, class_sums, normalise
+from bench.functional.classwise import class_sums, normalise
 from bench.functional.propagation import Graph
 from bench.functional.stored_rows import blocks_of
 from bench.learning.choosing import first_best, held_images, told_of_choice
@@ -76,7 +76,9 @@ class _Shots:
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor, Tensor]:
         """How many there are of each class [c], their sums [c, d], and the squares of all [d]."""
-        counts = class_counts(self.columns, self.n_classes).to(self.x.dtype)
+        # Not bincount, for which a device is waited for.
+        ones = self.x.new_ones(len(self.columns))
+        counts = self.x.new_zeros(self.n_classes).index_add_(0, self.columns, ones)
         squares = sum(((rows * rows).sum(0) for _, rows in blocks_of(self.x)), self.x.new_zeros(self.x.shape[1]))
         return counts, class_sums(self.x, self.columns, self.n_classes).to(self.x.dtype), squares
 

@@ -97,8 +97,7 @@ def test_scoring_does_no_more_for_more_queries_or_classes(card: Counts, name: st
         return
     # transclip updates its assignments 55 times for each gamma.
     assert launches <= (10_000 if sees == "set" else 320)
-    # It counts the shots of each class, those it chooses on and all.
-    assert waits <= (18 if sees == "set" else 16)
+    assert waits <= 16
     assert copies <= 3
     assert not grown(small, scored(card, few, 40))
     # fecam has a covariance of another rank for each class, and all gaps [q, c, d] at once would not fit.
