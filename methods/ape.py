@@ -14,7 +14,8 @@ from torch import Tensor
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
-from bench.functional.blocks import in_blocks, query_blocks, summed_by_class
+from bench.functional.blocks import query_blocks, summed_by_class
+from bench.functional.cache_votes import cached_votes
 from bench.functional.classwise import class_counts, class_sums, normalise, unit_rows
 from bench.functional.stored_rows import ManyRows, blocks_of, only
 from bench.learning.choosing import CacheWeights, canonical, first_best_of_all, held_images, steps
@@ -151,10 +152,10 @@ class APE:
 
         def hits(x: Tensor, target: Tensor) -> Iterator[Tensor]:
             zero_shot, near = LOGIT_SCALE * x @ state.texts.T, state.keys @ normalise(x[:, state.channels]).T
-            scores = torch.empty_like(zero_shot)
+            scores, affinity, weighed = torch.empty_like(zero_shot), torch.empty_like(near), torch.empty_like(near)
             for beta in betas:
-                affinity = _affinity(near, beta)
-                summed = [_summed(affinity, state, gamma) for gamma in gammas]
+                torch.sub(near, 1, out=affinity).mul_(beta).exp_()
+                summed = [_summed(affinity, state, gamma, weighed) for gamma in gammas]
                 for alpha, votes in product(alphas, summed):
                     torch.mul(votes, alpha, out=scores).add_(zero_shot)
                     yield (scores.argmax(1) == target).sum()
@@ -166,14 +167,10 @@ class APE:
 
     def score(self, state: Refined, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
-        chosen = state.chosen
-
-        def logits(x: Tensor) -> Tensor:
-            near = state.keys @ normalise(x[:, state.channels]).T
-            votes = _summed(_affinity(near, chosen.beta), state, chosen.gamma)
-            return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * votes
-
-        return in_blocks(normalise(queries), len(state.keys), logits)
+        chosen, x = state.chosen, normalise(queries)
+        asked, weights = normalise(x[:, state.channels]), _weights(state, chosen.gamma)
+        votes = cached_votes(state.keys, state.columns, len(state.texts), asked, chosen.beta, weights)
+        return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * votes
 
     def describe(self, state: Refined) -> dict[str, Any]:
         """Return the settings, the channels that are kept, and on how many images how many settings were compared."""
@@ -196,11 +193,12 @@ def _criterion(x: ManyRows, columns: Tensor, texts: Tensor, weights: tuple[float
     return -weights[0] * alike + weights[1] * texts.double().var(0)
 
 
-def _affinity(near: Tensor, beta: float) -> Tensor:
-    return (near - 1).mul_(beta).exp_()
+def _weights(state: Refined, gamma: float) -> Tensor:
+    """Return what the affinities of each image are multiplied by, [n]."""
+    return (gamma * state.distances).exp()
 
 
-def _summed(affinity: Tensor, state: Refined, gamma: float) -> Tensor:
-    """Return affinities [n, q], weighed and summed by class, [q, c]."""
-    values = affinity * (gamma * state.distances).exp().unsqueeze(1)
-    return summed_by_class(values, state.columns, len(state.texts))
+def _summed(affinity: Tensor, state: Refined, gamma: float, space: Tensor) -> Tensor:
+    """Return affinities [n, q], weighed in a space as large and summed by class, [q, c]."""
+    torch.mul(affinity, _weights(state, gamma).unsqueeze(1), out=space)
+    return summed_by_class(space, state.columns, len(state.texts))

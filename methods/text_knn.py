@@ -22,7 +22,9 @@ from bench.utils.random import Stream
 _KS = (1, 3, 5, 7, 9, 11, 13, 21, 51)
 _FOLDS = 10
 _ROWS = 1 << 24
-"""Cosines that are held at a time while folds are compared: 64 MiB."""
+"""Cosines that are held at a time while folds are compared: 64 MiB at most."""
+_AT_ONCE = 256
+"""Items of a block at most: what a block takes grows with the items it meets, and not with the block too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class TextKNN:
         answers = _cross_validated(x, columns, _folds(columns, items), ks, c)
         right = (answers == columns).sum(1).tolist()
         best = right.index(max(right)) if right else 0
-        text_answers = torch.cat([(part @ texts.T).argmax(1) for part in x.split(max(1, _ROWS // c))])
+        text_answers = torch.cat([(part @ texts.T).argmax(1) for part in x.split(_AT_ONCE)])
         return Precise(
             items,
             columns,
@@ -140,10 +142,10 @@ def _folds(columns: Tensor, items: Items) -> Tensor:
 
 def _cross_validated(x: Tensor, columns: Tensor, folds: Tensor, ks: tuple[int, ...], n_classes: int) -> Tensor:
     """Return what the neighbours in other folds answer for each item and k, int64 [len(ks), n]."""
-    most, rows = max(ks, default=1), max(1, _ROWS // max(1, len(x)))
+    most, rows = max(ks, default=1), max(1, min(_AT_ONCE, _ROWS // max(1, len(x))))
     parts: list[list[Tensor]] = [[] for _ in ks]
     for block, own in zip(x.split(rows), folds.split(rows), strict=True):
-        cosines = (block @ x.T).masked_fill(own.unsqueeze(1) == folds, -torch.inf)
+        cosines = (block @ x.T).masked_fill_(own.unsqueeze(1) == folds, -torch.inf)
         near = columns[cosines.topk(min(most, len(x)), dim=1).indices]
         for part, k in zip(parts, ks, strict=True):
             part.append(first_met(near[:, :k], n_classes).argmax(1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Annotated, Any
@@ -14,22 +14,25 @@ from torch import Tensor
 from bench.core.registry import method
 from bench.core.state_bytes import MEMORY, STATISTICS
 from bench.core.task import Task
-from bench.functional.blocks import in_blocks, query_blocks, summed_by_class
+from bench.functional.blocks import query_blocks, summed_by_class
+from bench.functional.cache_votes import cached_votes
 from bench.functional.classwise import class_counts, normalise
-from bench.functional.stored_rows import blocks_of
 from bench.learning.choosing import CacheWeights, first_best_of_all, held_images, steps
 from bench.learning.class_texts import LOGIT_SCALE, prompt_matrix
 from bench.learning.holdout import digest_order
 from bench.utils.random import Stream
-from bench.utils.room import require_room
 
 _REFERENCE = 256
 """Items whose distances to all give the ranges where there is nothing to choose on."""
+_BLOCK = 1 << 22
+"""Numbers of a block of items that are likened to classes: 16 MiB."""
+_PAIRS = 1 << 20
+"""Distances, and cosines, that are held at a time: 4 MiB of each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Keys:
-    """The images, what they are likened to classes as, and how their distances are brought to the range of cosines.
+    """The images, what classes of them are likened to, and how their distances are brought to the range of cosines.
 
     Attributes
     ----------
@@ -37,9 +40,11 @@ class Keys:
         Unit norm.
     columns : int64 Tensor [n]
     shares : Tensor [n]
-        What each item counts: the mean size of a class over that of its own.
-    log_p : Tensor [n, c]
-        Logarithms of softmax(cos / temperature) of each item with the class texts.
+        What each item counts: the mean size of a class over that of its own; 0 for one that takes no part.
+    log_p : Tensor [c, c]
+        Logarithms of softmax(cos / temperature) of items with the class texts, each times its share, summed by class.
+    counted : Tensor [c]
+        Sum of the shares of each class.
     ranges : Tensor [4]
         Smallest and largest distance, smallest and largest cosine, on images that are no queries.
     """
@@ -47,7 +52,8 @@ class Keys:
     keys: Tensor = field(metadata=MEMORY)
     columns: Tensor = field(metadata=MEMORY)
     shares: Tensor = field(metadata=MEMORY)
-    log_p: Tensor = field(metadata=MEMORY)
+    log_p: Tensor = field(metadata=STATISTICS)
+    counted: Tensor = field(metadata=STATISTICS)
     texts: Tensor = field(metadata=STATISTICS)
     ranges: Tensor = field(metadata=STATISTICS)
     chosen: CacheWeights
@@ -98,73 +104,80 @@ class TipX:
         items, texts = task.labelled, prompt_matrix(task)
         assert texts is not None
         x, columns = normalise(items.x), task.columns(items.labels)
-        whole = self._keys(x, columns, texts)
+        every = torch.arange(len(x), device=x.device)
+        whole = self._keys(x, columns, texts, every)
         held = held_images(task, items, limit=self.held_out)
         if held is None:
-            rows = digest_order(items.ids)[:_REFERENCE].to(x.device)
-            ranges = (self._ranges(whole, x[some], own=some) for some in query_blocks(rows, len(x)))
-            return replace(whole, ranges=_joined(ranges))
+            own = digest_order(items.ids)[:_REFERENCE].to(x.device)
+            return replace(whole, ranges=self._ranges(whole, x[own], every, own=own))
         # The same keys, of which those held out take no part: they are as large as the images.
-        rest = None if bool(held.rest.all()) else held.rest.nonzero().squeeze(1)
-        part = whole if rest is None else replace(whole, shares=_shares(columns[rest], len(texts)))
-        blocks = query_blocks(held.x, len(x))
-        part = replace(part, ranges=_joined(self._ranges(part, some, rest) for some in blocks))
-        chosen = self._choose(part, rest, blocks, held.columns)
-        return replace(whole, ranges=part.ranges, chosen=chosen)
+        rest = every if bool(held.rest.all()) else held.rest.nonzero().squeeze(1)
+        part = whole if rest is every else self._keys(x, columns, texts, rest)
+        part = replace(part, ranges=self._ranges(part, held.x, rest))
+        return replace(whole, ranges=part.ranges, chosen=self._choose(part, held.x, held.columns))
 
-    def _keys(self, x: Tensor, columns: Tensor, texts: Tensor) -> Keys:
-        require_room(
-            4 * len(x) * len(texts),
-            what=f"how {len(x):,} images are likened to {len(texts):,} classes",
-            instead="give tip-x fewer images, or take tip-adapter",
-            device=x.device,
-        )
-        log_p = x.new_empty(len(x), len(texts))
-        for here, rows in blocks_of(x, len(texts)):
-            log_p[here] = self._log_p(rows, texts)
+    def _keys(self, x: Tensor, columns: Tensor, texts: Tensor, rows: Tensor) -> Keys:
+        """Return images [n, d] of which some rows take part."""
+        c = len(texts)
+        shares = x.new_zeros(len(x))
+        shares[rows] = _shares(columns[rows], c)
+        log_p, counted = x.new_zeros(c, c), x.new_zeros(c).index_add_(0, columns, shares)
+        for some in rows.split(_step(x, texts)):
+            log_p.index_add_(0, columns[some], self._log_p(x[some], texts).mul_(shares[some].unsqueeze(1)))
         alpha, gamma = (0.1 if given is None else given for given in (self.alpha, self.gamma))
         none = x.new_tensor([0.0, 1.0, 0.0, 1.0])
         chosen = CacheWeights(alpha, self.beta or 1.0, gamma)
-        return Keys(x, columns, _shares(columns, len(texts)), log_p, texts, none, chosen)
+        return Keys(x, columns, shares, log_p, counted, texts, none, chosen)
 
     def _log_p(self, x: Tensor, texts: Tensor) -> Tensor:
-        return (x @ texts.T / self.temperature).log_softmax(1)
+        return (x @ texts.T).div_(self.temperature).log_softmax(1)
 
-    def _pairs(self, state: Keys, x: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the distances and the cosines of some items (all unless given) to images [q, d], [n, q] each."""
+    def _against(self, state: Keys, x: Tensor) -> Tensor:
+        """Return the distances psi(D) of queries [q, d] to images, each times its share, summed by class, [q, c].
+
+        D = sum p log p - sum p log p_s of a query's p, and psi is linear, so that the sums over a class are those of
+        its logarithms.
+        """
         log_p = self._log_p(x, state.texts)
         p = log_p.exp()
-        distances = ((p * log_p).sum(1) - state.log_p @ p.T, state.keys @ x.T)
-        return distances if rows is None else (distances[0][rows], distances[1][rows])
+        low, high, least, most = state.ranges.unbind()
+        summed = (p * log_p).sum(1, keepdim=True).sub_(low) * state.counted - p @ state.log_p.T
+        return summed.div_((high - low).clamp(min=1e-12)).mul_(most - least).add_(least * state.counted)
 
-    def _ranges(
-        self, state: Keys, x: Tensor, rows: Tensor | None = None, *, own: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the smallest and the largest distance and cosine, [2] each, but for the item that an image is."""
-        pairs = self._pairs(state, x, rows)
-        if own is not None and len(state.keys) > 1:
-            at = torch.arange(len(own), device=own.device)
-            low = [part.index_put((own, at), part.new_tensor(torch.inf)).amin() for part in pairs]
-            high = [part.index_put((own, at), part.new_tensor(-torch.inf)).amax() for part in pairs]
-        else:
-            low, high = [part.amin() for part in pairs], [part.amax() for part in pairs]
-        return torch.stack(low), torch.stack(high)
+    def _ranges(self, state: Keys, x: Tensor, rows: Tensor, *, own: Tensor | None = None) -> Tensor:
+        """Return the smallest and the largest distance and cosine of images [q, d] to some rows, [4].
 
-    def _choose(self, state: Keys, rows: Tensor | None, blocks: Sequence[Tensor], target: Tensor) -> CacheWeights:
-        """Return the first best settings on blocks of images [b, d] for some of the items."""
+        Where the images are rows themselves, ``own`` [q] of all, none is compared with itself, if there are others.
+        """
+        log_p = self._log_p(x, state.texts)
+        p = log_p.exp()
+        entropy, found = (p * log_p).sum(1), []
+        for start, some in zip(range(0, len(rows), step := _step(x, state.texts)), rows.split(step), strict=True):
+            keys = state.keys[some]
+            likened = self._log_p(keys, state.texts)
+            for here in torch.arange(len(x), device=x.device).split(max(1, _PAIRS // len(keys))):
+                pairs = (entropy[here] - likened @ p[here].T, keys @ x[here].T)
+                left = None
+                if own is not None and len(rows) > 1:
+                    left = own[here] == torch.arange(start, start + len(keys), device=x.device).unsqueeze(1)
+                for part in pairs:
+                    low, high = (
+                        part if left is None else part.masked_fill(left, end) for end in (torch.inf, -torch.inf)
+                    )
+                    found.append(torch.stack([low.amin(), high.amax()]))
+        low, high = torch.stack(found).view(-1, 2, 2).unbind(2)
+        return torch.stack([low.amin(0), high.amax(0)], 1).flatten()
+
+    def _choose(self, state: Keys, x: Tensor, target: Tensor) -> CacheWeights:
+        """Return the first best settings on images [q, d]."""
         alphas = [self.alpha] if self.alpha is not None else steps(0.1, 50, self.alpha_steps)
         betas = [self.beta] if self.beta is not None else steps(1, 50, self.beta_steps)
         gammas = [self.gamma] if self.gamma is not None else steps(0.1, 30, self.gamma_steps)
         settings = list(product(alphas, range(len(betas)), gammas))
-        columns = state.columns if rows is None else state.columns[rows]
-
-        def summed(values: Tensor) -> Tensor:
-            return summed_by_class(values.mul_(state.shares.unsqueeze(1)), columns, len(state.texts)).contiguous()
 
         def hits(x: Tensor, target: Tensor) -> Iterator[Tensor]:
-            distances, cosines = self._pairs(state, x, rows)
-            zero_shot, against = LOGIT_SCALE * x @ state.texts.T, summed(_scaled(distances, state.ranges))
-            near = [summed(_affinity(cosines, beta)) for beta in betas]
+            zero_shot, against = LOGIT_SCALE * x @ state.texts.T, self._against(state, x)
+            near = self._near(state, x, betas)
             with_near, scores, weighed = (torch.empty_like(zero_shot) for _ in range(3))
             for alpha, b, gamma in settings:
                 if gamma == gammas[0]:
@@ -172,23 +185,25 @@ class TipX:
                 torch.sub(with_near, torch.mul(against, gamma, out=weighed), out=scores)
                 yield (scores.argmax(1) == target).sum()
 
+        blocks = query_blocks(x, len(state.keys))
         parts = (hits(some, own) for some, own in zip(blocks, target.split(len(blocks[0])), strict=True))
         alpha, b, gamma = settings[first_best_of_all(parts, len(settings))]
         return CacheWeights(alpha, betas[b], gamma, len(target), len(settings))
 
+    def _near(self, state: Keys, x: Tensor, betas: Sequence[float]) -> list[Tensor]:
+        """Return affinities of images [q, d], each times its share, summed by class, [q, c] for each beta."""
+        cosines, shares = state.keys @ x.T, state.shares.unsqueeze(1)
+        affinity, found = torch.empty_like(cosines), []
+        for beta in betas:
+            torch.sub(cosines, 1, out=affinity).mul_(beta).exp_().mul_(shares)
+            found.append(summed_by_class(affinity, state.columns, len(state.texts)).contiguous())
+        return found
+
     def score(self, state: Keys, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
-        chosen, shares = state.chosen, state.shares.unsqueeze(1)
-
-        def summed(values: Tensor) -> Tensor:
-            return summed_by_class(values.mul_(shares), state.columns, len(state.texts))
-
-        def logits(x: Tensor) -> Tensor:
-            distances, cosines = self._pairs(state, x)
-            near, against = summed(_affinity(cosines, chosen.beta)), summed(_scaled(distances, state.ranges))
-            return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * near - chosen.gamma * against
-
-        return in_blocks(normalise(queries), len(state.keys), logits)
+        chosen, x = state.chosen, normalise(queries)
+        near = cached_votes(state.keys, state.columns, len(state.texts), x, chosen.beta, state.shares)
+        return LOGIT_SCALE * x @ state.texts.T + chosen.alpha * near - chosen.gamma * self._against(state, x)
 
     def describe(self, state: Keys) -> dict[str, Any]:
         """Return the settings, and on how many images they were chosen among how many."""
@@ -200,17 +215,6 @@ def _shares(columns: Tensor, n_classes: int) -> Tensor:
     return (counts.sum() / (counts > 0).sum().clamp(min=1) / counts.clamp(min=1))[columns]
 
 
-def _affinity(cosines: Tensor, beta: float) -> Tensor:
-    return (cosines - 1).mul_(beta).exp_()
-
-
-def _scaled(distances: Tensor, ranges: Tensor) -> Tensor:
-    """Return distances as cosines range."""
-    low, high, least, most = ranges.unbind()
-    return (distances - low).div_((high - low).clamp(min=1e-12)).mul_(most - least).add_(least)
-
-
-def _joined(parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return smallest and largest distance, then cosine, of all parts, [4]."""
-    low, high = (torch.stack(each) for each in zip(*parts, strict=True))
-    return torch.stack([low.amin(0), high.amax(0)], 1).flatten()
+def _step(x: Tensor, texts: Tensor) -> int:
+    """Return how many images are likened to classes at a time."""
+    return max(1, _BLOCK // max(x.shape[1], len(texts)))

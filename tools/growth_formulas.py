@@ -107,13 +107,13 @@ FORMULAS = {
     "simplecil": Formula("n d + C d", "C d", "C d", "class means"),
     "slda": Formula("n d^2 + d^3 + C d^2", "C d", "d^2 + C d + n", "one covariance and its inverse"),
     "tda": Formula("C d", "C d", "C d", "each query meets three queries kept of each class"),
-    "text-knn": Formula("n^2 d + n C d + n^2 + n C", "n d + C d", "n d + n C", "all images meet one another, in folds"),
+    "text-knn": Formula("n^2 d + n C d + n^2 + n C", "n d + C d", "n d + C d", "all images meet one another, in folds"),
     "text-memory": Formula("C d", "C d", "C d", "means of texts"),
     "tip-adapter": Formula(
         "n C d + n C + C^2", "n d + n + C d", "n d + C d + C^2", "held-out images meet all others, at every setting"
     ),
     "tip-x": Formula(
-        "n C d + n C^2 + C^2", "n d + n C + C d", "n C + n d + C^2", "held-out images meet all others by both distances"
+        "n C d + n C^2 + C^2", "n d + C^2 + C d", "n d + C^2 + C d", "held-out images meet all others by both distances"
     ),
     "transclip": Formula("n d", "n d + C d", "n d + C d", "the queries' mixture; labelled images find near queries"),
     "visual-memory": Formula("n d", "n d + C", "n d", "each query meets all images"),

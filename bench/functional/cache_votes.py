@@ -50,7 +50,9 @@ def class_votes_of(similar: Tensor, columns: Tensor, n_classes: int, beta: float
     return similar.new_zeros(n_classes, similar.shape[1]).index_add(0, columns, affinity)
 
 
-def cached_votes(keys: Tensor, columns: Tensor, n_classes: int, x: Tensor, beta: float) -> Tensor:
+def cached_votes(
+    keys: Tensor, columns: Tensor, n_classes: int, x: Tensor, beta: float, weights: Tensor | None = None
+) -> Tensor:
     """Return the votes of cached images for queries, [q, c], with no more than 64 MiB of affinities at a time.
 
     Parameters
@@ -60,16 +62,20 @@ def cached_votes(keys: Tensor, columns: Tensor, n_classes: int, x: Tensor, beta:
         The class of each key.
     x : Tensor [q, d]
         Queries of unit norm.
+    weights : Tensor [n], optional
+        What the affinities of each key are multiplied by.
     """
     votes = x.new_empty(len(x), n_classes)
     n, size = len(keys), _BLOCK if x.device.type == "cpu" else _BLOCK_ELSEWHERE
     step = _QUERIES if x.device.type == "cpu" else max(1, _HELD // max(1, n))
-    with counted_as(products=2 * x.numel() * n, elementwise=5 * len(x) * n):
+    with counted_as(products=2 * x.numel() * n, elementwise=(5 if weights is None else 6) * len(x) * n):
         for start in range(0, len(x), step):
             asked = x[start : start + step].T
             sums = x.new_zeros(n_classes, asked.shape[1])
             for rows in _blocks(n, max(1, size // asked.shape[1])):
                 affinity = (keys[rows] @ asked).mul_(beta).sub_(beta).exp_()
+                if weights is not None:
+                    affinity.mul_(weights[rows].unsqueeze(1))
                 sums.index_add_(0, columns[rows], affinity)
             votes[start : start + step] = sums.T
     return votes

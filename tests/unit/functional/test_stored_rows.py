@@ -11,7 +11,7 @@ import torch
 from bench.functional import blocks, principal_axes, stored_rows
 from bench.functional.classwise import class_means, normalise, unit_rows
 from bench.functional.stored_rows import MadeRows, blocks_of, only
-from bench.methods import lp_plus_plus
+from bench.methods import lp_plus_plus, text_knn, tip_x
 from bench.utils.random import Stream
 from tests.parity._naive import make
 from tools.growth import task
@@ -59,6 +59,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "mml": {"adapt": "always", "adapt_epochs": 2},
     "ape": {},
     "tip-x": {},
+    "text-knn": {},
     "neural-priming": {},
 }
 EXTENDED = ("icarl", "replay", "foster")
@@ -86,4 +87,7 @@ def test_methods_answer_alike_however_much_they_hold(name: str, monkeypatch: pyt
     monkeypatch.setattr(principal_axes, "_HELD", 0)
     monkeypatch.setattr(blocks, "_NUMBERS", 5 * 54)
     monkeypatch.setattr(lp_plus_plus, "_LOGITS", 10 * 24)
+    monkeypatch.setattr(tip_x, "_BLOCK", 10 * 24)
+    monkeypatch.setattr(tip_x, "_PAIRS", 7 * 10)
+    monkeypatch.setattr(text_knn, "_AT_ONCE", 7)
     torch.testing.assert_close(scores(), held, rtol=1e-3, atol=1e-3 * float(held.abs().max()))

@@ -66,7 +66,7 @@ def test_what_is_too_large_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     require_room(1 << 40, what="it", instead="wait", device=CPU)
 
 
-@pytest.mark.parametrize("name", ["proker", "ranpac", "klda", "rapf", "tip-x", "zlap-inductive"])
+@pytest.mark.parametrize("name", ["proker", "ranpac", "klda", "rapf", "zlap-inductive"])
 def test_methods_refuse_before_they_build(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "free_bytes", lambda: 100)
     method = make(name)
