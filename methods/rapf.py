@@ -125,9 +125,8 @@ class RAPF:
             options=self.training_options,
         )
         means, factors = self._gaussians(x, columns, task.n_classes)
-        shown = torch.arange(task.n_classes, device=x.device) >= known
-        means = torch.cat([old.means, means[shown]])
-        factors = torch.cat([old.factors, factors[shown]])
+        if known:
+            means, factors = torch.cat([old.means, means[known:]]), torch.cat([old.factors, factors[known:]])
         fused = fuse(old.adapter, adapter.detach(), self.floor) if known else adapter.detach()
         return Adapted(fused, texts, means, factors)
 

@@ -18,6 +18,7 @@ from bench.classifier.reference import EncoderReference
 from bench.core.features import Features
 from bench.core.protocols import Method, Trains, WantsPixels
 from bench.core.registry import METHODS
+from bench.core.scored import scored
 from bench.core.state_parts import move
 from bench.core.task import Episode, Session, Task
 from bench.learning.holdout import apart
@@ -89,7 +90,7 @@ class Model:
     def scores(self, x: Tensor) -> Tensor:
         """Return the method's scores of features [q, d], float [q, c]; larger is closer."""
         with torch.no_grad():
-            parts = [self.method.score(self.state, part) for part in x.float().split(_BLOCK)]
+            parts = [scored(self.method, self.state, part, self.label) for part in x.float().split(_BLOCK)]
         scores = torch.cat(parts) if len(parts) > 1 else parts[0]
         if bool(torch.isnan(scores).any()):
             raise BenchError(f"{self.label} gives scores that are no numbers; fit it again")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bench.classifier.model import Model, fitted
+from bench.core.scored import scored
 from bench.core.state_parts import leaves, strings
 from bench.core.task import Task
 from bench.runner.identity import evaluation_fingerprint, recipe_fingerprint
@@ -107,7 +108,7 @@ def verify(receipt: Mapping[str, Any], after: Model, before: Model | None = None
     _, state = fitted(after.method, after.task, seed=after.seed, label=after.label)
     x = torch.cat([part.x.float() for part in (after.task.support, after.task.memory.images) if len(part)])
     with torch.no_grad():
-        kept, anew = (after.method.score(s, x).double() for s in (after.state, state))
+        kept, anew = (scored(after.method, s, x, after.label).double() for s in (after.state, state))
     gap = float(torch.where(kept == anew, 0.0, (kept - anew).abs()).max())
     largest = float(torch.where(anew.isinf(), 0.0, anew.abs()).max())
     _require(gap <= _NEAR * max(1.0, largest), f"a state that never saw the items scores otherwise (by {gap:.3g})")

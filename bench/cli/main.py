@@ -15,7 +15,7 @@ from bench.cli import fish  # noqa: F401 - importing it is what registers it
 from bench.cli.data import data
 from bench.cli.lazy import Lazy, LazyGroup
 from bench.cli.memory import memory
-from bench.utils.errors import BenchError, Notice, one_line
+from bench.utils.errors import BenchError, Notice, is_full_device, one_line
 from bench.utils.interrupts import listening_for_stop, stop_requested
 from bench.utils.names import printable
 from bench.utils.threads import wait_briefly
@@ -29,14 +29,14 @@ class _Group(LazyGroup):
     """Turns errors a user can put right into one line and exit status 2, and Ctrl-C into one line and 130."""
 
     def main(self, *args: Any, **more: Any) -> Any:
-        """Run a command; what the system refuses, a full disk or too little memory, is one line as well."""
+        """Run a command; what the system refuses, a full disk, GPU or too little memory, is one line as well."""
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # names of files need not be text
         try:
             os.getcwd()  # some libraries end the process where there is none
             return super().main(*args, **more)
-        except (OSError, MemoryError, ImportError) as error:
+        except (OSError, MemoryError, ImportError, RuntimeError) as error:
             line = _refused_by_the_system(error)
             if line is None:
                 raise
@@ -87,6 +87,8 @@ def _notices_in_one_line() -> Iterator[None]:
 def _refused_by_the_system(error: BaseException) -> str | None:
     """Return what the system refused, on one line; None for an error that is none of its."""
     text = one_line(error)
+    if is_full_device(error):
+        return "bench: the GPU is full; use a larger GPU (--device cuda:N) or --device cpu, or end what else uses it"
     if isinstance(error, MemoryError) or any(words in text for words in ("map segment", "allocate memory")):
         return "bench: there is too little memory (or address space) for this; free some, or raise the limit"
     if not isinstance(error, OSError) or error.strerror is None:

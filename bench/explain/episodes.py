@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.core.dataset import Dataset
 from bench.core.registry import METHODS, SCENARIOS
+from bench.core.scored import scored
 from bench.core.task import Episode, Session
 from bench.device.choose import choose_device
 from bench.explain.rebuild import built_again, dealt_again, trained_again, tuned
@@ -59,7 +60,7 @@ class Held:
     def predictions(self, x: Tensor) -> np.ndarray:
         """Return the class ids that it answers queries [q, d] with, int64 [q]."""
         with torch.no_grad():
-            columns = self.method.score(self.state.state, x.float()).argmax(1)
+            columns = scored(self.method, self.state.state, x.float(), self.label).argmax(1)
         found: np.ndarray = np.asarray(self.state.task.classes)[columns.cpu().numpy()]
         return found
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bench.core.protocols import Forgets
+from bench.core.scored import scored
 from bench.explain.episodes import DealtAgain, Held, dealt_episodes
 from bench.explain.interventions import intervene
 from bench.explain.rebuild import built_again
@@ -158,7 +159,8 @@ def _margins(dealt: DealtAgain, held: Held, state: SessionState, columns: np.nda
     """Return for each item the score of its class less the largest other, float64 [n]."""
     x = dealt.session.task.all_images.x
     with torch.no_grad():
-        scores = torch.cat([held.method.score(state.state, part.float()).double().cpu() for part in x.split(4096)])
+        parts = (scored(held.method, state.state, part.float(), held.label) for part in x.split(4096))
+        scores = torch.cat([part.double().cpu() for part in parts])
     own = torch.from_numpy(columns).unsqueeze(1)
     right = scores.gather(1, own).squeeze(1)
     others = scores.scatter(1, own, -torch.inf).amax(1)

@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.classifier.model import chosen_method, fitted
 from bench.core.features import Features
 from bench.core.memory import Memory
+from bench.core.scored import scored
 from bench.core.task import Task
 from bench.cost.flops import Counter
 from bench.functional.linear_map import LinearMap, fit_map
@@ -184,7 +185,7 @@ def _answers(recipe: Any, label: str, items: Features, queries: Features, seed: 
     )
     method, state = fitted(recipe, task, seed=seed, label=label)
     with torch.no_grad():
-        columns = torch.cat([method.score(state, part.float()).argmax(1) for part in queries.x.split(_BLOCK)])
+        columns = torch.cat([scored(method, state, part.float(), label).argmax(1) for part in queries.x.split(_BLOCK)])
     found: np.ndarray = np.asarray(classes)[columns.cpu().numpy()]
     return found
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.classifier.data import memory_of, named, task_of
 from bench.classifier.model import chosen_method, fitted
 from bench.core.protocols import Method
+from bench.core.scored import scored
 from bench.core.task import Task
 from bench.encoders.encoder import Encoder
 from bench.learning.holdout import apart, digest_order
@@ -45,7 +46,7 @@ class Field:
         rest, held = apart(self.task, torch.from_numpy(self.round_of == number))
         method, state = fitted(self.candidates[name], rest, seed=self.seed, label=name, device=self.device)
         with torch.no_grad():
-            scores = torch.cat([method.score(state, part) for part in held.x.float().split(_BLOCK)])
+            scores = torch.cat([scored(method, state, part, name) for part in held.x.float().split(_BLOCK)])
         return (scores.argmax(1) == self.task.columns(held.labels)).numpy()
 
 

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from bench.device.exactness import attempts
@@ -36,7 +35,7 @@ from bench.runner.saved_weights import SavedWeights
 from bench.runner.tuning import Budget
 from bench.search import engine as engine_for
 from bench.search.approximate.recall import Recalls
-from bench.utils.errors import BenchError, Unsuitable, one_line
+from bench.utils.errors import BenchError, Unsuitable, is_full_device, one_line
 from bench.utils.interrupts import stop_if_requested
 
 if TYPE_CHECKING:
@@ -179,7 +178,7 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
         except Exception as error:
             # A library may turn an interrupt into an error of its own.
             stop_if_requested()
-            full = isinstance(error, torch.OutOfMemoryError)
+            full = is_full_device(error)
             why = _full(named, str(error)) if full else one_line(error, longest=_LONGEST)
             base |= {"status": "failed", "reason": why}
             base |= {"error_type": type(error).__name__, "traceback": traceback.format_exc()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,9 @@ import torch
 from torch import Tensor
 
 from bench.core.protocols import Method, Streams
+from bench.core.scored import scored
 from bench.cost.meter import Repeats
-from bench.utils.errors import BenchError, Notice
+from bench.utils.errors import BenchError
 
 
 class Scorer:
@@ -41,7 +41,7 @@ class Scorer:
         if self._method.about.sees == "stream":
             return self._in_turn(queries)
         with self._repeats.like(len(queries)):
-            return self._at_once(queries)
+            return scored(self._method, self._state, queries, self._label)
 
     def _in_turn(self, queries: Tensor) -> Tensor:
         if self._begun is None:
@@ -52,21 +52,6 @@ class Scorer:
             with self._repeats.like("one query"):
                 rows.append(method.step(self._state, seen, row))
         return torch.cat(rows)
-
-    def _at_once(self, queries: Tensor) -> Tensor:
-        """Return a method's scores of a block; where the device is too full for it, those of its halves."""
-        try:
-            return self._method.score(self._state, queries)
-        except torch.OutOfMemoryError:
-            if len(queries) < 2 or self._method.about.sees == "set":
-                raise
-        # Outside the handler, so that the failed attempt's tensors are free before the next one.
-        half = (len(queries) + 1) // 2
-        warnings.warn(
-            Notice(f"{self._label}: the GPU is too full to score {len(queries)} queries at a time, so {half} are"),
-            stacklevel=2,
-        )
-        return torch.cat([self._method.score(self._state, part) for part in queries.split(half)])
 
 
 def _streaming(method: Method, label: str) -> Streams:

@@ -21,6 +21,18 @@ class Notice(UserWarning):
     """Something the user should know and need not put right; the command line prints it on one line."""
 
 
+_FULL = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+"""What the libraries below torch say where it has no error of its own."""
+
+
+def is_full_device(error: BaseException) -> bool:
+    """Return whether an error says that a GPU's memory is full; torch need not be imported."""
+    kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
+    return "torch.OutOfMemoryError" in kinds or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL)
+    )
+
+
 _LISTED, _SHOWN = 80, 20
 """Known words that a message lists in full, and how many of more than that."""
 
