@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -190,7 +191,7 @@ class Seer:
         pass
 
     def ready(self):
-        return os.environ.get("CUDA_VISIBLE_DEVICES")
+        return f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {os.nice(0)}"
 
 
 ray_pool.RayActor = Seer
@@ -207,17 +208,18 @@ with ray_pool.actor_pool(run, "local", 2, []) as pool:
             seen.append(str(refused))
 print(json.dumps(sorted(seen)))
 """
-"""Two workers on a machine that Ray is told has two GPUs, each of which refuses to work and says what it sees."""
+"""Two workers on a machine that Ray is told has two GPUs; each refuses to work and says what it sees, and how nice it
+is."""
 
 
-def test_ray_shows_each_worker_a_gpu_of_its_own(tmp_path: Path) -> None:
+def test_ray_shows_each_worker_a_gpu_of_its_own_and_leaves_it_its_priority(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     done = subprocess.run(
         [sys.executable, "-c", SEEING], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == '["0", "1"]'
+    assert done.stdout.splitlines()[-1] == json.dumps([f"{number} {os.nice(0)}" for number in range(2)])
 
 
 SICKLY = METHOD.replace("plugged", "sickly").replace(

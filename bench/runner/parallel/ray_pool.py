@@ -52,6 +52,9 @@ _START_SECONDS = 600.0
 """How long a cluster may take to give a worker a place and the worker to plan the run."""
 _LOOK_SECONDS = 10.0
 """How often a worker that is waited for gives occasion to ask whether there still is a cluster."""
+_LOCAL = {"worker_niceness": 0, "enable_worker_prestart": False}
+"""How Ray's own cluster on this machine differs from its defaults: workers at the priority of any process, where those
+of niceness 15 wait for minutes beside two others at work, and no worker started before one is asked for."""
 
 
 @contextmanager
@@ -120,7 +123,14 @@ def _connect(ray: Any, address: str, jobs: int | None, cards: int) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     if address == "local":
         try:
-            ray.init(address="local", num_cpus=jobs or cores(), num_gpus=cards, include_dashboard=False, **quiet)
+            ray.init(
+                address="local",
+                num_cpus=jobs or cores(),
+                num_gpus=cards,
+                include_dashboard=False,
+                _system_config=_LOCAL,
+                **quiet,
+            )
         except Exception as error:
             raise BenchError(
                 f"Ray did not start on this machine ({_line(str(error))}); leave it more of the processors and memory "
