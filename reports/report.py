@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench.reports.analysis import Analysis, Choices
@@ -11,7 +12,7 @@ from bench.reports.figures.drawing import draw_all, early
 from bench.reports.figures.registry import FIGURES
 from bench.reports.figures.style import Format, unshown
 from bench.reports.page import html, terminal
-from bench.reports.page.report_folder import publish
+from bench.reports.page.report_folder import publish, unfinished
 from bench.reports.sections.sections import Part, parts, tables
 from bench.reports.tables.files import csv_bytes
 from bench.reports.tables.latex import latex
@@ -36,7 +37,8 @@ def build(
 ) -> str:
     """Write the report on some runs into a folder and return the table for the terminal.
 
-    Where figures would be waited for, the page is there without them before. The files depend on the records alone,
+    Where figures would be waited for, the page is there without them before; if they fail, the folder is what it was.
+    The files depend on the records alone,
     not on their order nor on the folders they lie in. Files of an earlier
     report in the same folder that this one does not have are removed.
 
@@ -72,20 +74,20 @@ def build(
         known = suggest(choices.baseline, analysis.methods)
         raise BenchError(f"--baseline {shown(choices.baseline)} is no method of these runs{known}")
     # The other processes draw what they can while this one computes.
-    with early(analysis, processes, formats) as begun:
+    with early(analysis, processes, formats) as begun, ExitStack() as stack:
         beside = tables(analysis)
         warnings = [*FIGURES.warnings, *analysis.warnings]
         said = [*warnings, *analysis.detailed[1]]
         if time.monotonic() - start > _SOON:
-            unfinished = parts(beside, {})
-            page = html.render(analysis, unfinished, [*said, _EARLY]).encode()
-            publish(out, {**_all_files(unfinished), "report.html": page}, whole=False)
+            without = parts(beside, {})
+            page = html.render(analysis, without, [*said, _EARLY]).encode()
+            stack.enter_context(unfinished(out, {**_all_files(without), "report.html": page}))
         sections = parts(beside, draw_all(analysis, processes, formats, begun))
-    notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis, formats)]
-    files = _all_files(sections, formats)
-    files["report.md"] = _markdown(sections, warnings, notes).encode()
-    files["report.html"] = html.render(analysis, sections, [*said, *notes]).encode()
-    publish(out, files)
+        notes = [*(note for part in sections for note in part.notes), *_without_glyphs(analysis, formats)]
+        files = _all_files(sections, formats)
+        files["report.md"] = _markdown(sections, warnings, notes).encode()
+        files["report.html"] = html.render(analysis, sections, [*said, *notes]).encode()
+        publish(out, files)
     n_figures = sum(len(part.figures) for part in sections)
     return terminal.text(analysis.means, warnings, out, n_figures, width)
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from bench.utils.atomic import sweep, write_atomically
+from bench.utils.atomic import replacing, sweep, write_atomically
 from bench.utils.errors import BenchError, one_line
 from bench.utils.json_text import parse_json
 from bench.utils.texts import require_regular
 
 WRITTEN = "report-files.json"
 """The file that names every file of the report with the SHA-256 of its content."""
+_PAGE = "report.html"
 
 
 def publish(out: Path, files: Mapping[str, bytes], *, whole: bool = True) -> None:
     """Write the files, named relative to ``out``, and remove those that an earlier report wrote and this one does not.
 
-    A file is removed only if an earlier report names it and it still is what that report wrote; and none is while the
-    files are not the ``whole`` report yet.
+    Every file is written beside its place before the first is moved there, so that a full disk leaves the folder as it
+    was. A file is removed only if an earlier report names it and it still is what that report wrote; and none is while
+    the files are not the ``whole`` report yet.
 
     Raises
     ------
@@ -32,17 +35,64 @@ def publish(out: Path, files: Mapping[str, bytes], *, whole: bool = True) -> Non
     for place in (out, *(out / Path(name).parent for name in before if _inside(out / Path(name).parent, out))):
         sweep(place)
     now = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    # A report that is stopped half-way leaves both lists, so that the next one still knows what to remove.
-    _remember(out, {**before, **now})
-    for name, content in files.items():
-        write_atomically(out / name, content)
+    made = _missing_folders(out, files)
+    try:
+        with ExitStack() as stack:
+            # The last that is begun is the first that is moved. A report that is stopped half-way leaves both lists, so
+            # that the next one still knows what to remove, and the page comes after all that it names.
+            for name in sorted(files, key=lambda name: name != _PAGE):
+                stack.enter_context(replacing(out / name)).write_bytes(files[name])
+            stack.enter_context(replacing(out / WRITTEN)).write_bytes(_listed({**before, **now}))
+    except BaseException:
+        _remove_empty(made)
+        raise
     if not whole:
         return
     for name in sorted(set(before) - set(now)):
         path = out / name
         if _inside(path, out) and path.is_file() and _sha256(path) == before[name]:
             path.unlink()
-    _remember(out, now)
+    write_atomically(out / WRITTEN, _listed(now))
+
+
+@contextmanager
+def unfinished(out: Path, files: Mapping[str, bytes]) -> Iterator[None]:
+    """Have files of a report that is not whole yet in its folder; if the block fails, the folder is as it was before.
+
+    Raises
+    ------
+    BenchError
+        As :func:`publish`.
+    """
+    made = _missing_folders(out, files)
+    paths = [out / name for name in (*files, WRITTEN)]
+    before = {path: path.read_bytes() if path.is_file() else None for path in paths}
+    publish(out, files, whole=False)
+    try:
+        yield
+    except Exception:
+        # What goes first leaves room for the rest, should the disk be full. What the block failed with is said, whether
+        # or not the folder can still be written to.
+        with suppress(OSError, BenchError):
+            for path in (path for path, content in before.items() if content is None):
+                path.unlink(missing_ok=True)
+            for path, content in before.items():
+                if content is not None:
+                    write_atomically(path, content)
+            _remove_empty(made)
+        raise
+
+
+def _missing_folders(out: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Return the folders that are made for some files, the innermost first."""
+    folders = {folder for name in files for folder in (out / name).parents if not folder.exists()}
+    return sorted(folders, key=lambda folder: len(folder.parts), reverse=True)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _written(path: Path) -> dict[str, str]:
@@ -58,9 +108,8 @@ def _written(path: Path) -> dict[str, str]:
         raise BenchError(f"{path} is damaged ({one_line(error)}); delete the folder, or choose another --out") from None
 
 
-def _remember(out: Path, files: Mapping[str, str]) -> None:
-    text = json.dumps({"files": dict(files)}, indent=1, sort_keys=True)
-    write_atomically(out / WRITTEN, text + "\n")
+def _listed(files: Mapping[str, str]) -> bytes:
+    return (json.dumps({"files": dict(files)}, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _inside(path: Path, folder: Path) -> bool:

@@ -1,6 +1,8 @@
 """The folder of a report."""
 
+import errno
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -108,3 +110,43 @@ def test_a_report_that_is_stopped_before_its_figures_is_made_whole_by_the_next(t
     build([tmp_path / "a"], tmp_path / "out")
     names = {path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*") if path.is_file()}
     assert {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()} == names
+
+
+@pytest.mark.parametrize("soon", [-1.0, 1e9], ids=["slow", "fast"])
+@pytest.mark.parametrize("over", [True, False], ids=["over another", "new"])
+def test_a_report_whose_figures_fail_leaves_the_folder_as_it_was(tmp_path, monkeypatch, soon, over):
+    make_run(tmp_path / "a", {"knn": 0.5, "mml": 0.8}, sessions=1)
+    out = tmp_path / "out" / "below"
+    if over:
+        publish(out, {"report.html": b"old", "mine.csv": b"1", "summary.csv": b"2"})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def fail(*arguments):
+        assert (soon < 0) == (b"still being drawn" in (out / "report.html").read_bytes() if out.exists() else False)
+        raise BenchError("figure 'mine' of plug-in 'mine' failed")
+
+    monkeypatch.setattr(building, "_SOON", soon)
+    monkeypatch.setattr(building, "draw_all", fail)
+    with pytest.raises(BenchError, match=r"^figure 'mine' of plug-in 'mine' failed$"):
+        build([tmp_path / "a"], out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert (tmp_path / "out").exists() is over
+
+
+def test_a_full_disk_leaves_the_report_before(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    publish(out, {"report.html": b"old", "a.csv": b"1"})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    write = Path.write_bytes
+
+    def full(path, content):
+        if "z.csv" in path.name:
+            write(path, content[:1])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(BenchError, match=r"cannot write .*z\.csv: No space left on device; free some space"):
+        publish(out, {"report.html": b"new", "a.csv": b"2", "new/z.csv": b"33", "b.csv": b"4"})
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not (out / "new").exists()
