@@ -6,15 +6,21 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.class_axis import name_classes, with_names
 from bench.reports.figures.registry import figure
 from bench.reports.figures.style import Figure, canvas, plot_styles, render, title
+from bench.reports.forms.intervals import Floats
+from bench.reports.records.arrow_columns import Ints
 from bench.reports.records.class_names import ClassNames
 from bench.reports.records.paired_predictions import Group, PairedPredictions
 from bench.reports.utils.text import file_name, place
+
+_HALF = 0.45
+"""Half the width of a bar; the next is 1 away."""
 
 
 @figure("classes", section="classes", each=lambda analysis: analysis.detailed_groups, early=True)
@@ -45,25 +51,12 @@ def differences(groups: Sequence[Group], methods: Sequence[str], class_names: Cl
         gap = gap.dropna().sort_values(ascending=False, kind="stable")
         data = pd.DataFrame({"class": gap.index, "a": a, "b": b, "difference": gap.to_numpy()})
         with canvas(6.4, 4.2 if names else 3.2) as (drawing, (axes,)):
-            bars = pd.DataFrame({"place": range(len(gap)), "points": 100 * gap.to_numpy()})
-            colours = {f"{a} ahead": styles[a].colour, f"{b} ahead": styles[b].colour, "equal": "#777777"}
-            ahead = pd.Series(np.select([gap > 0, gap < 0], [f"{a} ahead", f"{b} ahead"], "equal"))
-            sns.barplot(
-                bars,
-                x="place",
-                y="points",
-                hue=ahead,
-                # Classes without a difference have no bar, and need no legend beside the others.
-                hue_order=[text for text in list(colours)[:2] if text in set(ahead)] or ["equal"],
-                palette=colours,
-                dodge=False,
-                native_scale=True,
-                saturation=1,
-                width=0.9,
-                errorbar=None,
-                linewidth=0,
-                ax=axes,
-            )
+            points = 100 * gap.to_numpy()
+            # Classes without a difference have no bar, and need no legend beside the others.
+            ahead = [(f"{a} ahead", points > 0, styles[a].colour), (f"{b} ahead", points < 0, styles[b].colour)]
+            for text, which, colour in ahead if points.any() else [("equal", points == 0, "#777777")]:
+                if which.any():
+                    _bars(axes, np.flatnonzero(which), points[which], colour=colour, label=text)
             axes.legend(*axes.get_legend_handles_labels(), loc="upper right")
             axes.set_xlim(-0.6, len(gap) - 0.4)
             name_classes(axes, gap.index, names)
@@ -78,6 +71,17 @@ def differences(groups: Sequence[Group], methods: Sequence[str], class_names: Cl
             caption=f"{place(*group.key)}. Recall of {a} minus recall of {b} in each class, mean over seeds, sorted.",
             data=with_names(data, names),
         )
+
+
+def _bars(axes: Axes, places: Ints, heights: Floats, *, colour: str, label: str) -> None:
+    """Draw bars [n] of one colour as one artist: a figure of a hundred bars, each its own, takes a third longer."""
+    left, right, foot = places - _HALF, places + _HALF, np.zeros(len(places))
+    corners = [[left, foot], [right, foot], [right, heights], [left, heights]]
+    bars = PolyCollection(list(np.moveaxis(np.array(corners), -1, 0)), facecolors=colour, linewidths=0, label=label)
+    # As with bars of matplotlib's own, there is no margin below 0 where no bar goes there.
+    bars.sticky_edges.y.append(0)
+    axes.add_collection(bars)
+    axes.autoscale_view()
 
 
 def _recall(runs: Sequence[PairedPredictions]) -> pd.Series:

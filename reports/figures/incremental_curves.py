@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from bench.reports.figures.style import (
     render,
     title,
 )
-from bench.reports.forms.intervals import t_interval
+from bench.reports.forms.intervals import Floats, t_intervals
 from bench.reports.metrics.cost import edit_names
 from bench.reports.records.keys import GROUP
 from bench.reports.records.paired_predictions import Group
@@ -133,17 +133,25 @@ def curve_data(
     if edits:
         data["edit"] = data["session"].map(dict(edits))
 
-    def by_row(name: str) -> list[np.ndarray]:
-        return np.split(ordered[name].to_numpy(), begin[1:])
+    seeds = np.diff([*begin, len(ordered)])
+    # Rows over equally many seeds are computed together: [r] rows and, for each, the places of its seeds [r, seeds].
+    alike = [np.flatnonzero(seeds == n) for n in np.unique(seeds)]
+    blocks = [(rows, begin[rows][:, None] + np.arange(seeds[rows[0]])) for rows in alike]
 
-    data["classes_seen"] = [values.mean() for values in by_row("n_classes")]
+    def by_row(name: str, compute: Callable[[Floats], Floats]) -> Floats:
+        """Return what a function gives for the values of each row [rows]."""
+        values, computed = ordered[name].to_numpy(dtype=np.float64), np.empty(len(begin))
+        for rows, places in blocks:
+            computed[rows] = compute(values[places])
+        return computed
+
+    data["classes_seen"] = by_row("n_classes", lambda values: values.mean(axis=1))
+    rows = list(zip(*(ordered[name].iloc[begin] for name in _ROW), strict=True))
     for score in _CURVES:
         if score in ordered and ordered[score].notna().any():
-            values = by_row(score)
-            own = [
-                (bounds or {}).get((*key, score, int(session)), np.clip(t_interval(one), 0, 1))
-                for *key, session, one in zip(*(ordered[c].iloc[begin] for c in _ROW), values, strict=True)
-            ]
-            data[score] = [one.mean() for one in values]
-            data[f"{score}_low"], data[f"{score}_high"] = zip(*own, strict=True)
-    return data.assign(seeds=[len(values) for values in by_row("accuracy")])
+            data[score] = by_row(score, lambda values: values.mean(axis=1))
+            known = [(bounds or {}).get((*key, score, int(session))) for *key, session in rows]
+            for end, side in enumerate(("low", "high")):
+                own = np.clip(by_row(score, lambda values: t_intervals(values)[end]), 0, 1)  # noqa: B023  # called here
+                data[f"{score}_{side}"] = [one if of is None else of[end] for one, of in zip(own, known, strict=True)]
+    return data.assign(seeds=seeds)

@@ -243,11 +243,19 @@ def t_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
 
     mean +- t_{n-1} s / sqrt(n); Student, The probable error of a mean, Biometrika 1908.
     """
+    low, high = t_intervals(values, level)
+    return float(low), float(high)
+
+
+def t_intervals(values: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
+    """Return the limits of :func:`t_interval` for each row of values [..., n]: two arrays [...]."""
     x = np.asarray(values, dtype=np.float64)
-    if len(x) < 2 or np.isnan(x).any():
-        return float("nan"), float("nan")
-    half = float(student_quantile(1 - level, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
-    return float(x.mean()) - half, float(x.mean()) + half
+    n = x.shape[-1]
+    if n < 2:
+        return np.full(x.shape[:-1], np.nan), np.full(x.shape[:-1], np.nan)
+    half = student_quantile(1 - level, n - 1) * x.std(axis=-1, ddof=1) / np.sqrt(n)
+    mean = x.mean(axis=-1)
+    return np.asarray(mean - half), np.asarray(mean + half)
 
 
 def bounds(c: Components, kind: Kind, level: float = LEVEL) -> tuple[Floats, Floats]:

@@ -1,12 +1,15 @@
 """Figures that hold what they name: legends, titles, and what is not drawn."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
+from matplotlib.text import Text
 
+from bench.reports.figures import style
 from bench.reports.figures.style import canvas, heatmap, legend, lines, plot_styles, render, title
 from bench.reports.utils.text import condition_text
 
@@ -91,3 +94,25 @@ def test_squares_say_their_value_in_ink_that_is_read_on_them():
         assert sum(to_rgba(said["0.0"].get_color())[:3]) < 1
         assert [text.get_text() for text in axes.get_yticklabels()] == ["up", "down"]
         assert axes.yaxis_inverted()
+
+
+def test_measuring_a_text_once_gives_the_same_files_in_fewer_steps(monkeypatch):
+    measured = []
+    measure = Text._get_layout
+    monkeypatch.setattr(Text, "_get_layout", lambda text, drawer: measured.append(text) or measure(text, drawer))
+
+    def files():
+        measured.clear()
+        with canvas() as (drawing, (axes,)):
+            axes.plot([0, 1], [2, 30], label="one")
+            axes.set_xticks([0, 1], ["a long name", "two\nlines"], rotation=60)
+            axes.set_xlabel("what")
+            legend(drawing, axes)
+        made = render(drawing, name="n", title="t", caption="c", data=pd.DataFrame())
+        return made.svg, made.png, len(measured), drawing
+
+    svg, png, few, drawing = files()
+    assert not [text for text in drawing.findobj(Text) if "_get_layout" in vars(text)]
+    monkeypatch.setattr(style, "_measured_once", lambda figure: nullcontext())
+    assert files()[:2] == (svg, png)
+    assert few < files()[2] / 2
