@@ -11,9 +11,9 @@ from torch import Tensor
 
 from bench.core.registry import method
 from bench.core.task import Task
-from bench.functional.blocks import in_small_blocks
+from bench.functional.blocks import in_shared_blocks
 from bench.functional.classwise import normalise
-from bench.functional.gaussian import Fourier, Moments, Scatter, discriminant, solve_low_rank
+from bench.functional.gaussian import Fourier, Moments, Scatter, discriminant, fourier_features, solve_low_rank
 from bench.functional.logistic_regression import Linear
 from bench.functional.symmetric import solve_shifted
 from bench.utils.random import Stream
@@ -98,5 +98,11 @@ class KLDA:
 
     def score(self, state: Kernelised, queries: Tensor) -> Tensor:
         """Return discriminants, float64 [q, c]; a class without images gets minus infinity."""
-        scores = in_small_blocks(queries, lambda x: state.linear(state.features(normalise(x)).double()))
+        drawn = state.features.frequencies, state.features.phases
+        scores = in_shared_blocks(queries, _embedded, drawn, lambda h: state.linear(h.double()))
         return scores.masked_fill(state.statistics.counts == 0, -torch.inf)
+
+
+def _embedded(x: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
+    """Return the random Fourier features of images [n, d] of any norm, [n, D]."""
+    return fourier_features(normalise(x), frequencies, phases)

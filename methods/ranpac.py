@@ -16,7 +16,8 @@ from bench.core.memory import Items
 from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS, WEIGHTS
 from bench.core.task import Task
-from bench.functional.blocks import in_small_blocks
+from bench.cost.shared import shared
+from bench.functional.blocks import in_shared_blocks
 from bench.functional.certificates_of_heads import one_removal
 from bench.functional.classwise import class_counts, normalise
 from bench.functional.left_out import RidgeWithout
@@ -84,8 +85,12 @@ class RanPAC:
             instead="lower ranpac.width, or take slda",
             device=task.device,
         )
-        draw = torch.randn(task.dimension, self.width, generator=rng.child("projection").torch())
-        projection = draw.to(task.device)
+        shape, stream = (task.dimension, self.width), rng.child("projection")
+
+        def draw() -> tuple[Tensor]:
+            return (torch.randn(*shape, generator=stream.torch()).to(task.device),)
+
+        (projection,) = shared(("normal", *shape, task.device, stream.key()), draw)
         none, nothing = projection.new_zeros(0, self.width), task.labelled.labels[:0]
         return self._grown(
             projection, Rows.of(none, nothing, task.n_classes), class_counts(nothing, task.n_classes), task
@@ -159,7 +164,7 @@ class RanPAC:
 
     def score(self, state: Projected, queries: Tensor) -> Tensor:
         """Return regressed targets [q, c]; a class without images gets minus infinity."""
-        scores = in_small_blocks(queries, lambda x: _projected(x, state.projection) @ state.weights)
+        scores = in_shared_blocks(queries, _projected, [state.projection], lambda h: h @ state.weights)
         return scores.masked_fill(state.counts == 0, -torch.inf)
 
     def certify(self, state: Projected, task: Task, queries: Tensor, edit: Edit, most: int) -> Certificate:

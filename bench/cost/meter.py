@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import process_time
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from bench.cost import peak_memory
 from bench.cost.flops import Counter
+from bench.cost.kept import idle_bytes
 from bench.cost.spent import Spent
 
 PHASES = ("train", "build", "retrieve", "score")
@@ -30,6 +31,8 @@ PHASES = ("train", "build", "retrieve", "score")
 
 KINDS = ("product", "elementwise", "formula")
 """How FLOPs are known: counted by torch's operations (see :mod:`bench.cost.flops`), or by a formula."""
+
+T = TypeVar("T")
 
 _Reading = tuple[float, int, int]
 """Seconds, FLOPs of products, and elementwise ones."""
@@ -55,6 +58,22 @@ class _Phase:
     def add_inner(self, spent: _Reading) -> None:
         """Note what a phase within it took."""
         self.inner = self.inner[0] + spent[0], self.inner[1] + spent[1], self.inner[2] + spent[2]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a piece of work cost.
+
+    Attributes
+    ----------
+    seconds, processor_seconds : float
+    flops : (int, int) or None
+        Of products, and elementwise; None where they were not counted.
+    """
+
+    seconds: float
+    processor_seconds: float
+    flops: tuple[int, int] | None
 
 
 class Meter:
@@ -113,9 +132,28 @@ class Meter:
         name = self._open[-1].name if self._open else None
         return name if name in ("train", "build") else None
 
-    def add(self, name: str, seconds: float) -> None:
+    def add(self, name: str, seconds: float, processor_seconds: float) -> None:
         """Charge seconds that were spent before, on behalf of everyone (a shared retrieval)."""
         self.seconds[name] += seconds
+        self.processor_seconds += processor_seconds
+
+    def measured(self, work: Callable[[], T]) -> tuple[T, Work]:
+        """Return what ``work`` makes, and what it cost; it is charged as any other."""
+        counted, (start, *before), busy = self.counts, self._read(), process_time()
+        made = work()
+        (end, *after), processor = self._read(), process_time() - busy
+        products, elementwise = (int(b - a) for a, b in zip(before, after, strict=True))
+        return made, Work(end - start, processor, (products, elementwise) if counted else None)
+
+    def charge_again(self, work: Work) -> bool:
+        """Charge the open phase what somebody else's work cost; return False where that is not known of it."""
+        if not self._open or (self.counts and work.flops is None):
+            return False
+        self.add(self._open[-1].name, work.seconds, work.processor_seconds)
+        if self.counts and work.flops is not None:
+            self._counter.products += work.flops[0]
+            self._counter.elementwise += work.flops[1]
+        return True
 
     def add_flops(self, name: str | None, flops: int | None) -> None:
         """Charge FLOPs by formula; None for an unknown number. Without a name the open phase is charged."""
@@ -234,9 +272,10 @@ class Meter:
         start = _now()
         if self._open:
             name = self._open[-1].name
-            for known, peak in ((self.cpu_peaks, peak_memory.cpu_peak()), (self.gpu_peaks, peak_memory.gpu_peak())):
+            peaks = (self.cpu_peaks, peak_memory.cpu_peak(), "cpu"), (self.gpu_peaks, peak_memory.gpu_peak(), "cuda")
+            for known, peak, device in peaks:
                 if peak is not None:
-                    known[name] = max(known.get(name, 0), peak)
+                    known[name] = max(known.get(name, 0), peak - idle_bytes(device))
         if not peak_memory.reset():
             self.cpu_peaks.clear()
         self._aside += _now() - start
@@ -335,11 +374,16 @@ def phase_of_search() -> str:
     return (meter.open_phase if meter is not None else None) or "retrieve"
 
 
-def charge(name: str, seconds: float) -> None:
+def charge(name: str, seconds: float, processor_seconds: float) -> None:
     """Charge seconds to a phase of the meter in force, if there is one."""
     meter = _current.get()
     if meter is not None:
-        meter.add(name, seconds)
+        meter.add(name, seconds, processor_seconds)
+
+
+def meter_in_force() -> Meter | None:
+    """Return the meter that :func:`phase` and the charges report to; None if there is none."""
+    return _current.get()
 
 
 def charge_flops(flops: int | None, name: str | None = None) -> None:

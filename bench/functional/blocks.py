@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from bench.cost.shared import name_of, shared
+
 _NUMBERS = 1 << 24
 """Queries times items that are held at a time: 64 MiB of float32."""
 
@@ -32,6 +34,38 @@ def in_small_blocks(queries: Tensor, logits: Callable[[Tensor], Tensor]) -> Tens
     if queries.device.type != "cpu" or len(queries) <= _FEW:
         return logits(queries)
     return torch.cat([logits(block) for block in queries.split(_FEW)])
+
+
+def in_shared_blocks(
+    queries: Tensor,
+    embed: Callable[..., Tensor],
+    drawn: Sequence[Tensor],
+    logits: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Return ``logits`` of ``embed`` of queries [q, d] in small blocks, where cells of a run share what is embedded.
+
+    Parameters
+    ----------
+    embed : callable
+        A function of a module, so that it is the same for every cell; makes features [b, D] of queries [b, d] and of
+        what is drawn.
+    drawn : sequence of Tensor
+        By :func:`bench.cost.shared.shared`, else nothing is shared.
+    logits : callable
+        Does not write to the features.
+    """
+    names = [name_of(tensor) for tensor in (queries, *drawn)]
+    first = 0
+
+    def answered(block: Tensor) -> Tensor:
+        nonlocal first
+        first += len(block)
+        if None in names:
+            return logits(embed(block, *drawn))
+        (features,) = shared((embed, *names, first), lambda: (embed(block, *drawn),))
+        return logits(features)
+
+    return in_small_blocks(queries, answered)
 
 
 def summed_by_class(values: Tensor, columns: Tensor, n_classes: int) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.cost.meter import counted_as
+from bench.cost.shared import shared
 from bench.functional.classwise import class_counts, class_sums, rows_of_classes
 from bench.functional.logistic_regression import Linear
 from bench.functional.symmetric import add_gram, mirror, solve_shifted
@@ -257,10 +258,19 @@ class Fourier:
         Rahimi & Recht, Random Features for Large-Scale Kernel Machines, NeurIPS 2007: frequencies are normal with
         variance 2 gamma, phases uniform in [0, 2 pi).
         """
-        frequencies = torch.randn(d, width, generator=rng.child("frequencies").torch()) * math.sqrt(2 * gamma)
-        phases = torch.rand(width, generator=rng.child("phases").torch()) * (2 * math.pi)
-        return Fourier(frequencies.to(device), phases.to(device))
+
+        def draw() -> tuple[Tensor, Tensor]:
+            frequencies = torch.randn(d, width, generator=rng.child("frequencies").torch()) * math.sqrt(2 * gamma)
+            phases = torch.rand(width, generator=rng.child("phases").torch()) * (2 * math.pi)
+            return frequencies.to(device), phases.to(device)
+
+        return Fourier(*shared(("fourier", d, width, gamma, device, rng.key()), draw))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return sqrt(2 / D) cos(x w + b), [n, D]."""
-        return (x @ self.frequencies).add_(self.phases).cos_().mul_(math.sqrt(2 / len(self.phases)))
+        return fourier_features(x, self.frequencies, self.phases)
+
+
+def fourier_features(x: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
+    """Return sqrt(2 / D) cos(x w + b) of rows [n, d] for frequencies w [d, D] and phases b [D], [n, D]."""
+    return (x @ frequencies).add_(phases).cos_().mul_(math.sqrt(2 / len(phases)))

@@ -27,6 +27,7 @@ from bench.core.features import Features
 from bench.core.memory import Memory
 from bench.core.rows import Rows
 from bench.core.task import Episode, ItemImages, Session, Task
+from bench.cost.kept import Kept
 from bench.cost.meter import uncounted
 from bench.device.copies import PrivateCopier, private, written
 from bench.device.moving import Movable, Mover
@@ -81,12 +82,14 @@ class Handover:
     episode : Episode
         As dealt, on the device.
     seed : int
+    kept : Kept, optional
+        Has the queries of earlier episodes, which stand for those that are the same.
     as_dealt : bool
         Leave ids and orders as they are, for whoever keeps a state beside the items that it was built from.
     """
 
-    def __init__(self, episode: Episode, seed: int, *, as_dealt: bool = False) -> None:
-        self.episode, self.seed, self._as_dealt = episode, seed, as_dealt
+    def __init__(self, episode: Episode, seed: int, *, kept: Kept[Any] | None = None, as_dealt: bool = False) -> None:
+        self.episode, self.seed, self._kept, self._as_dealt = episode, seed, kept, as_dealt
         streams = Stream(seed).child("handover")
         self._held_out = streams.child("held-out")
         self._queries = streams.child("queries")
@@ -104,7 +107,10 @@ class Handover:
         if known is None:
             order = torch.from_numpy(self._queries.order(queries.ids)) if asked is None else torch.tensor(asked)
             x, labels = queries.x[order.to(queries.x.device)].float(), queries.labels[order.to(queries.labels.device)]
-            known = self._blocks[id(queries)] = queries, Blocks(order, labels, tuple(torch.split(x, QUERY_BLOCK)))
+            parts = torch.split(x, QUERY_BLOCK)
+            if self._kept is not None:
+                parts = tuple(self._kept.same(part) for part in parts)
+            known = self._blocks[id(queries)] = queries, Blocks(order, labels, tuple(parts))
         return known[1]
 
     def held_out(self, images: Features, count: Callable[[int], int]) -> Tensor:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from bench.cost.kept import Kept
 from bench.device.exactness import attempts
 from bench.learning.state_io import to_bytes
 from bench.learning.training_options import TrainingOptions
@@ -76,15 +77,22 @@ def execute(
         earlier = _earlier(store, whole=keep_records) if finished else None
         show = stack.enter_context(_progress(run, finished))
         log = RunLog(show, fail_fast=run.config.fail_fast, keep_records=keep_records)
-        work = work_units([spec.cells for spec in run.episodes], finished, workers=pool.count if pool else 1)
+        work = work_units(
+            [spec.cells for spec in run.episodes],
+            finished,
+            workers=pool.count if pool else 1,
+            groups=[spec.group for spec in run.episodes],
+        )
         stopped = False
         try:
             if pool is not None:
                 pool.do(work, store, log)
             else:
                 provenance = provenance_of(run, arguments)
+                kept: Kept[Any] = Kept()
+                stack.callback(kept.clear)
                 for unit in work:
-                    for event in perform(run, unit, provenance, progress=run.config.progress):
+                    for event in perform(run, unit, provenance, kept, progress=run.config.progress):
                         log.hear(event, store)
                         stop_if_requested()
         except FirstFailure:
@@ -136,13 +144,21 @@ def provenance_of(run: Run, arguments: list[str] | None) -> str:
     return json.dumps(collect(run.device, arguments), sort_keys=True)
 
 
-def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False) -> Iterator[Began | Finished]:
+def perform(
+    run: Run, unit: WorkUnit, provenance: str, kept: Kept[Any], *, progress: bool = False
+) -> Iterator[Began | Finished]:
     """Run the cells of a work unit one after the other on one episode and one retrieval.
 
-    ``progress`` shows the epochs of trainings on a terminal.
+    Parameters
+    ----------
+    kept : Kept
+        What this process keeps of the cells of this run for those that follow.
+    progress : bool
+        Show the epochs of trainings on a terminal.
     """
     spec = run.episodes[unit.episode]
-    dealt = _Dealt.of(run, spec)
+    kept.begin(spec.group, several=spec.group in run.repeating)
+    dealt = _Dealt.of(run, spec, kept)
     for named in run.methods:
         cell = unit.cells.get(named.label)
         if cell is None:
@@ -155,7 +171,7 @@ def perform(run: Run, unit: WorkUnit, provenance: str, *, progress: bool = False
         try:
             for attempt in attempts(run.device):
                 tried = []
-                with attempt, engine_for(run.engine):
+                with attempt, engine_for(run.engine), kept.for_a_cell():
                     for number, method in enumerate(named.candidates):
                         # Trainings of two candidates may begin alike; none goes on where the other was.
                         own = replace(options, checkpoints=checkpoints / str(number))
@@ -200,13 +216,13 @@ class _Dealt:
     clusters: Mapping[str, str]
 
     @staticmethod
-    def of(run: Run, spec: EpisodeSpec) -> _Dealt:
+    def of(run: Run, spec: EpisodeSpec, kept: Kept[Any]) -> _Dealt:
         """Deal an episode."""
         episode = deal_episode(spec).to(run.device)
         with engine_for(run.engine):
             leaks = near_duplicates(episode, threshold=spec.dataset.card.near)
         clusters = query_clusters(spec.dataset, run.device)
-        return _Dealt(spec, Handover(episode, spec.seed), leaks, Recalls(run.engine), clusters)
+        return _Dealt(spec, Handover(episode, spec.seed, kept=kept), leaks, Recalls(run.engine), clusters)
 
 
 def _measured(run: Run, dealt: _Dealt, base: Mapping[str, Any], result: CellResult) -> Files:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,12 @@ class EpisodeSpec:
     instead: str = ""
     """Why ``select_on`` is not what was asked for."""
 
+    @property
+    def group(self) -> tuple[str, str, str, int]:
+        """What episodes have in common that may ask the same queries, and whose methods draw the same."""
+        source = self.source.fingerprint if self.source is not None else ""
+        return self.scenario.label, self.dataset.fingerprint, source, self.seed
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -67,6 +75,13 @@ class Run:
     def n_cells(self) -> int:
         """Number of cells, finished or not."""
         return sum(len(spec.cells) for spec in self.episodes)
+
+    @cached_property
+    def repeating(self) -> frozenset[Hashable]:
+        """The groups in which several cells are of one method, whatever its parameters."""
+        names = {named.label: [candidate.name for candidate in named.candidates] for named in self.methods}
+        found = Counter((spec.group, name) for spec in self.episodes for label in spec.cells for name in names[label])
+        return frozenset(group for (group, _), cells in found.items() if cells > 1)
 
     def shard(self, shard: Shard) -> Run:
         """Return one part of the run, in a folder of its own beside the run's."""
@@ -240,7 +255,8 @@ def _episodes(
         for dataset in datasets:
             if source is not None:
                 require_same_space(source, dataset)
-            for condition, seed in product(_conditions(named, dataset), seeds):
+            # Seed by seed, since the conditions of one seed share work, and what they share is kept within a bound.
+            for seed, condition in product(seeds, _conditions(named, dataset)):
                 what = {
                     **shared,
                     **dealt_by,

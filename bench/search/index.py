@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from time import process_time
 from typing import Any
 
 from torch import Tensor
@@ -51,17 +52,17 @@ class Index:
             answer: Neighbours
             versions, by, answer, seconds = known
             if versions == (queries._version, keys._version) and by == engine and answer.k >= k:
-                charge(here, seconds)
+                charge(here, *seconds)
                 note(queries, keys, k, answer.by)
                 return answer.first(k)
         if isinstance(engine, Prepares):
             # A phase of its own, so that it counts neither as retrieval nor in the phase of whoever came first.
             with phase("index"), uncounted():
                 engine.prepare(keys)
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), process_time()
         with phase(here), uncounted():
             answer = engine.search(queries, keys, k)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start, process_time() - busy
         if not exact:
             answer = replace(answer, by=(engine.name,))
         note(queries, keys, k, answer.by)

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bench.cost.kept import Kept
 from bench.device import gpus
 from bench.runner.events import Began, Finished
 from bench.runner.loop import perform, provenance_of
@@ -204,6 +205,7 @@ class RayActor:
         self._scratch = tempfile.TemporaryDirectory(prefix="bench-ray-")
         self._run: Run | None = None
         self._provenance = ""
+        self._kept: Kept[Any] = Kept()
         self._events: Iterator[Began | Finished] = iter(())
 
     def ready(self) -> str | None:
@@ -218,7 +220,7 @@ class RayActor:
     def begin(self, episode: int, cells: dict[str, str]) -> None:
         """Take up a unit."""
         assert self._run is not None
-        self._events = perform(self._run, WorkUnit(episode, cells), self._provenance)
+        self._events = perform(self._run, WorkUnit(episode, cells), self._provenance, self._kept)
 
     def next(self) -> Began | Finished | str | None:
         """Return what happens next to the unit, None when it is done; a bare string is a reason to refuse it.

@@ -8,7 +8,7 @@ import signal
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
@@ -24,6 +24,8 @@ from bench.runner.plan import Run
 from bench.utils.errors import BenchError, Notice
 from bench.utils.interrupts import stop_if_requested
 
+_NO_GROUP = object()
+"""Where a worker is before its first unit."""
 _CHANCES = 2
 """How often a cell, or the start of a worker, may lose its worker before it is given up."""
 
@@ -192,12 +194,29 @@ class _Queue:
         self._waiting = deque(work)
         self._losses: Counter[str] = Counter()
         self._workers: dict[int, Worker] = {}
+        self._groups: dict[int, Hashable] = {}
+        """The group of each worker's last unit."""
         self._closed = False
 
-    def next_unit(self) -> WorkUnit | None:
-        """Return the next unit; None when there is none, or no more shall be done."""
+    def next_unit(self, number: int) -> WorkUnit | None:
+        """Return a worker's next unit; None when there is none, or no more shall be done.
+
+        It is the first of the group that the worker is at, which shares work with what it has done; else the first of a
+        group that no other worker is at; else the first.
+        """
         with self._lock:
-            return self._waiting.popleft() if self._waiting and not self._closed else None
+            if not self._waiting or self._closed:
+                return None
+            others = {group for worker, group in self._groups.items() if worker != number}
+            at = self._groups.get(number, _NO_GROUP)
+            place = min(
+                range(len(self._waiting)),
+                key=lambda n: (self._waiting[n].group != at, self._waiting[n].group in others),
+            )
+            unit = self._waiting[place]
+            del self._waiting[place]
+            self._groups[number] = unit.group
+            return unit
 
     def register(self, number: int, worker: Worker) -> None:
         """Remember a worker so that it can be stopped."""
@@ -232,7 +251,7 @@ def _attend(work_queue: _Queue, number: int, start: Callable[[int], Worker]) -> 
     """Keep one worker busy, and replace it when it is lost; ends when there is no work left."""
     worker: Worker | None = None
     try:
-        while (unit := work_queue.next_unit()) is not None:
+        while (unit := work_queue.next_unit(number)) is not None:
             if worker is None:
                 worker = _start(work_queue, start, number)
             done: set[str] = set()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bench.utils.errors import BenchError
 from bench.utils.names import shown
@@ -20,22 +20,31 @@ class WorkUnit:
         Position among the run's episodes.
     cells : mapping of str to str
         Cell by method label, in the order of the run's methods.
+    group : hashable
+        The same for episodes that share work; see :attr:`bench.runner.plan.EpisodeSpec.group`.
     """
 
     episode: int
     cells: Mapping[str, str]
+    group: Hashable = None
 
     def without(self, gone: Collection[str]) -> WorkUnit:
         """Return the unit without some cells."""
-        return WorkUnit(self.episode, {label: cell for label, cell in self.cells.items() if cell not in gone})
+        left = {label: cell for label, cell in self.cells.items() if cell not in gone}
+        return replace(self, cells=left)
 
     def split(self, parts: int) -> list[WorkUnit]:
         """Return the cells dealt in turn to at most ``parts`` work units."""
         items = list(self.cells.items())
-        return [WorkUnit(self.episode, dict(items[part::parts])) for part in range(min(parts, len(items)))]
+        return [replace(self, cells=dict(items[part::parts])) for part in range(min(parts, len(items)))]
 
 
-def work_units(episodes: Sequence[Mapping[str, str]], finished: Collection[str], workers: int) -> list[WorkUnit]:
+def work_units(
+    episodes: Sequence[Mapping[str, str]],
+    finished: Collection[str],
+    workers: int,
+    groups: Sequence[Hashable] | None = None,
+) -> list[WorkUnit]:
     """Return the work that is left as work units for a number of workers.
 
     An episode stays whole, so that its methods share one retrieval. Only the last ``n mod workers`` of n episodes,
@@ -45,8 +54,11 @@ def work_units(episodes: Sequence[Mapping[str, str]], finished: Collection[str],
     ----------
     episodes : sequence of mapping of str to str
         The cells of each episode, by method label.
+    groups : sequence of hashable, optional
+        The group of each; all are of one unless said.
     """
-    open_ = [WorkUnit(n, cells).without(finished) for n, cells in enumerate(episodes)]
+    group = groups or [None] * len(episodes)
+    open_ = [WorkUnit(n, cells, group[n]).without(finished) for n, cells in enumerate(episodes)]
     open_ = [unit for unit in open_ if unit.cells]
     whole = len(open_) // workers * workers
     return open_[:whole] + [part for unit in open_[whole:] for part in unit.split(workers)]

@@ -49,6 +49,7 @@ def _listen(source: TextIO, lines: queue.Queue[str]) -> None:
 def _serve(lines: queue.Queue[str], say: Any) -> None:
 
     with large_imports():
+        from bench.cost.kept import Kept
         from bench.results.run_folder import Store
         from bench.runner.events import Finished
         from bench.runner.loop import perform, provenance_of
@@ -61,10 +62,11 @@ def _serve(lines: queue.Queue[str], say: Any) -> None:
     spec = JobSpec.from_json(job)
     run, store = spec.plan(Path(folder)), Store(Path(folder))
     provenance = provenance_of(run, spec.command)
+    kept: Kept[Any] = Kept()
     say("ready")
     while True:
         episode, cells = json.loads(lines.get())
-        for event in perform(run, WorkUnit(episode, cells), provenance):
+        for event in perform(run, WorkUnit(episode, cells), provenance, kept):
             if isinstance(event, Finished):
                 assert event.files is not None
                 store.put(event.cell, event.files)
