@@ -116,9 +116,12 @@ class RAC:
             as_parameter(draw.to(task.device)), as_parameter(torch.zeros(task.n_classes, device=task.device))
         )
 
+        both = x + r if isinstance(x, Tensor) and isinstance(r, Tensor) else None
+
         def loss(rows: Tensor) -> Tensor:
             rows = rows.to(x.device)
-            return F.cross_entropy(self._logits(trainable, x[rows], r[rows]), columns[rows])
+            met = x[rows] + r[rows] if both is None else both[rows]
+            return F.cross_entropy(self._logits(trainable, met), columns[rows])
 
         weights = [trainable.weights, trainable.biases]
         fit(
@@ -126,7 +129,7 @@ class RAC:
             loss,
             len(x),
             owner="rac",
-            optimiser=torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay),
+            optimiser=torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay, fused=True),
             epochs=epochs_of(self.steps, len(x), self.batch),
             batch=self.batch,
             cosine=True,
@@ -154,14 +157,15 @@ class RAC:
         found = torch.cat(parts)
         return drop_self(found, found == items.places_of(data.ids).to(found.device).unsqueeze(1))
 
-    def _logits(self, head: Linear, x: Tensor, r: Tensor) -> Tensor:
-        return self.logit_scale * (head(x) + head(r))
+    def _logits(self, head: Linear, both: Tensor) -> Tensor:
+        """Return the logits of rows x + r: L(x) + L(r) = W (x + r) + 2 b, one product for two."""
+        return self.logit_scale * (both @ head.weights.T + 2 * head.biases)
 
     def score(self, state: Augmented, queries: Tensor) -> Tensor:
         """Return logits [q, c]."""
         found = state.items.index.search(queries, self.k)
         r, _ = _said(state.columns[found.positions], state.texts, state.encoder, state.class_names)
-        return self._logits(state.head, normalise(queries), r)
+        return self._logits(state.head, normalise(queries) + r)
 
     def explain(self, state: Augmented, task: Task, query: Tensor) -> Explanation:
         """Return the neighbours with the share each one's class name has in what the names say together."""
