@@ -24,7 +24,8 @@ from torch.nn import functional
 
 from bench.data.glyphs import offtopic, render
 from bench.data.glyphs.catalogue import Split
-from bench.encoders.glyphs import model, tokenizer
+from bench.encoders.glyphs import model, stored, tokenizer
+from bench.encoders.glyphs.pixels import pixels
 from bench.utils.atomic import write_atomically
 from bench.utils.random import labelled_generator
 from tools.glyphs import evaluate_encoder
@@ -156,10 +157,10 @@ def train(steps: int, checkpoint: Path, report: int, workers: int) -> None:
     """Train from the checkpoint on, if there is one, and ship the averaged weights."""
     data = corpus()
     vocabulary = tokenizer.build_vocabulary(data.all_texts(), minimum=2)
-    config = model.read_config()
+    config = stored.read_config()
     config["text_cfg"]["vocab_size"] = len(vocabulary)
-    write_atomically(model.CONFIG_FILE, json.dumps(config, indent=2) + "\n")
-    write_atomically(model.VOCABULARY_FILE, "\n".join(vocabulary) + "\n")
+    write_atomically(stored.CONFIG_FILE, json.dumps(config, indent=2) + "\n")
+    write_atomically(stored.VOCABULARY_FILE, "\n".join(vocabulary) + "\n")
     tokenise = tokenizer.Tokenizer(vocabulary, config["text_cfg"]["context_length"])
     side = config["vision_cfg"]["image_size"]
     trainer = Trainer(model.build(config, torch.Generator().manual_seed(SEED)), steps)
@@ -177,7 +178,7 @@ def train(steps: int, checkpoint: Path, report: int, workers: int) -> None:
         read += [offtopic.sentence(rng) for _ in range(STRAY)]
         both = np.tile(np.concatenate([rows, others]), 2)
         chosen = images[both, rng.integers(DRAWS, size=len(both))]
-        loss = loss_of(trainer.model, model.pixels(chosen, side), tokenise(read), labels)
+        loss = loss_of(trainer.model, pixels(chosen, side), tokenise(read), labels)
         trainer.update(loss)
         if trainer.step % 20 == 0:
             pace = (time.monotonic() - started) / (trainer.step - first)
@@ -185,7 +186,7 @@ def train(steps: int, checkpoint: Path, report: int, workers: int) -> None:
             click.echo(f"step {trainer.step} loss {float(loss.detach()):.3f} scale {scale:.1f} {pace:.2f} s/step")
         if trainer.step % report == 0 or trainer.step == steps:
             trainer.store(checkpoint)
-            write_atomically(model.WEIGHTS_FILE, model.serialise(trainer.average))
+            write_atomically(stored.WEIGHTS_FILE, model.serialise(trainer.average))
             print_measures("validation", 8)
 
 

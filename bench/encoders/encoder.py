@@ -52,6 +52,37 @@ class Texts:
     truncated: Tensor
 
 
+class _Model:
+    """The field of an encoder's model, which may be given as what loads it when it is first asked for."""
+
+    def __get__(self, encoder: Encoder | None, owner: type) -> nn.Module:
+        if encoder is None:
+            raise AttributeError("a model has no default")
+        held: nn.Module | Callable[[], nn.Module] = vars(encoder)["_model"]
+        if not isinstance(held, nn.Module):
+            held = vars(encoder)["_model"] = held()
+        return held
+
+    def __set__(self, encoder: Encoder, given: nn.Module | Callable[[], nn.Module]) -> None:
+        vars(encoder)["_model"] = given
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the cache asks of a model, where it is known without the model.
+
+    Attributes
+    ----------
+    weights : str
+        What :attr:`Encoder.weights_digest` would be.
+    activations : tuple of str
+        The classes of its activations of the GELU family, sorted.
+    """
+
+    weights: str
+    activations: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Encoder:
     """A frozen model with all that shapes its features.
@@ -62,7 +93,8 @@ class Encoder:
         As it was asked for: ``NAME:PRETRAINED``.
     model : Module
         With open_clip's ``encode_image`` and ``encode_text``, in evaluation mode. One with ``before_projection``
-        says itself what lies before its projection.
+        says itself what lies before its projection. May be given as a function that loads it: it is called once, when
+        the model is first asked for, which with ``known`` is when something is encoded that the cache does not hold.
     transform : callable
         Image to the float32 Tensor [3, h, w] that the model was trained on.
     tokenizer : callable or None
@@ -88,12 +120,14 @@ class Encoder:
     images : callable, optional
         What encodes images in place of the model's tower: pixels [n, 3, h, w] to unit-norm features [n, d]; another
         runtime with the same weights. The name then ends with :data:`RUNTIME_SUFFIX`.
+    known : Known, optional
+        Its weights and activations, where they are known without loading it.
     within_memory : mapping
         For each tower, how many rows fit into the device's memory at a time, as far as was found out.
     """
 
     name: str
-    model: nn.Module
+    model: _Model = _Model()
     transform: Callable[[Image.Image], Tensor]
     preprocessing: Mapping[str, Any]
     tokenizer: Callable[[list[str]], Tensor] | None = None
@@ -108,6 +142,7 @@ class Encoder:
     templates: str = "imagenet-80"
     licence: str = "unknown"
     images: Callable[[Tensor], Tensor] | None = None
+    known: Known | None = None
     within_memory: Mapping[Tower, WithinMemory] = field(
         default_factory=lambda: {"image": WithinMemory("images"), "text": WithinMemory("texts")}, repr=False
     )
@@ -115,8 +150,7 @@ class Encoder:
     @cached_property
     def weights_digest(self) -> str:
         """Content hash of all parameters and buffers."""
-        state = self.model.state_dict()
-        return digest(*(part for name in sorted(state) for part in (name, state[name])))
+        return digest_of_weights(self.model.state_dict()) if self.known is None else self.known.weights
 
     @property
     def dtype(self) -> torch.dtype:
@@ -175,7 +209,7 @@ class Encoder:
         """
         described = {
             "weights": self.weights_digest,
-            "activation": sorted({type(m).__name__ for m in self.model.modules() if "GELU" in type(m).__name__}),
+            "activation": _activations(self.model) if self.known is None else list(self.known.activations),
             "precision": self.precision,
             "projected": self.projected,
             "context_length": self.context_length,
@@ -269,6 +303,15 @@ class Encoder:
             return nn.functional.normalize(before_projection(self.model, tower, x), dim=-1)
         features: Tensor = (model.encode_image if tower == "image" else model.encode_text)(x, normalize=True)
         return features
+
+
+def digest_of_weights(state: Mapping[str, Tensor]) -> str:
+    """Return the content hash of a model's parameters and buffers, by their names."""
+    return digest(*(part for name in sorted(state) for part in (name, state[name])))
+
+
+def _activations(model: nn.Module) -> list[str]:
+    return sorted({type(m).__name__ for m in model.modules() if "GELU" in type(m).__name__})
 
 
 Advance = Callable[[int], Any]

@@ -125,6 +125,13 @@ def _word_index() -> dict[str, frozenset[Character]]:
 
 
 @cache
+def _words(character: Character) -> tuple[str, frozenset[str]]:
+    """Return the first word of a character's name and all of them, cut once a character."""
+    found = words(character.name)
+    return found[0], frozenset(found)
+
+
+@cache
 def confusables(character: Character) -> tuple[Character, ...]:
     """Return the characters that a search most likely mistakes for this one.
 
@@ -140,12 +147,12 @@ def confusables(character: Character) -> tuple[Character, ...]:
         their words (Jaccard index), the same first word, mostly the script,
         counting once more; ties go by code point.
     """
-    own = frozenset(words(character.name))
+    script, own = _words(character)
 
     def similarity(other: Character) -> float:
-        theirs = frozenset(words(other.name))
-        same_script = words(character.name)[0] == words(other.name)[0]
-        return len(own & theirs) / len(own | theirs) + same_script
+        their_script, theirs = _words(other)
+        shared = len(own & theirs)
+        return shared / (len(own) + len(theirs) - shared) + (script == their_script)
 
     near = frozenset().union(*(_word_index().get(word, frozenset()) for word in own)) - {character}
     if len(near) < CONFUSABLES:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import open_clip
 import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
+from bench.encoders.glyphs.pixels import pixels
 from bench.encoders.glyphs.prompts import PROMPTS
+from bench.encoders.glyphs.stored import WEIGHTS_FILE, read_config, read_tokenizer, read_weights
 from bench.encoders.glyphs.tokenizer import Tokenizer
-
-CONFIG_FILE = Path(__file__).with_name("encoder.json")
-WEIGHTS_FILE = Path(__file__).with_name("encoder.safetensors")
-VOCABULARY_FILE = Path(__file__).with_name("vocabulary.txt")
-
-# Ink covers little of an image: with these the mean grey level maps to zero.
-_MEAN, _SCALE = 0.8, 0.25
-
-
-def read_config(path: Path = CONFIG_FILE) -> dict[str, Any]:
-    """Read a model configuration in the form that open_clip uses."""
-    return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
 
 
 def build(config: dict[str, Any], generator: torch.Generator) -> open_clip.CLIP:
@@ -39,7 +28,7 @@ def build(config: dict[str, Any], generator: torch.Generator) -> open_clip.CLIP:
     Parameters
     ----------
     config
-        Model configuration, see :func:`read_config`.
+        Model configuration, see :func:`bench.encoders.glyphs.stored.read_config`.
     generator
         Source of the weights.  The global generator is left as it was.
 
@@ -65,35 +54,6 @@ def build(config: dict[str, Any], generator: torch.Generator) -> open_clip.CLIP:
                 inputs = parameter[0].numel()
                 parameter.normal_(std=(gain / inputs) ** 0.5, generator=generator)
     return model
-
-
-def pixels(images: npt.NDArray[np.uint8], side: int) -> torch.Tensor:
-    """Turn grey images into the input of the image tower.
-
-    Parameters
-    ----------
-    images
-        uint8, shape (images, height, width), dark ink on light ground.
-    side
-        Side that the model expects; other sizes are resampled bilinearly.
-
-    Returns
-    -------
-    Tensor of float32, shape (images, 3, side, side)
-        The grey level in three equal channels, shifted and scaled.
-
-    Raises
-    ------
-    ValueError
-        The array has another type or number of axes.
-    """
-    if images.dtype != np.uint8 or images.ndim != 3:
-        raise ValueError(f"expected uint8 (images, height, width), got {images.dtype} {images.shape}")
-    x = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1).float()
-    if x.shape[-2:] != (side, side):
-        x = functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
-    x = (x / 255.0 - _MEAN) / _SCALE
-    return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -207,7 +167,5 @@ def load(weights: Path = WEIGHTS_FILE) -> Encoder:
     """
     config = read_config()
     model = build(config, torch.Generator().manual_seed(0))
-    state = {name: t.float() if t.is_floating_point() else t for name, t in load_file(weights).items()}
-    model.load_state_dict(state, strict=True)
-    tokenizer = Tokenizer.from_file(VOCABULARY_FILE, config["text_cfg"]["context_length"])
-    return Encoder(model.eval(), tokenizer, config["vision_cfg"]["image_size"])
+    model.load_state_dict(read_weights(weights), strict=True)
+    return Encoder(model.eval(), read_tokenizer(), config["vision_cfg"]["image_size"])

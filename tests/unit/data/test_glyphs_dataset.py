@@ -51,13 +51,14 @@ def test_its_parts(dataset: Dataset) -> None:
     assert not held_out & {dataset.class_names[label] for label in dataset.class_split["seen"]}
 
 
-def test_a_second_load_draws_nothing_and_is_the_same(
+def test_a_second_load_draws_nothing_needs_no_model_and_is_the_same(
     dataset: Dataset, cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object, **__: object) -> None:
-        raise AssertionError("drawn again")
+        raise AssertionError("drawn or loaded again")
 
     monkeypatch.setattr(render, "draw", never)
+    monkeypatch.setattr("bench.encoders.glyphs.load._model", never)
     again = load(SMALL, cache=cache)
     assert again.fingerprint == dataset.fingerprint
 
@@ -102,6 +103,14 @@ def test_it_can_be_named_and_too_many_classes_are_refused() -> None:
     assert registry.known()["glyphs"].origin == "bundled"
     with pytest.raises(BenchError, match="ask for fewer"):
         classes(Size(unseen=10_000))
+
+
+def test_what_is_known_of_the_encoder_is_what_its_model_says() -> None:
+    encoder = load_encoder("glyphs")
+    assert encoder.known is not None
+    assert encoder.space == replace(encoder, known=None).space
+    assert encoder.model is encoder.model, "loaded twice"
+    assert load_encoder("glyphs", precision="bf16").weights_digest != encoder.weights_digest
 
 
 def test_the_encoder_is_frozen() -> None:

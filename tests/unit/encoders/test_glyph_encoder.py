@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from bench.data.glyphs import render
 from bench.data.glyphs.catalogue import characters
-from bench.encoders.glyphs import model, tokenizer
+from bench.encoders.glyphs import model, stored, tokenizer
 from bench.encoders.glyphs.load import NEAR
+from bench.encoders.glyphs.pixels import pixels
 from bench.encoders.glyphs.prompts import PROMPTS
 from bench.utils.random import labelled_generator
 from tools.glyphs import evaluate_encoder
@@ -51,18 +52,18 @@ def test_images_are_as_large_as_the_encoder_takes_them(coder: model.Encoder) -> 
 
 
 def test_weights_are_small_and_complete() -> None:
-    assert model.WEIGHTS_FILE.stat().st_size <= 10_000_000
-    assert all(bool(t.isfinite().all()) for t in load_file(model.WEIGHTS_FILE).values())
+    assert stored.WEIGHTS_FILE.stat().st_size <= 10_000_000
+    assert all(bool(t.isfinite().all()) for t in load_file(stored.WEIGHTS_FILE).values())
 
 
 def test_weights_fit_the_model_that_open_clip_builds(coder: model.Encoder, tmp_path: Path) -> None:
-    shutil.copy(model.CONFIG_FILE, tmp_path / "glyph-encoder.json")
+    shutil.copy(stored.CONFIG_FILE, tmp_path / "glyph-encoder.json")
     open_clip.add_model_config(tmp_path)
     network = open_clip.create_model("glyph-encoder")
     assert type(network) is type(coder.model)
     network.load_state_dict(coder.model.state_dict(), strict=True)
     images = np.stack([render.draw("A", seed=0, split_name="test", index=i) for i in range(2)])
-    theirs = network.eval().encode_image(model.pixels(images, coder.side), normalize=True)
+    theirs = network.eval().encode_image(pixels(images, coder.side), normalize=True)
     assert torch.allclose(theirs, coder.images(images), atol=1e-5)
 
 
@@ -83,7 +84,7 @@ def test_features_are_unit_float32_and_do_not_depend_on_the_batch(coder: model.E
         (coder.classes(texts[:1]), coder.classes(texts[:1])),
     ):
         assert whole.dtype == torch.float32
-        assert whole.shape[1] == model.read_config()["embed_dim"]
+        assert whole.shape[1] == stored.read_config()["embed_dim"]
         assert not whole.requires_grad
         assert torch.allclose(whole.norm(dim=1), torch.ones(len(whole)), atol=1e-5)
         assert torch.allclose(whole, parts, atol=1e-5)
@@ -98,11 +99,11 @@ def test_other_sides_are_resampled(coder: model.Encoder) -> None:
 @pytest.mark.parametrize("images", [np.zeros((2, 8, 8), np.float32), np.zeros((8, 8), np.uint8)])
 def test_other_arrays_are_refused(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected uint8"):
-        model.pixels(images, 48)
+        pixels(images, 48)
 
 
 def test_fresh_weights_follow_from_their_generator_alone() -> None:
-    config = model.read_config()
+    config = stored.read_config()
     before = torch.get_rng_state()
     one, other = (model.build(config, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -119,9 +120,9 @@ def test_serialised_weights_come_back(coder: model.Encoder, tmp_path: Path) -> N
 
 
 def test_vocabulary_is_what_training_builds(coder: model.Encoder) -> None:
-    stored = model.VOCABULARY_FILE.read_text(encoding="utf-8").splitlines()
-    assert stored == tokenizer.build_vocabulary(corpus().all_texts(), minimum=2)
-    assert len(stored) == len(coder.tokenizer) == model.read_config()["text_cfg"]["vocab_size"]
+    held = stored.VOCABULARY_FILE.read_text(encoding="utf-8").splitlines()
+    assert held == tokenizer.build_vocabulary(corpus().all_texts(), minimum=2)
+    assert len(held) == len(coder.tokenizer) == stored.read_config()["text_cfg"]["vocab_size"]
 
 
 def test_tokens() -> None:
@@ -150,9 +151,9 @@ def test_the_threshold_of_near_duplicates_tells_copies_from_other_draws(coder: m
         [evaluate_encoder.draws(c.char, "query", 2, render.FACES) for c in characters("validation")[:100]]
     )
     again = []
-    for pixels in images:
-        stored = io.BytesIO()
-        Image.fromarray(pixels).save(stored, "JPEG", quality=90)
-        again.append(np.asarray(Image.open(stored)))
+    for drawn in images:
+        saved = io.BytesIO()
+        Image.fromarray(drawn).save(saved, "JPEG", quality=90)
+        again.append(np.asarray(Image.open(saved)))
     copies = (coder.images(images) * coder.images(np.stack(again))).sum(1)
     assert float((copies >= NEAR).float().mean()) >= 0.99
