@@ -120,34 +120,73 @@ def _parts(votes: Tensor, k: int) -> Iterator[tuple[Tensor, slice]]:
 
 
 def herd(x: Tensor, count: int) -> Tensor:
-    """Return the rows chosen by herding, in the order chosen, int64 [min(count, n)].
+    """Return the rows chosen by herding, in the order chosen, int64 [..., min(count, n)].
 
     Rebuffi et al., iCaRL, CVPR 2017, arXiv:1611.07725, algorithm 4: step j takes the row that brings the mean of
     the j chosen rows nearest to the mean of all rows. Ties go to the first row. Each row is taken at most once.
+
+    Parameters
+    ----------
+    x : Tensor [..., n, d]
+        Classes of n rows each are herded side by side.
     """
-    steps = min(count, len(x))
-    chosen = [torch.zeros(0, dtype=torch.int64, device=x.device)]
-    if not steps:
-        return chosen[0]
-    x = x.double()
-    mean = x.mean(0)
-    squares = (x * x).sum(1)
-    # Distances that differ by rounding alone are ties.
-    tie = 1e-13 * squares.amax()
-    total = torch.zeros_like(mean)
-    free = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    # A step: one product, what it is taken with, the least of n gaps and what ties with it, and the sum of the chosen.
-    with counted_as(products=steps * 2 * x.numel(), elementwise=steps * (3 * x.shape[1] + len(x) + 2)):
+    n, d = x.shape[-2:]
+    steps = min(count, n)
+    if not steps or not x.numel():
+        return torch.zeros(*x.shape[:-2], steps, dtype=torch.int64, device=x.device)
+    # Products of all pairs are made once where a product a step would be as many.
+    herded = _herded_by_pairs if n <= 2 * steps else _herded
+    return herded(x.double().reshape(-1, n, d), steps).view(*x.shape[:-2], steps)
+
+
+def _herded(x: Tensor, steps: int) -> Tensor:
+    """Return the rows that so many steps choose of classes [g, n, d], float64, by a product a step."""
+    g, n, d = x.shape
+    mean = x.mean(1, keepdim=True)
+    squares = (x * x).sum(2)
+    total, choice = torch.zeros_like(mean), _Choice(squares)
+    with counted_as(products=steps * 2 * x.numel(), elementwise=g * steps * (3 * d + n + 2)):
         for step in range(1, steps + 1):
             # j^2 |mean - (total + x) / j|^2 = |x|^2 - 2 x . (j mean - total) + what is the same for all x.
-            gap = torch.addmv(squares, x, mean * step - total, alpha=-2)
-            gap = torch.where(free, gap, torch.inf)
-            # The row stays where it is computed: to read its number would wait for the device at each step.
-            best = (gap <= gap.amin() + tie * step).to(torch.uint8).argmax(0, keepdim=True)
-            chosen.append(best)
-            free.index_fill_(0, best, False)
-            total += x.index_select(0, best).squeeze(0)
-    return torch.cat(chosen)
+            towards = (mean * step - total).transpose(1, 2)
+            best = choice.least(torch.baddbmm(squares.unsqueeze(2), x, towards, alpha=-2).squeeze(2), step)
+            total += x.gather(1, best.unsqueeze(2).expand(g, 1, d))
+    return torch.cat(choice.chosen, 1)
+
+
+def _herded_by_pairs(x: Tensor, steps: int) -> Tensor:
+    """Return what :func:`_herded` does, by the products of all pairs of rows of a class, made once."""
+    g, n, _ = x.shape
+    pairs = x @ x.transpose(1, 2)
+    # 2 x . mean of each x, and |x|^2 + 2 x . total, from which a step takes j times the first.
+    twice = pairs.mean(2) * 2
+    sums, choice = pairs.diagonal(dim1=1, dim2=2).clone(), _Choice(pairs.diagonal(dim1=1, dim2=2))
+    with counted_as(elementwise=g * steps * (3 * n + 2)):
+        for step in range(1, steps + 1):
+            best = choice.least(torch.sub(sums, twice, alpha=step), step)
+            sums.add_(pairs.gather(1, best.unsqueeze(2).expand(g, 1, n)).squeeze(1), alpha=2)
+    return torch.cat(choice.chosen, 1)
+
+
+class _Choice:
+    """The rows of each class [g, n] that were chosen so far, which ``squares`` of their lengths tell ties by."""
+
+    def __init__(self, squares: Tensor) -> None:
+        # Distances that differ by rounding alone are ties.
+        self._tie = 1e-13 * squares.amax(1, keepdim=True)
+        self._free = torch.ones(squares.shape, dtype=torch.bool, device=squares.device)
+        self.chosen: list[Tensor] = []
+
+    def least(self, gaps: Tensor, step: int) -> Tensor:
+        """Return the first of the free rows with the least gap, int64 [g, 1], and take it.
+
+        Rows stay where they are computed: to read a number would wait for the device at each step.
+        """
+        gaps = torch.where(self._free, gaps, torch.inf)
+        best = (gaps <= gaps.amin(1, keepdim=True) + self._tie * step).to(torch.uint8).argmax(1, keepdim=True)
+        self._free.scatter_(1, best, False)
+        self.chosen.append(best)
+        return best
 
 
 def nearest_to_means(x: Tensor, columns: Tensor, n_classes: int, limits: Tensor) -> Tensor:

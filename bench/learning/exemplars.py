@@ -14,11 +14,11 @@ from bench.core.task import Task
 from bench.functional.classwise import herd, normalise, rows_of_classes, unit_rows
 from bench.functional.stored_rows import ManyRows, made_rows
 
-Rule = Callable[[Tensor, int], Tensor]
-"""Takes one class's vectors [n, d] and a count; returns the positions to keep, best first."""
+_TOGETHER = 1 << 21
+"""Numbers of the vectors of classes of one size that are herded side by side: 16 MiB of float64."""
 
 
-def choose(x: ManyRows, labels: Tensor, quota: int | None, rule: Rule = herd) -> Tensor:
+def choose(x: ManyRows, labels: Tensor, quota: int | None) -> Tensor:
     """Return the positions of at most ``quota`` rows of each class, best first within a class, int64.
 
     A later, smaller quota cuts the tail of each class's list (Rebuffi et al., iCaRL, CVPR 2017, algorithm 5).
@@ -26,10 +26,20 @@ def choose(x: ManyRows, labels: Tensor, quota: int | None, rule: Rule = herd) ->
     """
     if quota is None:
         return torch.arange(len(labels), device=labels.device)
-    kept = [labels.new_empty(0)]
-    for rows in _by_class(labels):
-        kept.append(rows[rule(x[rows], quota).to(rows.device)])
-    return torch.cat(kept)
+    classes = _by_class(labels)
+    sizes: dict[int, list[int]] = {}
+    for number, rows in enumerate(classes):
+        sizes.setdefault(len(rows), []).append(number)
+    kept = [labels.new_empty(0)] * len(classes)
+    for n, alike in sizes.items():
+        width = max(1, _TOGETHER // (n * x.shape[1]))
+        for start in range(0, len(alike), width):
+            some = alike[start : start + width]
+            rows = torch.stack([classes[number] for number in some])
+            chosen = herd(x[rows.flatten()].view(len(some), n, -1), quota).to(rows.device)
+            for number, own in zip(some, rows.gather(1, chosen), strict=True):
+                kept[number] = own
+    return torch.cat([labels.new_empty(0), *kept])
 
 
 def cut(labels: Tensor, quota: int | None) -> Tensor:

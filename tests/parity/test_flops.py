@@ -228,6 +228,8 @@ COLUMNS = torch.arange(len(X)) % 4
         lambda: class_votes(COLUMNS.view(500, 5), torch.ones(500, 5), 200),
         lambda: herd(X[:9], 4),
         lambda: herd(X[:3], 7),
+        lambda: herd(X[:20].view(2, 10, -1), 3),
+        lambda: herd(X[:20].view(2, 10, -1), 8),
         lambda: task().columns(torch.tensor([7, 9, 7, 3])),
         lambda: LogisticRegression(X[:40], COLUMNS[:40], 4).fit(1.0),
     ],

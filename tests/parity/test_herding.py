@@ -32,6 +32,26 @@ def test_every_step_of_herding_brings_the_mean_nearest() -> None:
         assert herd(torch.from_numpy(x), step).tolist() == chosen
 
 
+@pytest.mark.parametrize("count", [2, 7, 20])
+def test_classes_side_by_side_are_herded_as_each_alone_and_ties_go_to_the_first(count: int) -> None:
+    x = draw(60).view(4, 15, 12).clone()
+    x[:, 9] = x[:, 2]
+    both = herd(x, count)
+    assert both.shape == (4, min(count, 15))
+    assert torch.equal(both, torch.stack([herd(own, count) for own in x]))
+    for own in both.tolist():
+        assert 9 not in own or own.index(2) < own.index(9)
+
+
+def test_exemplars_of_classes_of_several_sizes_are_those_of_each_class() -> None:
+    features = toy.dataset().splits["train"].of_classes((7, 3, 9, 1))
+    features = features.take(torch.arange(len(features)) % 5 > 0)
+    chosen = keep_features(features, 3)
+    for label in sorted(set(features.labels.tolist())):
+        own = features.of_classes((label,))
+        assert chosen.of_classes((label,)).ids.tolist() == own.ids[herd(normalise(own.x), 3).numpy()].tolist()
+
+
 def test_herding_takes_each_item_once_and_no_more_than_there_are() -> None:
     assert sorted(herd(draw(5), 9).tolist()) == [0, 1, 2, 3, 4]
 
