@@ -14,6 +14,7 @@ from bench.core.features import Features
 from bench.core.registry import method
 from bench.core.task import Task
 from bench.functional.classwise import class_counts
+from bench.functional.stored_rows import taken
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
 from bench.learning.incremental_net import Net
 from bench.learning.session_loss import session_loss, softened
@@ -87,11 +88,11 @@ class Foster(SessionTraining):
         """Return the state after the first session: one branch, trained by cross-entropy."""
         new = new_images(task)
         columns = task.columns(new.labels)
-        trainable = self.initial(task, rng.child("init")).trainable()
-        fixed = trainable.fixed_rows(new.x)
+        net = self.initial(task, rng.child("init"))
+        trainable, fixed = self.in_training(net), net.fixed_rows(new.x)
 
         def loss(rows: Tensor) -> Tensor:
-            return session_loss(trainable.logits_of_fixed(fixed[rows]), columns[rows])
+            return trainable.session_loss(taken(fixed, rows), columns[rows])
 
         self.fit_session(
             trainable.tensors(), loss, new, owner="foster", rng=rng.child("fit"), tower=trainable.tower_tensors()
@@ -124,8 +125,8 @@ class Foster(SessionTraining):
             target = old.made_of(data.x, lambda x: softened(old.logits(x), self.temperature), known_width)
 
         def loss(rows: Tensor) -> Tensor:
-            both, alone = trainable.logits(fixed[rows], embedded[rows])
-            right, soft = columns[rows], target[rows]
+            both, alone = trainable.logits(taken(fixed, rows), taken(embedded, rows))
+            right, soft = columns[rows], taken(target, rows)
             return session_loss(
                 both, right, soft, temperature=self.temperature, share=self.distillation, weights=weights
             ) + session_loss(alone, right)
@@ -146,7 +147,7 @@ class Foster(SessionTraining):
             fixed, soft = old.fixed_rows(data.x), old.made_of(data.x, softened, max(len(weights), data.dimension))
 
         def loss(rows: Tensor) -> Tensor:
-            return F.cross_entropy(trainable.logits_of_fixed(fixed[rows]) / self.temperature, soft[rows])
+            return F.cross_entropy(trainable.logits_of_fixed(taken(fixed, rows)) / self.temperature, taken(soft, rows))
 
         self.fit_session(
             trainable.tensors(), loss, data, owner="foster", rng=rng.child("fit"), tower=trainable.tower_tensors()

@@ -14,10 +14,10 @@ from bench.core.registry import method
 from bench.core.state_bytes import STATISTICS
 from bench.core.task import Task
 from bench.functional.classwise import class_counts, class_means, normalise
-from bench.functional.stored_rows import made_rows
+from bench.functional.stored_rows import made_rows, taken
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
 from bench.learning.incremental_net import FEATURE_NORM, Net
-from bench.learning.session_loss import session_loss, softened
+from bench.learning.session_loss import softened
 from bench.utils.random import Stream
 
 
@@ -65,7 +65,7 @@ class ICaRL(SessionTraining):
         new = new_images(task)
         data = joined(exemplars, new)
         columns = task.columns(data.labels)
-        trainable = net.trainable()
+        trainable = self.in_training(net)
         with torch.no_grad():
             fixed, target = net.fixed_rows(data.x), None
             if old is not None:
@@ -73,8 +73,8 @@ class ICaRL(SessionTraining):
                 target = old.made_of(data.x, lambda x: softened(old.logits(x), self.temperature), wide)
 
         def loss(rows: Tensor) -> Tensor:
-            logits, soft = trainable.logits_of_fixed(fixed[rows]), None if target is None else target[rows]
-            return session_loss(logits, columns[rows], soft, temperature=self.temperature, share=self.distillation)
+            x, soft = taken(fixed, rows), None if target is None else taken(target, rows)
+            return trainable.session_loss(x, columns[rows], soft, temperature=self.temperature, share=self.distillation)
 
         self.fit_session(
             trainable.tensors(), loss, data, owner="icarl", rng=rng.child("fit"), tower=trainable.tower_tensors()

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from bench.core.registry import method
 from bench.core.task import Task
+from bench.functional.stored_rows import taken
 from bench.learning.incremental import SessionTraining, new_images
 from bench.learning.incremental_net import Net
-from bench.learning.session_loss import session_loss, softened
+from bench.learning.session_loss import softened
 from bench.utils.random import Stream
 
 
@@ -50,7 +51,7 @@ class LwF(SessionTraining):
         data = new_images(task)
         first = 0 if old is None else len(old.head)
         columns = task.columns(data.labels) - first
-        trainable = net.trainable()
+        trainable = self.in_training(net)
         with torch.no_grad():
             fixed, target = net.fixed_rows(data.x), None
             if old is not None:
@@ -58,9 +59,9 @@ class LwF(SessionTraining):
                 target = old.made_of(data.x, lambda x: softened(old.logits(x), self.temperature), wide)
 
         def loss(rows: Tensor) -> Tensor:
-            logits, soft = trainable.logits_of_fixed(fixed[rows]), None if target is None else target[rows]
-            return session_loss(
-                logits, columns[rows], soft, temperature=self.temperature, share=self.distillation, first=first
+            x, soft = taken(fixed, rows), None if target is None else taken(target, rows)
+            return trainable.session_loss(
+                x, columns[rows], soft, temperature=self.temperature, share=self.distillation, first=first
             )
 
         self.fit_session(

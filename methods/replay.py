@@ -11,9 +11,9 @@ from torch import Tensor
 from bench.core.features import Features
 from bench.core.registry import method
 from bench.core.task import Task
+from bench.functional.stored_rows import taken
 from bench.learning.incremental import SessionTraining, choose_exemplars, joined, new_images
 from bench.learning.incremental_net import Net
-from bench.learning.session_loss import session_loss
 from bench.utils.random import Stream
 
 
@@ -53,10 +53,10 @@ class Replay(SessionTraining):
         new = new_images(task)
         data = joined(exemplars, new)
         columns = task.columns(data.labels)
-        trainable, fixed = net.trainable(), net.fixed_rows(data.x)
+        trainable, fixed = self.in_training(net), net.fixed_rows(data.x)
 
         def loss(rows: Tensor) -> Tensor:
-            return session_loss(trainable.logits_of_fixed(fixed[rows]), columns[rows])
+            return trainable.session_loss(taken(fixed, rows), columns[rows])
 
         self.fit_session(
             trainable.tensors(), loss, data, owner="replay", rng=rng.child("fit"), tower=trainable.tower_tensors()

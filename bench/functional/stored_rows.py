@@ -71,6 +71,11 @@ def only(rows: ManyRows, at: Tensor) -> ManyRows:
     return rows.only(at) if isinstance(rows, MadeRows) else rows[at]
 
 
+def taken(rows: ManyRows, at: Tensor) -> Tensor:
+    """Return the rows [b, d] at positions, int64 [b]; of a tensor by the quickest operation."""
+    return rows.index_select(0, at) if isinstance(rows, Tensor) else rows[at]
+
+
 def blocks_of(rows: ManyRows, width: int = 0) -> Iterator[tuple[slice, Tensor]]:
     """Yield the rows in their order, so many at a time that they, and ``width`` numbers a row, stay within 16 MiB."""
     step = max(1, _BLOCK // max(1, rows.shape[1], width))

@@ -16,6 +16,7 @@ from bench.core.task import Task
 from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
 from bench.learning.exemplars import cut, keep_features
+from bench.learning.flat_net import FlatNet
 from bench.learning.incremental_net import Depth, Net
 from bench.learning.training import LAST_EPOCH, epochs_of, fit
 from bench.learning.training_options import DEFAULT_OPTIONS, TrainingOptions
@@ -73,6 +74,13 @@ class SessionTraining:
             d = tower.dimension
         hidden = self.hidden if self.depth == "adapter" else 0
         return Net.initial(d, task.n_classes, hidden=hidden, device=task.device, rng=rng, tower=tower)
+
+    def in_training(self, net: Net) -> Net | FlatNet:
+        """Return a copy of a network whose weights an optimiser may change.
+
+        As one vector, but for what autograd is needed for: an image tower, and a loss in lower precision.
+        """
+        return net.trainable() if net.tower or self.training_options.precision != "fp32" else FlatNet(net)
 
     def describe(self, state: Any) -> dict[str, Any]:
         """Return that nothing was chosen: the weights after the last epoch count, never those before the first."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from bench.encoders.image_tower import Tower
 from bench.functional.classwise import normalise
 from bench.functional.stored_rows import MadeRows, ManyRows, are_many, made_rows
+from bench.learning.session_loss import session_loss
 from bench.learning.training import as_parameter
 from bench.utils.random import Stream
 
@@ -137,3 +138,17 @@ class Net:
     def logits_of_fixed(self, fixed: Tensor) -> Tensor:
         """Return logits [n, c] of what :meth:`fixed` made."""
         return F.linear(self.adapt(fixed), self.head, self.head_bias)
+
+    def session_loss(
+        self,
+        fixed: Tensor,
+        columns: Tensor,
+        soft: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        share: float = 1.0,
+        first: int = 0,
+    ) -> Tensor:
+        """Return :func:`bench.learning.session_loss.session_loss` of what :meth:`fixed` made of a batch."""
+        logits = self.logits_of_fixed(fixed)
+        return session_loss(logits, columns, soft, temperature=temperature, share=share, first=first)

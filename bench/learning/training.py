@@ -96,7 +96,8 @@ def fit(
         The leaf tensors that the optimiser changes; afterwards those of the best validation epoch, or of the last
         epoch without validation.
     loss : callable
-        Takes int64 row numbers [b] and returns the mean loss of those rows.
+        Takes int64 row numbers [b] and returns the mean loss of those rows. One that requires no gradient has left
+        that of the weights with them, in the place of that of the step before.
     n : int
         Without rows nothing is trained.
     owner : str
@@ -143,6 +144,7 @@ def fit(
         if schedule and left.schedule is not None:
             schedule.load_state_dict(left.schedule)
         charge_spent(left.spent)
+    left_by_loss = False
     with _bar(owner, epochs, len(losses), shown=options.progress) as advance:
         for epoch in range(len(losses) + 1, epochs + 1):
             if validate and patience is not None and len(losses) - best_epoch >= patience:
@@ -153,10 +155,13 @@ def fit(
             for start in range(0, n, batch):
                 rows = order[start : start + batch]
                 with alike.like(len(rows)):
-                    optimiser.zero_grad()
+                    if not left_by_loss:
+                        optimiser.zero_grad()
                     with loss_precision(weights[0].device, options.precision):
                         value = loss(rows)
-                    value.backward()
+                    left_by_loss = not value.requires_grad
+                    if not left_by_loss:
+                        value.backward()
                     optimiser.step()
                 if schedule:
                     schedule.step()

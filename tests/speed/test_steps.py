@@ -119,7 +119,13 @@ def caught(module: Any, start: Callable[[], Any], *, which: int = 0) -> Callable
         loss(rows).backward()
         optimiser.step()
 
-    return step
+    def step_of_a_loss_that_leaves_its_gradient() -> None:
+        loss(rows)
+        optimiser.step()
+
+    left = not loss(rows).requires_grad
+
+    return step_of_a_loss_that_leaves_its_gradient if left else step
 
 
 def mml() -> Step:
