@@ -7,14 +7,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from bench.reports.analysis import Analysis
 from bench.reports.choosing.front import front
 from bench.reports.figures.registry import figure
-from bench.reports.figures.style import Figure, PlotStyle, canvas, in_percent, plot_styles, remove_legend, render, title
+from bench.reports.figures.style import (
+    Figure,
+    PlotStyle,
+    canvas,
+    in_percent,
+    plot_styles,
+    remove_legend,
+    render,
+    seaborn,
+    title,
+)
 from bench.reports.metrics.cost import SECONDS
 from bench.reports.records.keys import GROUP
 from bench.reports.utils.text import file_name, place
@@ -90,7 +99,7 @@ def scatter(axes: Axes, data: pd.DataFrame, cost: str, styles: Mapping[str, Plot
     spread = np.nan_to_num(np.array(sides))
     axes.errorbar(drawn[cost], drawn["accuracy"], yerr=spread, fmt="none", ecolor=colours, elinewidth=1.5, zorder=2)
     methods = drawn["method"].tolist()
-    sns.scatterplot(
+    seaborn().scatterplot(
         drawn,
         x=cost,
         y="accuracy",

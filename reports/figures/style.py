@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from textwrap import shorten
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib import figure as mpl_figure
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -160,7 +161,7 @@ def lines(
         Whether each point is marked.
     """
     methods = sorted(data["method"].unique())
-    sns.lineplot(
+    seaborn().lineplot(
         data,
         x=x,
         y=y,
@@ -215,7 +216,7 @@ def heatmap(
     # seaborn draws the whole figure to see whether labels overlap, a sixth of such a figure's time, and turns them.
     drawing.draw = drawing.canvas.draw = lambda *_: None  # type: ignore[method-assign]
     try:
-        sns.heatmap(
+        seaborn().heatmap(
             data,
             ax=axes,
             cmap=cmap,
@@ -234,6 +235,11 @@ def heatmap(
         del drawing.draw, drawing.canvas.draw
     axes.grid(visible=False)
     axes.tick_params(axis="y", rotation=0)
+
+
+def seaborn() -> ModuleType:
+    """Return seaborn, imported when something is drawn: with scipy's statistics it takes as long as torch."""
+    return import_module("seaborn")
 
 
 def in_percent(data: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -287,8 +293,8 @@ def canvas(
 ) -> Iterator[tuple[mpl_figure.Figure, list[Axes]]]:
     """Yield a figure (inches) and its axes in reading order. Nothing global is touched."""
     settings: dict[Any, Any] = {
-        **sns.plotting_context("paper"),
-        **sns.axes_style("whitegrid"),
+        **seaborn().plotting_context("paper"),
+        **seaborn().axes_style("whitegrid"),
         # The one font that comes with matplotlib, so that figures are the same bytes on every machine.
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9.5,
