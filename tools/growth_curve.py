@@ -77,8 +77,13 @@ def table(found: Mapping[str, Found]) -> str:
             formula = getattr(FORMULAS[name], what)
             told = ", ".join(_told(power(one, axis, what)) for axis in range(3))
             cells.append(f"{told}; {formula}")
-        lines.append(f"| `{name}` | {taken} | {held} | {' | '.join(cells)} |")
+        lines.append(f"| {_shortened(name)} | {taken} | {held} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _shortened(name: str) -> str:
+    """Return a method with the constants that were made small."""
+    return f"`{name}`" + "".join(f", {key} = {value:g}" for key, value in (FORMULAS[name].short or {}).items())
 
 
 def _seconds(one: Mapping[str, Any]) -> str:

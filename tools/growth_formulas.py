@@ -1,9 +1,10 @@
 """What each method's work and memory are by its formula, as powers of the images n, the classes C and the dimensions d.
 
-Terms are those that can lead; numbers of steps, settings, neighbours, hidden layers and random features are constants.
-Held-out images are at most four a class, so that C stands for their number too; an n alone among what is held is the
-column of each image. Scoring is for a given number of
-queries, none of which any term depends on.
+Terms are those that can lead; numbers of epochs or steps, settings, neighbours, hidden layers and random features are
+constants, of which ``short`` states those that are fewer here than by default. A variant of a method grows as the
+method does, but for tip-adapter-f, which trains. Held-out images are at most four a class, so that C stands for their
+number too; an n alone among what is held is the column of each image. Scoring is for a given number of queries, none of
+which any term depends on.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Formula:
     why : str
         Where the leading terms come from.
     short : dict
-        Settings that shorten a training, in which nothing but the number of its steps changes.
+        Settings that make constants small, in which nothing but a number of steps or of random features changes.
     """
 
     build: str
@@ -58,7 +59,9 @@ FORMULAS = {
         "n d^2 + d^3 + C d^2 + C^2 d", "C d", "d^2 + C d + C^2 + n", "one covariance and its inverse; held-out images"
     ),
     "icarl": Formula(*_SESSIONS, _SHORT),
-    "klda": Formula("n d + n + C", "d + C", "n + d + C", "a given number of random features, and their covariance"),
+    "klda": Formula(
+        "n d + n + C", "d + C", "n + d + C", "a given number of random features, and their covariance", {"width": 256}
+    ),
     "knn": Formula("n d", "n d + C", "n d", "each query meets all images"),
     "linear-probe": Formula(
         "n C d + n d^2 + d^3", "C d", "n d + n C + C d", "steps of a head over all images; principal axes", {"c": 1.0}
@@ -96,7 +99,11 @@ FORMULAS = {
         {"steps": 50},
     ),
     "ranpac": Formula(
-        "n d + n C + n", "d + C", "n + n C + d + C", "a given number of random features, and their products"
+        "n d + n C + n",
+        "d + C",
+        "n + n C + d + C",
+        "a given number of random features, and their products",
+        {"width": 256},
     ),
     "rapf": Formula(
         "n d^2 + n C d + C d^3", "d^2 + C d", "C d^2 + n d", "a covariance of each class and its factor", {"epochs": 1}
@@ -111,6 +118,13 @@ FORMULAS = {
     "text-memory": Formula("C d", "C d", "C d", "means of texts"),
     "tip-adapter": Formula(
         "n C d + n C + C^2", "n d + n + C d", "n d + C d + C^2", "held-out images meet all others, at every setting"
+    ),
+    "tip-adapter-f": Formula(
+        "n^2 d + n^2 + n C d + n C + C^2",
+        "n d + n + C d",
+        "n d + C d + C^2",
+        "each step meets all images; then the search of tip-adapter",
+        {"epochs": 1},
     ),
     "tip-x": Formula(
         "n C d + n C^2 + C^2", "n d + C^2 + C d", "n d + C^2 + C d", "held-out images meet all others by both distances"

@@ -15,8 +15,9 @@ from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.data.image_hashes import Pixels
 from bench.data.images.to_pack import auto_templates, describe_encoder, near_of, write_prompts
-from bench.data.manifest import FORMAT
+from bench.data.manifest import FORMAT, read_manifest
 from bench.data.pack import write_manifest, write_split, write_texts
+from bench.data.pack_files import MANIFEST
 from bench.data.registry import resolve
 from bench.functional.linear_map import LinearMap, fit_map
 from bench.migration.pairs import aligned, encode_again, memory_of, names_encoder, pixels, refuse_one_space
@@ -87,12 +88,12 @@ def move_pack(
     Raises
     ------
     BenchError
-        If images are missing or are not the same, there are fewer pairs than two, or ``out`` cannot be a pack's folder.
+        If images are missing or are not the same, there are fewer pairs than two, or ``out`` cannot be a pack's folder,
+        is that of one of the two, or holds a pack that was not moved. One that was is replaced when all is written.
     """
     old, out = resolve(data), expand(out)
     file_name(out.name, "data set")
-    if out.exists() and not out.is_dir():
-        raise BenchError(f"{out} is a file and no folder; choose another --into")
+    _require_own(out, data, to)
     items = memory_of(old)
     if not len(items):
         raise BenchError(f"{old.name} has no labelled images to move; name another data set")
@@ -131,6 +132,17 @@ def move_pack(
     new.texts(out, manifest, warnings)
     write_manifest(out, manifest)
     return Moved(out, len(chosen), len(items) - len(chosen), found.unexplained, warnings)
+
+
+def _require_own(out: Path, *packs: str | Path | Dataset) -> None:
+    """Raise :class:`BenchError` if a pack may not be written into a folder, since something else would be lost."""
+    if out.exists() and not out.is_dir():
+        raise BenchError(f"{out} is a file and no folder; choose another --into")
+    read = [expand(Path(pack)) for pack in packs if not isinstance(pack, Dataset)]
+    if out.exists() and any(pack.exists() and pack.samefile(out) for pack in read):
+        raise BenchError(f"{out} is a pack that is read, and nothing is written into it; choose another --into")
+    if (out / MANIFEST).exists() and ENCODED not in read_manifest(out)["splits"]:
+        raise BenchError(f"{out} holds a pack that was not moved; choose another --into, or remove it")
 
 
 def _drawn(items: Features, pairs: int, seed: int) -> np.ndarray:

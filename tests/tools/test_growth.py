@@ -73,7 +73,22 @@ def test_formulas_are_read_as_powers() -> None:
 
 def test_every_method_has_a_formula() -> None:
     plain = {name for name in METHODS.names() if not METHODS.get(name).preset and name != "sklearn"}
-    assert set(FORMULAS) == plain
+    assert set(FORMULAS) == plain | {"tip-adapter-f"}
+
+
+def test_the_table_says_which_constants_are_smaller_than_by_default() -> None:
+    lines = growth_curve.table({"klda": {}, "tip-adapter-f": {}, "slda": {}}).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines] == [
+        "| `klda`, width = 256",
+        "| `tip-adapter-f`, epochs = 1",
+        "| `slda`",
+    ]
+
+
+def test_every_method_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/growth.md").read_text()
+    rows = {line.split("`")[1] for line in page.partition("## Against")[2].splitlines() if line.startswith("| `")}
+    assert rows == set(FORMULAS)
 
 
 def test_the_figure_is_drawn(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from bench.core.dataset import Dataset
 from bench.core.features import Features
 from bench.core.memory import Memory
 from bench.data.glyphs.dataset import Size, load
+from bench.data.pack import write_manifest, write_split
 from bench.data.registry import resolve
 from bench.functional.linear_map import fit_map
 from bench.migration.moved_pack import move_pack
@@ -53,6 +54,40 @@ def test_pairs_lie_as_encoded_and_the_rest_as_the_map_has_it(tmp_path: Path) -> 
     torch.testing.assert_close(rest.x, found(torch.stack([before[name] for name in rest.ids.tolist()])))
     # The second space is the first, turned: the map finds where the others lie.
     torch.testing.assert_close(rest.x, torch.stack([there[name] for name in rest.ids.tolist()]), atol=1e-2, rtol=0)
+
+
+def _written(folder: Path, dataset: Dataset) -> Path:
+    """Write the labelled images and queries of a data set as a pack."""
+    splits = {
+        name: write_split(folder, name, part.x, part.labels, part.ids.tolist())
+        for name, part in (("train", dataset.role("support")), ("test", dataset.role("query")))
+    }
+    told = {"name": folder.name, "revision": "1", "licence": "CC0-1.0", "classes": list(dataset.class_names)}
+    told |= {"citation": "", "description": "", "encoder": {"name": dataset.card.encoder, "space": dataset.card.space}}
+    told |= {"dimension": dataset.role("query").dimension, "splits": splits, "near": 0.99}
+    write_manifest(folder, {"format": 1, "roles": {"support": ["train"], "query": ["test"]}, "class_split": {}, **told})
+    return folder
+
+
+def test_no_pack_is_written_over_but_one_that_was_moved(tmp_path: Path) -> None:
+    first = _written(tmp_path / "first", old())
+    second = _written(tmp_path / "second", new(old()))
+    other = _written(tmp_path / "other", old())
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    (tmp_path / "link").symlink_to(first)
+    for folder in (first, second, tmp_path / "link"):
+        done = CliRunner().invoke(main, ["migrate", str(first), "--to", str(second), "--into", str(folder)])
+        assert done.exit_code == 2
+        assert (
+            done.output
+            == f"bench: {folder} is a pack that is read, and nothing is written into it; choose another --into\n"
+        )
+    with pytest.raises(BenchError, match="holds a pack that was not moved; choose another --into, or remove it"):
+        move_pack(first, second, other)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+    for pairs in (20, 30):
+        assert move_pack(first, second, tmp_path / "moved", pairs=pairs).encoded == pairs
+    assert len(resolve(tmp_path / "moved").splits["encoded"]) == 30
 
 
 def test_a_moved_pack_answers_new_queries(tmp_path: Path) -> None:
