@@ -151,22 +151,27 @@ class TipX:
         """
         log_p = self._log_p(x, state.texts)
         p = log_p.exp()
-        entropy, found = (p * log_p).sum(1), []
-        for start, some in zip(range(0, len(rows), step := _step(x, state.texts)), rows.split(step), strict=True):
+        entropy, step = (p * log_p).sum(1), _step(x, state.texts)
+        low, high = x.new_full((2,), torch.inf), x.new_full((2,), -torch.inf)
+        spaces = x.new_empty(2, max(_PAIRS, step))
+        for start, some in zip(range(0, len(rows), step), rows.split(step), strict=True):
             keys = state.keys[some]
             likened = self._log_p(keys, state.texts)
             for here in torch.arange(len(x), device=x.device).split(max(1, _PAIRS // len(keys))):
-                pairs = (entropy[here] - likened @ p[here].T, keys @ x[here].T)
+                # In the same place each time: small results between large ones would keep what those took.
+                distances, cosines = (space[: len(keys) * len(here)].view(len(keys), len(here)) for space in spaces)
+                torch.sub(entropy[here], torch.mm(likened, p[here].T, out=distances), out=distances)
+                torch.mm(keys, x[here].T, out=cosines)
                 left = None
                 if own is not None and len(rows) > 1:
                     left = own[here] == torch.arange(start, start + len(keys), device=x.device).unsqueeze(1)
-                for part in pairs:
-                    low, high = (
+                for kind, part in enumerate((distances, cosines)):
+                    least, most = (
                         part if left is None else part.masked_fill(left, end) for end in (torch.inf, -torch.inf)
                     )
-                    found.append(torch.stack([low.amin(), high.amax()]))
-        low, high = torch.stack(found).view(-1, 2, 2).unbind(2)
-        return torch.stack([low.amin(0), high.amax(0)], 1).flatten()
+                    low[kind].clamp_(max=least.amin())
+                    high[kind].clamp_(min=most.amax())
+        return torch.stack([low, high], 1).flatten()
 
     def _choose(self, state: Keys, x: Tensor, target: Tensor) -> CacheWeights:
         """Return the first best settings on images [q, d]."""

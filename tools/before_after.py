@@ -23,6 +23,8 @@ from typing import Any
 
 import yaml
 
+from tools.arguments import positive
+
 _CHILD = """
 import inspect, json, sys, time
 import bench
@@ -41,14 +43,27 @@ print(json.dumps({"seconds": time.process_time(), "methods": told}))
 """Run by either version; what it prints last is read."""
 
 
+class NotMeasured(Exception):  # noqa: N818 - it is a finding about a version
+    """A version that cannot make the run; says why on one line."""
+
+
 def measured(python: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the processor seconds of a run, start included, and what its methods did."""
+    """Return the processor seconds of a run, start included, and what its methods did.
+
+    Raises
+    ------
+    NotMeasured
+        If there is no such interpreter, or the run failed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         command = [str(python), "-c", _CHILD, json.dumps({**given, "out": str(Path(folder) / "runs")})]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise NotMeasured(f"{python}: {error.strerror}; name the interpreter of a worktree") from None
     if done.returncode:
-        raise SystemExit(f"{python}: {done.stderr.strip().splitlines()[-1]}")
+        raise NotMeasured(f"{python}: {(done.stderr.strip().splitlines() or ['it ended without a reason'])[-1]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
@@ -80,22 +95,29 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--scenario", default="incremental")
     parser.add_argument("--methods", required=True)
     parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=positive, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=positive, default=3)
     told = parser.parse_args(arguments)
+    settings = [one.partition("=") for one in told.set]
+    for name, equals, _ in settings:
+        if not name or not equals:
+            parser.error(f"argument --set: {name + equals!r} is no NAME=VALUE")
     given = {
         "scenario": told.scenario,
         "methods": told.methods.split(","),
         "data": str(told.data.resolve()),
         "seeds": told.seeds,
         "device": "cpu",
-        "set": {name: yaml.safe_load(value) for name, _, value in (one.partition("=") for one in told.set)},
+        "set": {name: yaml.safe_load(value) for name, _, value in settings},
     }
     before, after = [], []
-    for _ in range(told.repeat):
-        before.append(measured(told.other, given))
-        after.append(measured(Path(sys.executable), given))
+    try:
+        for _ in range(told.repeat):
+            before.append(measured(told.other, given))
+            after.append(measured(Path(sys.executable), given))
+    except NotMeasured as reason:
+        parser.error(str(reason))
     print(table(before, after))
 
 

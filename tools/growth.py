@@ -32,6 +32,7 @@ from bench.cost import peak_memory
 from bench.functional.classwise import normalise
 from bench.utils.errors import BenchError, one_line
 from bench.utils.random import Stream
+from tools.arguments import names_of, positive
 
 CLOSED_FORM = (
     "protonet",
@@ -97,7 +98,7 @@ def measured(name: str, size: Size, short: Mapping[str, Any] | None = None) -> d
 def alone(
     names: Sequence[str],
     sizes: Sequence[Size],
-    limit: float,
+    limit: int,
     short: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Return what was measured of methods, each in a process of its own, where a size took so many seconds at most.
@@ -117,6 +118,9 @@ def alone(
     try:
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=most)
         out = done.stdout
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
+            print(f"the measurement ended before its end: {last}", file=sys.stderr, flush=True)
     except subprocess.TimeoutExpired as late:
         out = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
     return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
@@ -127,7 +131,7 @@ class _Late(Exception):  # noqa: N818 - it is a finding
 
 
 def _in_processes(
-    names: Sequence[str], sizes: Sequence[Size], limit: float, short: Mapping[str, Mapping[str, Any]]
+    names: Sequence[str], sizes: Sequence[Size], limit: int, short: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Measure methods one after the other, each size in a copy of this process, which has imported everything.
 
@@ -150,7 +154,7 @@ def _in_processes(
                 break
 
 
-def _measure_one(name: str, size: Size, limit: float, short: Mapping[str, Any]) -> None:
+def _measure_one(name: str, size: Size, limit: int, short: Mapping[str, Any]) -> None:
     """Print a line of JSON; raise if it does not end within so many seconds of the processor."""
 
     def late(*_: object) -> None:
@@ -175,13 +179,13 @@ def whole(one: dict[str, Any]) -> float:
     return float(max(one["peak"], one["state"]))
 
 
-def largest(names: Sequence[str], size: Size, limit: float) -> str:
+def largest(names: Sequence[str], size: Size, limit: int) -> str:
     """Return a table of one size."""
     rows = ["| method | build | score | state | beside it |", "| --- | ---: | ---: | ---: | ---: |"]
     for name in names:
         for one in alone([name], [size], limit) or [None]:
             if one is None:
-                rows.append(f"| `{name}` | more than {limit:.0f} s, or than there is memory | | | |")
+                rows.append(f"| `{name}` | more than {limit} s, or than there is memory | | | |")
                 continue
             seconds = f"{one['build']:.1f} s | {one['score']:.1f} s"
             rows.append(f"| `{name}` | {seconds} | {one['state'] / MIB:.0f} MiB | {beside(one):.0f} MiB |")
@@ -192,10 +196,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", help="names, by comma; by default those in closed form")
-    parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--dimension", type=int, default=512)
-    parser.add_argument("--limit", type=float, default=600, help="processor seconds a method")
+    parser.add_argument("--items", type=positive, default=100_000)
+    parser.add_argument("--classes", type=positive, default=1000)
+    parser.add_argument("--dimension", type=positive, default=512)
+    parser.add_argument("--limit", type=positive, default=600, help="processor seconds a method")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     parser.add_argument("--sizes", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--short", type=json.loads, default={}, help=argparse.SUPPRESS)
@@ -205,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _in_processes(given.alone.split(","), [tuple(size) for size in given.sizes], given.limit, given.short)
         return
     size = given.items, given.classes, given.dimension
-    names = given.methods.split(",") if given.methods else CLOSED_FORM
+    names = CLOSED_FORM if given.methods is None else names_of(parser, given.methods, METHODS.names())
     print(largest(names, size, given.limit))
 
 

@@ -10,12 +10,15 @@ made smaller and larger, and a line through the logarithms gives the measured po
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.core.registry import METHODS
+from bench.utils.atomic import write_atomically
+from tools.arguments import names_of, positive
 from tools.growth import MIB, Size, alone, whole
 from tools.growth_formulas import FORMULAS, largest_powers
 
@@ -56,9 +59,17 @@ def power(found: Found, axis: int, what: str) -> float | None:
     return sum((a - middle) * (b - mean) for a, b in zip(x, y, strict=True)) / sum((a - middle) ** 2 for a in x)
 
 
-def measured(names: Sequence[str], limit: float) -> dict[str, Found]:
-    """Return what was measured of methods; what takes more than ``limit`` seconds of the processor is left out."""
-    rows = alone(names, sizes(), limit, {name: FORMULAS[name].short or {} for name in names})
+def measured(names: Sequence[str], limit: int, kept: Path | None = None) -> dict[str, Found]:
+    """Return what was measured of methods; what takes more than ``limit`` seconds of the processor is left out.
+
+    Methods that a file of lines tells of are not measured again, and the others are added to it.
+    """
+    rows = [] if kept is None or not kept.exists() else [json.loads(line) for line in kept.read_text().splitlines()]
+    new = sorted({*names} - {row["method"] for row in rows}, key=[*names].index)
+    if new:
+        rows += alone(new, sizes(), limit, {name: FORMULAS[name].short or {} for name in new})
+    if kept is not None:
+        write_atomically(kept, "".join(f"{json.dumps(row)}\n" for row in rows))
     return {name: {(*row["size"],): row for row in rows if row["method"] == name} for name in names}
 
 
@@ -133,11 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", help="names, by comma; by default all that are no variants")
-    parser.add_argument("--limit", type=float, default=5, help="processor seconds of a phase at one size")
+    parser.add_argument("--limit", type=positive, default=5, help="processor seconds of a phase at one size")
+    parser.add_argument("--kept", type=Path, help="lines that earlier calls measured; only other methods are measured")
     parser.add_argument("--figure", type=Path, help="where to draw")
     given = parser.parse_args(arguments)
-    names = given.methods.split(",") if given.methods else [name for name in METHODS.names() if name in FORMULAS]
-    found = measured(names, given.limit)
+    every = [name for name in METHODS.names() if name in FORMULAS]
+    names = every if given.methods is None else names_of(parser, given.methods, every)
+    found = measured(names, given.limit, given.kept)
     print(table(found))
     if given.figure:
         draw(found, given.figure)

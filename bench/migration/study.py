@@ -114,7 +114,7 @@ def curve(
     Raises
     ------
     BenchError
-        For numbers of pairs that there are not, and methods that need more than images.
+        For numbers of pairs that there are not, no method, and methods that need more than images.
     """
     n = len(twice.items[0])
     if not numbers or seeds < 1:
@@ -123,6 +123,8 @@ def curve(
         if not 2 <= number <= n:
             raise BenchError(f"--pairs {number}: a map is learnt on 2 items or more, and the memory has {n}")
     recipes = dict(chosen_method(name) for name in methods)
+    if not recipes:
+        raise BenchError("a curve needs a method that answers; give --methods, or leave it out for knn and protonet")
     answers: dict[str, dict[Place, dict[int, np.ndarray]]] = {label: {} for label in recipes}
     moved: dict[Place, list[_Moved]] = {}
 

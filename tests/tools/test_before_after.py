@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.before_after import measured, table
+from tools.before_after import NotMeasured, measured, table
 
 
 def test_medians_are_set_beside_each_other() -> None:
@@ -28,5 +28,5 @@ def test_a_run_is_measured_in_a_process_of_its_own() -> None:
     accuracy, seconds = found["methods"]["protonet"]
     assert accuracy > 70
     assert 0 < seconds < found["seconds"]
-    with pytest.raises(SystemExit, match="nonsense"):
+    with pytest.raises(NotMeasured, match="nonsense"):
         measured(Path(sys.executable), {**given, "methods": ["nonsense"]})

@@ -28,7 +28,7 @@ def test_a_measurement_says_seconds_and_bytes() -> None:
 
 
 def test_what_did_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(names: list[str], sizes: list[growth.Size], limit: float) -> list[dict[str, Any]]:
+    def told(names: list[str], sizes: list[growth.Size], limit: int) -> list[dict[str, Any]]:
         rows = [{"build": 0.1, "score": 0.01, "peak": 8 * growth.MIB, "state": 4 * growth.MIB} for _ in sizes]
         return rows if names == ["known"] else []
 
@@ -40,13 +40,13 @@ def test_what_did_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_of_its_own_measures_and_leaves_out_what_takes_too_long() -> None:
     small, large = (40, 4, 8), (6000, 20, 64)
-    found = growth.alone(["proker", "protonet"], [small, large], 2.0)
+    found = growth.alone(["proker", "protonet"], [small, large], 2)
     expected = [("proker", list(small)), ("protonet", list(small)), ("protonet", list(large))]
     assert [(row["method"], row["size"]) for row in found] == expected
 
 
 def test_powers_are_those_of_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(names: list[str], sizes: list[growth.Size], limit: float, short: dict[str, Any]) -> list[dict[str, Any]]:
+    def told(names: list[str], sizes: list[growth.Size], limit: int, short: dict[str, Any]) -> list[dict[str, Any]]:
         rows = []
         # The largest number of images did not end.
         for n, c, d in (size for size in sizes if size[0] < 8000):
@@ -64,6 +64,26 @@ def test_powers_are_those_of_the_points(monkeypatch: pytest.MonkeyPatch) -> None
     assert growth_curve.table({"slda": {}}).endswith(
         "| `slda` | - | - | -, -, -; n d^2 + d^3 + C d^2 | -, -, -; C d | -, -, -; d^2 + C d + n |"
     )
+
+
+def test_methods_that_were_measured_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def told(names: list[str], sizes: list[growth.Size], limit: int, short: dict[str, Any]) -> list[dict[str, Any]]:
+        asked.append(names)
+        return [{"method": name, "size": sizes[0], "build": 1.0, "score": 1.0, "peak": 1, "state": 1} for name in names]
+
+    monkeypatch.setattr(growth_curve, "alone", told)
+    growth_curve.measured(["slda"], 5, tmp_path / "rows")
+    found = growth_curve.measured(["gda", "slda"], 5, tmp_path / "rows")
+    assert asked == [["slda"], ["gda"]]
+    assert [*found] == ["gda", "slda"]
+    assert all(one[growth_curve.MIDDLE]["build"] == 1 for one in found.values())
+
+
+def test_a_measurement_that_dies_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    assert growth.alone(["no-such-method"], [(40, 4, 8)], 2) == []
+    assert "the measurement ended before its end: " in capfd.readouterr().err
 
 
 def test_formulas_are_read_as_powers() -> None:

@@ -117,6 +117,15 @@ def test_a_number_of_pairs_that_there_is_not(turned: EncodedTwice, numbers: list
         curve(turned, numbers)
 
 
+@pytest.mark.parametrize("methods", ["", ","])
+def test_no_method_is_one_line(methods: str, turned: EncodedTwice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "encoded_twice", lambda *a, **k: turned)
+    done = CliRunner().invoke(main, ["migrate", "toy", "--to", "second", "--methods", methods])
+    assert done.exit_code == 2
+    assert done.output.startswith("bench: ")
+    assert done.output.count("\n") == 1
+
+
 def test_the_command_shows_every_way(turned: EncodedTwice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "encoded_twice", lambda *a, **k: turned)
     out = tmp_path / "answers.csv"
