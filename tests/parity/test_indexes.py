@@ -140,6 +140,24 @@ def test_a_saved_index_answers_as_before_and_is_refused_for_another_memory(
         faiss_store.load(tmp_path, recipe, digest(memory))
 
 
+@pytest.mark.parametrize("other", ["as large", "another dimension"])
+def test_an_index_in_the_place_of_another_is_refused(tmp_path: Path, other: str) -> None:
+    recipe, memories = SQ8(), [clustered(300, "one"), clustered(300, "two")]
+    if other == "another dimension":
+        memories[1] = memories[1][:, : memories[1].shape[1] // 2]
+    files = []
+    for place, memory in zip(("one", "two"), memories, strict=True):
+        faiss_store.save(recipe.build(memory), tmp_path / place, recipe, digest(memory))
+        files.append(tmp_path / place / "index.faiss")
+    files[1].replace(files[0])
+    with pytest.raises(BenchError, match=r"truncated|is not the index that was written for this memory; delete"):
+        faiss_store.load(tmp_path / "one", recipe, digest(memories[0]))
+    label = json.loads((tmp_path / "one/index.json").read_text())
+    (tmp_path / "one/index.json").write_text(json.dumps(label | {"bytes": files[0].stat().st_size}))
+    with pytest.raises(BenchError, match=r"index.faiss is not the index that was written for this memory; delete"):
+        faiss_store.load(tmp_path / "one", recipe, digest(memories[0]))
+
+
 def test_a_saved_index_is_refused_for_other_parameters_and_newer_formats(tmp_path: Path) -> None:
     memory = clustered(100, "saved")
     faiss_store.save(KINDS["hnsw"].build(memory), tmp_path, KINDS["hnsw"], digest(memory))

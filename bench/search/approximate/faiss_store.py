@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -17,6 +18,8 @@ from bench.utils.errors import BenchError
 from bench.utils.hashing import digest
 
 FORMAT = 1
+_PIECES, _PIECE = 64, 1 << 12
+"""Pieces of an index that its label tells the hash of, and the bytes of one."""
 _DATA, _LABEL = "index.faiss", "index.json"
 WORTH_KEEPING = 50_000
 """Items from which on an index is kept on disk; smaller ones are made again in seconds."""
@@ -74,6 +77,7 @@ def save(index: FaissIndex, folder: Path, recipe: Recipe, fingerprint: str) -> N
         "items": len(index),
         "keys": fingerprint,
         "bytes": os.path.getsize(folder / _DATA),
+        "sampled": _sampled(folder / _DATA),
         "removed": index.removed,
         "faiss": faiss.__version__,
     }
@@ -102,9 +106,25 @@ def load(folder: Path, recipe: Recipe, fingerprint: str) -> FaissIndex:
     file = folder / _DATA
     if not file.is_file() or os.path.getsize(file) != label["bytes"]:
         raise BenchError(f"{file} is missing or truncated; delete its folder and run again")
+    # Labels of earlier versions tell of no samples.
+    if label.get("sampled", found := _sampled(file)) != found:
+        raise BenchError(f"{file} is not the index that was written for this memory; delete its folder and run again")
     index = FaissIndex.open(file, parameters=recipe.parameters, settings=recipe.settings)
     index.remove(label["removed"])
     return index
+
+
+def _sampled(file: Path) -> str:
+    """Return the hash of pieces of a file, from its first to its last; to read it whole takes what mapping spares.
+
+    Indexes of two memories differ in nearly all of their bytes.
+    """
+    size, found = os.path.getsize(file), hashlib.sha256()
+    with file.open("rb") as stream:
+        for place in range(_PIECES):
+            stream.seek(max(0, size - _PIECE) * place // (_PIECES - 1))
+            found.update(stream.read(_PIECE))
+    return found.hexdigest()
 
 
 def _read_label(folder: Path) -> dict[str, Any]:
