@@ -114,7 +114,10 @@ class Store:
         """Return the version that lies in the pack's folder now, and keep its files."""
         parts = {}
         for name, entry in entries_of(manifest).items():
-            self._keep(self.folder / entry["file"], entry["sha256"])
+            if not self._chunk(entry["sha256"]).exists():
+                # Checked first: a file under the hash of another would spoil the history for good.
+                self._read[entry["sha256"]] = read_arrays(self.folder, entry)
+                self._keep(self.folder / entry["file"], entry["sha256"])
             labels = self.arrays(entry["sha256"])["labels"].to(torch.int32)
             n = len(labels)
             at = torch.arange(n, dtype=torch.int32)
@@ -125,7 +128,7 @@ class Store:
         """Keep further rows and return them as a part of their own."""
         place = self._place / _CHUNKS
         new = place / "new.safetensors"
-        write_tensors(new, tensors, what="the items")
+        write_tensors(new, tensors, what="what is added")
         name = file_digest(new)
         new.replace(self._chunk(name))
         n = len(tensors["labels"])
@@ -137,8 +140,6 @@ class Store:
 
     def _keep(self, path: Path, name: str) -> None:
         kept = self._chunk(name)
-        if kept.exists():
-            return
         kept.parent.mkdir(parents=True, exist_ok=True)
         try:
             # A file of a pack is replaced by another, never written into, so that one copy serves both.

@@ -126,6 +126,24 @@ def test_a_stop_between_log_and_pack_leaves_the_pack_and_one_entry(pack: Path, m
     assert [entry.action for entry in read_log(pack)] == ["begin", "remove"]
 
 
+def test_a_file_of_another_pack_spoils_no_history(pack: Path) -> None:
+    file = pack / "train.safetensors"
+    kept = file.read_bytes()
+    # As copying does: another file takes the place of the pack's.
+    other = pack / "other"
+    other.write_bytes(kept[:-4] + b"abcd")
+    other.replace(file)
+    done = CliRunner().invoke(main, ["memory", "remove", str(pack), "photo 3"])
+    assert done.exit_code == 2
+    assert done.output == (
+        f"bench: {file} is not the file its manifest describes (sha256 differs); import the pack again\n"
+    )
+    assert not list(pack.rglob("history/chunks/*"))
+    file.write_bytes(kept)
+    assert edits.remove(History(pack), items=["photo 3"]).version
+    assert "photo 3" not in resolve(pack).splits["train"].ids
+
+
 def test_as_of_a_time_is_the_version_of_then(pack: Path) -> None:
     made = edited(pack)
     history = History(pack)
