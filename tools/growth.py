@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.core.features import Features
 from bench.core.memory import Memory
@@ -78,12 +79,18 @@ def task(n: int, classes: int, d: int) -> Task:
     )
 
 
+def queries_of(given: Task) -> Tensor:
+    """Return 1000 queries near the first images of a task, [1000, d]; of fewer images each has several."""
+    lap, row = (f(torch.arange(QUERIES), len(given.support)) for f in (torch.floor_divide, torch.remainder))
+    return normalise(given.support.x[row] + 0.1 + 0.05 * lap.unsqueeze(1))
+
+
 def measured(name: str, size: Size, short: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return seconds to build and to score, the most bytes held while building, and the state's."""
     entry = METHODS.get(name)
     method = entry.cls(**{**entry.preset, **(short or {})})
     given = task(*size)
-    queries = normalise(given.support.x[:QUERIES] + 0.1)
+    queries = queries_of(given)
     peak_memory.reset()
     before, start = peak_memory.cpu_peak() or 0, time.process_time()
     state = method.build(given, rng=Stream(0))

@@ -21,6 +21,13 @@ def test_a_task_has_as_many_images_of_every_class_and_a_text_for_each() -> None:
     assert torch.allclose(task.support.x.norm(dim=1), torch.ones(40), atol=1e-5)
 
 
+@pytest.mark.parametrize("n", [40, 1000, 1200])
+def test_there_are_as_many_queries_whatever_the_images(n: int) -> None:
+    queries = growth.queries_of(growth.task(n, 4, 8))
+    assert queries.shape == (1000, 8)
+    assert len(queries.unique(dim=0)) == 1000
+
+
 def test_a_measurement_says_seconds_and_bytes() -> None:
     found = growth.measured("protonet", (40, 4, 8))
     assert found["state"] == 4 * 8 * 8 + 4 * 8
