@@ -18,7 +18,7 @@ from bench.cost.meter import counted_as
 from bench.cost.shared import shared
 from bench.functional.classwise import class_counts, class_sums, rows_of_classes
 from bench.functional.logistic_regression import Linear
-from bench.functional.symmetric import add_gram, mirror, solve_shifted
+from bench.functional.symmetric import add_gram, kernel, mirror, solve_shifted
 from bench.utils.random import Stream
 
 _ROWS = 1 << 12
@@ -127,7 +127,7 @@ def solve_low_rank(factor: Tensor, ridge: float, rows: Tensor) -> Tensor:
 
     (F'F + a I)^-1 = (I - F' (F F' + a I)^-1 F) / a  (Woodbury).
     """
-    inner = solve_shifted(factor @ factor.T, ridge, (rows @ factor.T).T)
+    inner = solve_shifted(kernel(factor), ridge, (rows @ factor.T).T)
     return (rows - inner.T @ factor) / ridge
 
 

@@ -39,12 +39,13 @@ def kernel(rows: Tensor) -> Tensor:
     for start in range(0, len(rows), _ROWS):
         here = slice(start, start + _ROWS)
         wide = rows[here].double()
-        for below in range(start, len(rows), _ROWS):
+        for column in range(0, len(wide), _SIDE):
+            corner = found[start + column : start + len(wide), start + column : start + column + _SIDE]
+            torch.mm(wide[column:], wide[column : column + _SIDE].T, out=corner)
+        for below in range(start + _ROWS, len(rows), _ROWS):
             there = slice(below, below + _ROWS)
-            found[there, here] = (wide if below == start else rows[there].double()) @ wide.T
-            if below > start:
-                found[here, there] = found[there, here].T
-    return found
+            torch.mm(rows[there].double(), wide.T, out=found[there, here])
+    return mirror(found)
 
 
 def products(a: Tensor, b: Tensor) -> Tensor:
