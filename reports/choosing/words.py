@@ -52,11 +52,10 @@ def _one(choice: Choice) -> list[str]:
     best = choice.best
     assert best is not None
     second = next(o for o in choice.kept if o is not best)
+    same = math.isclose(best.accuracy, second.accuracy, abs_tol=1e-9)
     ahead = f"{percent(best.accuracy - second.accuracy)}" if choice.lead is None else points(choice.lead, sign=False)
-    which = (
-        f"{best.method} has the highest accuracy, {share(best.accuracy, best.low, best.high)} %: {ahead} points more "
-        f"than {second.method}, the next."
-    )
+    which = f"{best.method} has the highest accuracy, {share(best.accuracy, best.low, best.high)} %"
+    which += f"; {second.method} has the same" if same else f": {ahead} points more than {second.method}, the next"
     shown = [o for o in choice.kept if o is not best and not o.tied]
     if not choice.tied:
         sure = "That it is the best is shown against every other method (paired, after Holm's correction)."
@@ -69,7 +68,7 @@ def _one(choice: Choice) -> list[str]:
         sure = (
             f"That is no proof: {_names(choice.tied)} {'are' if len(choice.tied) > 1 else 'is'} not shown to be worse."
         )
-    return [which, sure, _cost(best, choice.options, choice.tied)]
+    return [f"{which}.", sure, _cost(best, choice.options, choice.tied)]
 
 
 def _several(choices: Sequence[Choice]) -> list[str]:

@@ -12,15 +12,17 @@ from matplotlib.collections import PolyCollection
 from bench.reports.analysis import Analysis
 from bench.reports.figures.class_axis import name_classes, with_names
 from bench.reports.figures.registry import figure
-from bench.reports.figures.style import Figure, canvas, plot_styles, render, title
+from bench.reports.figures.style import Figure, canvas, name_shown, plot_styles, render, title
 from bench.reports.forms.intervals import Floats
 from bench.reports.records.arrow_columns import Ints
-from bench.reports.records.class_names import ClassNames
+from bench.reports.records.class_names import ClassNames, short
 from bench.reports.records.paired_predictions import Group, PairedPredictions
 from bench.reports.utils.text import file_name, place
 
 _HALF = 0.45
 """Half the width of a bar; the next is 1 away."""
+_BESIDE = 24
+"""Letters of a method's name along the axis on the left."""
 
 
 @figure("classes", section="classes", each=lambda analysis: analysis.detailed_groups, early=True)
@@ -43,7 +45,7 @@ def differences(groups: Sequence[Group], methods: Sequence[str], class_names: Cl
             continue
         a, b = best
         of_a, of_b = group.predictions[a], group.predictions[b]
-        runs = [(of_a[s], of_b[s]) for s in of_a if s in of_b and of_a[s].fingerprint == of_b[s].fingerprint]
+        runs = [(of_a[s], of_b[s]) for s in of_a if s in of_b and of_a[s].pairs_with(of_b[s])]
         if not runs:
             continue
         names = class_names.get(group.dataset, ())
@@ -53,7 +55,8 @@ def differences(groups: Sequence[Group], methods: Sequence[str], class_names: Cl
         with canvas(6.4, 4.2 if names else 3.2) as (drawing, (axes,)):
             points = 100 * gap.to_numpy()
             # Classes without a difference have no bar, and need no legend beside the others.
-            ahead = [(f"{a} ahead", points > 0, styles[a].colour), (f"{b} ahead", points < 0, styles[b].colour)]
+            sides = ((a, points > 0), (b, points < 0))
+            ahead = [(f"{name_shown(name)} ahead", which, styles[name].colour) for name, which in sides]
             for text, which, colour in ahead if points.any() else [("equal", points == 0, "#777777")]:
                 if which.any():
                     _bars(axes, np.flatnonzero(which), points[which], colour=colour, label=text)
@@ -62,7 +65,7 @@ def differences(groups: Sequence[Group], methods: Sequence[str], class_names: Cl
             name_classes(axes, gap.index, names)
             axes.grid(visible=False, axis="x")
             axes.axhline(0, color="#444444", linewidth=0.8)
-            axes.set_ylabel(f"recall of {a}\n- recall of {b} (points)")
+            axes.set_ylabel(f"recall of {short(a, _BESIDE)}\n- recall of {short(b, _BESIDE)} (points)")
             axes.set_title(title(group.dataset, group.condition), loc="left")
         yield render(
             drawing,

@@ -18,6 +18,7 @@ from bench.reports.figures.style import (
     PlotStyle,
     canvas,
     in_percent,
+    legend_below,
     plot_styles,
     remove_legend,
     render,
@@ -65,7 +66,11 @@ def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
         if len(part) < 2:
             continue
         wanted = _TIMED if part["answer_1_ms"].notna().all() else _COSTS
-        costs = {cost: label for cost, label in wanted.items() if part[cost].notna().any()}
+        # The axis of costs is logarithmic, so that a cost of 0 has no place on it.
+        drawn = part[list(wanted)].gt(0).any()
+        costs = {cost: label for cost, label in wanted.items() if drawn[cost]}
+        if not costs:
+            continue
         data = part[["method", "accuracy", "accuracy_low", "accuracy_high", *costs]].sort_values("method")
         with canvas(1 + 3.5 * len(costs), 3.8, ncols=len(costs)) as (drawing, row):
             for axes, (cost, label) in zip(row, costs.items(), strict=True):
@@ -77,7 +82,8 @@ def tradeoffs(means: pd.DataFrame, methods: Sequence[str]) -> Iterator[Figure]:
             handles, names = row[-1].get_legend_handles_labels()
             for axes in row:
                 remove_legend(axes)
-            drawing.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
+            rows = legend_below(drawing, handles, names)
+            drawing.set_figheight(drawing.get_figheight() + 0.2 * (rows - 1))
         yield render(
             drawing,
             name=file_name(scenario, dataset, condition, "cost"),

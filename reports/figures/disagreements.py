@@ -9,12 +9,9 @@ import pandas as pd
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.registry import figure
-from bench.reports.figures.style import Figure, canvas, heatmap, render, title
+from bench.reports.figures.style import Figure, canvas, heatmap, name_shown, render, title
 from bench.reports.records.paired_predictions import Group
 from bench.reports.utils.text import file_name, place
-
-_LONG = 40
-"""Letters of a name beyond which a figure grows no more."""
 
 
 @figure("disagreement", section="comparisons", each=lambda analysis: analysis.detailed_groups, early=True)
@@ -39,7 +36,7 @@ def maps(groups: Sequence[Group]) -> Iterator[Figure]:
             continue
         size = 0.55 * len(methods)
         # Names stand left of the squares, and slanted below them.
-        names = 0.075 * min(max(map(len, methods)), _LONG)
+        names = 0.075 * max(len(name_shown(method)) for method in methods)
         width, height = 2.0 + names + size, 1.5 + 0.6 * names + size
         with canvas(width, height) as (drawing, (axes,)):
             shown = grid.mask(hidden)
@@ -52,7 +49,9 @@ def maps(groups: Sequence[Group]) -> Iterator[Figure]:
             axes.set_xlabel("is wrong")
             axes.set_ylabel("is right")
             places = np.arange(len(methods)) + 0.5
-            axes.set_xticks(places, methods, rotation=35, ha="right", rotation_mode="anchor")
+            axes.set_xticks(
+                places, [name_shown(method) for method in methods], rotation=35, ha="right", rotation_mode="anchor"
+            )
             # Above the whole figure: the axes are as narrow as the methods are few.
             drawing.suptitle(title(group.dataset, group.condition, width), x=0.02, ha="left", fontsize=10.5)
         yield render(
@@ -71,6 +70,6 @@ def _share(group: Group, a: str, b: str) -> float:
     shares = [
         float((of_a[s].correct & ~of_b[s].correct).mean())
         for s in sorted(set(of_a) & set(of_b))
-        if of_a[s].fingerprint == of_b[s].fingerprint
+        if of_a[s].pairs_with(of_b[s])
     ]
     return float(np.mean(shares)) if shares else float("nan")

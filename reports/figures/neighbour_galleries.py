@@ -49,7 +49,7 @@ def choose(group: Group, a: str, b: str, count: int) -> tuple[int, list[str]]:
     that depends on the group alone.
     """
     seeds = sorted(set(group.predictions[a]) & set(group.predictions[b]))
-    seeds = [s for s in seeds if group.predictions[a][s].fingerprint == group.predictions[b][s].fingerprint]
+    seeds = [s for s in seeds if group.predictions[a][s].pairs_with(group.predictions[b][s])]
     if not seeds:
         return 0, []
     one, two = group.predictions[a][seeds[0]], group.predictions[b][seeds[0]]

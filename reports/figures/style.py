@@ -22,6 +22,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 
+from bench.reports.records.class_names import short
 from bench.reports.utils.text import condition_text
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -122,20 +123,43 @@ def title(dataset: object, condition: object, width: float = 6.4) -> str:
 _LETTERS = 11.25
 """Letters of a title to an inch."""
 
+LONGEST_NAME = 40
+"""Letters of a method's name in a figure; tables have the whole of it."""
+_ROW = 0.2
+"""Inches that a row of names below a figure takes."""
+_MARK = 7
+"""Letters' room that the line and mark before a name take."""
+_ROOM = 0.75
+"""Share of a figure's width that two columns of names may take within the axes."""
 _IN_A_CORNER = 6
 """Most names of lines that find a free corner within a figure."""
 
 
 def legend(figure: mpl_figure.Figure, axes: Axes) -> None:
-    """Name the lines: in a free corner if they are few, else below, where they cover nothing."""
+    """Name the lines: in a free corner if they are few and their names short, else below, where they cover nothing."""
     handles, names = axes.get_legend_handles_labels()
-    if len(names) <= _IN_A_CORNER:
-        axes.legend(handles, names, ncols=2)
+    texts = [name_shown(name) for name in names]
+    wide = 2 * (_MARK + max(map(len, texts), default=0)) > _ROOM * _LETTERS * figure.get_figwidth()
+    if len(names) <= _IN_A_CORNER and not wide:
+        axes.legend(handles, texts, ncols=2)
     else:
-        # A name is as wide as the longest, and has its line and mark before it.
-        columns = max(1, min(5, int(_LETTERS * figure.get_figwidth() / (7 + max(map(len, names))))))
-        figure.legend(handles, names, loc="outside lower center", ncols=columns)
-        figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(names) // columns))
+        remove_legend(axes)
+        rows = legend_below(figure, handles, names)
+        figure.set_figheight(figure.get_figheight() + _ROW * rows)
+
+
+def legend_below(figure: mpl_figure.Figure, handles: Sequence[Artist], names: Sequence[str]) -> int:
+    """Name lines or marks below a figure, whose height stays, and return in how many rows, each of 0.2 inches."""
+    texts = [name_shown(name) for name in names]
+    # A name is as wide as the longest.
+    columns = max(1, min(5, len(texts), int(_LETTERS * figure.get_figwidth() / (_MARK + max(map(len, texts))))))
+    figure.legend(handles, texts, loc="outside lower center", ncols=columns)
+    return -(-len(texts) // columns)
+
+
+def name_shown(name: object) -> str:
+    """Return the name of a method as figures have it: the middle of a long one is left out."""
+    return short(str(name), LONGEST_NAME)
 
 
 def remove_legend(axes: Axes) -> None:
@@ -228,7 +252,7 @@ def heatmap(
             linewidths=float(numbers),
             rasterized=not numbers,
             xticklabels=False,
-            yticklabels=True,
+            yticklabels=[name_shown(name) for name in data.index],
             cbar_kws={"label": label, "shrink": 0.8 if numbers else 0.9},
         )
     finally:

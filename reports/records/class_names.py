@@ -36,9 +36,9 @@ def name_of(names: Sequence[str], class_id: int) -> str:
     return names[class_id] if 0 <= class_id < len(names) else str(class_id)
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = _LONGEST) -> str:
     """Return a name that fits beside an axis: its beginning and its end, since names of one kind begin alike."""
-    if len(text) <= _LONGEST:
+    if len(text) <= longest:
         return text
-    tail = _LONGEST // 2
-    return f"{text[: _LONGEST - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
+    tail = longest // 2
+    return f"{text[: longest - tail - 1].rstrip()}…{text[-tail:].lstrip()}"

@@ -113,6 +113,11 @@ class PairedPredictions:
             fingerprint="the same queries",
         )
 
+    def pairs_with(self, other: PairedPredictions) -> bool:
+        """Return whether another method answered the same queries, so that answers can be compared one by one."""
+        same = self.fingerprint == other.fingerprint and len(self.queries) == len(other.queries)
+        return same and bool((self.queries == other.queries).all())
+
     @property
     def top5(self) -> NDArray[np.bool_]:
         """Whether the right class is among the five likeliest [q]."""

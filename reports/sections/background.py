@@ -74,5 +74,10 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             out += _flat(value, f"{prefix}{key}.")
         else:
-            out.append((f"{prefix}{key}", " ".join(map(str, value)) if isinstance(value, list) else str(value)))
+            out.append((f"{prefix}{key}", " ".join(map(_word, value)) if isinstance(value, list) else _word(value)))
     return out
+
+
+def _word(value: Any) -> str:
+    """Return one value of the provenance as a reader's word: no name of a value of Python."""
+    return "-" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -174,13 +174,9 @@ def pair(group: Group, a: str, b: str) -> tuple[Pair | None, int]:
     """Return two methods of a group on the seeds they can be paired in, and how many seeds they cannot."""
     one, two = group.predictions[a], group.predictions[b]
     common = sorted(set(one) & set(two))
-    seeds = tuple(s for s in common if _alike(one[s], two[s]))
+    seeds = tuple(s for s in common if one[s].pairs_with(two[s]))
     found = Pair(a, b, seeds, tuple((one[s], two[s]) for s in seeds)) if seeds else None
     return found, len(common) - len(seeds)
-
-
-def _alike(a: PairedPredictions, b: PairedPredictions) -> bool:
-    return a.fingerprint == b.fingerprint and len(a.queries) == len(b.queries) and bool((a.queries == b.queries).all())
 
 
 def differences(pairs: Sequence[Pair], metric: Metric) -> list[Estimate | None]:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bench.reports.analysis import Analysis, Choices
+from bench.reports.figures.cost_tradeoffs import tradeoffs
 from bench.reports.report import build
 from bench.utils.errors import BenchError
 from tests.statistics.runs import make_run
@@ -67,6 +68,22 @@ def test_methods_that_are_equal_on_every_query_are_no_different_and_not_certain(
     assert (means["accuracy_low"] < 0.97).all()
     many = make_run(tmp_path / "many" / "run", {"a": 1.0, "b": 1.0}, queries=100)
     assert set(reported(many)[1]["verdict"]) == {"equivalent"}
+
+
+def test_a_method_that_answered_fewer_queries_is_compared_with_no_other(tmp_path):
+    made = [make_run(tmp_path / m, {m: 0.6}, run=m, queries=q, sessions=1) for m, q in (("knn", 5), ("mml", 9))]
+    build(made, tmp_path / "out")
+    assert "different queries in 3 seeds" in (tmp_path / "out" / "report.md").read_text()
+    assert not list((tmp_path / "out" / "figures").glob("*disagreement*"))
+
+
+def test_a_cost_that_is_0_for_all_is_not_drawn_on_a_logarithmic_axis(tmp_path, recwarn):
+    means = Analysis.of([make_run(tmp_path / "r", {"knn": 0.5, "mml": 0.7}, sessions=1)]).means.assign(state_bytes=0.0)
+    (drawn,) = tradeoffs(means, ["knn", "mml"])
+    assert {"seconds", "state_bytes"} & set(drawn.data) == {"seconds"}
+    nothing = dict.fromkeys(("train_seconds", "build_seconds", "retrieve_seconds", "score_seconds"), 0.0)
+    assert list(tradeoffs(means.assign(**nothing), ["knn", "mml"])) == []
+    assert not [str(one.message) for one in recwarn if "log-scaled" in str(one.message)]
 
 
 def test_a_seed_with_other_queries_is_left_out_of_its_pair_and_the_rest_is_reported(tmp_path):

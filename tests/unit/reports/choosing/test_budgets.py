@@ -122,6 +122,15 @@ def test_a_quicker_method_that_is_shown_to_be_worse_is_not_denied() -> None:
     assert in_short([choice])[2].endswith("; none of those as good answers sooner.")
 
 
+def test_a_method_that_is_as_accurate_is_said_to_be() -> None:
+    made = [
+        Option(method=m, accuracy=0.9, low=0.8, high=1.0, costs=dict.fromkeys(UNITS, ms), keeps=True, tied=True)
+        for m, ms in (("first", 1.0), ("second", 2.0))
+    ]
+    choice = Choice(scenario="s", dataset="d", condition="", options=tuple(made), best=made[0])
+    assert in_short([choice])[0] == "first has the highest accuracy, 90.0 [80.0, 100.0] %; second has the same."
+
+
 def test_nothing_is_said_of_one_method(tmp_path: Path) -> None:
     make_run(tmp_path / "run", {"alone": 0.5})
     assert in_short(choices(Analysis.of([tmp_path]), Budget())[0]) == []

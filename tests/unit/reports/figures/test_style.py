@@ -6,11 +6,12 @@ from contextlib import nullcontext
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
 from bench.reports.figures import style
-from bench.reports.figures.style import canvas, heatmap, legend, lines, plot_styles, render, title
+from bench.reports.figures.style import LONGEST_NAME, canvas, heatmap, legend, lines, plot_styles, render, title
 from bench.reports.utils.text import condition_text
 
 
@@ -29,6 +30,22 @@ def test_many_lines_are_named_below_the_axes(methods, below):
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.x1
         assert (box.y1 <= axes.get_window_extent().y0) == below
+
+
+@pytest.mark.parametrize(("methods", "letters"), [(8, 5), (3, 60)])
+def test_names_below_the_axes_take_the_place_of_seaborns_and_leave_the_axes_their_room(methods, letters):
+    data = pd.DataFrame({"method": [f"{i}-{'x' * letters}" for i in range(methods)], "x": 1.0, "y": 2.0})
+    with canvas() as (figure, (axes,)):
+        sns.scatterplot(data, x="x", y="y", hue="method", ax=axes)
+        assert axes.get_legend() is not None
+        legend(figure, axes)
+        figure.draw_without_rendering()
+        assert axes.get_legend() is None
+        (named,) = figure.legends
+        assert max(len(text.get_text()) for text in named.get_texts()) <= LONGEST_NAME
+        assert named.get_window_extent().y1 <= axes.get_window_extent().y0
+        assert axes.get_position().width > 0.8
+        assert axes.get_position().height > 0.6
 
 
 def test_a_title_fits_its_figure():
