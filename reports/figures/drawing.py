@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.reports.analysis import Analysis
 from bench.reports.figures.registry import FIGURES, FigureKind, Part
-from bench.reports.figures.style import Figure, Format
+from bench.reports.figures.style import Figure, Format, seaborn
 from bench.reports.utils.note import Note
 
 Drawn = Mapping[str, list[Figure | Note]]
@@ -82,6 +82,8 @@ def batch(
     if processes < 2 or sys.platform != "linux" or analysis.galleries or not named:
         yield Batch(named, formats, None, found, [])
         return
+    # Once for all, and not in each of them.
+    seaborn()
     with ExitStack() as stack:
         fork = multiprocessing.get_context("fork")
         parts = [part for _, part in named]
