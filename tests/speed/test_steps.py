@@ -188,7 +188,7 @@ STEPS: dict[str, Callable[[], Step]] = {
     "replay": lambda: incremental("replay", hidden=64),
     "foster": lambda: incremental("foster"),
 }
-AT_MOST = {"mml": 1.35, "reco": 1.5, "tip-adapter-f": 1.8, "icarl": 1.8, "lwf": 1.8, "replay": 2.2, "foster": 1.8}
+AT_MOST = {"mml": 1.35, "reco": 1.5, "tip-adapter-f": 1.8, "icarl": 1.75, "lwf": 1.75, "replay": 1.9, "foster": 1.8}
 """Far above what was measured on a quiet machine, so that only a step that grew fails."""
 
 
