@@ -27,6 +27,8 @@ AROUND = ((500, 8000), (12, 200), (32, 512))
 """Values of n, C and d beside those in the middle."""
 _SECONDS = 0.05
 _BYTES = 8 * MIB
+_LEAST_SECONDS, _LEAST_BYTES = _SECONDS / 10, 2 * MIB
+"""Below these there is nothing but noise: a process's bytes differ by one MiB from a measurement to the next."""
 
 Found = Mapping[Size, Mapping[str, Any]]
 """What was measured at each size that ended in time."""
@@ -49,9 +51,8 @@ def power(found: Found, axis: int, what: str) -> float | None:
     for size, one in sorted(found.items()):
         if all(size[other] == MIDDLE[other] for other in range(3) if other != axis):
             points.append((size[axis], whole(one) if what == "held" else float(one[what])))
-    least = _BYTES if what == "held" else _SECONDS
-    # A tenth of that at the least, below which there is nothing but noise.
-    points = [(at, value) for at, value in points if value >= least / 10]
+    least, noise = (_BYTES, _LEAST_BYTES) if what == "held" else (_SECONDS, _LEAST_SECONDS)
+    points = [(at, value) for at, value in points if value >= noise]
     if len(points) < 2 or max(value for _, value in points) < least:
         return None
     x, y = ([math.log(point[k]) for point in points] for k in (0, 1))
