@@ -43,16 +43,19 @@ def draw(n: int, purpose: str) -> torch.Tensor:
     return normalise(torch.from_numpy(generator.standard_normal((n, D), dtype="float32")))
 
 
+def fewer(n: int, request: pytest.FixtureRequest) -> int:
+    """Return a tenth of a number where nothing is timed and the tests only see that all engines agree."""
+    return n // 10 if request.config.getoption("benchmark_disable") else n
+
+
 @pytest.fixture(scope="module")
-def queries() -> torch.Tensor:
-    return draw(QUERIES, "queries")
+def queries(request: pytest.FixtureRequest) -> torch.Tensor:
+    return draw(fewer(QUERIES, request), "queries")
 
 
 @pytest.fixture(scope="module", params=SIZES)
 def keys(request: pytest.FixtureRequest) -> torch.Tensor:
-    # Where nothing is timed, the tests only see that all engines agree.
-    untimed = request.config.getoption("benchmark_disable")
-    return draw(min(request.param, 20_000) if untimed else request.param, "keys")
+    return draw(fewer(request.param, request), "keys")
 
 
 def by_faiss(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
@@ -69,7 +72,7 @@ def by_sorting(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.
 def by_product(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
     """Multiply and forget: what remains when nothing is selected."""
     low, blocks = queries.bfloat16().T, keys.bfloat16().split(_BLOCK)
-    space = torch.empty(_BLOCK, QUERIES, dtype=torch.bfloat16)
+    space = torch.empty(_BLOCK, len(queries), dtype=torch.bfloat16)
 
     def run() -> torch.Tensor:
         for block in blocks:
@@ -81,11 +84,11 @@ def by_product(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.
 
 def by_whole_product(queries: torch.Tensor, keys: torch.Tensor) -> Callable[[], torch.Tensor]:
     low, blocks = (queries * 127).to(torch.int8), (keys * 127).to(torch.int8).split(_BLOCK)
-    space = torch.empty(QUERIES * _BLOCK, dtype=torch.int32)
+    space = torch.empty(len(queries) * _BLOCK, dtype=torch.int32)
 
     def run() -> torch.Tensor:
         for block in blocks:
-            torch._int_mm(low, block.T, out=space[: QUERIES * len(block)].view(QUERIES, len(block)))
+            torch._int_mm(low, block.T, out=space[: len(queries) * len(block)].view(-1, len(block)))
         return space
 
     return run
@@ -119,7 +122,7 @@ ENGINES = {
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_search(benchmark: Benchmark, queries: torch.Tensor, keys: torch.Tensor, name: str) -> None:
-    benchmark.group = f"search {len(keys)} x {D}, {QUERIES} queries, k = {K}"
+    benchmark.group = f"search {len(keys)} x {D}, {len(queries)} queries, k = {K}"
     found = benchmark.pedantic(ENGINES[name](queries, keys), rounds=3, iterations=1, warmup_rounds=1)
     if not name.endswith("_product"):
         right = top_k(queries[:50], keys, K).positions
