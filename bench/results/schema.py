@@ -159,8 +159,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "search": (
         "string",
         "what answered the session's searches: an engine with every parameter, or the product of an exact search "
-        "(`exact-int8`, `exact-bf16`, `exact-prefix`, `exact-fp32`; several are joined by `+`); null if nothing was "
-        "searched",
+        "(`exact-int8`, `exact-int7`, `exact-bf16`, `exact-prefix`, `exact-fp32`; several are joined by `+`); null if "
+        "nothing was searched",
     ),
     "search_recall": (
         "float",

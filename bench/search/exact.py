@@ -20,10 +20,12 @@ from bench.device.precision import full_float32
 from bench.functional.classwise import normalise
 from bench.search import few, gpu, streaming
 from bench.search.blocked import widest
+from bench.search.int7 import ERROR, INT7, int7_cost
 from bench.search.int8 import INT8
 from bench.search.key_blocks import Shuffled, in_order, pays
 from bench.search.neighbours import Neighbours
-from bench.search.prefix import PrefixProduct, Sample
+from bench.search.packed import has_packed_products
+from bench.search.prefix import WORTH, PrefixProduct, Sample
 from bench.search.reference import nearest_of, pair_similarities, search_float64
 from bench.search.registry import search_engine
 from bench.search.room import in_room, on_processor
@@ -38,6 +40,10 @@ _WORTH = 256
 """Keys are turned and rounded to 8 bits only for so many queries; for fewer that takes longer than it saves."""
 _UNKEPT = 1024
 """The same for keys that are turned to their principal axes, where no copy of them is kept."""
+_PACKED = 768
+"""The same for keys that are rounded to 7 bits; where no copy of them is kept, they are not."""
+_PAYS = 0.9
+"""A product of 7 bits that costs more than this share of the float32 one is not used."""
 _COMPONENTS = 64
 """Turned vectors of fewer dimensions have components too uneven for 8 bits."""
 
@@ -89,7 +95,7 @@ class _Norms:
 
 @dataclass(frozen=True, eq=False)
 class _Sampled:
-    """A sample of keys that are still alive; None of keys for which :mod:`bench.search.prefix` is not meant."""
+    """A sample of keys that are still alive; None of keys that are not numbers."""
 
     keys: weakref.ref[Tensor]
     version: int
@@ -105,13 +111,13 @@ class Exact:
 
     Attributes
     ----------
-    product : {"auto", "int8", "bf16", "prefix", "fp32"}
+    product : {"auto", "int8", "int7", "bf16", "prefix", "fp32"}
         What proposes candidates in large memories on a CPU; ``auto`` is the coarsest that the processor has units for;
-        without units, ``prefix`` where a few axes tell most of the keys apart, else ``fp32``.
+        without units, ``prefix`` or ``int7`` by what a sample says of them, ``fp32`` where neither pays.
         Few keys, and a GPU, are searched in float32 in any case: :attr:`bench.search.Neighbours.by` says what ran.
     """
 
-    product: Literal["auto", "int8", "bf16", "prefix", "fp32"] = "auto"
+    product: Literal["auto", "int8", "int7", "bf16", "prefix", "fp32"] = "auto"
     _kept: dict[int, _Kept] = field(default_factory=dict, init=False, repr=False, compare=False)
     _norms: dict[int, _Norms] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -123,7 +129,7 @@ class Exact:
         return "exact" if self.product == "auto" else f"exact:product={self.product}"
 
     @property
-    def _chosen(self) -> Literal["int8", "bf16", "prefix", "fp32"]:
+    def _chosen(self) -> Literal["int8", "int7", "bf16", "prefix", "fp32"]:
         if self.product != "auto":
             return self.product
         return "int8" if has_int8_units() else "bf16" if has_bf16_units() else "fp32"
@@ -176,23 +182,36 @@ class Exact:
         if self._chosen == "bf16" or (self._chosen == "int8" and (self.product == "int8" or has_bf16_units())):
             products.insert(0, BF16)
         known = self._known(keys) if keep else None
-        if self.product == "prefix" or (self.product == "auto" and self._chosen == "fp32"):
-            prefix = self._prefix(q, keys, k, known, keep=keep)
-            return products if prefix is None else [prefix, *products]
+        if self.product in ("prefix", "int7") or (self.product == "auto" and self._chosen == "fp32"):
+            coarse = self._without_units(q, keys, k, known, keep=keep)
+            return products if coarse is None else [coarse, *products]
         many = len(q) >= _WORTH or (known is not None and known.copy.product is INT8)
         if self.product == "int8" or (self._chosen == "int8" and many and q.shape[1] >= _COMPONENTS):
             products.insert(0, INT8)
         return products
 
-    def _prefix(self, q: Tensor, keys: Tensor, k: int, known: _Kept | None, *, keep: bool) -> PrefixProduct | None:
-        """Return the product along a few axes that pays for these queries and keys; None if none does."""
-        forced = self.product == "prefix"
-        copied = known.copy.product if known is not None and isinstance(known.copy.product, PrefixProduct) else None
-        enough = copied is not None or len(q) >= (_WORTH if keep and _fits(FP32, keys) else _UNKEPT)
-        if not (forced or enough):
+    def _without_units(self, q: Tensor, keys: Tensor, k: int, known: _Kept | None, *, keep: bool) -> Product | None:
+        """Return the product that pays for these queries and keys without units for it; None if none does."""
+        if self.product == "int7":
+            return INT7
+        forced, copied = self.product == "prefix", None if known is None else known.copy.product
+        prefix = copied if isinstance(copied, PrefixProduct) else None
+        enough = forced or prefix is not None or len(q) >= (_WORTH if keep and _fits(FP32, keys) else _UNKEPT)
+        packs = not forced and keep and q.shape[1] >= _COMPONENTS and _fits(INT7, keys) and has_packed_products()
+        packs = packs and (copied is INT7 or len(q) >= _PACKED)
+        sample = (self._sample(keys) if keep else Sample.of(keys, forced=forced)) if enough or packs else None
+        if sample is None:
             return None
-        sample = self._sample(keys) if keep else Sample.of(keys, forced=forced)
-        return None if sample is None else sample.product(q, k, copied, forced=forced)
+        costs: list[tuple[float, Product]] = []
+        if packs:
+            cost = int7_cost(sample.near(q, k, ERROR))
+            costs += [(cost, INT7)] if cost < _PAYS else []
+        found = sample.product(q, k, prefix, forced=forced) if enough else None
+        if found is not None and (forced or found[0] < WORTH):
+            costs.append(found)
+        # What keys were rounded for costs no rounding.
+        kept = [pair for pair in costs if pair[1] is copied]
+        return min(kept or costs, key=lambda pair: pair[0])[1] if costs else None
 
     def _sample(self, keys: Tensor) -> Sample | None:
         """Return the sample of keys, kept as long as they live."""

@@ -12,17 +12,17 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from bench.functional.classwise import normalise
-from bench.search.rounded_products import ROWS, SLACK, Rounded
+from bench.search.rounded_products import ROWS, SLACK, Rounded, Symmetric
 from bench.search.units import multiply_int8
 from bench.utils.random import Stream
 
 _LARGEST = 127
-_SMALLEST = 2.0**-20
+SMALLEST = 2.0**-20
 """More than float32 errs where it multiplies counts by a step and subtracts, or scales a product, for unit vectors."""
 
 
 @dataclass(frozen=True)
-class Int8Product:
+class Int8Product(Symmetric):
     """Products of vectors that were turned by an orthogonal matrix and rounded to whole numbers of a step.
 
     Encoders put much of a vector's length into a few components, and a step coarse enough for those loses the others.
@@ -48,33 +48,63 @@ class Int8Product:
 
     def round(self, x: Tensor, group: int = 1) -> Rounded:
         """Return the unit vectors of x [n, d], turned, as counts of their step; ``group`` rows in a row share one."""
-        x = x.detach()
-        rounded = torch.empty(x.shape, dtype=torch.int8)
-        moved, scale = torch.empty(len(x)), torch.empty(len(x))
-        rows = ROWS // group * group
-        for start in range(0, len(x), rows):
-            here = slice(start, start + rows)
-            turned = turn(normalise(x[here].contiguous()))
-            largest = torch.linalg.vector_norm(turned, torch.inf, dim=1).nan_to_num()
-            shared = F.pad(largest, (0, -len(largest) % group)).view(-1, group).amax(1)
-            scale[here] = step = (shared / _LARGEST).clamp(min=_SMALLEST).repeat_interleave(group)[: len(largest)]
-            counts = (turned / step.unsqueeze(1)).round_()
-            rounded[here].copy_(counts)
-            torch.linalg.vector_norm(turned.sub_(counts.mul_(step.unsqueeze(1))), dim=1, out=moved[here])
-        return Rounded.of(rounded, moved.mul_(SLACK).add_(_SMALLEST), scale)
+        rounded, moved, scale = counts_of_steps(x, _LARGEST, torch.int8, group=group)
+        return Rounded.of(rounded, moved, scale)
 
     def bound(self, q: Rounded) -> tuple[Tensor, float]:
         """Return ``fixed`` of each query, float64 [q], and ``slope``: |y| <= SLACK, and |r(q)| <= SLACK + moved(q)."""
         moved = q.moved.double()
         slope = SLACK + float(moved.where(moved.isfinite(), 0).amax()) if len(moved) else 1.0
-        return turn_error(q.x.shape[1]) + SLACK * moved + _SMALLEST, slope
+        return turn_error(q.x.shape[1]) + SLACK * moved + SMALLEST, slope
 
-    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:
-        """Write the unscaled products of rounded queries [q, d] and keys [b, d] to ``out`` [q, b]."""
+    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> Tensor:
+        """Return the unscaled products of rounded queries [q, d] and keys [b, d] in ``out`` [q, b]."""
         multiply_int8(queries, keys, out)
+        return out
 
 
 INT8 = Int8Product()
+
+
+def counts_of_steps(
+    x: Tensor, largest: int, dtype: torch.dtype, *, group: int = 1, least: float = SMALLEST, zero: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the unit vectors of x [n, d], turned, as whole numbers of a step; ``group`` rows in a row share one.
+
+    Parameters
+    ----------
+    x : Tensor [n, d]
+    largest : int
+        The largest number, of the component that is largest among the vectors that share a step.
+    dtype : torch.dtype
+        Of the whole numbers.
+    group : int
+    least : float
+        The smallest step.
+    zero : int
+        What is added to the whole numbers.
+
+    Returns
+    -------
+    counts : Tensor [n, d]
+    moved : float32 Tensor [n]
+        At least the distance between a turned vector and its rounded one; not a number where the vector is not.
+    steps : float32 Tensor [n]
+    """
+    x = x.detach()
+    rounded = torch.empty(x.shape, dtype=dtype)
+    moved, scale = torch.empty(len(x)), torch.empty(len(x))
+    rows = ROWS // group * group
+    for start in range(0, len(x), rows):
+        here = slice(start, start + rows)
+        turned = turn(normalise(x[here].contiguous()))
+        most = torch.linalg.vector_norm(turned, torch.inf, dim=1).nan_to_num_()
+        shared = F.pad(most, (0, -len(most) % group)).view(-1, group).amax(1)
+        scale[here] = step = (shared / largest).clamp_(min=least).repeat_interleave(group)[: len(most)]
+        counts = (turned / step.unsqueeze(1)).round_()
+        rounded[here].copy_(counts + zero if zero else counts)
+        torch.linalg.vector_norm(turned.sub_(counts.mul_(step.unsqueeze(1))), dim=1, out=moved[here])
+    return rounded, moved.mul_(SLACK).add_(SMALLEST), scale
 
 
 def turn(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.functional.classwise import normalise
-from bench.search.rounded_products import FP32, ROWS, SLACK, Rounded
+from bench.search.rounded_products import FP32, ROWS, SLACK, Rounded, Symmetric
 from bench.search.sgemm import multiply_float32
 from bench.utils.random import Stream
 
@@ -29,14 +29,14 @@ _STEPS = 16
 """Numbers of axes that are tried, in equal steps."""
 _LOOK = 80.0
 """What it costs to find and compare one candidate, in float32 products of whole vectors."""
-_WORTH = 0.75
+WORTH = 0.75
 """A product that costs more than this share of the whole one is not used."""
 _FLAT = 4.0
 """Keys that spread as if over all but this part of the axes have no short prefix, and their axes are not computed."""
 
 
 @dataclass(frozen=True, eq=False)
-class PrefixProduct:
+class PrefixProduct(Symmetric):
     """Products of the components of vectors along some axes, and of the lengths of what is left of them.
 
     Let V [d, p] be the axes, E = V'V - I and h(x) = V'x. With the rest r(x) = x - V h(x),
@@ -113,9 +113,10 @@ class PrefixProduct:
         fixed = q.moved.double() + heads + FP32.gamma(q.x.shape[1]) * SLACK**4
         return fixed, 1.0
 
-    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:
-        """Write the products of rounded queries [q, p + 1] and keys [b, p + 1] to ``out`` [q, b]."""
+    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> Tensor:
+        """Return the products of rounded queries [q, p + 1] and keys [b, p + 1] in ``out`` [q, b]."""
         multiply_float32(queries, keys, out)
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,21 +127,21 @@ class Sample:
     ----------
     total : int
         How many keys they were drawn from.
-    axes : float32 Tensor [d, d]
-        From the one along which the keys are longest down.
+    axes : float32 Tensor [d, d], optional
+        From the one along which the keys are longest down; None of keys that are as long along all axes.
     turned : float32 Tensor [s, d]
-        The keys along them.
+        The keys along them, or as they are.
     """
 
     total: int
-    axes: Tensor
+    axes: Tensor | None
     turned: Tensor
 
     @classmethod
     def of(cls, keys: Tensor, *, forced: bool = False) -> Sample | None:
-        """Return a sample of keys [m, d] drawn by a fixed seed; None of keys that are as long along all axes.
+        """Return a sample of keys [m, d] drawn by a fixed seed; None of keys that are not numbers.
 
-        ``forced`` takes those too; of keys that are not numbers there is none in any case.
+        ``forced`` computes axes of keys that are as long along all of them too.
         """
         m, d = keys.shape
         drawn = torch.from_numpy(Stream(0).child("search", "sample").permutation(m)[: _AXES + _SAMPLE])
@@ -151,20 +152,34 @@ class Sample:
         moments = some.T @ some / max(1, len(some))
         # Of eigenvalues that add up to 1, the sum of squares is one over the number of axes they spread over.
         flat = float(moments.square().sum()) * d < _FLAT
-        if not len(x) or (flat and not forced):
+        if not len(x):
             return None
+        if flat and not forced:
+            return cls(m, None, x[:_SAMPLE])
         axes = torch.linalg.eigh(moments).eigenvectors.flip(1).contiguous()
         return cls(m, axes, x[:_SAMPLE] @ axes)
 
+    def _asked(self, q: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return some of the queries along the axes, and their scores with the sample, less what k keys reach."""
+        asked = q[:: max(1, len(q) // _ASKED)][:_ASKED]
+        asked = asked[asked.isfinite().all(1)]
+        turned, s = asked if self.axes is None else asked @ self.axes, len(self.turned)
+        scores = turned @ self.turned.T
+        rank = min(s, max(1, round(k * s / self.total)))
+        return turned, scores - scores.topk(rank, dim=1).values[:, -1:]
+
+    def near(self, q: Tensor, k: int, error: float) -> float:
+        """Return the share of keys that a product may take for one of the k nearest that errs by so much."""
+        missing = self._asked(q, k)[1]
+        return float((missing + error >= 0).float().mean()) if len(missing) else 1.0
+
     def costs(self, q: Tensor, k: int, numbers: Iterable[int]) -> dict[int, float]:
         """Return what products of so many axes cost for the k nearest of some queries, as shares of the whole one."""
-        d, s = len(self.axes), len(self.turned)
-        asked = q[:: max(1, len(q) // _ASKED)][:_ASKED]
-        turned = asked[asked.isfinite().all(1)] @ self.axes
+        d, s = self.turned.shape[1], len(self.turned)
+        turned, missing = self._asked(q, k)
         if not len(turned):
             return dict.fromkeys(numbers, 1.0)
-        rank = min(s, max(1, round(k * s / self.total)))
-        floor = (turned @ self.turned.T).topk(rank, dim=1).values[:, -1:]
+        floor = turned @ self.turned.T - missing
         heads, done, costs = torch.zeros(len(turned), s), 0, {}
         for p in numbers:
             heads += turned[:, done:p] @ self.turned[:, done:p].T
@@ -175,8 +190,8 @@ class Sample:
 
     def product(
         self, q: Tensor, k: int, known: PrefixProduct | None = None, *, forced: bool = False
-    ) -> PrefixProduct | None:
-        """Return the product that costs least for the k nearest of some queries; None if the whole one does.
+    ) -> tuple[float, PrefixProduct] | None:
+        """Return what the product that costs least for the k nearest of some queries costs, and it.
 
         Parameters
         ----------
@@ -186,15 +201,18 @@ class Sample:
         known : PrefixProduct, optional
             One of this sample that keys have been rounded for, which is returned if it pays.
         forced : bool
-            Return one in any case.
+            Return that one in any case.
         """
+        if self.axes is None:
+            return None
         d = len(self.axes)
         if known is not None:
             p = known.axes.shape[1]
-            if forced or self.costs(q, k, [p])[p] < _WORTH:
-                return known
+            cost = self.costs(q, k, [p])[p]
+            if forced or cost < WORTH:
+                return cost, known
         step = max(1, d // _STEPS)
         # One number of a vector is the length of what is left.
         costs = self.costs(q, k, range(max(1, step - 1), max(2, d - 1), step))
         best = min(costs, key=lambda p: costs[p])
-        return PrefixProduct(self.axes[:, :best].contiguous()) if forced or costs[best] < _WORTH else None
+        return costs[best], PrefixProduct(self.axes[:, :best].contiguous())

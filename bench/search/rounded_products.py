@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -78,21 +78,45 @@ class Product(Protocol):
     def spare(self) -> int:
         """How many groups of keys are looked into for each that a first floor needs."""
 
+    @property
+    def most(self) -> float:
+        """The share of a block's groups that may matter to a query before it is given up."""
+
     def width(self, d: int) -> int:
         """Return how many numbers a vector of d components has as this product sees it."""
 
     def round(self, x: Tensor, group: int = 1) -> Rounded:
-        """Return the unit vectors of x [n, d] as this product sees them; so many rows in a row have one scale."""
+        """Return unit vectors of keys x [n, d] as this product sees them; so many rows in a row have one scale."""
+
+    def round_queries(self, x: Tensor) -> Rounded:
+        """Return unit vectors of queries x [n, d] as this product sees them."""
+
+    def prepared(self, queries: Rounded) -> tuple[Any, Tensor]:
+        """Return rounded queries as :meth:`multiply` takes them, and what their products are multiplied with, [q]."""
 
     def bound(self, q: Rounded) -> tuple[Tensor, float]:
         """Return ``fixed`` of each query, float64 [q], and ``slope``."""
 
-    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:
-        """Write the unscaled products of rounded queries [q, d] and keys [b, d] to ``out`` [q, b]."""
+    def multiply(self, queries: Any, keys: Tensor, *, out: Tensor) -> Tensor:
+        """Return the unscaled products of prepared queries and rounded keys [b, d], [q, b], in ``out`` or elsewhere."""
+
+
+class Symmetric:
+    """A product that sees queries as it sees keys, and looks into the groups that may matter one by one."""
+
+    most: ClassVar[float] = 0.5
+
+    def round_queries(self: Product, x: Tensor) -> Rounded:
+        """Return the unit vectors of x [n, d] as this product sees them."""
+        return self.round(x)
+
+    def prepared(self, queries: Rounded) -> tuple[Tensor, Tensor]:
+        """Return the rounded queries [q, d] and their scales [q]."""
+        return queries.x, queries.scale
 
 
 @dataclass(frozen=True)
-class FloatProduct:
+class FloatProduct(Symmetric):
     """A matrix product in one floating dtype.
 
     With r the rounded vectors and p the float32 sum that the product makes for a query q and a key x of norm 1:
@@ -179,9 +203,9 @@ class FloatProduct:
         slope = float(low.where(low.isfinite(), 1).amax()) * (1 + gamma) if len(low) else 1.0
         return moved * SLACK + gamma * low * SLACK, slope
 
-    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> None:
-        """Write the products of rounded queries [q, d] and keys [b, d] to ``out`` [q, b]."""
-        torch.mm(queries, keys.T, out=out)
+    def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> Tensor:
+        """Return the products of rounded queries [q, d] and keys [b, d] in ``out`` [q, b]."""
+        return torch.mm(queries, keys.T, out=out)
 
 
 FP32 = FloatProduct("fp32", torch.float32, 2.0**-24, 0.0)

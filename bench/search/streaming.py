@@ -57,12 +57,13 @@ class Candidates:
         self.queries, self.k, self.total, self.seen = queries, k, total, 0
         self.limit = max(1024, 8 * k)
         """A query with more candidates than this is given up: its neighbours are too close to call."""
-        self.most_groups = block_rows(k) // (2 * GROUP)
-        """A query that half of a block's groups may matter to is given up: the product is too coarse for it."""
+        self.most_groups = round(product.most * block_rows(k) / GROUP)
+        """A query that more of a block's groups may matter to is given up: the product is too coarse for it."""
         self.given_up = torch.zeros(n, dtype=torch.bool)
         self.floor = torch.full((n,), floor, dtype=torch.float64)
-        self._product, self._low = product, product.round(queries)
-        self._fixed, self._slope = product.bound(self._low)
+        low = product.round_queries(queries)
+        self._product, (self._asked, self._scale) = product, product.prepared(low)
+        self._fixed, self._slope = product.bound(low)
         d = queries.shape[1]
         self._near = float32_error(d, max(_MOVED, (d / 2 + 8) * 2.0**-24))
         self._rows: list[Tensor] = []
@@ -93,7 +94,10 @@ class Candidates:
         if needy.any():
             self.give_up(needy)
             reached[needy] = False
-        self._look(scores, reached, least, block)
+        if scores.is_contiguous():
+            self._look(scores, reached, least, block)
+        else:
+            self._look_at_bytes(scores, least, block)
         rank = self._rank(self.seen)
         if 2 * self._waiting > rank * len(self.queries):
             self._tighten(rank)
@@ -135,21 +139,24 @@ class Candidates:
         n, b, padded = len(self.queries), len(block.keys), block.moved.numel()
         scores = space[: n * padded].view(n, padded)
         if b == padded:
-            self._product.multiply(self._low.x, block.keys, out=scores)
+            scores = self._product.multiply(self._asked, block.keys, out=scores)
         else:
             part = torch.empty(n, b, dtype=scores.dtype)
-            self._product.multiply(self._low.x, block.keys, out=part)
-            scores[:, :b], scores[:, b:] = part, _lowest(scores.dtype)
+            scores[:, :b] = self._product.multiply(self._asked, block.keys, out=part)
+            scores[:, b:] = _lowest(scores.dtype)
         return scores.view(n, -1, GROUP)
 
     def _best(self, scores: Tensor, least: Tensor, block: Block) -> Tensor:
         """Return the largest value of each group, float32 [n, groups]."""
-        if scores.is_floating_point() and bool((least > 0).all()):
+        if not scores.is_contiguous():
+            # Key by key, as the product made them: their largest are those of whole rows.
+            best = scores.permute(1, 2, 0).amax(1).T
+        elif scores.is_floating_point() and bool((least > 0).all()):
             # Positive floats are ordered as their bits are and negative ones lie below: whole numbers compare faster.
             best = scores.view({2: torch.int16, 4: torch.int32}[scores.itemsize]).amax(-1).view(scores.dtype)
         else:
             best = scores.amax(-1)
-        return best.float() * self._low.scale.unsqueeze(1) * block.scale
+        return best.float() * self._scale.unsqueeze(1) * block.scale
 
     def _least(self, block: Block) -> Tensor:
         """Return the least value that a key of each group must have to matter, float32 [n, groups]."""
@@ -180,13 +187,26 @@ class Candidates:
         for pairs in reached.nonzero().split(_PAIRS):
             row, group = pairs.unbind(1)
             at = row * groups + group
-            low = least.view(-1)[at] / (self._low.scale[row] * block.scale[group])
+            low = least.view(-1)[at] / (self._scale[row] * block.scale[group])
             if not scores.is_floating_point():
                 # Whole numbers are compared with each other twice as fast.
                 low = low.nan_to_num_(_MOST, _MOST, -_MOST).ceil_().clamp_(-_MOST, _MOST).int()
             values = scores.view(-1, GROUP).index_select(0, at)
             pair, within = (values >= low.unsqueeze(1)).nonzero().unbind(1)
-            self._add(row[pair], group[pair] * GROUP + within, block)
+            rows, places = row[pair], group[pair] * GROUP + within
+            if block.moved.numel() > len(block.x):
+                # The lowest byte, which fills up the last group, is reached too.
+                full = places < len(block.x)
+                rows, places = rows[full], places[full]
+            self._add(rows, places, block)
+
+    def _look_at_bytes(self, scores: Tensor, least: Tensor, block: Block) -> None:
+        """Add the keys of a whole block that may matter, of bytes that lie key by key: all are compared at once."""
+        low = least / (self._scale.unsqueeze(1) * block.scale)
+        low = low.nan_to_num_(0, 255, 0).ceil_().clamp_(0, 255).masked_fill_(self.given_up.unsqueeze(1), 255)
+        hits = scores.permute(1, 2, 0) >= low.T.to(torch.uint8, memory_format=torch.contiguous_format).unsqueeze(1)
+        places, rows = _set_bytes(hits.view(len(block.x), len(self.queries)))
+        self._add(rows, places, block)
 
     def _add(self, rows: Tensor, places: Tensor, block: Block) -> None:
         """Add pairs of query and key [c], sorted by query, if their float32 scores reach the floor."""
@@ -200,6 +220,18 @@ class Candidates:
     def _counts(self, rows: Tensor, scores: Tensor) -> Tensor:
         """Return whether float32 scores may belong to one of the nearest, bool [c]."""
         return scores >= (self.floor - self._near)[rows]
+
+
+def _set_bytes(hits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of what is true in a matrix where little is; eight are looked at together."""
+    n = hits.shape[1]
+    if n % 8:
+        rows, columns = hits.nonzero().unbind(1)
+        return rows, columns
+    words = hits.view(torch.int64).view(-1).nonzero().squeeze(1)
+    word, byte = hits.view(-1, 8).index_select(0, words).nonzero().unbind(1)
+    places = words[word] * 8 + byte
+    return places // n, places % n
 
 
 def _lowest(dtype: torch.dtype) -> float:

@@ -21,7 +21,7 @@ from bench.search.int8 import INT8, turn, turn_error
 from bench.search.rounded_products import BF16, FP32, Product
 from bench.utils.random import Stream
 
-ENGINES = [Exact("int8"), Exact("bf16"), Exact("prefix"), Exact("fp32")]
+ENGINES = [Exact("int8"), Exact("int7"), Exact("bf16"), Exact("prefix"), Exact("fp32")]
 
 
 def draw(n: int, d: int, purpose: str, seed: int = 0) -> torch.Tensor:
@@ -199,7 +199,13 @@ def test_a_search_says_what_ran_and_the_processor_chooses(monkeypatch: pytest.Mo
         (name,) = engine.search(queries, keys, 2).by
         return name
 
-    assert [by(engine) for engine in ENGINES] == ["exact-int8", "exact-bf16", "exact-prefix", "exact-fp32"]
+    assert [by(engine) for engine in ENGINES] == [
+        "exact-int8",
+        "exact-int7",
+        "exact-bf16",
+        "exact-prefix",
+        "exact-fp32",
+    ]
     monkeypatch.setattr(exact, "has_int8_units", lambda: True)
     monkeypatch.setattr(exact, "has_bf16_units", lambda: True)
     assert by(Exact()) == "exact-int8"
@@ -207,7 +213,7 @@ def test_a_search_says_what_ran_and_the_processor_chooses(monkeypatch: pytest.Mo
     assert by(Exact(), queries[:, :32], keys[:, :32]) == by(Exact(), queries[:17]) == "exact-bf16"
     # Few queries are compared with the keys as they are stored.
     assert by(Exact(), queries[:3]) == "exact-fp32"
-    assert [by(engine, keys=keys[:100]) for engine in (Exact(), *ENGINES)] == ["exact-fp32"] * 5
+    assert [by(engine, keys=keys[:100]) for engine in (Exact(), *ENGINES)] == ["exact-fp32"] * 6
     monkeypatch.setattr(exact, "_QUERIES", 256)
     assert Exact().search(queries, keys, 2).by == ("exact-int8",)
     assert exact.top_k(queries, keys, 2).first(1).by == ("exact-bf16", "exact-int8")
@@ -254,8 +260,8 @@ def test_eight_bits_add_up_with_and_without_units_for_them(units: bool, monkeypa
         assert torch.equal(found.long(), rows.long() @ columns.long().T)
 
 
-@pytest.mark.parametrize(("product", "itemsize"), [("int8", 1), ("bf16", 2), ("prefix", 4)])
-def test_a_kept_copy_follows_its_keys(product: Literal["int8", "bf16", "prefix"], itemsize: int) -> None:
+@pytest.mark.parametrize(("product", "itemsize"), [("int8", 1), ("int7", 1), ("bf16", 2), ("prefix", 4)])
+def test_a_kept_copy_follows_its_keys(product: Literal["int8", "int7", "bf16", "prefix"], itemsize: int) -> None:
     engine, queries = Exact(product), draw(4, 16, "queries")
     with small_blocks():
         keys = draw(300, 16, "keys")
@@ -293,10 +299,10 @@ def kib(name):
         return next(int(line.split()[1]) for line in status if line.startswith(name))
 
 keys, queries = torch.randn(120_000, 8).half(), torch.randn(2_000, 8)
-for engine in (Exact("int8"), Exact("bf16"), Exact("prefix"), Exact("fp32")):
+for engine in (Exact("int8"), Exact("int7"), Exact("bf16"), Exact("prefix"), Exact("fp32")):
     engine.search(queries[:2], keys[:20_000], 32)
 before = kib("VmRSS")
-for engine in (Exact("int8"), Exact("bf16"), Exact("prefix"), Exact("fp32")):
+for engine in (Exact("int8"), Exact("int7"), Exact("bf16"), Exact("prefix"), Exact("fp32")):
     engine.search(queries, keys, 32)
 print((kib("VmHWM") - before) / 1024)
 '''

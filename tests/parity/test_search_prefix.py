@@ -81,6 +81,7 @@ def test_what_was_cut_off_may_decide() -> None:
 def without_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact, "has_int8_units", lambda: False)
     monkeypatch.setattr(exact, "has_bf16_units", lambda: False)
+    monkeypatch.setattr(exact, "has_packed_products", lambda: False)
 
 
 @pytest.mark.usefixtures("without_units")
@@ -119,8 +120,13 @@ def test_keys_of_which_no_copy_is_kept_are_turned_block_by_block(
 
 
 def test_a_sample_has_no_axes_of_keys_that_are_as_long_along_all_or_are_no_numbers() -> None:
-    assert Sample.of(draw(9000, 64, "keys")) is None
-    assert Sample.of(draw(9000, 64, "keys"), forced=True) is not None
+    flat = Sample.of(draw(9000, 64, "keys"))
+    assert flat is not None
+    assert flat.axes is None
+    assert flat.product(normalise(draw(50, 64, "queries")), 5) is None
+    forced = Sample.of(draw(9000, 64, "keys"), forced=True)
+    assert forced is not None
+    assert forced.axes is not None
     assert Sample.of(torch.full((9000, 64), torch.nan), forced=True) is None
     sample = Sample.of(steep(9000, 64, "keys"))
     assert sample is not None

@@ -39,7 +39,7 @@ def test_few_candidates_remain_and_no_query_is_given_up(features: torch.Tensor, 
 def test_all_products_give_the_same_neighbours(features: torch.Tensor) -> None:
     queries, keys = features[:500], features[500:].half()
     expected = Exact("fp32").search(queries, keys, 32)
-    for product in ("int8", "bf16", "prefix"):
+    for product in ("int8", "int7", "bf16", "prefix"):
         found = Exact(product).search(queries, keys, 32)
         assert torch.equal(found.positions, expected.positions)
         assert torch.equal(found.similarities, expected.similarities)

@@ -111,6 +111,7 @@ def by_engine(product: Any) -> Callable[[torch.Tensor, torch.Tensor], Callable[[
 ENGINES = {
     "exact": by_engine("auto"),
     "exact-bf16": by_engine("bf16"),
+    "exact-int7": by_engine("int7"),
     "exact-prefix": by_engine("prefix"),
     "exact-fp32": by_engine("fp32"),
     "faiss_flat": by_faiss,
