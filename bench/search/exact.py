@@ -44,6 +44,8 @@ _PACKED = 768
 """The same for keys that are rounded to 7 bits; where no copy of them is kept, they are not."""
 _PAYS = 0.9
 """A product of 7 bits that costs more than this share of the float32 one is not used."""
+_SELECTING = 0.2
+"""What it costs more to find candidates among float32 scores than among bytes, as a share of the float32 product."""
 _COMPONENTS = 64
 """Turned vectors of fewer dimensions have components too uneven for 8 bits."""
 
@@ -204,11 +206,11 @@ class Exact:
             return None
         costs: list[tuple[float, Product]] = []
         if packs:
-            cost = int7_cost(sample.near(q, k, ERROR))
+            cost = int7_cost(sample.near(q, k, ERROR), len(keys))
             costs += [(cost, INT7)] if cost < _PAYS else []
         found = sample.product(q, k, prefix, forced=forced) if enough else None
         if found is not None and (forced or found[0] < WORTH):
-            costs.append(found)
+            costs.append((found[0] + _SELECTING, found[1]))
         # What keys were rounded for costs no rounding.
         kept = [pair for pair in costs if pair[1] is copied]
         return min(kept or costs, key=lambda pair: pair[0])[1] if costs else None

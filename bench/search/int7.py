@@ -20,10 +20,10 @@ The largest of 512 random components is 3.1 times. With steps that are not far a
 _LARGEST = 1.01
 """What the largest byte stands for at least: more than a product of unit vectors is."""
 
-ERROR = 0.03
+ERROR = 0.029
 """What a score of 512 dimensions errs by, at most, where no component is long after the turn."""
-_SHARE, _LOOK = 0.55, 35.0
-"""What the product costs, and what it costs to find and compare one candidate, in float32 products of vectors."""
+_SHARE, _LOOK, _FIRST = 0.55, 60.0, 4000.0
+"""What the product costs, to find and compare one candidate, and to find the first floor, in float32 products."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Int7Product:
 INT7 = Int7Product()
 
 
-def int7_cost(near: float) -> float:
-    """Return what this product costs as a share of the float32 one if such a share of the keys is looked at."""
-    return _SHARE + _LOOK * near
+def int7_cost(near: float, total: int) -> float:
+    """Return what this product costs, as a share of the float32 one, if such a share of so many keys is looked at."""
+    return _SHARE + _LOOK * near + _FIRST / total
 
 
 def _unit(d: int) -> float:

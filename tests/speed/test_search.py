@@ -136,7 +136,7 @@ def along_few_axes(n: int, purpose: str) -> torch.Tensor:
 
 
 @needs_quiet
-@pytest.mark.parametrize(("kind", "least"), [("along few axes", 0.98), ("random", 0.8)])
+@pytest.mark.parametrize(("kind", "least"), [("along few axes", 0.98), ("random", 0.98)])
 def test_without_units_beside_faiss(monkeypatch: pytest.MonkeyPatch, kind: str, least: float) -> None:
     monkeypatch.setattr(exact_search, "has_int8_units", lambda: False)
     monkeypatch.setattr(exact_search, "has_bf16_units", lambda: False)
