@@ -51,6 +51,8 @@ except Exception as error:
 """Joins the cluster at an address, or says why not and leaves with status 1."""
 _START_SECONDS = 600.0
 """How long a cluster may take to give a worker a place and the worker to plan the run."""
+_LEAVE_SECONDS = 2.0
+"""How long a worker that is not needed any more may take to leave nothing behind."""
 _LOOK_SECONDS = 10.0
 """How often a worker that is waited for gives occasion to ask whether there still is a cluster."""
 _LOCAL = {"worker_niceness": 0, "enable_worker_prestart": False}
@@ -217,6 +219,10 @@ class RayActor:
         self._provenance = provenance_of(self._run, self._spec.command)
         return None
 
+    def leave(self) -> None:
+        """Remove what was written on this machine."""
+        self._scratch.cleanup()
+
     def begin(self, episode: int, cells: dict[str, str]) -> None:
         """Take up a unit."""
         assert self._run is not None
@@ -269,7 +275,9 @@ class RayWorker:
             yield event
 
     def close(self) -> None:
-        """Kill the actor."""
+        """Have the actor leave nothing behind, if it answers, and kill it."""
+        with suppress(Exception):
+            self._ray.wait([self._actor.leave.remote()], timeout=_LEAVE_SECONDS)
         with suppress(Exception):
             self._ray.kill(self._actor)
 

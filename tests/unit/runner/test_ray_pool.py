@@ -188,3 +188,29 @@ def test_something_that_listens_and_is_no_ray_cluster_is_one_line(monkeypatch: p
 def test_why_a_cluster_cannot_be_joined(monkeypatch: pytest.MonkeyPatch, code: str, reason: str | None) -> None:
     monkeypatch.setattr(ray_pool, "_JOIN", code)
     assert ray_pool._refusal("auto") == reason
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_worker_that_ends_leaves_no_folder_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: bool
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    actor = ray_pool.RayActor(JobSpec({"device": "cpu"}, "r", [], 1).to_json())
+    (folder,) = tmp_path.iterdir()
+    (folder / "checkpoint").touch()
+    did = []
+
+    class Ending(Recorded):
+        def wait(self, references: list[Any], timeout: float) -> None:
+            did.append("waited")
+            if not answers:
+                raise OSError("its actor died")
+
+        def kill(self, handle: Any) -> None:
+            did.append("killed")
+
+    handle = SimpleNamespace(leave=SimpleNamespace(remote=actor.leave))
+    started = SimpleNamespace(remote=lambda _: handle)
+    ray_pool.RayWorker(Ending(), started, JobSpec({"device": "cpu"}, "r", [], 1)).close()
+    assert did == ["waited", "killed"]
+    assert not list(tmp_path.iterdir())
