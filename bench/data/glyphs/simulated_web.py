@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -115,20 +114,32 @@ class Results:
     sentences: tuple[WebSentence, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The words of all names, by numbers: places of characters by word, and of each its first word and how many."""
+
+    characters: tuple[Character, ...]
+    places: dict[str, npt.NDArray[np.int64]]
+    first: npt.NDArray[np.str_]
+    counts: npt.NDArray[np.int64]
+    codepoints: npt.NDArray[np.int64]
+
+
 @lru_cache(maxsize=1)
-def _word_index() -> dict[str, frozenset[Character]]:
-    index: defaultdict[str, set[Character]] = defaultdict(set)
-    for character in characters():
-        for word in words(character.name):
-            index[word].add(character)
-    return {word: frozenset(found) for word, found in index.items()}
-
-
-@cache
-def _words(character: Character) -> tuple[str, frozenset[str]]:
-    """Return the first word of a character's name and all of them, cut once a character."""
-    found = words(character.name)
-    return found[0], frozenset(found)
+def _names() -> _Names:
+    found = tuple(characters())
+    each = [words(character.name) for character in found]
+    index: defaultdict[str, list[int]] = defaultdict(list)
+    for place, own in enumerate(each):
+        for word in set(own):
+            index[word].append(place)
+    return _Names(
+        characters=found,
+        places={word: np.array(places) for word, places in index.items()},
+        first=np.array([own[0] for own in each]),
+        counts=np.array([len(set(own)) for own in each]),
+        codepoints=np.array([character.codepoint for character in found]),
+    )
 
 
 @cache
@@ -147,17 +158,18 @@ def confusables(character: Character) -> tuple[Character, ...]:
         their words (Jaccard index), the same first word, mostly the script,
         counting once more; ties go by code point.
     """
-    script, own = _words(character)
-
-    def similarity(other: Character) -> float:
-        their_script, theirs = _words(other)
-        shared = len(own & theirs)
-        return shared / (len(own) + len(theirs) - shared) + (script == their_script)
-
-    near = frozenset().union(*(_word_index().get(word, frozenset()) for word in own)) - {character}
+    names = _names()
+    script, *more = words(character.name)
+    own = {script, *more}
+    there = [names.places[word] for word in own if word in names.places]
+    shared = np.bincount(np.concatenate(there), minlength=len(names.counts)) if there else np.zeros_like(names.counts)
+    near = np.flatnonzero((shared > 0) & (names.codepoints != character.codepoint))
     if len(near) < CONFUSABLES:
-        near = frozenset(characters()) - {character}
-    return tuple(heapq.nsmallest(CONFUSABLES, near, key=lambda c: (-similarity(c), c.codepoint)))
+        near = np.flatnonzero(names.codepoints != character.codepoint)
+    in_common = shared[near]
+    similarity = in_common / (len(own) + names.counts[near] - in_common) + (names.first[near] == script)
+    order = np.lexsort((names.codepoints[near], -similarity))[:CONFUSABLES]
+    return tuple(names.characters[place] for place in near[order])
 
 
 def truths(count: int, wrong_rate: float, off_topic_rate: float, order: np.random.Generator) -> list[Truth]:
