@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.search.int8 import SMALLEST, counts_of_steps, turn_error
+from bench.search.int8 import bound_of_counts, counts_of_steps
 from bench.search.packed import COARSE, FINE, STORED, ZERO, multiply, pack
 from bench.search.rounded_products import SLACK, Rounded
 
@@ -61,8 +61,7 @@ class Int7Product:
 
     def round_queries(self, x: Tensor) -> Rounded:
         """Return unit vectors of queries x [n, d], turned, as counts of a step of their own."""
-        rounded, moved, steps = counts_of_steps(x, FINE, torch.int8)
-        return Rounded.of(rounded, moved, steps)
+        return Rounded.of(*counts_of_steps(x, FINE, torch.int8))
 
     def prepared(self, queries: Rounded) -> tuple[Any, Tensor]:
         """Return rounded queries, packed, and what a stored product is multiplied with beside the key's step, [q]."""
@@ -70,10 +69,8 @@ class Int7Product:
         return pack(queries.x, queries.scale.double() / unit), torch.full_like(queries.scale, unit)
 
     def bound(self, q: Rounded) -> tuple[Tensor, float]:
-        """Return ``fixed`` of each query, float64 [q], and ``slope``: |y| <= SLACK, and |r(q)| <= SLACK + moved(q)."""
-        moved = q.moved.double()
-        slope = SLACK + float(moved.where(moved.isfinite(), 0).amax()) if len(moved) else 1.0
-        return turn_error(q.x.shape[1]) + SLACK * moved + SMALLEST, slope
+        """Return ``fixed`` of each query, float64 [q], and ``slope``."""
+        return bound_of_counts(q)
 
     def multiply(self, queries: Any, keys: Tensor, *, out: Tensor) -> Tensor:
         """Return the stored products of packed queries and rounded keys [b, d], [q, b], in memory of their own."""

@@ -17,7 +17,7 @@ from bench.search.units import multiply_int8
 from bench.utils.random import Stream
 
 _LARGEST = 127
-SMALLEST = 2.0**-20
+_SMALLEST = 2.0**-20
 """More than float32 errs where it multiplies counts by a step and subtracts, or scales a product, for unit vectors."""
 
 
@@ -48,14 +48,11 @@ class Int8Product(Symmetric):
 
     def round(self, x: Tensor, group: int = 1) -> Rounded:
         """Return the unit vectors of x [n, d], turned, as counts of their step; ``group`` rows in a row share one."""
-        rounded, moved, scale = counts_of_steps(x, _LARGEST, torch.int8, group=group)
-        return Rounded.of(rounded, moved, scale)
+        return Rounded.of(*counts_of_steps(x, _LARGEST, torch.int8, group=group))
 
     def bound(self, q: Rounded) -> tuple[Tensor, float]:
-        """Return ``fixed`` of each query, float64 [q], and ``slope``: |y| <= SLACK, and |r(q)| <= SLACK + moved(q)."""
-        moved = q.moved.double()
-        slope = SLACK + float(moved.where(moved.isfinite(), 0).amax()) if len(moved) else 1.0
-        return turn_error(q.x.shape[1]) + SLACK * moved + SMALLEST, slope
+        """Return ``fixed`` of each query, float64 [q], and ``slope``."""
+        return bound_of_counts(q)
 
     def multiply(self, queries: Tensor, keys: Tensor, *, out: Tensor) -> Tensor:
         """Return the unscaled products of rounded queries [q, d] and keys [b, d] in ``out`` [q, b]."""
@@ -66,8 +63,18 @@ class Int8Product(Symmetric):
 INT8 = Int8Product()
 
 
+def bound_of_counts(q: Rounded) -> tuple[Tensor, float]:
+    """Return ``fixed`` of each turned and rounded query, float64 [q], and ``slope``.
+
+    |y| <= SLACK, and |r(q)| <= SLACK + moved(q).
+    """
+    moved = q.moved.double()
+    slope = SLACK + float(moved.where(moved.isfinite(), 0).amax()) if len(moved) else 1.0
+    return turn_error(q.x.shape[1]) + SLACK * moved + _SMALLEST, slope
+
+
 def counts_of_steps(
-    x: Tensor, largest: int, dtype: torch.dtype, *, group: int = 1, least: float = SMALLEST, zero: int = 0
+    x: Tensor, largest: int, dtype: torch.dtype, *, group: int = 1, least: float = _SMALLEST, zero: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the unit vectors of x [n, d], turned, as whole numbers of a step; ``group`` rows in a row share one.
 
@@ -104,7 +111,7 @@ def counts_of_steps(
         counts = (turned / step.unsqueeze(1)).round_()
         rounded[here].copy_(counts + zero if zero else counts)
         torch.linalg.vector_norm(turned.sub_(counts.mul_(step.unsqueeze(1))), dim=1, out=moved[here])
-    return rounded, moved.mul_(SLACK).add_(SMALLEST), scale
+    return rounded, moved.mul_(SLACK).add_(_SMALLEST), scale
 
 
 def turn(x: Tensor) -> Tensor:
